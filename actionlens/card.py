@@ -1,0 +1,147 @@
+"""Model cards: what a served model is and what it takes. YAML files, validated."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+CARD_FILE = "card.yaml"
+
+_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+class CardError(ValueError):
+    """A model card that cannot be used; the message names the file, the field and the fix."""
+
+
+class Resize(StrEnum):
+    """How a picture of any size becomes the model's frame."""
+
+    STRETCH = "stretch"
+    LETTERBOX = "letterbox"
+    CROP = "crop"
+
+
+class SamplingRule(StrEnum):
+    """Which frames of a file the model sees by default."""
+
+    UNIFORM = "uniform"
+    DENSE = "dense"
+
+
+class ColorOrder(StrEnum):
+    """Order of the colour channels that the network expects."""
+
+    RGB = "rgb"
+    BGR = "bgr"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Weights(_Strict):
+    """The trained parameters, a safetensors file beside the card."""
+
+    file: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @field_validator("file")
+    @classmethod
+    def _beside_the_card(cls, value: str) -> str:
+        if Path(value).name != value or not value.endswith(".safetensors"):
+            raise ValueError("name a .safetensors file that lies beside the card, without a folder")
+        return value
+
+
+class Input(_Strict):
+    """The clip that the network takes: pixel/255, minus mean, over std, per channel in network order."""
+
+    frames: Annotated[int, Field(ge=1, le=512)]
+    height: Annotated[int, Field(ge=8, le=1024)]
+    width: Annotated[int, Field(ge=8, le=1024)]
+    resize: Resize = Resize.STRETCH
+    color: ColorOrder = ColorOrder.RGB
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    sampling: SamplingRule = SamplingRule.UNIFORM
+    stride: Annotated[int, Field(ge=1, le=64)] = 1
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        if any(not math.isfinite(v) or v <= 0 for v in value):
+            raise ValueError("every std must be a positive number")
+        return value
+
+
+class ModelCard(_Strict):
+    """One served model."""
+
+    name: Annotated[str, Field(pattern=_NAME)]
+    version: Annotated[str, Field(pattern=r"^[0-9][A-Za-z0-9.]{0,31}$")] = "1.0"
+    description: str = ""
+    licence: str = ""
+    architecture: str
+    arguments: dict[str, Any] = {}
+    weights: Weights
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    input: Input
+    layer: str = ""
+    class_prior: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelCard:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels: every label must be different")
+        if self.class_prior is not None:
+            if len(self.class_prior) != len(self.labels):
+                raise ValueError(f"class_prior: {len(self.class_prior)} numbers for {len(self.labels)} labels")
+            if min(self.class_prior) < 0 or not math.isclose(sum(self.class_prior), 1.0, abs_tol=1e-4):
+                raise ValueError("class_prior: must be probabilities that sum to 1")
+        return self
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read and validate the card in a model's folder.
+
+    Raises CardError when the file is absent, is not YAML, or has a field that does not fit.
+    """
+    path = folder / CARD_FILE
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CardError(f"{path}: {error}") from error
+    try:
+        return ModelCard.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "card"
+        raise CardError(f"{path}: {field}: {first['msg']}") from error
+
+
+def write_card(card: ModelCard, folder: Path) -> Path:
+    """Write a card into a model's folder and return its path."""
+    path = folder / CARD_FILE
+    document = card.model_dump(mode="json", exclude_none=True)
+    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def list_models(store: Path) -> dict[str, Path]:
+    """Folders of a model store that hold a card, by model name, sorted.
+
+    Raises CardError when a card is invalid or two cards share a name.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(store.glob(f"*/{CARD_FILE}")):
+        name = read_card(path.parent).name
+        if name in found:
+            raise CardError(f"{path}: name: {name!r} is already used by {found[name] / CARD_FILE}")
+        found[name] = path.parent
+    return found

@@ -1,0 +1,1 @@
+"""Public messages and the gRPC service, generated from protos/actionlens/v1."""

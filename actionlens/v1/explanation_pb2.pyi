@@ -1,0 +1,141 @@
+from actionlens.v1 import tensor_pb2 as _tensor_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ClassScore(_message.Message):
+    __slots__ = ("index", "label", "logit", "probability")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    LOGIT_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    label: str
+    logit: float
+    probability: float
+    def __init__(self, index: _Optional[int] = ..., label: _Optional[str] = ..., logit: _Optional[float] = ..., probability: _Optional[float] = ...) -> None: ...
+
+class Prediction(_message.Message):
+    __slots__ = ("top", "logits", "frame_logits")
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    LOGITS_FIELD_NUMBER: _ClassVar[int]
+    FRAME_LOGITS_FIELD_NUMBER: _ClassVar[int]
+    top: _containers.RepeatedCompositeFieldContainer[ClassScore]
+    logits: _tensor_pb2.Tensor
+    frame_logits: _tensor_pb2.Tensor
+    def __init__(self, top: _Optional[_Iterable[_Union[ClassScore, _Mapping]]] = ..., logits: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame_logits: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("method", "target", "contrast", "saliency", "relevance_matrix", "frame_attribution", "quality", "provenance", "reading", "failure", "overlay")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    CONTRAST_FIELD_NUMBER: _ClassVar[int]
+    SALIENCY_FIELD_NUMBER: _ClassVar[int]
+    RELEVANCE_MATRIX_FIELD_NUMBER: _ClassVar[int]
+    FRAME_ATTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    READING_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    target: ClassScore
+    contrast: ClassScore
+    saliency: SaliencyVolume
+    relevance_matrix: RelevanceMatrix
+    frame_attribution: FrameAttribution
+    quality: Quality
+    provenance: Provenance
+    reading: str
+    failure: Failure
+    overlay: Overlay
+    def __init__(self, method: _Optional[str] = ..., target: _Optional[_Union[ClassScore, _Mapping]] = ..., contrast: _Optional[_Union[ClassScore, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyVolume, _Mapping]] = ..., relevance_matrix: _Optional[_Union[RelevanceMatrix, _Mapping]] = ..., frame_attribution: _Optional[_Union[FrameAttribution, _Mapping]] = ..., quality: _Optional[_Union[Quality, _Mapping]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., reading: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., overlay: _Optional[_Union[Overlay, _Mapping]] = ...) -> None: ...
+
+class SaliencyVolume(_message.Message):
+    __slots__ = ("values", "signed", "mask", "frame_positions", "layer")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    FRAME_POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    values: _tensor_pb2.Tensor
+    signed: bool
+    mask: _tensor_pb2.Tensor
+    frame_positions: _containers.RepeatedScalarFieldContainer[float]
+    layer: str
+    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., signed: _Optional[bool] = ..., mask: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame_positions: _Optional[_Iterable[float]] = ..., layer: _Optional[str] = ...) -> None: ...
+
+class RelevanceMatrix(_message.Message):
+    __slots__ = ("values", "frame_positions", "row_logits", "row_lengths", "average_length", "maximum_length")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    FRAME_POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    ROW_LOGITS_FIELD_NUMBER: _ClassVar[int]
+    ROW_LENGTHS_FIELD_NUMBER: _ClassVar[int]
+    AVERAGE_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    values: _tensor_pb2.Tensor
+    frame_positions: _containers.RepeatedScalarFieldContainer[float]
+    row_logits: _containers.RepeatedScalarFieldContainer[float]
+    row_lengths: _containers.RepeatedScalarFieldContainer[int]
+    average_length: float
+    maximum_length: float
+    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame_positions: _Optional[_Iterable[float]] = ..., row_logits: _Optional[_Iterable[float]] = ..., row_lengths: _Optional[_Iterable[int]] = ..., average_length: _Optional[float] = ..., maximum_length: _Optional[float] = ...) -> None: ...
+
+class FrameAttribution(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _tensor_pb2.Tensor
+    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
+
+class Quality(_message.Message):
+    __slots__ = ("selected_positions", "motion_share", "conservation_defect", "frame_entropy")
+    SELECTED_POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    MOTION_SHARE_FIELD_NUMBER: _ClassVar[int]
+    CONSERVATION_DEFECT_FIELD_NUMBER: _ClassVar[int]
+    FRAME_ENTROPY_FIELD_NUMBER: _ClassVar[int]
+    selected_positions: float
+    motion_share: float
+    conservation_defect: float
+    frame_entropy: float
+    def __init__(self, selected_positions: _Optional[float] = ..., motion_share: _Optional[float] = ..., conservation_defect: _Optional[float] = ..., frame_entropy: _Optional[float] = ...) -> None: ...
+
+class Provenance(_message.Message):
+    __slots__ = ("model", "version", "weights_digest", "method", "parameters", "seed")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    weights_digest: str
+    method: str
+    parameters: _struct_pb2.Struct
+    seed: int
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., weights_digest: _Optional[str] = ..., method: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class Overlay(_message.Message):
+    __slots__ = ("media_type", "data")
+    MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    media_type: str
+    data: bytes
+    def __init__(self, media_type: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("code", "message", "field", "reason")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    message: str
+    field: str
+    reason: str
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., field: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,69 @@
+from actionlens.v1 import answer_pb2 as _answer_pb2
+from actionlens.v1 import explanation_pb2 as _explanation_pb2
+from actionlens.v1 import method_pb2 as _method_pb2
+from actionlens.v1 import model_pb2 as _model_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ComputeRequest(_message.Message):
+    __slots__ = ("compute", "describe")
+    COMPUTE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIBE_FIELD_NUMBER: _ClassVar[int]
+    compute: Compute
+    describe: Describe
+    def __init__(self, compute: _Optional[_Union[Compute, _Mapping]] = ..., describe: _Optional[_Union[Describe, _Mapping]] = ...) -> None: ...
+
+class Compute(_message.Message):
+    __slots__ = ("clip", "frames", "height", "width", "target", "methods", "output")
+    CLIP_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    clip: bytes
+    frames: int
+    height: int
+    width: int
+    target: _method_pb2.Target
+    methods: _containers.RepeatedCompositeFieldContainer[_method_pb2.Method]
+    output: _answer_pb2.OutputOptions
+    def __init__(self, clip: _Optional[bytes] = ..., frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., output: _Optional[_Union[_answer_pb2.OutputOptions, _Mapping]] = ...) -> None: ...
+
+class Describe(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ComputeResponse(_message.Message):
+    __slots__ = ("failure", "prediction", "explanations", "timings", "model")
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    failure: _explanation_pb2.Failure
+    prediction: _explanation_pb2.Prediction
+    explanations: _containers.RepeatedCompositeFieldContainer[_explanation_pb2.Explanation]
+    timings: ComputeTimings
+    model: _model_pb2.Model
+    def __init__(self, failure: _Optional[_Union[_explanation_pb2.Failure, _Mapping]] = ..., prediction: _Optional[_Union[_explanation_pb2.Prediction, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ..., timings: _Optional[_Union[ComputeTimings, _Mapping]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
+
+class ComputeTimings(_message.Message):
+    __slots__ = ("total", "forward", "explain", "encode", "batch_size")
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    FORWARD_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    ENCODE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    total: float
+    forward: float
+    explain: _containers.RepeatedScalarFieldContainer[float]
+    encode: float
+    batch_size: int
+    def __init__(self, total: _Optional[float] = ..., forward: _Optional[float] = ..., explain: _Optional[_Iterable[float]] = ..., encode: _Optional[float] = ..., batch_size: _Optional[int] = ...) -> None: ...

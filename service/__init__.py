@@ -1,0 +1,1 @@
+"""The torch-free side: everything that clients and operators touch."""

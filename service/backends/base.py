@@ -1,0 +1,53 @@
+"""The narrow waist between the service and whatever computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from actionlens.v1 import model_pb2
+from actionlens.worker.v1 import worker_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A worker's answer and where the time went outside the worker, in seconds."""
+
+    response: worker_pb2.ComputeResponse
+    queue: float
+    """Waiting for a free place at the backend."""
+    transport: float
+    """Round trip minus the worker's own time."""
+
+
+class InferenceBackend(Protocol):
+    """Answers clips. Safe to use from many tasks of one event loop."""
+
+    async def start(self) -> None:
+        """Start and wait until every model's workers answer. Raises Unavailable when they do not in time."""
+
+    async def stop(self) -> None:
+        """Refuse new work, finish what is in flight (bounded), release everything. Safe to call twice."""
+
+    async def compute(self, model: str, request: worker_pb2.Compute, deadline: float) -> Reply:
+        """Answer one clip.
+
+        deadline: seconds from now that the caller will wait. An item that failed alone comes back as
+        `response.failure`. Raises NotFound (model not loaded), ResourceExhausted (all places and the waiting
+        room are taken), DeadlineExceeded, Unavailable (worker died twice, or backend down).
+        """
+
+    def models(self) -> dict[str, model_pb2.Model]:
+        """The loaded models by name, as their workers describe them. Empty until started."""
+
+    def capacity(self) -> int:
+        """Clips that may be in flight at once."""
+
+    def in_flight(self) -> int:
+        """Clips now in flight or waiting."""
+
+    def healthy(self) -> bool:
+        """Whether `compute` can be expected to succeed now."""
+
+    def restarts(self) -> int:
+        """Times that a worker or its server had to be started again."""

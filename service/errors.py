@@ -1,0 +1,72 @@
+"""Domain errors of the service. Each knows its gRPC status; `service/status.py` puts them on the wire."""
+
+from __future__ import annotations
+
+from grpc import StatusCode
+
+
+class ActionLensError(Exception):
+    """An error that a client may see.
+
+    reason: UPPER_SNAKE_CASE, for programs. field: the request field at fault, if one is, written as in the
+    request ("methods[0].grad_cam.layer"). retry_after: seconds after which trying again makes sense.
+    """
+
+    code: StatusCode = StatusCode.INTERNAL
+    reason: str = "INTERNAL"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str = "",
+        reason: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.reason = reason or type(self).reason
+        self.retry_after = retry_after
+
+
+class InvalidArgument(ActionLensError):
+    """The request can never work as it is."""
+
+    code = StatusCode.INVALID_ARGUMENT
+    reason = "INVALID_ARGUMENT"
+
+
+class NotFound(ActionLensError):
+    """The named model, version or class does not exist."""
+
+    code = StatusCode.NOT_FOUND
+    reason = "NOT_FOUND"
+
+
+class FailedPrecondition(ActionLensError):
+    """The method cannot explain this model."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "METHOD_UNSUPPORTED"
+
+
+class ResourceExhausted(ActionLensError):
+    """Over capacity now, or over a limit."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+    reason = "OVER_CAPACITY"
+
+
+class Unavailable(ActionLensError):
+    """No worker can answer at the moment; the same request may work later."""
+
+    code = StatusCode.UNAVAILABLE
+    reason = "BACKEND_UNAVAILABLE"
+
+
+class DeadlineExceeded(ActionLensError):
+    """The client's deadline, or the service's own, passed first."""
+
+    code = StatusCode.DEADLINE_EXCEEDED
+    reason = "DEADLINE_EXCEEDED"
