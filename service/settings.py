@@ -33,8 +33,26 @@ class Limits(BaseModel):
     seconds: Annotated[float, Field(gt=0)] = 300.0
     """Longest clip."""
     codecs: frozenset[str] = frozenset(
-        {"h264", "hevc", "mpeg4", "msmpeg4v2", "msmpeg4v3", "mjpeg", "vp8", "vp9", "av1", "gif", "png", "mpeg1video",
-         "mpeg2video", "h263", "flv1", "wmv2", "prores", "rawvideo"}
+        {
+            "h264",
+            "hevc",
+            "mpeg4",
+            "msmpeg4v2",
+            "msmpeg4v3",
+            "mjpeg",
+            "vp8",
+            "vp9",
+            "av1",
+            "gif",
+            "png",
+            "mpeg1video",
+            "mpeg2video",
+            "h263",
+            "flv1",
+            "wmv2",
+            "prores",
+            "rawvideo",
+        }
     )
     """Video codecs that are decoded; others are refused by name."""
     decode_seconds: Annotated[float, Field(gt=0)] = 30.0
