@@ -94,7 +94,7 @@ class ExplainService:
         return answer
 
     async def compute(self, ask: Ask, frames: NDArray[np.uint8], deadline: float) -> Reply:
-        """Let the backend answer uint8 [T, height, width, 3]. Raises what the backend raises and the worker's refusals."""
+        """Let the backend answer uint8 [T, height, width, 3]. Raises as the backend does, and the worker's refusals."""
         if deadline <= 0:
             raise DeadlineExceeded("the deadline passed before the clip could be computed")
         reply = await self.backend.compute(ask.model.name, ask.compute(frames), deadline)

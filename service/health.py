@@ -72,16 +72,17 @@ def canary_request(model: model_pb2.Model, clip: Path | None) -> service_pb2.Exp
 
     clip: a video file; none: grey frames. Raises Unavailable when the file cannot be read.
     """
+    able = {entry.method.replace("-", "_") for entry in model.methods if entry.supported}
     return service_pb2.ExplainClipRequest(
         model=model.name,
         clip=_grey(model.input) if clip is None else clip_pb2.Clip(video=_read(clip)),
-        methods=[_method(entry.method) for entry in model.methods if entry.supported],
+        methods=[_method(field) for field in method_pb2.Method.DESCRIPTOR.fields_by_name if field in able],
     )
 
 
-def _method(name: str) -> method_pb2.Method:
+def _method(field: str) -> method_pb2.Method:
     method = method_pb2.Method()
-    getattr(method, name.replace("-", "_")).SetInParent()
+    getattr(method, field).SetInParent()
     return method
 
 
