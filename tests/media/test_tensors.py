@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from actionlens.tensors import to_array, to_tensor
 from actionlens.v1 import answer_pb2, tensor_pb2
 
-FINITE = st.floats(-1e30, 1e30, width=32)
+FINITE = st.floats(-(2.0**100), 2.0**100, width=32)
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
 
 
@@ -29,7 +29,7 @@ def test_float16_keeps_eleven_bits(array):
 
 def test_float16_saturates_instead_of_overflowing():
     back = to_array(to_tensor(np.array([1e9, -1e9, np.inf]), answer_pb2.VALUE_ENCODING_FLOAT16))
-    assert back.tolist() == [65504.0, -65504.0, np.inf]
+    assert back.tolist() == [65504.0, -65504.0, 65504.0]
 
 
 @given(hnp.arrays(np.float32, SHAPES, elements=FINITE))
