@@ -67,8 +67,8 @@ def to_array(tensor: tensor_pb2.Tensor) -> NDArray[np.float32]:
         raise TensorError("scale, offset: must be finite")
     # One table of the 256 levels in float64 instead of a float64 copy of the whole array.
     with np.errstate(over="ignore"):
-        levels = (tensor.offset + np.float64(tensor.scale) * np.arange(256)).astype(np.float32)
-    return levels[stored]
+        levels: NDArray[np.float32] = (tensor.offset + np.float64(tensor.scale) * np.arange(256)).astype(np.float32)
+    return np.asarray(levels[stored], np.float32)
 
 
 def _quantise(array: NDArray[np.float64], tensor: tensor_pb2.Tensor) -> None:

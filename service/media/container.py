@@ -34,12 +34,16 @@ def demuxer(data: bytes) -> str | None:
     return next((name for start, name in _STARTS if data.startswith(start)), None)
 
 
-def without_bombs(data: bytes) -> bytes | None:
-    """A mov/mp4 file that is safe to open, or None when its header is made to exhaust memory.
+def safe_movie(data: bytes) -> bytes | None:
+    """A mov/mp4 file that can be opened without harm, or None when its header is made to exhaust memory.
 
-    A sample table of equal sizes needs 20 bytes to promise four billion samples, and a demuxer makes room for all of
-    them. Only uncompressed sound has that many; its tracks are taken out (nothing here listens).
+    The header of a last fragment that was cut off is left out: a demuxer would refuse the whole file. A sample table
+    of equal sizes needs 20 bytes to promise four billion samples, and a demuxer makes room for all of them. Only
+    uncompressed sound has that many; its tracks are taken out (nothing here listens).
     """
+    boxes = _boxes(data, 0, len(data))
+    if boxes and boxes[-1][0] == b"moof" and int.from_bytes(data[boxes[-1][1] :][:4], "big") > len(data) - boxes[-1][1]:
+        data = data[: boxes[-1][1]]
     if _samples(data) <= _MOST_SAMPLES:
         return data
     silent = _silenced(data)

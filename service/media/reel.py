@@ -12,7 +12,7 @@ import av
 from av.stream import Discard, Disposition
 
 from service.errors import InvalidArgument
-from service.media.container import CONTAINERS, demuxer, without_bombs
+from service.media.container import CONTAINERS, demuxer, safe_movie
 from service.media.deadline import Deadline
 from service.media.picture import check_size
 from service.settings import Limits
@@ -62,7 +62,7 @@ def open_reel(data: bytes, limits: Limits, deadline: Deadline, field: str) -> It
     format_name = demuxer(data)
     if format_name is None:
         raise _unrecognised(data, field)
-    checked = without_bombs(data) if format_name == "mov" else data
+    checked = safe_movie(data) if format_name == "mov" else data
     if checked is None:
         raise _broken("its index promises more frames and sound than a file can hold", field)
     try:
@@ -117,6 +117,10 @@ def _video_stream(container: Any, limits: Limits, field: str) -> Any:
             reason="PICTURE_TOO_LARGE",
         )
     check_size(codec.width, codec.height, limits, field)
+    # One thread per clip: the pool decodes several clips at once. A size that grows on the way is refused by the
+    # decoder; it counts whole coding blocks, so it gets a little more than the limit.
+    codec.thread_count = 1
+    codec.options = {"max_pixels": str(limits.pixels + 2**18)}
     return stream
 
 

@@ -90,9 +90,10 @@ def _encode(
     times: Sequence[int] | None = None,
     options: dict[str, str] | None = None,
     source: str = "rgb24",
+    movflags: str = "",
 ) -> bytes:
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container) as out:
+    with av.open(buffer, "w", format=container, container_options={"movflags": movflags} if movflags else {}) as out:
         stream: Any = out.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = pixels
