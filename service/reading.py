@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.tensors import to_array
-from actionlens.v1 import explanation_pb2
+from actionlens.v1 import answer_pb2, explanation_pb2
 
 _ENOUGH = 2 / 3
 # Total variation distance from the uniform profile below which nothing stands out.
@@ -62,16 +62,16 @@ def busiest_window(explanation: explanation_pb2.Explanation, frames: int) -> Tim
     return _window(profile) if profile is not None else None
 
 
-def reading(explanation: explanation_pb2.Explanation, used: Sequence[int]) -> str:
+def read_explanation(explanation: explanation_pb2.Explanation, report: answer_pb2.FrameReport) -> str:
     """One line: when the evidence lies and how much of it moves.
 
-    used: source position of each model frame (FrameReport.used); the line speaks of source frames. For example
+    report: which frames the model saw; the line speaks of positions in the source. For example
     "frames 19-25 carry 71 % of the relevance; motion share 38 %", "avg-ATR 5.9 of 16 frames; ...", "no positive
     evidence". Raises ValueError as `frame_profile`.
     """
     if explanation.HasField("failure"):
         return f"not available: {explanation.failure.message}"
-    parts = [*_temporal_length(explanation, len(used)), _when(explanation, used)]
+    parts = [*_temporal_length(explanation, len(report.used)), _when(explanation, report.used)]
     if explanation.quality.HasField("motion_share"):
         parts.append(f"motion share {_percent(explanation.quality.motion_share)}")
     return "; ".join(parts)

@@ -48,26 +48,19 @@ def decode_frames(
     decode are passed over. Positions past the end are missing from the result, and `total` says where it is.
     Raises DeadlineExceeded.
     """
-    reel.codec.thread_count = 1
-    reel.codec.options = {"max_pixels": str(limits.pixels + 2**18)}
     plan = _plan(reel, wanted)
     if plan is not None:
         footage = _jumping(reel, plan, keep, limits, deadline)
         if footage is not None:
             return footage
-        reel.codec.flush_buffers()
     return _straight(reel, wanted, keep, limits, deadline)
-
-
-def rewind(reel: Reel) -> None:
-    """Make the reel ready to be decoded once more."""
-    reel.codec.flush_buffers()
 
 
 def _straight(
     reel: Reel, wanted: Collection[int], keep: Callable[[NDArray[np.uint8]], Any], limits: Limits, deadline: Deadline
 ) -> Footage:
     """Decode from the beginning, counting, until the last wanted frame or, when that is the file's last, the end."""
+    reel.codec.flush_buffers()
     footage = Footage()
     last = max(wanted)
     to_the_end = last >= len(reel.packets) - 1

@@ -29,8 +29,9 @@ def picture_size(image: bytes, limits: Limits, field: str) -> tuple[int, int]:
     if image.startswith(_JPEG):
         try:
             height, width, _, _ = simplejpeg.decode_jpeg_header(image, strict=False)
-        except ValueError as error:
-            raise _broken("JPEG", str(error), field) from None
+        except (ValueError, KeyError) as error:
+            # KeyError: simplejpeg has no name for a colour space that libjpeg could not find out.
+            raise _broken("JPEG", f"bad header: {error}", field) from None
         if too_many_scans(image):
             raise _broken("JPEG", f"more than {_MOST_SCANS} scans", field)
     elif image.startswith(_PNG):

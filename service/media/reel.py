@@ -12,13 +12,11 @@ import av
 from av.stream import Discard, Disposition
 
 from service.errors import InvalidArgument
+from service.media.container import CONTAINERS, demuxer, safe_movie
 from service.media.deadline import Deadline
 from service.media.picture import check_size
 from service.settings import Limits
 
-# Demuxers that may look at the bytes. Playlists (HLS, DASH, concat) and picture sequences, which open other files or
-# addresses, are not among them.
-CONTAINERS = ("mov", "mp4", "matroska", "webm", "avi", "gif", "mpegts", "mpeg", "ogg", "flv", "asf")
 # While libav looks for the codec's parameters it may decode a frame: that one must not be huge either. Above the
 # usual limit, so that the refusal of an 8K file can name its size.
 _PROBE_PIXELS = 2**26
@@ -61,12 +59,20 @@ def open_reel(data: bytes, limits: Limits, deadline: Deadline, field: str) -> It
     """
     if not data:
         raise InvalidArgument(f"{field}: is empty; send a whole video file", field=field, reason="VIDEO_EMPTY")
+    format_name = demuxer(data)
+    if format_name is None:
+        raise _unrecognised(data, field)
+    checked = safe_movie(data) if format_name == "mov" else data
+    if checked is None:
+        raise _broken("its index promises more frames and sound than a file can hold", field)
     try:
         container = av.open(
-            _Source(data, deadline),
+            _Source(checked, deadline),
             "r",
+            # Named, so that nothing is guessed and no other demuxer ever sees the bytes.
+            format=format_name,
             # Options reach the demuxer and, where it knows its streams by then, the decoders used for probing.
-            options={"format_whitelist": ",".join(CONTAINERS), "max_pixels": str(_PROBE_PIXELS), "threads": "1"},
+            options={"max_pixels": str(_PROBE_PIXELS), "threads": "1"},
             metadata_errors="replace",
             io_open=_refuse,
         )
@@ -111,6 +117,10 @@ def _video_stream(container: Any, limits: Limits, field: str) -> Any:
             reason="PICTURE_TOO_LARGE",
         )
     check_size(codec.width, codec.height, limits, field)
+    # One thread per clip: the pool decodes several clips at once. A size that grows on the way is refused by the
+    # decoder; it counts whole coding blocks, so it gets a little more than the limit.
+    codec.thread_count = 1
+    codec.options = {"max_pixels": str(limits.pixels + 2**18)}
     return stream
 
 
@@ -125,11 +135,7 @@ def _demux(container: Any, stream: Any, size: int, limits: Limits, deadline: Dea
                 continue
             held += packet.size
             if held > 2 * size:
-                raise InvalidArgument(
-                    f"{field}: the file's index names the same bytes many times; record it anew",
-                    field=field,
-                    reason="VIDEO_BROKEN",
-                )
+                raise _broken("its index names the same bytes many times", field)
             packets.append(packet)
             if len(packets) > limits.frames:
                 raise InvalidArgument(
@@ -176,6 +182,12 @@ def _check_length(reel: Reel, limits: Limits, field: str) -> None:
             field=field,
             reason="CLIP_TOO_LONG",
         )
+
+
+def _broken(why: str, field: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{field}: the file is damaged: {why}; record or convert it again", field=field, reason="VIDEO_BROKEN"
+    )
 
 
 def _unrecognised(data: bytes, field: str) -> InvalidArgument:

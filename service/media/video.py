@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from service.errors import InvalidArgument
 from service.media.deadline import Deadline
 from service.media.fit import scale
-from service.media.footage import Footage, decode_frames, rewind
+from service.media.footage import Footage, decode_frames
 from service.media.reel import Reel, open_reel
 from service.settings import Limits
 
@@ -59,7 +59,6 @@ def read_video(
             # Packets and frames need not agree (hidden or damaged frames): now the true number is known.
             indices = choose(_positive(footage.total, field))
             if not footage.frames.keys() >= set(indices):
-                rewind(reel)
                 footage = decode_frames(reel, set(indices), keep_alike, limits, deadline)
         if not footage.frames.keys() >= set(indices):
             raise _no_frames(field)
