@@ -1,0 +1,69 @@
+"""What explainers return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Target:
+    """The class that is explained and, for "why this and not that", the class it is contrasted with."""
+
+    index: int
+    contrast: int | None = None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Numbers that say how far to trust an explanation; None: not computed."""
+
+    selected_positions: float | None = None
+    motion_share: float | None = None
+    conservation_defect: float | None = None
+    frame_entropy: float | None = None
+
+
+@dataclass(frozen=True)
+class SaliencyVolume:
+    """Relevance over time and space on the grid of a layer.
+
+    values: float32 [T', H', W']. mask: bool [T', H', W'] of what a selective method keeps, or None.
+    frame_positions: the model frame at the centre of each of the T' steps. layer: empty for input resolution.
+    """
+
+    values: Tensor
+    frame_positions: tuple[float, ...]
+    layer: str = ""
+    signed: bool = False
+    mask: Tensor | None = None
+    quality: Quality = field(default_factory=Quality)
+
+
+@dataclass(frozen=True)
+class RelevanceMatrix:
+    """How much model frame j contributes to output time step i.
+
+    values: float32 [T', N]. row_logits: float32 [T'] of the target. row_lengths: frames of the shortest window around
+    each row's frame that holds its share of relevance. The two lengths are None when no row has a positive logit.
+    """
+
+    values: Tensor
+    frame_positions: tuple[float, ...]
+    row_logits: Tensor
+    row_lengths: tuple[int, ...]
+    average_length: float | None
+    maximum_length: float | None
+    quality: Quality = field(default_factory=Quality)
+
+
+@dataclass(frozen=True)
+class FrameAttribution:
+    """One number per model frame: float32 [N], or [N, K] for all classes."""
+
+    values: Tensor
+    quality: Quality = field(default_factory=Quality)
+
+
+Attribution = SaliencyVolume | RelevanceMatrix | FrameAttribution

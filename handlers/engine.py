@@ -1,0 +1,223 @@
+"""A loaded model that answers batches: one forward, the prediction and the explanations asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import Tensor
+
+from handlers.attribution import Attribution, Target
+from handlers.errors import FAILED_PRECONDITION, INTERNAL, RequestError
+from handlers.explainers import Explainer, Parameters, explainer
+from handlers.forward import ForwardPass
+from handlers.models.action_model import ActionModel
+
+
+@dataclass(frozen=True)
+class MethodCall:
+    """A method by name with its parameters, unset ones at their defaults."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """clip: uint8 RGB [T, H, W, 3] at the model's size. target, contrast: class number or label; None is top-1."""
+
+    clip: NDArray[np.uint8]
+    methods: Sequence[MethodCall] = ()
+    target: int | str | None = None
+    contrast: int | str | None = None
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One method's result: an attribution, or the error that this method alone ended in."""
+
+    method: str
+    parameters: Mapping[str, Any]
+    result: Attribution | RequestError
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ClipAnswer:
+    """logits: float32 [K]. frame_logits: float32 [T', K] where the head has them. explained: as asked, in order."""
+
+    logits: Tensor
+    frame_logits: Tensor | None
+    target: Target
+    explained: Sequence[Explained]
+    forward_seconds: float
+
+
+@dataclass
+class _Call:
+    item: int
+    place: int
+    explainer: Explainer[Any]
+    parameters: Parameters
+
+
+class Engine:
+    """Answers clips with one model. Calls may come from several threads."""
+
+    def __init__(self, model: ActionModel) -> None:
+        self.model = model
+
+    @classmethod
+    def load(cls, folder: Path, threads: int | None = None) -> Engine:
+        """Load a model's folder. threads: torch threads of this process. Raises ModelError."""
+        if threads is not None:
+            torch.set_num_threads(threads)
+        return cls(ActionModel.load(folder))
+
+    def explain(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
+        """Answer a batch with one forward.
+
+        An item that cannot be answered is a RequestError in its place; a method that cannot be, one in the place of
+        its result. Explanations not asked for are not computed.
+        """
+        answers: list[ClipAnswer | RequestError | None] = [None] * len(requests)
+        for index, request in enumerate(requests):
+            try:
+                self.model.check_clip(request.clip)
+                self.class_index(request.target, "target.explained")
+                self.class_index(request.contrast, "target.contrast")
+            except RequestError as error:
+                answers[index] = error
+        good = [index for index, answer in enumerate(answers) if answer is None]
+        if good:
+            for index, result in zip(good, self._batch([requests[index] for index in good]), strict=True):
+                answers[index] = result
+        return [answer for answer in answers if answer is not None]
+
+    def class_index(self, wanted: int | str | None, where: str) -> int | None:
+        """A class number from a number or a label. Raises RequestError when there is no such class."""
+        labels = self.model.card.labels
+        if isinstance(wanted, str):
+            if wanted in labels:
+                return labels.index(wanted)
+            raise RequestError(
+                f"{where}.label: {wanted!r} is not a class of {self.model.card.name}; classes are {', '.join(labels)}",
+                field=f"{where}.label",
+                reason="UNKNOWN_CLASS",
+            )
+        if wanted is not None and not 0 <= wanted < len(labels):
+            raise RequestError(
+                f"{where}.index: {wanted} is not a class; {self.model.card.name} has 0 to {len(labels) - 1}",
+                field=f"{where}.index",
+                reason="UNKNOWN_CLASS",
+            )
+        return wanted
+
+    def _batch(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
+        calls: list[_Call] = []
+        explained: list[list[Explained | None]] = [[None] * len(request.methods) for request in requests]
+        keep = dict.fromkeys(self.model.frame_features)
+        for item, request in enumerate(requests):
+            for place, method in enumerate(request.methods):
+                try:
+                    call = _Call(item, place, *self._resolve(method))
+                    layers = call.explainer.layers(self.model, call.parameters)
+                    for layer in layers:
+                        self.model.traced.node(layer)
+                except RequestError as error:
+                    explained[item][place] = Explained(method.name, method.parameters, error, 0.0)
+                else:
+                    keep.update(dict.fromkeys(layers))
+                    calls.append(call)
+
+        start = time.perf_counter()
+        clips = self.model.prepare([request.clip for request in requests])
+        forward = self.model.traced.forward(clips, keep, gradients=bool(calls))
+        frame_logits = self.model.frame_logits(forward)
+        forward_seconds = time.perf_counter() - start
+
+        logits = forward.logits.detach()
+        broken = ~logits.isfinite().all(dim=1)
+        targets = [
+            self._target(request, logits[item]) if not broken[item] else None for item, request in enumerate(requests)
+        ]
+        for call, result, seconds in self._attribute(forward, calls, targets):
+            explained[call.item][call.place] = Explained(
+                call.explainer.name, call.parameters.model_dump(), result, seconds
+            )
+        answers: list[ClipAnswer | RequestError] = []
+        for item, target in enumerate(targets):
+            if target is None:
+                answers.append(
+                    RequestError("the model's logits are not finite", reason="LOGITS_NOT_FINITE", code=INTERNAL)
+                )
+                continue
+            answers.append(
+                ClipAnswer(
+                    logits=logits[item],
+                    frame_logits=None if frame_logits is None else frame_logits[item],
+                    target=target,
+                    explained=[entry for entry in explained[item] if entry is not None],
+                    forward_seconds=forward_seconds,
+                )
+            )
+        return answers
+
+    def _resolve(self, method: MethodCall) -> tuple[Explainer[Any], Parameters]:
+        chosen = explainer(method.name)
+        if reason := chosen.unsupported(self.model):
+            raise RequestError(
+                f"{method.name} cannot explain {self.model.card.name}: {reason}",
+                reason="METHOD_UNSUPPORTED",
+                code=FAILED_PRECONDITION,
+            )
+        try:
+            return chosen, chosen.parameters.model_validate(dict(method.parameters))
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise RequestError(f"{name}: {first['msg']}", field=name, reason="BAD_PARAMETER") from None
+
+    def _target(self, request: ClipRequest, logits: Tensor) -> Target:
+        index = self.class_index(request.target, "target.explained")
+        contrast = self.class_index(request.contrast, "target.contrast")
+        return Target(int(logits.argmax()) if index is None else index, contrast)
+
+    def _attribute(
+        self, forward: ForwardPass, calls: Sequence[_Call], targets: Sequence[Target | None]
+    ) -> list[tuple[_Call, Attribution | RequestError, float]]:
+        """Run each method once for all items that ask for it with the same parameters."""
+        groups: dict[tuple[str, str], list[tuple[_Call, Target]]] = {}
+        done: list[tuple[_Call, Attribution | RequestError, float]] = []
+        for call in calls:
+            target = targets[call.item]
+            if target is None:
+                continue
+            if target.contrast == target.index:
+                error = RequestError(
+                    f"target.contrast: is the explained class itself ({self.model.card.labels[target.index]})",
+                    field="target.contrast",
+                    reason="CONTRAST_IS_TARGET",
+                )
+                done.append((call, error, 0.0))
+                continue
+            groups.setdefault((call.explainer.name, call.parameters.model_dump_json()), []).append((call, target))
+        for group in groups.values():
+            first = group[0][0]
+            start = time.perf_counter()
+            results: Sequence[Attribution | RequestError]
+            try:
+                items = [(call.item, target) for call, target in group]
+                results = first.explainer.attribute(self.model, forward, items, first.parameters)
+            except RequestError as error:
+                results = [error] * len(group)
+            seconds = (time.perf_counter() - start) / len(group)
+            done += [(call, result, seconds) for (call, _), result in zip(group, results, strict=True)]
+        return done

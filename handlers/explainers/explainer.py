@@ -1,0 +1,45 @@
+"""What an explanation method is: one verb, `attribute`, on a forward that has already been run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from handlers.attribution import Attribution, Target
+from handlers.forward import ForwardPass
+from handlers.models.action_model import ActionModel
+
+
+class Parameters(BaseModel):
+    """Parameters of a method. Field names are those of its protobuf message."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+class Explainer(ABC, Generic[P]):
+    """One method. Stateless: one instance serves every model and thread."""
+
+    name: ClassVar[str]
+    """As on the command line: "grad-cam"."""
+    summary: ClassVar[str]
+    parameters: type[P]
+
+    def unsupported(self, model: ActionModel) -> str | None:
+        """Why this method cannot explain the model, or None when it can."""
+        return None
+
+    @abstractmethod
+    def layers(self, model: ActionModel, parameters: P) -> tuple[str, ...]:
+        """Layers whose activations the forward must keep for this method."""
+
+    @abstractmethod
+    def attribute(
+        self, model: ActionModel, forward: ForwardPass, items: Sequence[tuple[int, Target]], parameters: P
+    ) -> list[Attribution]:
+        """Explain items of the batch: (position in the batch, target) each; answers in the same order."""

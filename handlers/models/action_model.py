@@ -1,0 +1,136 @@
+"""A loaded model: its card, its traced network, and how clips enter it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from actionlens.card import CardError, ColorOrder, ModelCard, read_card
+from handlers.errors import ModelError, RequestError
+from handlers.forward import ForwardPass, TracedModel
+from handlers.models.registry import family
+
+
+class ActionModel:
+    """A model ready to answer. Read-only after loading, so threads may share it."""
+
+    def __init__(self, card: ModelCard, module: nn.Module) -> None:
+        entry = family(card.architecture)
+        self.card = card
+        self.layer = card.layer or entry.layer
+        self._frame_head = entry.frame_head
+        self._classifier = module.get_submodule(entry.frame_head.classifier) if entry.frame_head else None
+        self.traced = TracedModel(module.to(memory_format=torch.channels_last_3d))  # type: ignore[call-overload]
+        if self.layer not in self.traced.layers:
+            raise ModelError(f"layer: {self.layer!r} is not a layer of {card.architecture}")
+        # One multiply-add: (pixel / 255 - mean) / std = pixel * scale - shift.
+        std, mean = torch.tensor(card.input.std), torch.tensor(card.input.mean)
+        self._scale, self._shift = 1 / (255 * std), mean / std
+
+    @classmethod
+    def load(cls, folder: Path) -> ActionModel:
+        """Load the model in a folder that holds card.yaml and its weights.
+
+        Raises ModelError for an invalid card, weights whose digest differs, or tensors that do not fit.
+        """
+        try:
+            card = read_card(folder)
+        except CardError as error:
+            raise ModelError(str(error)) from error
+        path = folder / card.weights.file
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            state = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"{path}: {error}") from error
+        if digest != card.weights.sha256:
+            raise ModelError(f"{path}: weights.sha256 is {digest}, the card says {card.weights.sha256}")
+        return cls(card, build(card, state))
+
+    def prepare(self, clips: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Clips as the network takes them.
+
+        clips: uint8 RGB [T, H, W, 3] of one T. Returns float32 [B, 3, T, H, W], channels last in memory.
+        """
+        pixels = torch.stack([torch.from_numpy(clip) for clip in clips])
+        if self.card.input.color is ColorOrder.BGR:
+            pixels = pixels.flip(-1)
+        return pixels.to(torch.float32).mul_(self._scale).sub_(self._shift).permute(0, 4, 1, 2, 3)
+
+    def check_clip(self, clip: NDArray[np.uint8]) -> None:
+        """Raise RequestError when a clip is not uint8 [T, H, W, 3] of the card's size."""
+        wanted = (self.card.input.frames, self.card.input.height, self.card.input.width, 3)
+        if clip.dtype != np.uint8 or clip.shape != wanted:
+            raise RequestError(
+                f"clip: {clip.dtype} {list(clip.shape)}; the model takes uint8 {list(wanted)}",
+                field="clip",
+                reason="WRONG_CLIP_SHAPE",
+            )
+
+    def frame_positions(self, layer: str, steps: int) -> tuple[float, ...]:
+        """The model frame at the centre of each of a layer's time steps."""
+        return self.traced.frame_positions(layer, self.card.input.frames, steps)
+
+    @property
+    def frame_features(self) -> tuple[str, ...]:
+        """The layer that `frame_logits` reads; empty when the head has no logits per time step."""
+        return (self._frame_head.features,) if self._frame_head else ()
+
+    def frame_logits(self, forward: ForwardPass) -> Tensor | None:
+        """float [B, T', K]: logits per time step; their mean over T' is the logits. None where the head has none.
+
+        An average over time and space before a linear layer commutes with it (ATR paper 3.2).
+        """
+        if self._classifier is None:
+            return None
+        (layer,) = self.frame_features
+        features = forward.activations[layer].detach().mean(dim=(3, 4)).transpose(1, 2)
+        with torch.inference_mode():
+            logits: Tensor = self._classifier(features)
+        return logits
+
+
+def build(card: ModelCard, state: dict[str, Tensor]) -> nn.Module:
+    """The card's network with these weights, in evaluation mode.
+
+    Raises ModelError naming the first tensor that is missing, left over or of another shape, or the argument that the
+    family does not take.
+    """
+    entry = family(card.architecture)
+    try:
+        module = entry.build(classes=len(card.labels), **card.arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"arguments: {card.architecture}: {error}") from error
+    expected = module.state_dict()
+    for name, tensor in expected.items():
+        if name.endswith("num_batches_tracked"):
+            state.setdefault(name, tensor)
+        elif name not in state:
+            raise ModelError(f"weights: {name} {list(tensor.shape)} is missing; the file has {_some(state)}")
+        elif state[name].shape != tensor.shape:
+            raise ModelError(
+                f"weights: {name} is {list(state[name].shape)}, {card.architecture} with {len(card.labels)} labels "
+                f"takes {list(tensor.shape)}"
+            )
+    for name, tensor in state.items():
+        if name not in expected:
+            raise ModelError(f"weights: {name} {list(tensor.shape)} has no place in {card.architecture}")
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"weights: {name} has values that are not finite")
+    module.load_state_dict(
+        {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    )
+    return module.eval()
+
+
+def _some(state: dict[str, Tensor]) -> str:
+    names = list(state)
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -1,0 +1,25 @@
+"""All families by name."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import handlers.models
+from handlers.discovery import find
+from handlers.errors import ModelError
+from handlers.models.family import Family
+
+
+@cache
+def families() -> dict[str, Family]:
+    """Every family, by name: each module of this package that defines FAMILY."""
+    found = [entry for entry in find(handlers.models, "FAMILY") if isinstance(entry, Family)]
+    return {entry.name: entry for entry in found}
+
+
+def family(name: str) -> Family:
+    """The family of that name. Raises ModelError, listing the known ones."""
+    try:
+        return families()[name]
+    except KeyError:
+        raise ModelError(f"architecture: {name!r} is not known; known are {', '.join(families())}") from None
