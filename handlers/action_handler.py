@@ -38,7 +38,9 @@ class ActionHandler:
         return [answer if len(answer) <= _MAX_REPLY_BYTES else self._too_long(len(answer)) for answer in answers]
 
     def _too_long(self, size: int) -> bytes:
-        message = f"the answer has {size} bytes, more than {_MAX_REPLY_BYTES}; ask for fewer methods or a smaller encoding"
+        message = (
+            f"the answer has {size} bytes, more than {_MAX_REPLY_BYTES}; ask for fewer methods or a smaller encoding"
+        )
         return self._failure(message, "ANSWER_TOO_LARGE", errors.INVALID_ARGUMENT)
 
     def _failure(self, message: str, reason: str, code: int = errors.INTERNAL) -> bytes:
