@@ -23,14 +23,17 @@ class Verdict(enum.Enum):
 
 
 def verdict(reply: HttpReply) -> Verdict:
-    """Sort an answer by its status. TorchServe 0.12 says 500 when a worker died or took too long, and 503 both when
-    it has no worker or place and when a handler raised."""
+    """Sort an answer by its status.
+
+    TorchServe 0.12 says 500 when a worker died or took too long, 507 when one was killed (it takes that for a lack of
+    memory), and 503 both when it has no worker or place and when a handler raised.
+    """
     match reply.status:
         case 200:
             return Verdict.SERVED
         case 503 if b"ServiceUnavailableException" in reply.body:
             return Verdict.REFUSED
-        case 500 | 503:
+        case 500 | 503 | 507:
             return Verdict.WORKER_DIED
         case _:
             return Verdict.FAILED
@@ -51,10 +54,6 @@ def refusal(model: str, reply: HttpReply) -> ActionLensError:
             return too_large(model)
         case 503:
             return ResourceExhausted(f"model {model!r} has no free worker", retry_after=_REFUSED_SECONDS)
-        case 507:
-            return ResourceExhausted(
-                f"a worker of model {model!r} ran out of memory", reason="WORKER_OUT_OF_MEMORY", retry_after=1.0
-            )
         case status:
             return Unavailable(f"TorchServe answered status {status} for model {model!r}")
 
