@@ -150,6 +150,10 @@ def command(folder: Path) -> list[str]:
     site = Path(spec.origin).parent.parent
     return [
         str(JAVA),
+        # The hop copies bytes, which the quick compiler does as well: measured, the same latency with half the
+        # processor time, and up in 1.8 s instead of 2.5 s.
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
         "-Xmx1g",
         f"-Dmodel_server_home={site}",
         f"-Djava.io.tmpdir={folder / 'tmp'}",
