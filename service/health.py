@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from grpc_health.v1 import health, health_pb2
 
@@ -23,7 +24,7 @@ class Health:
     """grpc.health.v1 for the whole server and its ExplanationService."""
 
     def __init__(self) -> None:
-        self.servicer = health.aio.HealthServicer()
+        self.servicer: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in its stubs
         self._serving = False
         self._final = False
 

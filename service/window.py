@@ -81,6 +81,8 @@ class FrameBuffer:
         self._undecoded_bytes = 0
         self._ring: deque[Frame] = deque()
         self._pending: deque[Window] = deque()
+        self._taken: set[Frame] = set()
+        self._started: set[Window] = set()
         self._spacing = Spacing()
         self._counts = Counts()
         self._last_sequence = -1
@@ -162,16 +164,20 @@ class FrameBuffer:
 
     def take(self) -> Frame:
         """The oldest undecoded frame, to be decoded and then given to `push` or `reject`."""
-        return self._leave_queue()
+        frame = self._leave_queue()
+        self._taken.add(frame)
+        return frame
 
     def reject(self, frame: Frame) -> None:
         """The taken frame is no usable picture."""
+        self._taken.remove(frame)
         frame.content = None
         self._counts.rejected += 1
         self._counts.waiting -= 1
 
     def push(self, frame: Frame, content: Any) -> None:
         """Put the decoded frame into the ring; a window comes due when its hop is complete."""
+        self._taken.remove(frame)
         frame.content = content
         frame.holders += 1
         self._ring.append(frame)
@@ -188,10 +194,40 @@ class FrameBuffer:
 
     def next_window(self) -> Window | None:
         """The window to be explained next; give it to `settle` afterwards."""
-        return self._pending.popleft() if self._pending else None
+        if not self._pending:
+            return None
+        window = self._pending.popleft()
+        self._started.add(window)
+        return window
 
     def settle(self, window: Window, *, answered: bool) -> None:
-        """The window was answered, or will never be."""
+        """The started window was answered, or will never be."""
+        self._started.remove(window)
+        self._settle(window, answered=answered)
+
+    def close(self) -> None:
+        """Give up everything that has not been answered; nothing is waiting afterwards. Safe to call twice."""
+        for window in (*self._started, *self._pending):
+            self._settle(window, answered=False)
+        for frame in (*self._taken, *self._undecoded):
+            self._counts.dropped_stale += 1
+            self._counts.waiting -= 1
+            frame.content = None
+        for frame in self._ring:
+            self._let_go(frame)
+        for place in (self._started, self._pending, self._taken, self._undecoded, self._ring):
+            place.clear()
+
+    def _add(self, frames: list[Frame]) -> None:
+        window = Window(self._windows, tuple(frames), speed(frames))
+        self._windows += 1
+        for frame in dict.fromkeys(frames):
+            frame.holders += 1
+        if self._newest and self._pending:
+            self._settle(self._pending.popleft(), answered=False)
+        self._pending.append(window)
+
+    def _settle(self, window: Window, *, answered: bool) -> None:
         if not answered:
             self._skipped += 1
         for frame in dict.fromkeys(window.frames):
@@ -200,26 +236,6 @@ class FrameBuffer:
                 self._counts.used += 1
                 self._counts.waiting -= 1
             self._let_go(frame)
-
-    def close(self) -> None:
-        """Forget everything that has not been answered; nothing is waiting afterwards. Taken windows settle first."""
-        while self._pending:
-            self.settle(self._pending.popleft(), answered=False)
-        while self._undecoded:
-            self._counts.dropped_stale += 1
-            self._counts.waiting -= 1
-            self._leave_queue().content = None
-        while self._ring:
-            self._let_go(self._ring.popleft())
-
-    def _add(self, frames: list[Frame]) -> None:
-        window = Window(self._windows, tuple(frames), speed(frames))
-        self._windows += 1
-        for frame in dict.fromkeys(frames):
-            frame.holders += 1
-        if self._newest and self._pending:
-            self.settle(self._pending.popleft(), answered=False)
-        self._pending.append(window)
 
     def _let_go(self, frame: Frame) -> None:
         frame.holders -= 1
