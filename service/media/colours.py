@@ -1,0 +1,62 @@
+"""Colour scales for relevance: fixed, perceptually even, safe for colour-blind eyes."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+INK = (236, 238, 242)
+"""Text."""
+FAINT = (150, 156, 168)
+"""Text of second rank, axes."""
+LINE = (62, 67, 78)
+PANEL = (32, 35, 42)
+GROUND = (21, 23, 28)
+"""The page."""
+ACCENT = (255, 176, 59)
+"""Curves and bars of positive relevance."""
+AGAINST = (86, 156, 240)
+"""Negative relevance: evidence against."""
+
+_OPACITY = 0.82
+
+
+def heat_colours(values: NDArray[np.float32], signed: bool) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Colour and opacity of scaled relevance.
+
+    values: float32 [...], -1 .. 1 (0 .. 1 when not signed; the rest is clipped). Returns uint8 [..., 3] RGB and float32
+    [...] opacity 0 .. 0.82, which is 0 at 0 and grows with the magnitude, so that the picture stays visible.
+    Not signed: "inferno" from purple to yellow. Signed: blue (against) to orange (for).
+    """
+    levels = np.clip(values, -1.0 if signed else 0.0, 1.0)
+    strength = np.abs(levels)
+    table = _DIVERGING if signed else _SEQUENTIAL
+    place = (levels + 1) / 2 if signed else levels
+    colours = table[np.rint(place * 255).astype(np.uint8)]
+    return colours, (_OPACITY * np.sqrt(strength)).astype(np.float32)
+
+
+def bar(width: int, height: int, signed: bool) -> NDArray[np.uint8]:
+    """The colour scale itself, as laid over mid-grey: uint8 [height, width, 3]."""
+    values = np.linspace(-1.0 if signed else 0.0, 1.0, width, dtype=np.float32)
+    colours, opacity = heat_colours(values, signed)
+    line = colours * opacity[:, None] + 70.0 * (1 - opacity[:, None])
+    return np.broadcast_to(line.astype(np.uint8), (height, width, 3)).copy()
+
+
+def _sequential() -> NDArray[np.uint8]:
+    whole = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]
+    # The black third of the map would darken the scene where there is almost no relevance.
+    return np.asarray(whole[np.linspace(72, 250, 256).round().astype(int)], np.uint8)
+
+
+def _diverging() -> NDArray[np.uint8]:
+    stops = np.array([[150, 205, 255], [40, 110, 230], [150, 150, 150], [232, 96, 20], [255, 205, 120]], np.float64)
+    place = np.linspace(0, len(stops) - 1, 256)
+    channels = [np.interp(place, np.arange(len(stops)), stops[:, c]) for c in range(3)]
+    return np.stack(channels, -1).round().astype(np.uint8)
+
+
+_SEQUENTIAL = _sequential()
+_DIVERGING = _diverging()
