@@ -24,6 +24,7 @@ _log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 2
 _WATCH_SECONDS = 0.5
+_NOTICE_SECONDS = 1.0
 _MARGIN_SECONDS = 10.0
 _LOST_SECONDS = 20.0
 _BACK_OFF_SECONDS = 30.0
@@ -138,6 +139,7 @@ class TorchServeBackend:
                     reply = await self._hop(server, model, body)
                 except (ConnectionLost, TimeoutError) as error:
                     reason = f"the connection to TorchServe was lost ({error})"
+                    await self._note_loss(server)
                     continue
                 match replies.verdict(reply):
                     case Verdict.SERVED:
@@ -174,6 +176,16 @@ class TorchServeBackend:
             case _:
                 pass
         return reply
+
+    async def _note_loss(self, server: TorchServe) -> None:
+        """After a lost connection: learn whether java is gone, so that the next attempt goes to its successor."""
+        try:
+            async with asyncio.timeout(_NOTICE_SECONDS):
+                await server.ended.wait()
+        except TimeoutError:
+            return
+        if self._server is server:
+            self._up.clear()
 
     async def _running(self, at: float) -> TorchServe:
         try:
@@ -294,6 +306,7 @@ class TorchServeBackend:
         self._up.set()  # calls that wait for a restart find that there will be none
         if server is not None:
             await server.close(_GRACE_SECONDS)
+        # What is still out has lost its connection now and ends.
         if self._calls:
             await asyncio.wait(self._calls, timeout=_GRACE_SECONDS)
 

@@ -119,7 +119,7 @@ class TorchServe:
             lifeline.close()
         try:
             async with asyncio.timeout(grace + _CLOSE_SECONDS):
-                await self._listener
+                await asyncio.wait({self._listener})  # not awaited itself: a cancelled close must not cancel it
                 await self._guard.wait()
         except TimeoutError:
             _kill_group(self._guard.pid)
