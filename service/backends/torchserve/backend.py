@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import structlog
@@ -15,7 +16,7 @@ from service.backends.gate import Gate
 from service.backends.torchserve import config, replies
 from service.backends.torchserve.http import ConnectionLost, HttpReply
 from service.backends.torchserve.replies import Verdict
-from service.backends.torchserve.server import TorchServe
+from service.backends.torchserve.server import PortTaken, TorchServe
 from service.backends.torchserve.watch import Watch
 from service.errors import DeadlineExceeded, NotFound, Unavailable
 from service.settings import Settings
@@ -23,6 +24,7 @@ from service.settings import Settings
 _log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 2
+_PORT_ATTEMPTS = 3
 _WATCH_SECONDS = 0.5
 _NOTICE_SECONDS = 1.0
 _MARGIN_SECONDS = 10.0
@@ -215,9 +217,8 @@ class TorchServeBackend:
         """Start a TorchServe and let it answer; it is `self._server` then."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        server = await TorchServe.launch(self._folders, self._settings)
+        server = await self._serving(seconds)
         try:
-            await server.wait_workers(dict.fromkeys(self._folders, self._shape.workers), seconds)
             described = await asyncio.gather(*(self._try_out(server, name, end) for name in self._folders))
             self._pids = {name: set(await server.workers(name)) for name in self._folders}
         except BaseException as error:
@@ -230,6 +231,19 @@ class TorchServeBackend:
         self._watch = self._new_watch()
         self._server = server
         self._up.set()
+
+    async def _serving(self, seconds: float) -> TorchServe:
+        """A TorchServe whose workers are all ready."""
+        for attempt in itertools.count(1):
+            server = await TorchServe.launch(self._folders, self._settings)
+            try:
+                await server.wait_workers(dict.fromkeys(self._folders, self._shape.workers), seconds)
+                break
+            except BaseException as error:
+                await asyncio.shield(server.close())
+                if not isinstance(error, PortTaken) or attempt == _PORT_ATTEMPTS:
+                    raise
+        return server
 
     async def _try_out(self, server: TorchServe, name: str, end: float) -> model_pb2.Model:
         async def ask(request: worker_pb2.ComputeRequest, stage: str) -> worker_pb2.ComputeResponse:
