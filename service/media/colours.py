@@ -19,7 +19,9 @@ ACCENT = (255, 176, 59)
 AGAINST = (86, 156, 240)
 """Negative relevance: evidence against."""
 
-_OPACITY = 0.82
+OPACITY = 0.82
+"""Of the strongest relevance."""
+_GROWTH = 0.7
 
 
 def heat_colours(values: NDArray[np.float32], signed: bool) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -34,7 +36,7 @@ def heat_colours(values: NDArray[np.float32], signed: bool) -> tuple[NDArray[np.
     table = _DIVERGING if signed else _SEQUENTIAL
     place = (levels + 1) / 2 if signed else levels
     colours = table[np.rint(place * 255).astype(np.uint8)]
-    return colours, (_OPACITY * np.sqrt(strength)).astype(np.float32)
+    return colours, (OPACITY * strength**_GROWTH).astype(np.float32)
 
 
 def bar(width: int, height: int, signed: bool) -> NDArray[np.uint8]:
@@ -52,9 +54,10 @@ def _sequential() -> NDArray[np.uint8]:
 
 
 def _diverging() -> NDArray[np.uint8]:
-    stops = np.array([[150, 205, 255], [40, 110, 230], [150, 150, 150], [232, 96, 20], [255, 205, 120]], np.float64)
-    place = np.linspace(0, len(stops) - 1, 256)
-    channels = [np.interp(place, np.arange(len(stops)), stops[:, c]) for c in range(3)]
+    # Each side keeps its hue down to 0, where it is transparent: a pale middle would wash the scene out.
+    stops = np.array([[120, 210, 255], [40, 120, 255], [30, 70, 220], [214, 60, 10], [255, 120, 20], [255, 214, 110]])
+    places = [0, 0.25, 0.4999, 0.5001, 0.75, 1]
+    channels = [np.interp(np.linspace(0, 1, 256), places, stops[:, c]) for c in range(3)]
     return np.stack(channels, -1).round().astype(np.uint8)
 
 

@@ -14,6 +14,7 @@ from actionlens.v1 import answer_pb2, explanation_pb2
 # Maps of more cells than this are peaky (input resolution): a few extreme cells must not set the scale.
 _FINE = 20_000
 _FINE_QUANTILE = 0.999
+_SAME_ASPECT = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def heat(
     """Prepare an explanation's saliency for pictures of height x width; None when it has no saliency volume.
 
     frames: T, the number of model frames. placement: where the source lies in the model's frame. With a placement,
-    pictures of any size but the model's are taken as (scaled) source pictures and the heat is mapped back to them.
+    pictures of another aspect than the model's are taken as source pictures, and the heat is mapped back to them.
     Raises ValueError when a tensor does not decode or has no three dimensions of at least 1.
     """
     if explanation.WhichOneof("value") != "saliency":
@@ -95,10 +96,14 @@ def heat(
 
 
 def is_model_frame(height: int, width: int, placement: answer_pb2.Placement | None) -> bool:
-    """Whether pictures of this size are the model's own frames, and not source pictures at some scale."""
-    return (
-        placement is None or not placement.width or (width, height) == (placement.frame_width, placement.frame_height)
-    )
+    """Whether pictures of this size are the model's own frames at any scale, and not source pictures.
+
+    Told by the aspect. A source with the aspect of the model's frame fills it, so there either answer is right.
+    """
+    if placement is None or not placement.width or not placement.frame_height:
+        return True
+    aspect = placement.frame_width / placement.frame_height
+    return abs(width / height - aspect) <= _SAME_ASPECT * aspect
 
 
 def _peak(strength: NDArray[np.float32]) -> float:

@@ -23,7 +23,6 @@ from service.media.legend import stamp_legend
 _FADED = 0.35
 _UNSEEN = 0.35
 _NOT_KEPT = 0.45
-_SMALLEST_SIDE = 448
 _JPEG_QUALITY = 90
 
 
@@ -35,7 +34,8 @@ def blend(
 ) -> NDArray[np.uint8]:
     """Lay an explanation over frames: uint8 [T, h, w, 3] RGB in, the same out.
 
-    frames: one picture per model frame; the model's own, or the source's at any size, told apart by `placement`. The
+    frames: one picture per model frame, at any size; the model's own, or the source's when `placement` says where it
+    lies in the model's frame. Small ones look better enlarged first (`enlarge`). The
     colour scale is one for the clip, never per frame. A selective method's kept part is outlined and in full colour,
     what it leaves out is tinted faintly. Parts that the model did not see are dimmed. An explanation without a
     saliency volume leaves the frames as they are. Raises ValueError when its tensors do not decode.
@@ -49,13 +49,23 @@ def blend(
     return pictures
 
 
+def enlarge(frames: NDArray[np.uint8], side: int = 448) -> NDArray[np.uint8]:
+    """uint8 [T, h, w, 3] with the shorter side at least `side` pixels, in the same aspect; large ones unchanged."""
+    height, width = frames.shape[1:3]
+    factor = side / min(height, width)
+    if factor <= 1:
+        return frames
+    size = (round(width * factor), round(height * factor))
+    return np.stack([np.asarray(cv2.resize(f, size, interpolation=cv2.INTER_CUBIC), np.uint8) for f in frames])
+
+
 def write_mp4(target: Path | BinaryIO, frames: NDArray[np.uint8], fps: float) -> None:
     """Write uint8 [T, h, w, 3] RGB as an H.264 file that plays everywhere (yuv420p, index first).
 
     Small frames are enlarged to at least 448 pixels on the shorter side, odd sides get one more row or column. fps:
     clipped to 1 .. 60. The target's name does not matter; a stream is written from its present position.
     """
-    pictures = [_for_screen(picture) for picture in frames]
+    pictures = _even(enlarge(frames))
     rate = Fraction(min(max(fps, 1.0), 60.0)).limit_denominator(1001)
     # Moving the index to the front needs a file that can be read back.
     with tempfile.TemporaryDirectory(prefix="actionlens-") as folder:
@@ -104,10 +114,5 @@ def _paint(picture: NDArray[np.uint8], prepared: Heat, frame: int) -> NDArray[np
     return drawn
 
 
-def _for_screen(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = picture.shape[:2]
-    factor = max(1.0, _SMALLEST_SIDE / min(height, width))
-    if factor > 1:
-        size = (round(width * factor), round(height * factor))
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-    return np.pad(picture, ((0, picture.shape[0] % 2), (0, picture.shape[1] % 2), (0, 0)), mode="edge")
+def _even(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
