@@ -31,12 +31,11 @@ def heat_colours(values: NDArray[np.float32], signed: bool) -> tuple[NDArray[np.
     [...] opacity 0 .. 0.82, which is 0 at 0 and grows with the magnitude, so that the picture stays visible.
     Not signed: "inferno" from purple to yellow. Signed: blue (against) to orange (for).
     """
-    levels = np.clip(values, -1.0 if signed else 0.0, 1.0)
-    strength = np.abs(levels)
-    table = _DIVERGING if signed else _SEQUENTIAL
-    place = (levels + 1) / 2 if signed else levels
-    colours = table[np.rint(place * 255).astype(np.uint8)]
-    return colours, (OPACITY * strength**_GROWTH).astype(np.float32)
+    if signed:
+        levels = np.rint(np.clip(values, -1, 1) * 127).astype(np.int16) + 128
+        return _DIVERGING[levels], _DIVERGING_OPACITY[levels]
+    levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.int16)
+    return _SEQUENTIAL[levels], _SEQUENTIAL_OPACITY[levels]
 
 
 def bar(width: int, height: int, signed: bool) -> NDArray[np.uint8]:
@@ -61,5 +60,12 @@ def _diverging() -> NDArray[np.uint8]:
     return np.stack(channels, -1).round().astype(np.uint8)
 
 
+def _opacity(strength: NDArray[np.float64]) -> NDArray[np.float32]:
+    return (OPACITY * np.clip(strength, 0, 1) ** _GROWTH).astype(np.float32)
+
+
 _SEQUENTIAL = _sequential()
+_SEQUENTIAL_OPACITY = _opacity(np.arange(256) / 255)
 _DIVERGING = _diverging()
+# Level 128 is exactly 0.
+_DIVERGING_OPACITY = _opacity(np.abs(np.arange(256) - 128) / 127)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -12,10 +11,11 @@ from PIL import Image, ImageDraw
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.media.colours import ACCENT, AGAINST, FAINT, GROUND, INK, PANEL
+from service.media.fit import scale
 from service.media.heat import heat
 from service.media.legend import legend
 from service.media.lettering import shorten, text_width, write
-from service.media.overlay import blend
+from service.media.overlay import lay_over
 from service.media.sampling import uniform
 from service.media.strip import TimeAxis, bar_strip, curve_strip, label, matrix_scale, matrix_strip
 from service.reading import busiest_window, frame_profile, read_explanation
@@ -50,10 +50,10 @@ def contact_sheet(
     """
     if not len(frames):
         raise ValueError("frames: a contact sheet needs at least one")
-    filmstrip = _Filmstrip(frames)
-    parts = [_header(prediction, explanations, report, len(frames)), filmstrip.row(frames), filmstrip.captions(report)]
+    filmstrip = _Filmstrip(frames, report.placement)
+    parts = [_header(prediction, explanations, report, len(frames)), filmstrip.row(), filmstrip.captions(report)]
     for explanation in explanations:
-        parts += [_space(30), _heading(explanation, frames, report), *_body(explanation, frames, report, filmstrip)]
+        parts += [_space(30), _heading(explanation, filmstrip, report), *_body(explanation, filmstrip)]
     parts += [_space(22), _footer(explanations)]
     page = Image.new("RGB", (_WIDTH, sum(part.height for part in parts) + 2 * _MARGIN - 16), GROUND)
     top = _MARGIN - 16
@@ -66,13 +66,15 @@ def contact_sheet(
 class _Filmstrip:
     """Which frames are shown and where."""
 
-    def __init__(self, frames: NDArray[np.uint8]) -> None:
+    def __init__(self, frames: NDArray[np.uint8], placement: answer_pb2.Placement) -> None:
+        self.placement = placement
         count, height, width, _ = frames.shape
         fitting: int = int(_INNER / (_THUMB_HEIGHT * width / height + _GAP))
         shown = min(count, max(_FEWEST, min(_MOST, fitting)))
         self.width = min((_INNER - (shown - 1) * _GAP) // shown, round(2 * _THUMB_HEIGHT * width / height))
         self.height = max(1, min(round(self.width * height / width), 2 * _THUMB_HEIGHT))
         self.chosen = uniform(count, shown)
+        self.pictures = np.stack([scale(frames[frame], self.width, self.height) for frame in self.chosen])
         self.pitch: int = self.width + _GAP
         span = (shown - 1) * self.pitch
         self.axis = TimeAxis(
@@ -85,15 +87,16 @@ class _Filmstrip:
     def left(self, place: int) -> int:
         return place * self.pitch
 
-    def row(self, pictures: NDArray[np.uint8]) -> Image.Image:
-        """The chosen ones of T pictures side by side."""
+    def row(self, explanation: explanation_pb2.Explanation | None = None) -> Image.Image:
+        """The chosen frames side by side, with the heat of a saliency explanation over them if one is given."""
+        pictures = self.pictures
+        if explanation is not None:
+            prepared = heat(explanation, self.axis.frames, self.height, self.width, self.placement)
+            assert prepared is not None
+            pictures = lay_over(pictures, self.chosen, prepared)
         canvas = Image.new("RGB", (_INNER, self.height), GROUND)
-        for place, frame in enumerate(self.chosen):
-            picture = pictures[frame]
-            shrinks = picture.shape[1] > self.width
-            rule = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-            thumb = cv2.resize(picture, (self.width, self.height), interpolation=rule)
-            canvas.paste(Image.fromarray(np.asarray(thumb, np.uint8)), (self.left(place), 0))
+        for place, picture in enumerate(pictures):
+            canvas.paste(Image.fromarray(picture), (self.left(place), 0))
         return canvas
 
     def captions(self, report: answer_pb2.FrameReport) -> Image.Image:
@@ -153,7 +156,7 @@ def _facts(explanations: Sequence[explanation_pb2.Explanation], report: answer_p
 
 
 def _heading(
-    explanation: explanation_pb2.Explanation, frames: NDArray[np.uint8], report: answer_pb2.FrameReport
+    explanation: explanation_pb2.Explanation, filmstrip: _Filmstrip, report: answer_pb2.FrameReport
 ) -> Image.Image:
     canvas = Image.new("RGB", (_INNER, 66), GROUND)
     title = _TITLES.get(explanation.method, explanation.method)
@@ -165,44 +168,37 @@ def _heading(
     sentence = explanation.reading or read_explanation(explanation, report)
     colour = AGAINST if explanation.HasField("failure") else ACCENT
     write(canvas, (0, 36), shorten(sentence, 18, _INNER - 330), 18, colour)
-    peak, signed = _scale(explanation, frames, report)
+    peak, signed = _scale(explanation, filmstrip)
     if peak > 0:
-        scale = Image.fromarray(legend(170, 14, peak, signed))
-        canvas.paste(scale, (_INNER - scale.width, 36))
+        drawn = Image.fromarray(legend(170, 14, peak, signed))
+        canvas.paste(drawn, (_INNER - drawn.width, 36))
     return canvas
 
 
-def _scale(
-    explanation: explanation_pb2.Explanation, frames: NDArray[np.uint8], report: answer_pb2.FrameReport
-) -> tuple[float, bool]:
+def _scale(explanation: explanation_pb2.Explanation, filmstrip: _Filmstrip) -> tuple[float, bool]:
     """The value at the end of an explanation's colour scale (0: it has none) and whether the scale has two sides."""
     if explanation.WhichOneof("value") == "relevance_matrix":
         return matrix_scale(to_array(explanation.relevance_matrix.values))
-    prepared = heat(explanation, len(frames), frames.shape[1], frames.shape[2], report.placement)
+    prepared = heat(explanation, filmstrip.axis.frames, filmstrip.height, filmstrip.width, filmstrip.placement)
     return (0.0, False) if prepared is None else (prepared.peak, prepared.signed)
 
 
-def _body(
-    explanation: explanation_pb2.Explanation,
-    frames: NDArray[np.uint8],
-    report: answer_pb2.FrameReport,
-    filmstrip: _Filmstrip,
-) -> list[Image.Image]:
-    kind, axis, count = explanation.WhichOneof("value"), filmstrip.axis, len(frames)
+def _body(explanation: explanation_pb2.Explanation, filmstrip: _Filmstrip) -> list[Image.Image]:
+    kind, axis, count = explanation.WhichOneof("value"), filmstrip.axis, filmstrip.axis.frames
     if kind is None or explanation.HasField("failure"):
         return []
     if kind == "frame_attribution":
         scores = to_array(explanation.frame_attribution.values)
         if scores.ndim == 2:
             scores = scores[:, min(explanation.target.index, scores.shape[1] - 1)]
-        return [filmstrip.row(frames), _space(_GAP), bar_strip(axis, 110, scores.astype(np.float64))]
+        return [filmstrip.row(), _space(_GAP), bar_strip(axis, 110, scores.astype(np.float64))]
     profile, window = frame_profile(explanation, count), busiest_window(explanation, count)
     if kind == "relevance_matrix":
         values = to_array(explanation.relevance_matrix.values)
         note = Image.new("RGB", (_INNER, 24), GROUND)
         label(note, "rows: output steps, first on top  ·  columns: input frames, under their pictures", (0, 6))
         return [
-            filmstrip.row(frames),
+            filmstrip.row(),
             _space(_GAP),
             matrix_strip(axis, values),
             note,
@@ -214,9 +210,8 @@ def _body(
         unmasked.CopyFrom(explanation)
         unmasked.saliency.ClearField("mask")
         whole = frame_profile(unmasked, count)
-    heated = blend(frames, explanation, report.placement, legend=False)
     return [
-        filmstrip.row(heated),
+        filmstrip.row(explanation),
         _space(_GAP),
         curve_strip(axis, _CURVE_HEIGHT, profile, window, whole),
     ]

@@ -23,8 +23,8 @@ class Heat:
 
     volume: float32 [T', H', W'] native values; 0 where not finite. mask: the same of 0 and 1, or None. positions:
     float64 [T'] model frame of each step, rising. peak: the value that is drawn at full strength, one for the whole
-    clip; 0 for an empty map. columns, rows: float32, where each pixel column and row of the picture lies on the
-    native grid. seen: bool [h, w], the part of the picture that the model saw.
+    clip; 0 for an empty map. columns, rows: float32 [h, w], where each pixel of the picture lies on the native grid.
+    seen: bool [h, w], the part of the picture that the model saw.
     """
 
     volume: NDArray[np.float32]
@@ -51,8 +51,7 @@ class Heat:
         before = int(place)
         after, share = min(before + 1, len(volume) - 1), np.float32(place - before)
         plane = volume[before] * (1 - share) + volume[after] * share
-        grid = np.meshgrid(self.columns, self.rows)
-        spread = cv2.remap(plane, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        spread = cv2.remap(plane, self.columns, self.rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.where(self.seen, spread, np.float32(0))
 
 
@@ -123,4 +122,5 @@ def _grid(
         y = (placement.top + y * placement.height) / placement.frame_height
     seen = ((y >= 0) & (y < 1))[:, None] & ((x >= 0) & (x < 1))[None]
     # A cell's value stands at its centre.
-    return (x * grid_width - 0.5).astype(np.float32), (y * grid_height - 0.5).astype(np.float32), seen
+    columns, rows = np.meshgrid((x * grid_width - 0.5).astype(np.float32), (y * grid_height - 0.5).astype(np.float32))
+    return columns, rows, seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,10 +44,16 @@ def blend(
     prepared = heat(explanation, len(frames), frames.shape[1], frames.shape[2], placement)
     if prepared is None:
         return frames.copy()
-    pictures = np.stack([_paint(picture, prepared, place) for place, picture in enumerate(frames)])
+    pictures = lay_over(frames, range(len(frames)), prepared)
     if legend:
         stamp_legend(pictures, prepared.peak, prepared.signed)
     return pictures
+
+
+def lay_over(pictures: NDArray[np.uint8], places: Sequence[int], prepared: Heat) -> NDArray[np.uint8]:
+    """Lay prepared heat over some frames: uint8 [n, h, w, 3] RGB in and out. places: the model frame of each."""
+    painted = [_paint(picture, prepared, place) for picture, place in zip(pictures, places, strict=True)]
+    return np.stack(painted)
 
 
 def enlarge(frames: NDArray[np.uint8], side: int = 448) -> NDArray[np.uint8]:
@@ -96,17 +103,18 @@ def encode_jpeg(frame: NDArray[np.uint8]) -> bytes:
 
 def _paint(picture: NDArray[np.uint8], prepared: Heat, frame: int) -> NDArray[np.uint8]:
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    scene = cv2.addWeighted(picture, 1 - _FADED, grey, _FADED, 0).astype(np.float32)
+    scene = cv2.addWeighted(picture, 1 - _FADED, grey, _FADED, 0)
     colours, opacity = heat_colours(prepared.at(frame), prepared.signed)
     kept = prepared.kept(frame)
     if kept is not None:
-        opacity = np.where(kept, opacity, opacity * _NOT_KEPT)
+        opacity = np.where(kept, opacity, opacity * np.float32(_NOT_KEPT))
         # What was left out is evidence too, but of the scene: shown without colour.
-        pale = colours.mean(-1, keepdims=True).repeat(3, -1)
-        colours = np.where(kept[..., None], colours, pale.astype(np.uint8))
-    painted = scene + (colours - scene) * opacity[..., None]
-    painted = np.where(prepared.seen[..., None], painted, scene * _UNSEEN)
-    drawn = np.clip(np.rint(painted), 0, 255).astype(np.uint8)
+        pale = cv2.cvtColor(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        colours = np.where(kept[..., None], colours, pale)
+    drawn = np.asarray(cv2.blendLinear(scene, colours, 1 - opacity, opacity), np.uint8)
+    if not prepared.seen.all():
+        dark = cv2.convertScaleAbs(scene, alpha=_UNSEEN)
+        drawn = np.where(prepared.seen[..., None], drawn, dark).astype(np.uint8)
     if kept is not None:
         edges, _ = cv2.findContours(kept.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         thickness = max(1, round(min(drawn.shape[:2]) / 200))
