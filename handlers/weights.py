@@ -34,7 +34,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             case ".pt" | ".pth":
                 state = _tensors(torch.load(path, map_location="cpu", weights_only=True), path)
             case ".npz":
-                with np.load(path, allow_pickle=False) as archive:
+                with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
                     state = {name: torch.from_numpy(np.ascontiguousarray(archive[name])) for name in archive.files}
             case _:
                 raise ModelError(f"{path}: weights are read from {', '.join(SUFFIXES)} files")

@@ -1,0 +1,115 @@
+"""Worker messages: the bytes that TorchServe carries."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from actionlens.tensors import to_array
+from actionlens.v1 import answer_pb2, method_pb2
+from actionlens.worker.v1 import worker_pb2
+from handlers.engine import ClipRequest, Engine, MethodCall
+from handlers.envelope import answer, answer_bytes
+from tests.handlers import networks
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(networks.model())
+
+
+def compute(seed: int = 0, **fields: object) -> worker_pb2.ComputeRequest:
+    clip = networks.clip(seed)
+    frames, height, width, _ = clip.shape
+    body = worker_pb2.Compute(clip=clip.tobytes(), frames=frames, height=height, width=width, **fields)  # type: ignore[arg-type]
+    return worker_pb2.ComputeRequest(compute=body)
+
+
+def grad_cam(**parameters: object) -> method_pb2.Method:
+    return method_pb2.Method(grad_cam=method_pb2.GradCam(**parameters))  # type: ignore[arg-type]
+
+
+def test_numbers_arrive_as_the_engine_made_them(engine: Engine) -> None:
+    request = compute(1, methods=[grad_cam(signed=True)], target=method_pb2.Target(explained={"label": "right"}))
+    (reply,) = answer(engine, [request])
+    (expected,) = engine.explain([ClipRequest(networks.clip(1), [MethodCall("grad-cam", {"signed": True})], "right")])
+    explanation = reply.explanations[0]
+    np.testing.assert_allclose(to_array(explanation.saliency.values), expected.explained[0].result.values, rtol=1e-6)  # type: ignore[union-attr]
+    np.testing.assert_allclose(to_array(reply.prediction.logits), expected.logits, rtol=1e-6)  # type: ignore[union-attr]
+    assert explanation.target.label == "right"
+    assert explanation.saliency.signed
+    assert explanation.saliency.layer == "relu2"
+    assert list(explanation.saliency.frame_positions) == [0.5, 2.5, 4.5]
+    assert dict(explanation.provenance.parameters) == {"signed": True, "pool_time": False, "layer": None}
+    assert explanation.provenance.weights_digest == engine.model.card.weights.sha256
+    assert sum(score.probability for score in reply.prediction.top) == pytest.approx(1.0)
+    assert reply.timings.total >= reply.timings.forward > 0
+
+
+@pytest.mark.parametrize(
+    ("encoding", "tolerance"),
+    [
+        (answer_pb2.VALUE_ENCODING_FLOAT32, 1e-7),
+        (answer_pb2.VALUE_ENCODING_FLOAT16, 1e-3),
+        (answer_pb2.VALUE_ENCODING_UINT8, 1 / 500),
+    ],
+)
+def test_encodings_keep_what_they_promise(engine: Engine, encoding: int, tolerance: float) -> None:
+    method = grad_cam(signed=True)
+    output = answer_pb2.OutputOptions(encoding=encoding)  # type: ignore[arg-type]
+    exact, packed = answer(engine, [compute(methods=[method]), compute(methods=[method], output=output)])
+    values = to_array(exact.explanations[0].saliency.values)
+    error = np.abs(to_array(packed.explanations[0].saliency.values) - values).max()
+    assert error <= tolerance * np.ptp(values)
+
+
+def test_the_mask_is_bits(engine: Engine) -> None:
+    method = method_pb2.Method(selective_relevance=method_pb2.SelectiveRelevance(threshold=0.5))
+    (reply,) = answer(engine, [compute(methods=[method])])
+    mask = to_array(reply.explanations[0].saliency.mask)
+    assert mask.shape == to_array(reply.explanations[0].saliency.values).shape
+    assert set(np.unique(mask)) == {0.0, 1.0}
+    assert reply.explanations[0].quality.HasField("motion_share")
+
+
+def test_failures_stay_with_their_item(engine: Engine) -> None:
+    short = compute()
+    short.compute.clip = short.compute.clip[:-1]
+    bodies = [compute().SerializeToString(), b"\xff\xff", bytearray(short.SerializeToString()), b""]
+    good, noise, bad, empty = map(worker_pb2.ComputeResponse.FromString, answer_bytes(engine, bodies))
+    assert not good.HasField("failure")
+    assert noise.failure.reason == "BAD_ENVELOPE"
+    assert bad.failure.field == "clip"
+    assert empty.failure.reason == "WRONG_CLIP_SHAPE"
+
+
+def test_a_bad_parameter_is_named_as_in_the_request(engine: Engine) -> None:
+    (reply,) = answer(engine, [compute(methods=[grad_cam(), grad_cam(layer="nowhere")])])
+    assert not reply.explanations[0].HasField("failure")
+    assert reply.explanations[1].failure.field == "methods[1].grad_cam.layer"
+
+
+def test_describe_tells_what_the_model_is(engine: Engine) -> None:
+    (reply,) = answer(engine, [worker_pb2.ComputeRequest(describe=worker_pb2.Describe())])
+    model = reply.model
+    assert (model.name, list(model.labels), model.input.frames) == ("tiny", list(networks.LABELS), 6)
+    methods = {support.method: support for support in model.methods}
+    assert methods["grad-cam"].supported
+    threshold = {entry.name: entry for entry in methods["selective-relevance"].parameters}["threshold"]
+    assert (threshold.type, threshold.default_value) == ("number", "4.0")
+
+
+def test_running_out_of_memory_is_a_failure_of_the_batch_only(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def exhausted(*_: object) -> None:
+        raise torch.OutOfMemoryError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.model, "prepare", exhausted)
+        (reply,) = answer(engine, [compute()])
+    assert reply.failure.reason == "ENGINE_FAILED"
+    assert "the batch failed" in caplog.text
+    (reply,) = answer(engine, [compute()])
+    assert not reply.HasField("failure")

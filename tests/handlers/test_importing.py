@@ -1,0 +1,148 @@
+"""Importing what people have: files that fit, and the first thing that does not."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor
+
+from actionlens.card import read_card
+from handlers.engine import ClipAnswer, ClipRequest, Engine
+from handlers.errors import ModelError
+from handlers.importing import import_model, main
+from handlers.models.action_model import ActionModel
+from tests.handlers import networks
+
+
+@pytest.fixture
+def state() -> dict[str, Tensor]:
+    return networks.module(networks.card()).state_dict()
+
+
+def write(path: Path, **changes: object) -> Path:
+    document = networks.card().model_dump(mode="json", exclude={"weights"}, exclude_none=True)
+    path.write_text(yaml.safe_dump(document | changes))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".npz", ".pth"])
+def test_every_kind_of_file_gives_the_same_model(tmp_path: Path, suffix: str, state: dict[str, Tensor]) -> None:
+    weights = tmp_path / f"weights{suffix}"
+    match suffix:
+        case ".safetensors":
+            save_file(state, weights)
+        case ".npz":
+            np.savez(weights, **{name: tensor.numpy() for name, tensor in state.items()})
+        case ".pt":
+            torch.save(state, weights)
+        case _:
+            torch.save(
+                {"epoch": 3, "state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}, weights
+            )
+    folder = import_model(write(tmp_path / "card.yaml"), weights, tmp_path / "store")
+    (answer,) = Engine.load(folder).explain([ClipRequest(networks.clip())])
+    (expected,) = Engine(networks.model()).explain([ClipRequest(networks.clip())])
+    assert isinstance(answer, ClipAnswer)
+    assert isinstance(expected, ClipAnswer)
+    assert torch.equal(answer.logits, expected.logits)
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["tiny"]
+
+
+def test_the_first_tensor_that_does_not_fit_is_named_with_both_shapes(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    state["conv2.weight"] = state["conv2.weight"][:, :3].contiguous()
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match=r"conv2\.weight is \[6, 3, 3, 3, 3\].* takes \[6, 4, 3, 3, 3\]"):
+        import_model(write(tmp_path / "card.yaml"), tmp_path / "w.safetensors", tmp_path / "store")
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": ["a", "b"]}, r"fc1\.weight is \[3, 6\], conv3d with 2 labels takes \[2, 6\]"),
+        ({"labels": ["a", "a", "b"]}, "every label must be different"),
+        ({"architecture": "tea"}, "'tea' is not known; known are .*conv3d"),
+        ({"arguments": {"depth": 3}}, "arguments: conv3d: .*depth"),
+        ({"layer": "relu9"}, "layer: 'relu9' is not a layer of conv3d"),
+        ({"name": "../x"}, "name: "),
+        ({"colour": 1}, "colour: Extra inputs are not permitted"),
+        ({"input": {"frames": 0, "height": 12, "width": 16}}, "input.frames: "),
+        ({"class_prior": [0.5, 0.1, 0.1]}, "class_prior: must be probabilities"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused_by_field(
+    tmp_path: Path, state: dict[str, Tensor], change: dict[str, object], message: str
+) -> None:
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match=message):
+        import_model(write(tmp_path / "card.yaml", **change), tmp_path / "w.safetensors", tmp_path / "store")
+
+
+def test_missing_and_left_over_tensors_are_named(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    card = write(tmp_path / "card.yaml")
+    save_file({**state, "extra.weight": torch.zeros(2)}, tmp_path / "more.safetensors")
+    with pytest.raises(ModelError, match=r"extra\.weight \[2\] has no place"):
+        import_model(card, tmp_path / "more.safetensors", tmp_path / "store")
+    del state["conv1.bias"]
+    save_file(state, tmp_path / "less.safetensors")
+    with pytest.raises(ModelError, match=r"conv1\.bias \[4\] is missing"):
+        import_model(card, tmp_path / "less.safetensors", tmp_path / "store")
+
+
+class Payload:
+    """A pickle that would run code."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("pickle-was-run",)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not really", b"hello" * 100])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".npz"])
+def test_damaged_files_are_refused(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=rf"w{suffix}: "):
+        import_model(write(tmp_path / "card.yaml"), path, tmp_path / "store")
+
+
+def test_code_in_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight": Payload()}, "code.pt")
+    Path("plain.pt").write_bytes(pickle.dumps(Payload(), protocol=2))
+    for name in ("code.pt", "plain.pt"):
+        with pytest.raises(ModelError, match=r"code is not run|cannot be read"):
+            import_model(write(tmp_path / "card.yaml"), Path(name), tmp_path / "store")
+    assert not Path("pickle-was-run").exists()
+
+
+def test_not_finite_weights_are_refused(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    state["fc1.bias"] = torch.tensor([0.0, float("nan"), 0.0])
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match=r"fc1\.bias has values that are not finite"):
+        import_model(write(tmp_path / "card.yaml"), tmp_path / "w.safetensors", tmp_path / "store")
+
+
+def test_changed_weights_are_noticed_at_loading(tmp_path: Path) -> None:
+    folder = networks.folder(tmp_path / "tiny")
+    save_file(networks.module(networks.card(), seed=1).state_dict(), folder / "weights.safetensors")
+    with pytest.raises(ModelError, match=r"weights\.sha256"):
+        ActionModel.load(folder)
+
+
+def test_the_command_replaces_only_when_told(
+    tmp_path: Path, state: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file(state, tmp_path / "w.safetensors")
+    arguments = [str(write(tmp_path / "c.yaml")), str(tmp_path / "w.safetensors"), "--store", str(tmp_path / "store")]
+    assert main(arguments) == 0
+    assert main(arguments) == 1
+    assert "already in" in capsys.readouterr().err
+    assert main([*arguments, "--replace"]) == 0
+    assert read_card(tmp_path / "store" / "tiny").name == "tiny"

@@ -1,0 +1,87 @@
+"""Selective relevance against a plain loop over the definition, and on maps whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from handlers.explainers.selective import motion_mask, selectivity, time_derivative
+
+
+def loop_derivative(relevance: Tensor, *, zero_padding: bool) -> Tensor:
+    """The 27-point Sobel sum, written out."""
+    frames, height, width = relevance.shape
+    out = torch.zeros_like(relevance)
+    for t, y, x in np.ndindex(frames, height, width):
+        for dt, dy, dx in np.ndindex(3, 3, 3):
+            weight = (-1, 0, 1)[dt] * (1, 2, 1)[dy] * (1, 2, 1)[dx]
+            tt, yy, xx = t + dt - 1, y + dy - 1, x + dx - 1
+            inside = 0 <= tt < frames and 0 <= yy < height and 0 <= xx < width
+            if inside or not zero_padding:
+                tt, yy, xx = (min(max(v, 0), n - 1) for v, n in ((tt, frames), (yy, height), (xx, width)))
+                out[t, y, x] += weight * relevance[tt, yy, xx]
+    return out
+
+
+@pytest.mark.parametrize("zero_padding", [False, True])
+@pytest.mark.parametrize("shape", [(1, 3, 3), (4, 5, 3), (6, 1, 7)])
+def test_derivative_is_the_27_point_sum(shape: tuple[int, int, int], zero_padding: bool) -> None:
+    relevance = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    result = time_derivative(relevance, zero_padding=zero_padding)
+    torch.testing.assert_close(result, loop_derivative(relevance, zero_padding=zero_padding))
+
+
+@given(value=st.floats(-1e6, 1e6), threshold=st.floats(0, 8))
+@settings(max_examples=50, deadline=None)
+def test_a_map_that_stands_still_selects_nothing(value: float, threshold: float) -> None:
+    picture = torch.linspace(0, 1, 20).reshape(1, 4, 5) * value
+    assert not motion_mask(picture.expand(6, 4, 5), threshold).any()
+
+
+def test_the_published_padding_selects_the_ends_of_a_constant_map() -> None:
+    mask = motion_mask(torch.ones(16, 8, 8), 2.0, peer=True)
+    assert mask[[0, -1]].any()
+    assert not mask[1:-1].any()
+
+
+def test_a_moving_blob_is_selected_and_the_scene_is_not() -> None:
+    relevance = torch.zeros(12, 24, 24)
+    relevance[:, 2:6, 2:6] = 1.0
+    for t in range(12):
+        relevance[t, 16:19, 2 * t : 2 * t + 2] = 1.0
+    mask = motion_mask(relevance, 2.0)
+    assert not mask[:, :10].any()
+    assert mask[2:-2, 16:19].any(dim=(1, 2)).all()
+    positions, share = selectivity(relevance, mask)
+    blob, scene = 12 * 3 * 2, 12 * 16
+    assert 0 < share <= blob / (blob + scene)
+    assert 0 < positions <= blob / (blob + scene)
+
+
+def test_signed_keeps_rises_only() -> None:
+    relevance = torch.zeros(8, 9, 9)
+    relevance[4:, 4, 4] = 1.0
+    relevance[:4, 1, 1] = 1.0
+    rises = motion_mask(relevance, 1.0, signed=True)
+    both = motion_mask(relevance, 1.0)
+    assert rises[4, 4, 4]
+    assert both[4, 1, 1]
+    assert not rises[4, 1, 1]
+
+
+@given(seed=st.integers(0, 10_000), scale=st.floats(1e-3, 1e3))
+@settings(max_examples=30, deadline=None)
+def test_scaling_the_map_changes_nothing(seed: int, scale: float) -> None:
+    relevance = torch.rand((5, 6, 7), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    assert torch.equal(motion_mask(relevance, 1.5), motion_mask(relevance * scale, 1.5))
+
+
+def test_shares_by_hand() -> None:
+    relevance = torch.tensor([[[3.0, 1.0, -5.0, 0.0]]])
+    mask = torch.tensor([[[True, False, True, True]]])
+    assert selectivity(relevance, mask) == (0.5, 0.75)
+    assert selectivity(-relevance.abs(), mask) == (0.0, 0.0)
