@@ -63,7 +63,11 @@ def _plain(code: grpc.StatusCode, message: str, address: str, reason: str) -> tu
         advice = "send a video file or JPEG frames instead of raw pixels, or fewer or smaller frames"
         return f"clip: the message is too large ({message}); {advice}", "MESSAGE_TOO_LARGE", "clip"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"no answer from {address} in time; allow more with a longer timeout", reason, ""
+        return (
+            f"no answer from {address} in time; is it up (`actionlens health`)? else allow more with a longer timeout",
+            reason,
+            "",
+        )
     return message, reason, ""
 
 

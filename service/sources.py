@@ -101,7 +101,8 @@ def _address(where: str) -> Iterator[Frame]:
 def _camera(number: int) -> Iterator[Frame]:
     import cv2
 
-    cv2.setLogLevel(0)
+    # A camera that is not there is said once, by us.
+    cv2.setLogLevel(0)  # type: ignore[attr-defined]
     camera = cv2.VideoCapture(number)
     try:
         if not camera.isOpened():

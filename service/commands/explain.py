@@ -20,7 +20,7 @@ from service.commands.options import (
     Target,
     chosen_methods,
     class_of,
-    service_address,
+    connect,
 )
 
 if TYPE_CHECKING:
@@ -144,9 +144,7 @@ def _client(
 ) -> Iterator[Client | LocalClient]:
     """Something that explains clips: the running service, or the engine in this process."""
     if not in_process:
-        from service.client import Client
-
-        with Client(service_address(address), timeout=timeout) as client:
+        with connect(address, timeout) as client:
             yield client
         return
     from service.local import LocalClient

@@ -6,11 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from service.commands.options import Address, AsJson, Store, service_address
+from service.commands.options import Address, AsJson, Store, connect
 
 if TYPE_CHECKING:
     from actionlens.v1 import model_pb2
@@ -65,9 +65,7 @@ def show(
             raise NotFound(f"name: {name!r} is not in {store}; it holds {', '.join(found) or 'no model'}", field="name")
         row = found[name]
     else:
-        from service.client import Client
-
-        with Client(service_address(address)) as client:
+        with connect(address) as client:
             row = _served(client.get_model(name))
     print(json.dumps(row, ensure_ascii=False)) if as_json else _show(row)
 
@@ -119,9 +117,7 @@ def check(
 
 
 def _models(address: str) -> list[model_pb2.Model]:
-    from service.client import Client
-
-    with Client(service_address(address)) as client:
+    with connect(address) as client:
         return client.list_models()
 
 
@@ -166,7 +162,7 @@ def _run(module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
             _fail(f"{module} took longer than {_WORK_SECONDS:g} s")
 
 
-def _fail(reason: str) -> Any:
+def _fail(reason: str) -> NoReturn:
     lines = reason.strip().splitlines() or ["no reason given"]
     # A traceback ends in what went wrong.
     line = lines[-1] if "Traceback (most recent call last):" in reason else "\n".join(lines)

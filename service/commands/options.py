@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from service.client import Client
 
 Address = Annotated[
     str,
@@ -84,6 +87,19 @@ def service_address(given: str) -> str:
 
     settings = Settings()
     return f"{reachable(settings.host)}:{settings.port}"
+
+
+def connect(address: str, timeout: float = 30.0) -> Client:
+    """A client of the service, which has shown that somebody answers. Raises Unavailable at once when nobody does."""
+    from service.client import Client
+
+    client = Client(service_address(address), timeout=timeout)
+    try:
+        client.health()
+    except BaseException:
+        client.close()
+        raise
+    return client
 
 
 def reachable(host: str) -> str:

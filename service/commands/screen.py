@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actionlens.v1 import answer_pb2, explanation_pb2
-from service.client_result import Result
+from service.client_result import ExplanationResult, Result
 
 _BAR = 28
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -75,16 +75,23 @@ def show_result(console: Console, name: str, result: Result) -> None:
 
 def show_readings(console: Console, result: Result) -> None:
     """One line per explanation: the method, what it says, and its own time."""
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, 1))
     for name, entry in result.explanations.items():
-        score, contrast = entry.message.target, entry.message.contrast
-        about = f"{score.label} and not {contrast.label}" if entry.message.HasField("contrast") else score.label
         failure = f"failed: {entry.message.failure.message}"
-        reading = Text(failure, "red") if entry.failed else Text(entry.reading)
-        spent = Text(f"+{1000 * entry.seconds:.1f} ms", "dim")
-        table.add_row("", Text(name, "green"), Text(about, "dim"), reading, spent)
+        reading = Text(failure, "red") if entry.failed else Text(_about(entry, result) + entry.reading)
+        spent = Text(f"+{1000 * entry.seconds:.1f} ms", "dim", justify="right")
+        table.add_row("", Text(name, "green"), spent, reading)
     if result.explanations:
         console.print(table)
+
+
+def _about(entry: ExplanationResult, result: Result) -> str:
+    """What is explained, unless it is the class that the model finds likeliest."""
+    target, contrast = entry.message.target, entry.message.contrast
+    if entry.message.HasField("contrast"):
+        return f"{target.label} and not {contrast.label}: "
+    top = result.prediction.top
+    return f"{target.label}: " if top and target.index != top[0].index else ""
 
 
 def level_name(level: answer_pb2.ExplanationLevel) -> str:

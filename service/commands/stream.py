@@ -18,7 +18,7 @@ from service.commands.options import (
     Target,
     chosen_methods,
     class_of,
-    service_address,
+    connect,
 )
 
 if TYPE_CHECKING:
@@ -80,7 +80,6 @@ def stream(
     A file is answered without loss, every window in order. A camera, an address and --realtime are answered newest
     first: late frames and windows are dropped, and counted.
     """
-    from service.client import Client
     from service.commands.screen import out
     from service.sources import open_source
 
@@ -99,7 +98,7 @@ def stream(
         "max_side": max_side,
     }
     console = out()
-    with Client(service_address(address)) as client, client.explain_stream(opened.frames, **options) as windows:
+    with connect(address) as client, client.explain_stream(opened.frames, **options) as windows:
         ending = _Ending(windows, opened.close)
         if seconds is not None:
             ending.after(seconds)
