@@ -1,0 +1,193 @@
+"""One fixed convolution: forwards, and its exact transpose, on the fastest path this machine has.
+
+On a CPU in float32 the weights are packed once for oneDNN and its convolution is called directly: torch's own
+front door leaves oneDNN for small batches on one thread, which is up to 17 times slower, and packs on every call.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PHASES_PAY_BELOW = 8
+"""A strided transpose with so few input channels is done phase by phase: one dense convolution, then a shuffle."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a convolution reads: one number per axis (time first for clips)."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+    def with_time(self, padding: int, stride: int | None = None) -> Geometry:
+        """The same with another padding (and stride) of the first axis."""
+        first = self.stride[0] if stride is None else stride
+        return Geometry((first, *self.stride[1:]), (padding, *self.padding[1:]), self.dilation, self.groups)
+
+
+@dataclass(eq=False)
+class Kernel:
+    """y = weight * x for weight [O, C / groups, ...] over one, two or three axes. Tensors are never modified."""
+
+    weight: Tensor
+    geometry: Geometry
+    _packed: dict[Any, Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Extent per axis."""
+        return tuple(self.weight.shape[2:])
+
+    def apply(
+        self, x: Tensor, bias: Tensor | None = None, relu: bool = False, time_padding: int | None = None
+    ) -> Tensor:
+        """x [N, C, ...] -> [N, O, ...], plus bias [O], rectified if asked; time_padding replaces the first padding."""
+        geometry = self.geometry if time_padding is None else self.geometry.with_time(time_padding)
+        return self._convolve("forward", self.weight, x, bias, relu, geometry)
+
+    def transpose(self, y: Tensor, size: tuple[int, ...], windowed: bool = False) -> Tensor:
+        """y [N, O, ...] -> [N, C, *size], the exact transpose of `apply` for inputs of that size.
+
+        windowed: y holds windows of time steps, so the result spans all that they reach; size[0] is ignored.
+        """
+        geometry = self.geometry
+        if windowed:
+            geometry = geometry.with_time(0)
+            reach = geometry.dilation[0] * (self.size[0] - 1) + 1
+            size = ((y.shape[2] - 1) * geometry.stride[0] + reach, *size[1:])
+        reach_of = [d * (k - 1) for d, k in zip(geometry.dilation, self.size, strict=True)]
+        back = tuple(r - p for r, p in zip(reach_of, geometry.padding, strict=True))
+        if min(back) < 0:
+            return self._backward(y, size, geometry)
+        if all(s == 1 for s in geometry.stride):
+            flipped = Geometry(geometry.stride, back, geometry.dilation, geometry.groups)
+            return self._convolve("transpose", self._flipped, y, None, False, flipped)
+        if all(k == 1 or s == 1 for k, s in zip(self.size, geometry.stride, strict=True)):
+            return self._interleave(y, size, geometry, back)
+        narrow = geometry.groups == 1 and self.weight.shape[1] <= PHASES_PAY_BELOW
+        if narrow and all(d == 1 for d in geometry.dilation) and len(size) == 3:
+            return self._phases(y, size, geometry)
+        return self._backward(y, size, geometry)
+
+    @property
+    def _flipped(self) -> Tensor:
+        """Weights of the transpose at stride 1: [C, O / groups, ...]."""
+        if "flipped" not in self._packed:
+            groups, axes = self.geometry.groups, range(2, self.weight.dim())
+            outputs, inputs = self.weight.shape[:2]
+            grouped = self.weight.flip(*axes).view(groups, outputs // groups, inputs, *self.size)
+            self._packed["flipped"] = grouped.transpose(1, 2).reshape(groups * inputs, outputs // groups, *self.size)
+        return self._packed["flipped"]
+
+    def _convolve(
+        self, name: str, weight: Tensor, x: Tensor, bias: Tensor | None, relu: bool, geometry: Geometry
+    ) -> Tensor:
+        g = geometry
+        if _packs(x, weight):
+            key = (name, g)
+            if key not in self._packed:
+                reorder: Any = getattr(torch._C._nn, f"mkldnn_reorder_conv{weight.dim() - 2}d_weight")
+                self._packed[key] = reorder(weight.to_mkldnn(), g.padding, g.stride, g.dilation, g.groups, x.shape)
+            point: Any = torch.ops.mkldnn._convolution_pointwise
+            x = x.contiguous(memory_format=_LAST[weight.dim()])
+            attribute = "relu" if relu else "none"
+            result: Tensor = point(
+                x, self._packed[key], bias, g.padding, g.stride, g.dilation, g.groups, attribute, [], ""
+            )
+            return result
+        if x.is_cuda and relu and bias is not None:
+            return F.relu_(_convolution(x, weight, bias, g))
+        result = _convolution(x, weight, bias, g)
+        return F.relu_(result) if relu else result
+
+    def _backward(self, y: Tensor, size: tuple[int, ...], geometry: Geometry) -> Tensor:
+        """Through the library's input gradient (no weight gradient)."""
+        shape = (y.shape[0], self.weight.shape[1] * geometry.groups, *size)
+        layout = _LAST.get(y.dim(), torch.contiguous_format)
+        unused = torch.empty(shape, dtype=y.dtype, device=y.device, memory_format=layout)
+        g = geometry
+        zero = [0] * len(size)
+        gradient: Any = torch.ops.aten.convolution_backward
+        outputs = gradient(
+            y, unused, self.weight, None, g.stride, g.padding, g.dilation, False, zero, g.groups, (True, False, False)
+        )
+        result: Tensor = outputs[0]
+        return result
+
+    def _interleave(self, y: Tensor, size: tuple[int, ...], geometry: Geometry, back: tuple[int, ...]) -> Tensor:
+        """Axes with a stride have extent 1: a dense transpose there, then zeros between."""
+        ones = tuple(1 for _ in size)
+        free = tuple(0 if s > 1 else b for s, b in zip(geometry.stride, back, strict=True))
+        small = self._convolve(
+            "transpose", self._flipped, y, None, False, Geometry(ones, free, geometry.dilation, geometry.groups)
+        )
+        shape = (small.shape[0], small.shape[1], *size)
+        layout = _LAST.get(y.dim(), torch.contiguous_format)
+        result = torch.empty(shape, dtype=y.dtype, device=y.device, memory_format=layout).zero_()
+        into: list[slice] = [slice(None), slice(None)]
+        source: list[slice] = [slice(None), slice(None)]
+        for axis, (stride, padding) in enumerate(zip(geometry.stride, geometry.padding, strict=True)):
+            if stride == 1:
+                into.append(slice(None))
+                source.append(slice(None))
+                continue
+            first = -(-padding // stride)
+            start = first * stride - padding
+            count = min(small.shape[2 + axis] - first, -(-(size[axis] - start) // stride))
+            into.append(slice(start, start + stride * count, stride))
+            source.append(slice(first, first + count))
+        result[tuple(into)] = small[tuple(source)]
+        return result
+
+    def _phases(self, y: Tensor, size: tuple[int, ...], geometry: Geometry) -> Tensor:
+        """Each phase of the stride is a dense convolution; all phases are computed as channels of one."""
+        stride, padding = geometry.stride, geometry.padding
+        taps = tuple(-(-k // s) for k, s in zip(self.size, stride, strict=True))
+        weight = self._phase_weight(stride, taps)
+        cells = tuple(-(-(n + p) // s) for n, p, s in zip(size, padding, stride, strict=True))
+        extra = [c - (n + t - 1) for c, n, t in zip(cells, y.shape[2:], taps, strict=True)]
+        pads = [amount for tail in reversed(extra) for amount in (0, max(0, tail))]
+        if any(pads):
+            y = F.pad(y, pads)
+        full = Geometry((1, 1, 1), tuple(t - 1 for t in taps), (1, 1, 1))
+        z = self._convolve("phases", weight, y, None, False, full)
+        z = z[:, :, : cells[0], : cells[1], : cells[2]]
+        n, channels = z.shape[0], self.weight.shape[1]
+        z = z.reshape(n, *stride, channels, *cells)
+        z = z.permute(0, 4, 5, 1, 6, 2, 7, 3).reshape(n, channels, *(c * s for c, s in zip(cells, stride, strict=True)))
+        a, b, c = (slice(p, p + m) for p, m in zip(padding, size, strict=True))
+        return z[:, :, a, b, c].contiguous(memory_format=torch.channels_last_3d)
+
+    def _phase_weight(self, stride: tuple[int, ...], taps: tuple[int, ...]) -> Tensor:
+        if "phase weight" not in self._packed:
+            outputs, inputs = self.weight.shape[:2]
+            room = [t * s - k for t, s, k in zip(taps, stride, self.size, strict=True)]
+            weight = F.pad(self.weight, [amount for tail in reversed(room) for amount in (0, tail)])
+            split = [part for t, s in zip(taps, stride, strict=True) for part in (t, s)]
+            weight = weight.view(outputs, inputs, *split).permute(3, 5, 7, 1, 0, 2, 4, 6).flip(5, 6, 7)
+            self._packed["phase weight"] = weight.reshape(math.prod(stride) * inputs, outputs, *taps).contiguous()
+        return self._packed["phase weight"]
+
+
+_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def _packs(x: Tensor, weight: Tensor) -> bool:
+    if x.dtype is not torch.float32 or x.device.type != "cpu" or weight.dim() not in _LAST or x.numel() == 0:
+        return False
+    return bool(torch.backends.mkldnn.is_available())
+
+
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, g: Geometry) -> Tensor:
+    operation: Any = torch.ops.aten.convolution
+    zero = [0] * len(g.stride)
+    result: Tensor = operation(x, weight, bias, g.stride, g.padding, g.dilation, False, zero, g.groups)
+    return result

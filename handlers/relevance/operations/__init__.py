@@ -1,0 +1,1 @@
+"""The operations that the engine knows, one small class each."""

@@ -1,0 +1,142 @@
+"""What every operation of a traced network can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from handlers.relevance.windows import Message, Starts, dense, look, place, union
+
+
+@dataclass
+class Site:
+    """One operation during one clip: what went in, what came out, and what was derived from that.
+
+    inputs, output: activations with a leading axis of m (m = 1, or the frames folded into the batch).
+    saved: tensors that `forward` left behind. clip: shape of the clip. derived: ratios that the first explanation
+    computed; all later ones share them.
+    """
+
+    inputs: tuple[Any, ...]
+    output: Tensor
+    saved: dict[str, Tensor]
+    clip: torch.Size
+    derived: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Portion:
+    """On the way up: for each input frame j the part x * f_j of an activation x that belongs to that frame.
+
+    values None: every unit belongs wholly to one frame, time step t to frame `first + step * t`; nothing is carried.
+    Otherwise values [N, C, width, H, W] from time step starts[j] on (starts None: all time steps). count: N.
+    """
+
+    count: int
+    values: Tensor | None = None
+    starts: Starts = None
+    first: int = 0
+    step: int = 1
+
+
+class Operation:
+    """A node of the program. Subclasses hold weights and options and are never changed by a pass."""
+
+    kind = "operation"
+    keeps_time = False
+    """Works on windows of time steps as it stands, each step by itself."""
+
+    def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Any:
+        """The operation itself. `saved` is filled with what the way back needs, unless it is None."""
+        raise NotImplementedError
+
+    def pull(self, y: Tensor, site: Site) -> tuple[Tensor | None, ...]:
+        """Transposed Jacobian times y [rows * m, ...], per input; exact for linear and selecting operations."""
+        raise NotImplementedError
+
+    def gradient(self, cotangent: Tensor, site: Site, guided: bool) -> tuple[Tensor | None, ...]:
+        """Exact vector-Jacobian product, per input. guided: rectifiers also stop negative cotangents."""
+        return self.pull(cotangent, site)
+
+    def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
+        """The relevance of the output shared among the inputs; here: as `pull` does, which conserves it."""
+        message = self.fitted(message, site)
+        slopes = self._pulled(message.slope, site)
+        amounts = self._pulled(message.amount, site)
+        return tuple(
+            None if slope is None and amount is None else Message(slope, amount, message.starts)
+            for slope, amount in zip(slopes, amounts, strict=True)
+        )
+
+    def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
+        """The frames' parts of the output from those of the inputs (the transpose of `relevance`)."""
+        raise NotImplementedError
+
+    @property
+    def rises(self) -> bool:
+        """Whether `portions` is available."""
+        return type(self).portions is not Operation.portions
+
+    def fitted(self, message: Message, site: Site) -> Message:
+        """The message in a form that `pull` takes: windowed only where time steps are independent."""
+        if message.starts is None or self.keeps_time:
+            return message
+        return dense(message, site.output.shape[2])
+
+    def _pulled(self, tensor: Tensor | None, site: Site) -> tuple[Tensor | None, ...]:
+        return (None,) * len(site.inputs) if tensor is None else self.pull(tensor, site)
+
+
+def spread(tensor: Tensor, message: Message) -> Tensor:
+    """An activation [m, ...] so that it multiplies the rows of a message: its windows where there are any."""
+    if message.starts is not None:
+        return look(tensor, message.starts, message.sample.shape[2])
+    rows = message.sample.shape[0] // tensor.shape[0]
+    return tensor if tensor.shape[0] == 1 or rows == 1 else tensor.repeat(rows, *([1] * (tensor.dim() - 1)))
+
+
+def inverse(denominator: Tensor) -> Tensor:
+    """1 / denominator, and 0 where it is too close to 0 to divide by."""
+    small = tiny(denominator.dtype)
+    return torch.where(denominator.abs() > small, 1.0 / denominator, 0.0)
+
+
+def tiny(dtype: torch.dtype) -> float:
+    """Denominators below this count as 0: far below any activation, far above what overflows when inverted."""
+    return float(torch.finfo(dtype).tiny) ** 0.5
+
+
+def explicit(portion: Portion, activation: Tensor) -> Portion:
+    """The same portion with its values written out, one row per input frame."""
+    if portion.values is not None:
+        return portion
+    steps, count = activation.shape[2], portion.count
+    by_frame = {portion.first + portion.step * t: t for t in range(steps)}
+    starts = tuple(by_frame.get(j, -1) for j in range(count))
+    return Portion(count, look(activation, starts, 1), starts)
+
+
+def spanning(portion: Portion, steps: int) -> Portion:
+    """The same explicit portion with every row over all time steps."""
+    assert portion.values is not None
+    if portion.starts is None:
+        return portion
+    return Portion(portion.count, place(portion.values, portion.starts, None, steps))
+
+
+def joined(portions: Sequence[Portion], activations: Sequence[Tensor]) -> tuple[list[Tensor], Starts]:
+    """The portions' values on common windows."""
+    written = [explicit(p, x) for p, x in zip(portions, activations, strict=True)]
+    values = [w.values for w in written if w.values is not None]
+    spans = [(w.starts, v.shape[2]) for w, v in zip(written, values, strict=True)]
+    starts, width = union(spans, portions[0].count, activations[0].shape[2])
+    return [place(v, start, starts, width) for v, (start, _) in zip(values, spans, strict=True)], starts
+
+
+def alike(portions: Sequence[Portion]) -> bool:
+    """Whether every unit belongs wholly to one frame, the same in all of these activations."""
+    return all(p.values is None for p in portions) and len({(p.first, p.step) for p in portions}) == 1

@@ -1,0 +1,187 @@
+"""Operations that only move numbers: reshape, permute, slice, pad, concatenate, pass through. Exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from handlers.relevance.errors import BadClip
+from handlers.relevance.operations.base import Operation, Portion, Site, alike, explicit, joined, spanning
+from handlers.relevance.windows import Message, place
+
+
+@dataclass(eq=False)
+class Identity(Operation):
+    """Dropout in evaluation, contiguous, clone: the relevance passes."""
+
+    kind = "identity"
+    keeps_time = True
+
+    def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
+        result: Tensor = inputs[0]
+        return result
+
+    def pull(self, y: Tensor, site: Site) -> tuple[Tensor | None, ...]:
+        return (y,)
+
+    def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
+        return portions[0]
+
+
+@dataclass(eq=False)
+class Reshape(Operation):
+    """View, flatten, squeeze, unsqueeze: other axes, same order. rebuild(x, *sizes) makes the output."""
+
+    rebuild: Callable[..., Tensor]
+    kind = "reshape"
+
+    def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
+        return self.rebuild(*inputs)
+
+    def pull(self, y: Tensor, site: Site) -> tuple[Tensor | None, ...]:
+        shape = site.inputs[0].shape
+        rows = y.shape[0] // site.output.shape[0]
+        return (y.reshape(rows * shape[0], *shape[1:]), *(None for _ in site.inputs[1:]))
+
+
+@dataclass(eq=False)
+class Permute(Operation):
+    """Axes in another order; the first stays first."""
+
+    order: tuple[int, ...]
+    kind = "permute"
+
+    def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
+        result: Tensor = inputs[0].permute(self.order)
+        return result
+
+    def pull(self, y: Tensor, site: Site) -> tuple[Tensor | None, ...]:
+        back = [self.order.index(axis) for axis in range(len(self.order))]
+        return (y.permute(back),)
+
+
+@dataclass(eq=False)
+class Slice(Operation):
+    """x[:, :, a:b:s]: part of every axis but the first; one slice per axis."""
+
+    index: tuple[slice, ...]
+    kind = "slice"
+
+    def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
+        result: Tensor = inputs[0][self.index]
+        return result
+
+    def pull(self, y: Tensor, site: Site) -> tuple[Tensor | None, ...]:
+        return (_scatter(y, self.index, site.inputs[0].shape[1:]),)
+
+    def fitted(self, message: Message, site: Site) -> Message:
+        if message.starts is not None and message.sample.shape[2] > 1 and self._span(site)[1] > 1:
+            return super().fitted(message, site)
+        return message
+
+    def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
+        message = self.fitted(message, site)
+        if message.starts is None:
+            return super().relevance(message, site)
+        first, step = self._span(site)
+        width, shape = message.sample.shape[2], site.inputs[0].shape
+        sizes = (shape[1], width, *shape[3:])
+        parts = [None if t is None else _scatter(t, self._space, sizes) for t in (message.slope, message.amount)]
+        return (Message(parts[0], parts[1], tuple(first + step * s for s in message.starts)),)
+
+    def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
+        portion = portions[0]
+        first, step = self._span(site)
+        if portion.values is None:
+            return Portion(portion.count, None, None, portion.first + portion.step * first, portion.step * step)
+        whole = place(portion.values, portion.starts, None, site.inputs[0].shape[2])
+        return Portion(portion.count, whole[self.index])
+
+    @property
+    def _space(self) -> tuple[slice, ...]:
+        return tuple(slice(None) if axis == 2 else part for axis, part in enumerate(self.index))
+
+    def _span(self, site: Site) -> tuple[int, int]:
+        first, _, step = (self.index[2] if len(self.index) > 2 else slice(None)).indices(site.inputs[0].shape[2])
+        return first, step
+
+
+@dataclass(eq=False)
+class Pad(Operation):
+    """Zeros around: amounts as in torch.nn.functional.pad, last axis first, none negative."""
+
+    amounts: tuple[int, ...]
+    kind = "pad"
+    keeps_time = True
+
+    def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
+        return torch.nn.functional.pad(inputs[0], self.amounts)
+
+    def pull(self, y: Tensor, site: Site) -> tuple[Tensor | None, ...]:
+        return (self._crop(y, site, y.dim()),)
+
+    def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
+        if message.starts is None:
+            return super().relevance(message, site)
+        parts = [None if t is None else self._crop(t, site, 2) for t in (message.slope, message.amount)]
+        return (Message(parts[0], parts[1], tuple(start - self._front for start in message.starts)),)
+
+    def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
+        portion = portions[0]
+        if portion.values is None:
+            return Portion(portion.count, None, None, portion.first - portion.step * self._front, portion.step)
+        if portion.starts is None:
+            return Portion(portion.count, torch.nn.functional.pad(portion.values, self.amounts))
+        values = torch.nn.functional.pad(portion.values, self.amounts[:4])
+        return Portion(portion.count, values, tuple(start + self._front for start in portion.starts))
+
+    @property
+    def _front(self) -> int:
+        return self.amounts[4] if len(self.amounts) > 4 else 0
+
+    def _crop(self, y: Tensor, site: Site, axes: int) -> Tensor:
+        index = [slice(None)] * y.dim()
+        for pair in range(min(len(self.amounts) // 2, axes)):
+            axis = y.dim() - 1 - pair
+            index[axis] = slice(self.amounts[2 * pair], self.amounts[2 * pair] + site.inputs[0].shape[axis])
+        return y[tuple(index)]
+
+
+@dataclass(eq=False)
+class Concatenate(Operation):
+    """Tensors side by side along an axis other than the first: each gets back its own part."""
+
+    axis: int
+    kind = "concatenate"
+
+    def __post_init__(self) -> None:
+        self.keeps_time = self.axis != 2
+
+    def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
+        try:
+            return torch.cat(list(inputs), self.axis)
+        except RuntimeError as error:
+            raise BadClip(f"clip: the branches of the model do not fit together for this size: {error}") from error
+
+    def pull(self, y: Tensor, site: Site) -> tuple[Tensor | None, ...]:
+        return tuple(y.split([x.shape[self.axis] for x in site.inputs], self.axis))
+
+    def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
+        count = portions[0].count
+        if self.axis == 2:
+            written = [spanning(explicit(p, x), x.shape[2]) for p, x in zip(portions, site.inputs, strict=True)]
+            return Portion(count, torch.cat([w.values for w in written if w.values is not None], 2))
+        if alike(portions):
+            return portions[0]
+        values, starts = joined(portions, site.inputs)
+        return Portion(count, torch.cat(values, self.axis), starts)
+
+
+def _scatter(y: Tensor, index: tuple[slice, ...], sizes: Sequence[int]) -> Tensor:
+    result = y.new_zeros((y.shape[0], *sizes))
+    result[index] = y
+    return result

@@ -1,0 +1,331 @@
+"""Convolution and linear layers, with the batch norm and the rectifier behind them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from handlers.relevance.kernel import Geometry, Kernel
+from handlers.relevance.operations.base import Operation, Portion, Site, explicit, spread, tiny
+from handlers.relevance.operations.matrix import Matrix
+from handlers.relevance.operations.pointwise import rectified
+from handlers.relevance.operations.shares import Part, Piece, Share, shares
+from handlers.relevance.rules import NormRule, Rules
+from handlers.relevance.windows import Message, Starts, look, place
+
+Map = Kernel | Matrix
+
+
+@dataclass(eq=False)
+class Weights:
+    """The parameters of a layer and the linear maps made from them, each built once and shared by all passes."""
+
+    weight: Tensor
+    bias: Tensor | None
+    geometry: Geometry | None
+    _built: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def map(self, weight: Tensor) -> Map:
+        """The layer's map with other weights of the same shape."""
+        return Matrix(weight) if self.geometry is None else Kernel(weight, self.geometry)
+
+    def once(self, key: Any, build: Any) -> Any:
+        """What `build` returns, built at the first call with this key."""
+        with self._lock:
+            if key not in self._built:
+                self._built[key] = build()
+            return self._built[key]
+
+
+@dataclass(eq=False)
+class Weighted(Operation):
+    """y = relu(scale * (w x + b) + shift): a convolution (or linear layer), then batch norm and rectifier if any.
+
+    The relevance rule sees w alone (identity rule of batch norm), or scale * w where batch norm is folded; biases
+    take part in no rule. z+ leaves units that live through their bias only without a way down: their relevance is
+    lost, and the conservation defect shows it.
+
+    not_negative: the input cannot be negative. reads_clip: the input is the clip or a slice of it; box: low and
+    high of every input value then, made by `box`. watches_dead: note units that are active with denominator 0.
+    """
+
+    weights: Weights
+    rules: Rules
+    scale: Tensor | None = None
+    shift: Tensor | None = None
+    relu: bool = False
+    not_negative: bool = False
+    reads_clip: bool = False
+    path: tuple[Operation, ...] = ()
+    watches_dead: bool = False
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        name = "linear" if self.weights.geometry is None else "convolution"
+        norm = "" if self.scale is None else " + batch norm"
+        return name + norm + (" + relu" if self.relu else "")
+
+    def with_norm(self, scale: Tensor, shift: Tensor) -> Weighted:
+        """The same layer followed by batch norm."""
+        return replace(self, scale=scale, shift=shift)
+
+    # -- forwards and gradient ---------------------------------------------------------------------------------
+
+    def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
+        folded, bias = self.folded
+        return folded.apply(inputs[0], bias, self.relu)
+
+    def gradient(self, cotangent: Tensor, site: Site, guided: bool) -> tuple[Tensor | None, ...]:
+        if self.relu:
+            cotangent = rectified(cotangent, spread(site.output, Message(cotangent)), guided)
+        return (self.folded[0].transpose(cotangent, tuple(site.inputs[0].shape[2:])),)
+
+    @property
+    def folded(self) -> tuple[Map, Tensor | None]:
+        """The map and bias of layer and batch norm in one."""
+
+        def build() -> tuple[Map, Tensor | None]:
+            weight, bias = self.weights.weight, self.weights.bias
+            if self.scale is None or self.shift is None:
+                return self.weights.map(weight), bias
+            shift = self.shift if bias is None else self.shift + self.scale * bias
+            return self.weights.map(weight * self._scale_of_outputs), shift
+
+        result: tuple[Map, Tensor | None] = self.weights.once(("folded", id(self.scale)), build)
+        return result
+
+    @property
+    def _scale_of_outputs(self) -> Tensor:
+        assert self.scale is not None
+        return self.scale.view(-1, *([1] * (self.weights.weight.dim() - 1)))
+
+    # -- relevance ---------------------------------------------------------------------------------------------
+
+    def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
+        return (self._shared_out(message, site, negated=False),)
+
+    def contrast(self, message: Message, site: Site) -> tuple[Message | None, ...]:
+        """R - R-bar: relevance through w minus relevance through -w, both from the same start (ATR paper, Eq. 2)."""
+        through = self._shared_out(message, site, negated=False)
+        against = self._shared_out(message, site, negated=True)
+        slope = _minus(through.slope, against.slope)
+        return (Message(slope, _minus(through.amount, against.amount), through.starts),)
+
+    def _shared_out(self, message: Message, site: Site, negated: bool) -> Message:
+        x = site.inputs[0]
+        message = self._reaching(message, site)
+        found: dict[Piece, Tensor] = {}
+        starts, down = message.starts, None
+        for number, share in enumerate(self._shares(negated)):
+            ratio = self._quotient(message, site, number, negated)
+            for part in share.parts:
+                size = tuple(x.shape[2:])
+                if starts is None or not isinstance(part.map, Kernel):
+                    back = part.map.transpose(ratio, size)
+                else:
+                    back = part.map.transpose(ratio, size, windowed=True)
+                    step, front = part.map.geometry.stride[0], part.map.geometry.padding[0]
+                    down = tuple(step * s - front for s in starts)
+                found[part.piece] = found[part.piece] + back if part.piece in found else back
+        return self._gathered(found, site, down)
+
+    def _gathered(self, found: dict[Piece, Tensor], site: Site, starts: Starts) -> Message:
+        """The pieces' slopes as one message."""
+        if Piece.WHOLE in found:
+            return Message(found[Piece.WHOLE], None, starts)
+        sample = Message(next(iter(found.values())), None, starts)
+        x = spread(site.inputs[0], sample)
+        if Piece.POSITIVE in found:
+            return Message(torch.where(x > 0, found[Piece.POSITIVE], found[Piece.NEGATIVE]), None, starts)
+        low, high = (spread(bound, sample) for bound in self._box(site))
+        amount = (
+            (x - low).mul_(found[Piece.ABOVE_LOW])
+            if found[Piece.ABOVE_LOW].shape == x.shape
+            else ((x - low) * found[Piece.ABOVE_LOW])
+        )
+        return Message(None, amount.addcmul_(x - high, found[Piece.BELOW_HIGH]), starts)
+
+    def _reaching(self, message: Message, site: Site) -> Message:
+        """Dense rows where their windows would span the whole input after this step."""
+        if message.starts is None:
+            return message
+        kernel = self.folded[0]
+        assert isinstance(kernel, Kernel)
+        reach = kernel.geometry.dilation[0] * (kernel.size[0] - 1) + 1
+        width, steps = message.sample.shape[2], site.inputs[0].shape[2]
+        if (width - 1) * kernel.geometry.stride[0] + reach < steps:
+            return message
+        parts = [
+            None if t is None else place(t, message.starts, None, site.output.shape[2])
+            for t in (message.slope, message.amount)
+        ]
+        return Message(parts[0], parts[1])
+
+    def _quotient(self, message: Message, site: Site, number: int, negated: bool) -> Tensor:
+        """c_s R / z_s of share number s: slope * (y / z) + amount / z."""
+        result: Tensor | None = None
+        if message.slope is not None:
+            result = message.slope * spread(self._ratio(site, number, negated, True), message)
+        if message.amount is not None:
+            own = message.amount * spread(self._ratio(site, number, negated, False), message)
+            result = own if result is None else result + own
+        assert result is not None
+        return result
+
+    def _ratio(self, site: Site, number: int, negated: bool, of_output: bool) -> Tensor:
+        """c y / z (of_output) or c / z of one share, [m, O, ...]; computed once per clip and shared by all rows."""
+        key = (number, negated, of_output)
+        if key not in site.derived:
+            share = self._shares(negated)[number]
+            z: Tensor | None = None
+            for part in share.parts:
+                own = part.map.apply(self._piece(part.piece, site))
+                z = own if z is None else z.add_(own)
+            assert z is not None
+            small = tiny(z.dtype)
+            if self.watches_dead and number == 0 and not negated:
+                site.derived["dead"] = bool(((z <= small) & (site.output > 0)).any())
+            z = _apart_from_zero(z, share.sign, small)
+            ratio = torch.div(site.output if of_output else torch.ones_like(z), z)
+            if share.coefficient != 1.0:
+                ratio *= share.coefficient
+            if share.selects:
+                plain = self._plain.apply(site.inputs[0], self.weights.bias)
+                ratio *= (plain > 0) if number == 0 else (plain < 0)
+            site.derived[key] = ratio
+        result: Tensor = site.derived[key]
+        return result
+
+    @property
+    def _rule_weight(self) -> Tensor:
+        folds = self.scale is not None and self.rules.norm is NormRule.FOLD
+        return self.weights.weight * self._scale_of_outputs if folds else self.weights.weight
+
+    @property
+    def _plain(self) -> Map:
+        result: Map = self.weights.once(("plain", id(self.scale)), lambda: self.weights.map(self._rule_weight))
+        return result
+
+    def _shares(self, negated: bool) -> tuple[Share[Map], ...]:
+        def build() -> tuple[Share[Map], ...]:
+            weight = -self._rule_weight if negated else self._rule_weight
+            clip = self.reads_clip and self.rules.low is not None
+            return shares(self.rules.convolution, weight, self.weights.map, clip, self.not_negative)
+
+        result: tuple[Share[Map], ...] = self.weights.once(
+            ("shares", id(self.scale), negated, self.not_negative, self.reads_clip), build
+        )
+        return result
+
+    def _piece(self, piece: Piece, site: Site) -> Tensor:
+        x: Tensor = site.inputs[0]
+        match piece:
+            case Piece.WHOLE:
+                return x
+            case Piece.POSITIVE:
+                return x.clamp(min=0)
+            case Piece.NEGATIVE:
+                return x.clamp(max=0)
+            case Piece.ABOVE_LOW:
+                return x - self._box(site)[0]
+            case Piece.BELOW_HIGH:
+                return x - self._box(site)[1]
+
+    def _box(self, site: Site) -> tuple[Tensor, Tensor]:
+        """Bounds of every input value: the clip's bounds taken through the slices and paddings before this layer."""
+        if "box" not in site.derived:
+            like = site.inputs[0]
+            found = []
+            for bound in (self.rules.low, self.rules.high):
+                values = torch.tensor(bound, dtype=like.dtype, device=like.device).view(1, -1, 1, 1, 1)
+                if self.path:
+                    values = values.expand(1, *site.clip[1:])
+                for operation in self.path:
+                    values = operation.forward([values], None)
+                found.append(values)
+            site.derived["box"] = tuple(found)
+        low, high = site.derived["box"]
+        return low, high
+
+    # -- upwards -----------------------------------------------------------------------------------------------
+
+    @property
+    def rises(self) -> bool:
+        return isinstance(self.folded[0], Kernel) and len(self.folded[0].size) == 3
+
+    def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
+        portion, x = portions[0], site.inputs[0]
+        kernel = self.folded[0]
+        assert isinstance(kernel, Kernel)
+        geometry, taps = kernel.geometry, kernel.size[0]
+        ratio = self._ratio(site, 0, False, True)
+        if portion.values is None and taps == 1 and not site.derived.get("dead", False):
+            first = portion.first - portion.step * geometry.padding[0]
+            return Portion(portion.count, None, None, first, portion.step * geometry.stride[0])
+        written = explicit(portion, x)
+        assert written.values is not None
+        reach = geometry.dilation[0] * (taps - 1)
+        steps = site.output.shape[2]
+        width = written.values.shape[2]
+        starts: Starts = None
+        if written.starts is not None and (width - 1 + reach) // geometry.stride[0] + 1 < steps:
+            starts = tuple(-(-(s + geometry.padding[0] - reach) // geometry.stride[0]) for s in written.starts)
+        result: Tensor | None = None
+        for number, share in enumerate(self._shares(False)):
+            total: Tensor | None = None
+            for part in share.parts:
+                assert isinstance(part.map, Kernel)
+                own = self._risen(part, written, starts, site, reach)
+                total = own if total is None else total.add_(own)
+            assert total is not None
+            factor = look(self._ratio(site, number, False, True), starts, total.shape[2])
+            total = total.mul_(factor)
+            result = total if result is None else result.add_(total)
+        assert result is not None
+        del ratio
+        return Portion(portion.count, result, starts)
+
+    def _risen(self, part: Part[Map], written: Portion, starts: Starts, site: Site, reach: int) -> Tensor:
+        kernel = part.map
+        assert isinstance(kernel, Kernel) and written.values is not None
+        values, x, width = written.values, site.inputs[0], written.values.shape[2]
+        match part.piece:
+            case Piece.POSITIVE:
+                values = torch.where(look(x, written.starts, width) > 0, values, 0.0)
+            case Piece.NEGATIVE:
+                values = torch.where(look(x, written.starts, width) > 0, 0.0, values)
+            case Piece.ABOVE_LOW | Piece.BELOW_HIGH:
+                bound = self._box(site)[0 if part.piece is Piece.ABOVE_LOW else 1]
+                inside = look(torch.ones_like(x[:, :1]), written.starts, width)
+                values = values - look(bound.expand(1, *x.shape[1:]), written.starts, width) * inside
+            case _:
+                pass
+        if starts is None:
+            steps = x.shape[2]
+            return kernel.apply(values if written.starts is None else place(values, written.starts, None, steps))
+        assert written.starts is not None
+        stride, padding = kernel.geometry.stride[0], kernel.geometry.padding[0]
+        if stride == 1:
+            return kernel.apply(values, time_padding=reach)
+        last = [(s + width - 1 + padding) // stride for s in written.starts]
+        count = max(b - a for a, b in zip(starts, last, strict=True)) + 1
+        first = tuple(stride * s - padding for s in starts)
+        values = place(values, written.starts, first, (count - 1) * stride + reach + 1)
+        return kernel.apply(values, time_padding=0)
+
+
+def _apart_from_zero(z: Tensor, sign: int, small: float) -> Tensor:
+    """Denominators that can be divided by; where z was 0 all numerators are 0 too, so any value serves."""
+    if sign == 0:
+        return torch.where(z.abs() < small, small, z)
+    return z.clamp_(min=small) if sign > 0 else z.clamp_(max=-small)
+
+
+def _minus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return None if a is None or b is None else a - b

@@ -1,0 +1,153 @@
+"""Rows that live on a few time steps only.
+
+A row is one question (an output time step of one class) on its way down, or one input frame on its way up. Each
+is zero outside a window of time steps, so only the window is carried: values [rows, C, width, H, W] with one
+start per row; starts None means that every row spans all T steps. Windows may reach over the clip's ends; there
+the values are zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Starts = tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Message:
+    """Relevance of the rows at one activation x: R = x * slope + amount, either part may be absent.
+
+    slope, amount: [rows * m, ...] where the activation is [m, ...], or [rows, C, width, H, W] with starts.
+    Carrying R / x instead of R turns every rule into one transposed linear map and never divides by x.
+    """
+
+    slope: Tensor | None
+    amount: Tensor | None = None
+    starts: Starts = None
+
+    @property
+    def sample(self) -> Tensor:
+        """Either part; both have the same shape."""
+        tensor = self.slope if self.slope is not None else self.amount
+        assert tensor is not None
+        return tensor
+
+
+def frames(tensor: Tensor) -> Tensor:
+    """[N, C, T, H, W] as [N, T, H, W, C], contiguous (a view where the tensor is channels-last)."""
+    return tensor.permute(0, 2, 3, 4, 1).contiguous()
+
+
+def from_frames(tensor: Tensor) -> Tensor:
+    """The inverse view of `frames`."""
+    return tensor.permute(0, 4, 1, 2, 3)
+
+
+def look(tensor: Tensor, starts: Starts, width: int) -> Tensor:
+    """The windows of one activation [1, C, T, H, W] as [rows, C, width, H, W]; a view where that is possible."""
+    if starts is None:
+        return tensor
+    source = frames(tensor)[0]
+    steps = source.shape[0]
+    front = max(0, -min(starts))
+    back = max(0, max(starts) + width - steps)
+    if front or back:
+        padded = source.new_zeros((front + steps + back, *source.shape[1:]))
+        padded[front : front + steps] = source
+        source = padded
+    step = starts[1] - starts[0] if len(starts) > 1 else 0
+    if step >= 0 and all(b - a == step for a, b in zip(starts, starts[1:], strict=False)):
+        stride = source.stride()
+        rows = source.as_strided(
+            (len(starts), width, *source.shape[1:]),
+            (step * stride[0], *stride),
+            source.storage_offset() + (starts[0] + front) * stride[0],
+        )
+        return from_frames(rows)
+    index = torch.tensor([front + start + k for start in starts for k in range(width)], device=tensor.device)
+    return from_frames(source.index_select(0, index).view(len(starts), width, *source.shape[1:]))
+
+
+def place(values: Tensor, starts: Starts, target: Starts, width: int) -> Tensor:
+    """Move rows to other windows: [rows, C, w, H, W] at `starts` -> [rows, C, width, H, W] at `target`.
+
+    What the target does not cover is cut off; what the source does not cover is zero. Starts None counts as 0.
+    """
+    rows, have = values.shape[0], values.shape[2]
+    source = starts if starts is not None else (0,) * rows
+    into = target if target is not None else (0,) * rows
+    if source == into and have == width:
+        return values
+    old = frames(values)
+    new = old.new_zeros((rows, width, *old.shape[2:]))
+    offsets = [a - b for a, b in zip(source, into, strict=True)]
+    if len(set(offsets)) == 1:
+        pieces = [(slice(None), offsets[0])]
+    else:
+        pieces = [(slice(row, row + 1), offset) for row, offset in enumerate(offsets)]
+    for row, offset in pieces:
+        first, last = max(0, offset), min(width, offset + have)
+        if first < last:
+            new[row, first:last] = old[row, first - offset : last - offset]
+    return from_frames(new)
+
+
+def union(spans: Sequence[tuple[Starts, int]], rows: int, steps: int) -> tuple[Starts, int]:
+    """The narrowest common windows (starts, width) that hold all spans; dense where they would span the clip."""
+    if any(starts is None for starts, _ in spans):
+        return None, steps
+    first = tuple(min(starts[r] for starts, _ in spans if starts is not None) for r in range(rows))
+    last = [max(starts[r] + width for starts, width in spans if starts is not None) for r in range(rows)]
+    width = max(b - a for a, b in zip(first, last, strict=True))
+    return (None, steps) if width >= steps else (first, width)
+
+
+def dense(message: Message, steps: int) -> Message:
+    """The message with every row spanning all time steps 0 .. steps-1."""
+    if message.starts is None:
+        return message
+    slope = None if message.slope is None else place(message.slope, message.starts, None, steps)
+    amount = None if message.amount is None else place(message.amount, message.starts, None, steps)
+    return Message(slope, amount)
+
+
+def total(messages: Sequence[Message], steps: int) -> Message:
+    """Sum of messages at one activation with `steps` time steps (ignored where no message is windowed)."""
+    if len(messages) == 1:
+        return messages[0]
+    if all(message.starts is None for message in messages):
+        starts: Starts = None
+        placed = list(messages)
+    else:
+        spans = [(m.starts, m.sample.shape[2]) for m in messages]
+        starts, width = union(spans, messages[0].sample.shape[0], steps)
+        placed = [
+            Message(
+                None if m.slope is None else place(m.slope, m.starts, starts, width),
+                None if m.amount is None else place(m.amount, m.starts, starts, width),
+                starts,
+            )
+            for m in messages
+        ]
+    return Message(_sum([m.slope for m in placed]), _sum([m.amount for m in placed]), starts)
+
+
+def _sum(tensors: Sequence[Tensor | None]) -> Tensor | None:
+    present = [tensor for tensor in tensors if tensor is not None]
+    if not present:
+        return None
+    result = present[0]
+    for tensor in present[1:]:
+        result = result + tensor
+    return result
+
+
+def scaled(values: Tensor, factor: Tensor) -> Tensor:
+    """values [rows * m, ...] times factor [m, ...] (or [rows, ...])."""
+    if factor.shape[0] in (1, values.shape[0]):
+        return values * factor
+    return (values.reshape(-1, *factor.shape) * factor).reshape(values.shape)
