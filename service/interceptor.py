@@ -17,6 +17,14 @@ from service.log import get_logger
 from service.metrics import Metrics
 from service.status import abort
 
+# The names that go-grpc-prometheus gave them, which dashboards know.
+_TYPES = {
+    "unary_unary": "unary",
+    "stream_unary": "client_stream",
+    "unary_stream": "server_stream",
+    "stream_stream": "bidi_stream",
+}
+
 
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     """Turns ActionLensError into its status with details and any other exception into INTERNAL with an incident id.
@@ -40,7 +48,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             return None
         service, _, method = handler_call_details.method.strip("/").rpartition("/")
         kind = _kind(handler)
-        call = (kind, service, method)
+        call = (_TYPES[kind], service, method)
         behaviour = getattr(handler, kind)
         make = getattr(grpc, f"{kind}_rpc_method_handler")
         wrap = self._wrap_generator if inspect.isasyncgenfunction(behaviour) else self._wrap_coroutine
