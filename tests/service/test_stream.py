@@ -348,12 +348,13 @@ async def test_a_camera_skips_what_a_dead_worker_cannot_answer_and_says_so(backe
 
 
 async def test_a_camera_does_not_wait_for_a_dead_backend_for_ever(serve: Serve, backend: PixelBackend) -> None:
-    async with serve(stream={"idle_seconds": 0.3}) as server, connect(server) as stub:
+    async with serve(stream={"idle_seconds": 1.0}) as server, connect(server) as stub:
         client = await StreamClient.open(stub, fill=DROP, consume=NEWEST)
         backend.failures.extend([Unavailable("no worker")] * 1000)
-        for number in range(WINDOW + 3):
+        # The windows of the last three frames fail 0, 0.6 and 1.2 seconds after the first of them.
+        for number in range(WINDOW + 2):
             await client.push(number)
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.6 if number >= WINDOW - 1 else 0)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await client.finish()
         assert refusal(caught.value).message == "no worker"
