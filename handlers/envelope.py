@@ -10,7 +10,7 @@ import numpy as np
 from google.protobuf.message import DecodeError, Message
 from torch import Tensor
 
-from actionlens.tensors import to_tensor
+from actionlens.tensors import TensorError, to_tensor
 from actionlens.v1 import answer_pb2, explanation_pb2, method_pb2, tensor_pb2
 from actionlens.worker.v1 import worker_pb2
 from handlers.attribution import Attribution, FrameAttribution, Quality, RelevanceMatrix, SaliencyVolume
@@ -60,7 +60,11 @@ def answer(engine: Engine, requests: Sequence[worker_pb2.ComputeRequest]) -> lis
         if isinstance(result, RequestError):
             replies[index] = _failed(result)
         else:
-            replies[index] = _response(engine, requests[index].compute, result)
+            try:
+                replies[index] = _response(engine, requests[index].compute, result)
+            except TensorError as error:
+                message = f"the explanation has values that cannot be sent: {error}"
+                replies[index] = _failed(RequestError(message, reason="VALUES_NOT_FINITE", code=INTERNAL))
     done = [reply for reply in replies if reply is not None]
     total = time.perf_counter() - start
     for reply in done:

@@ -10,15 +10,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from actionlens.card import ModelCard, write_card
-from handlers.engine import ClipAnswer, ClipRequest, Engine
-from handlers.errors import ModelError, RequestError
+from handlers.canary import answer_noise
+from handlers.engine import Engine
+from handlers.errors import ModelError
 from handlers.models.action_model import ActionModel, build
 from handlers.weights import read_weights
 
@@ -46,7 +46,7 @@ def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: b
         target = store / card.name
         if target.exists() and not replace:
             raise ModelError(f"name: {card.name!r} is already in {store}; replace it with --replace")
-        _canary(ActionModel(card, build(card, state)))
+        answer_noise(Engine(ActionModel(card, build(card, state))))
         write_card(card, made)
         if target.exists():
             shutil.rmtree(target)
@@ -70,21 +70,6 @@ def _card_document(path: Path) -> dict[str, Any]:
 def _folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _canary(model: ActionModel) -> None:
-    """Answer one clip of noise, so that a model that loads but cannot run is refused now."""
-    shape = model.card.input
-    clip = np.random.default_rng(0).integers(0, 256, (shape.frames, shape.height, shape.width, 3), dtype=np.uint8)
-    try:
-        (answer,) = Engine(model).explain([ClipRequest(clip)])
-    except RuntimeError as error:
-        raise ModelError(f"input: the network cannot run on {list(clip.shape)}: {error}") from error
-    if isinstance(answer, RequestError):
-        raise ModelError(f"weights: {answer.message}")
-    assert isinstance(answer, ClipAnswer)
-    if answer.logits.shape != (len(model.card.labels),):
-        raise ModelError(f"labels: {len(model.card.labels)} labels, but the network gives {list(answer.logits.shape)}")
 
 
 def main(arguments: list[str] | None = None) -> int:

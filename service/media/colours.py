@@ -19,7 +19,9 @@ ACCENT = (255, 176, 59)
 AGAINST = (86, 156, 240)
 """Negative relevance: evidence against."""
 
-_OPACITY = 0.82
+OPACITY = 0.82
+"""Of the strongest relevance."""
+_GROWTH = 0.7
 
 
 def heat_colours(values: NDArray[np.float32], signed: bool) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -29,12 +31,11 @@ def heat_colours(values: NDArray[np.float32], signed: bool) -> tuple[NDArray[np.
     [...] opacity 0 .. 0.82, which is 0 at 0 and grows with the magnitude, so that the picture stays visible.
     Not signed: "inferno" from purple to yellow. Signed: blue (against) to orange (for).
     """
-    levels = np.clip(values, -1.0 if signed else 0.0, 1.0)
-    strength = np.abs(levels)
-    table = _DIVERGING if signed else _SEQUENTIAL
-    place = (levels + 1) / 2 if signed else levels
-    colours = table[np.rint(place * 255).astype(np.uint8)]
-    return colours, (_OPACITY * np.sqrt(strength)).astype(np.float32)
+    if signed:
+        levels = np.rint(np.clip(values, -1, 1) * 127).astype(np.int16) + 128
+        return _DIVERGING[levels], _DIVERGING_OPACITY[levels]
+    levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.int16)
+    return _SEQUENTIAL[levels], _SEQUENTIAL_OPACITY[levels]
 
 
 def bar(width: int, height: int, signed: bool) -> NDArray[np.uint8]:
@@ -52,11 +53,19 @@ def _sequential() -> NDArray[np.uint8]:
 
 
 def _diverging() -> NDArray[np.uint8]:
-    stops = np.array([[150, 205, 255], [40, 110, 230], [150, 150, 150], [232, 96, 20], [255, 205, 120]], np.float64)
-    place = np.linspace(0, len(stops) - 1, 256)
-    channels = [np.interp(place, np.arange(len(stops)), stops[:, c]) for c in range(3)]
+    # Each side keeps its hue down to 0, where it is transparent: a pale middle would wash the scene out.
+    stops = np.array([[120, 210, 255], [40, 120, 255], [30, 70, 220], [214, 60, 10], [255, 120, 20], [255, 214, 110]])
+    places = [0, 0.25, 0.4999, 0.5001, 0.75, 1]
+    channels = [np.interp(np.linspace(0, 1, 256), places, stops[:, c]) for c in range(3)]
     return np.stack(channels, -1).round().astype(np.uint8)
 
 
+def _opacity(strength: NDArray[np.float64]) -> NDArray[np.float32]:
+    return (OPACITY * np.clip(strength, 0, 1) ** _GROWTH).astype(np.float32)
+
+
 _SEQUENTIAL = _sequential()
+_SEQUENTIAL_OPACITY = _opacity(np.arange(256) / 255)
 _DIVERGING = _diverging()
+# Level 128 is exactly 0.
+_DIVERGING_OPACITY = _opacity(np.abs(np.arange(256) - 128) / 127)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,10 +21,11 @@ Source = Path | bytes
 def decode_for_display(
     source: Source | Sequence[Source], indices: Sequence[int], max_side: int = 640, limits: Limits | None = None
 ) -> NDArray[np.uint8]:
-    """Frames of a clip: uint8 [len(indices), h, w, 3] RGB, the longer side at most `max_side` pixels.
+    """Frames of a clip: uint8 [len(indices), h, w, 3] RGB, the longer side `max_side` pixels.
 
     source: a video file (path or bytes), or JPEG and PNG pictures of one size in order of time. indices: positions in
-    the source, any order (FrameReport.used). Small sources are not enlarged. Raises InvalidArgument when the clip
+    the source, any order (FrameReport.used). Small sources are enlarged, so
+    that outlines and text drawn on them are sharp. Raises InvalidArgument when the clip
     does not decode or has no such frame, OSError when a file cannot be read.
     """
     bounds = limits or Limits()
@@ -32,12 +34,12 @@ def decode_for_display(
         raise InvalidArgument("indices: name at least one frame", field="indices", reason="SAMPLING_WRONG_COUNT")
     if isinstance(source, (Path, bytes)):
         film = read_video(
-            _read(source), lambda count: _existing(wanted, count), lambda p: _shrink(p, max_side), bounds, "clip.video"
+            _read(source), lambda count: _existing(wanted, count), lambda p: _sized(p, max_side), bounds, "clip.video"
         )
         return np.stack(film.pictures)
     _existing(wanted, len(source))
     pictures = {
-        index: _shrink(decode_picture(_read(source[index]), bounds, f"clip.frames.images[{index}]"), max_side)
+        index: _sized(decode_picture(_read(source[index]), bounds, f"clip.frames.images[{index}]"), max_side)
         for index in sorted(set(wanted))
     }
     return np.stack([pictures[index] for index in wanted])
@@ -57,9 +59,10 @@ def _existing(indices: tuple[int, ...], count: int) -> tuple[int, ...]:
     return indices
 
 
-def _shrink(picture: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
+def _sized(picture: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
     longer = max(height, width)
-    if longer <= max_side:
-        return picture
-    return scale(picture, max(1, width * max_side // longer), max(1, height * max_side // longer))
+    size = (max(1, round(width * max_side / longer)), max(1, round(height * max_side / longer)))
+    if longer < max_side:
+        return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    return scale(picture, *size)

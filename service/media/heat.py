@@ -14,6 +14,7 @@ from actionlens.v1 import answer_pb2, explanation_pb2
 # Maps of more cells than this are peaky (input resolution): a few extreme cells must not set the scale.
 _FINE = 20_000
 _FINE_QUANTILE = 0.999
+_SAME_ASPECT = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,8 @@ class Heat:
 
     volume: float32 [T', H', W'] native values; 0 where not finite. mask: the same of 0 and 1, or None. positions:
     float64 [T'] model frame of each step, rising. peak: the value that is drawn at full strength, one for the whole
-    clip; 0 for an empty map. columns, rows: float32, where each pixel column and row of the picture lies on the
-    native grid. seen: bool [h, w], the part of the picture that the model saw.
+    clip; 0 for an empty map. columns, rows: float32 [h, w], where each pixel of the picture lies on the native grid.
+    seen: bool [h, w], the part of the picture that the model saw.
     """
 
     volume: NDArray[np.float32]
@@ -50,8 +51,7 @@ class Heat:
         before = int(place)
         after, share = min(before + 1, len(volume) - 1), np.float32(place - before)
         plane = volume[before] * (1 - share) + volume[after] * share
-        grid = np.meshgrid(self.columns, self.rows)
-        spread = cv2.remap(plane, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        spread = cv2.remap(plane, self.columns, self.rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.where(self.seen, spread, np.float32(0))
 
 
@@ -65,7 +65,7 @@ def heat(
     """Prepare an explanation's saliency for pictures of height x width; None when it has no saliency volume.
 
     frames: T, the number of model frames. placement: where the source lies in the model's frame. With a placement,
-    pictures of any size but the model's are taken as (scaled) source pictures and the heat is mapped back to them.
+    pictures of another aspect than the model's are taken as source pictures, and the heat is mapped back to them.
     Raises ValueError when a tensor does not decode or has no three dimensions of at least 1.
     """
     if explanation.WhichOneof("value") != "saliency":
@@ -95,10 +95,14 @@ def heat(
 
 
 def is_model_frame(height: int, width: int, placement: answer_pb2.Placement | None) -> bool:
-    """Whether pictures of this size are the model's own frames, and not source pictures at some scale."""
-    return (
-        placement is None or not placement.width or (width, height) == (placement.frame_width, placement.frame_height)
-    )
+    """Whether pictures of this size are the model's own frames at any scale, and not source pictures.
+
+    Told by the aspect. A source with the aspect of the model's frame fills it, so there either answer is right.
+    """
+    if placement is None or not placement.width or not placement.frame_height:
+        return True
+    aspect = placement.frame_width / placement.frame_height
+    return abs(width / height - aspect) <= _SAME_ASPECT * aspect
 
 
 def _peak(strength: NDArray[np.float32]) -> float:
@@ -118,4 +122,5 @@ def _grid(
         y = (placement.top + y * placement.height) / placement.frame_height
     seen = ((y >= 0) & (y < 1))[:, None] & ((x >= 0) & (x < 1))[None]
     # A cell's value stands at its centre.
-    return (x * grid_width - 0.5).astype(np.float32), (y * grid_height - 0.5).astype(np.float32), seen
+    columns, rows = np.meshgrid((x * grid_width - 0.5).astype(np.float32), (y * grid_height - 0.5).astype(np.float32))
+    return columns, rows, seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +24,6 @@ from service.media.legend import stamp_legend
 _FADED = 0.35
 _UNSEEN = 0.35
 _NOT_KEPT = 0.45
-_SMALLEST_SIDE = 448
 _JPEG_QUALITY = 90
 
 
@@ -35,7 +35,8 @@ def blend(
 ) -> NDArray[np.uint8]:
     """Lay an explanation over frames: uint8 [T, h, w, 3] RGB in, the same out.
 
-    frames: one picture per model frame; the model's own, or the source's at any size, told apart by `placement`. The
+    frames: one picture per model frame, at any size; the model's own, or the source's when `placement` says where it
+    lies in the model's frame. Small ones look better enlarged first (`enlarge`). The
     colour scale is one for the clip, never per frame. A selective method's kept part is outlined and in full colour,
     what it leaves out is tinted faintly. Parts that the model did not see are dimmed. An explanation without a
     saliency volume leaves the frames as they are. Raises ValueError when its tensors do not decode.
@@ -43,10 +44,26 @@ def blend(
     prepared = heat(explanation, len(frames), frames.shape[1], frames.shape[2], placement)
     if prepared is None:
         return frames.copy()
-    pictures = np.stack([_paint(picture, prepared, place) for place, picture in enumerate(frames)])
+    pictures = lay_over(frames, range(len(frames)), prepared)
     if legend:
         stamp_legend(pictures, prepared.peak, prepared.signed)
     return pictures
+
+
+def lay_over(pictures: NDArray[np.uint8], places: Sequence[int], prepared: Heat) -> NDArray[np.uint8]:
+    """Lay prepared heat over some frames: uint8 [n, h, w, 3] RGB in and out. places: the model frame of each."""
+    painted = [_paint(picture, prepared, place) for picture, place in zip(pictures, places, strict=True)]
+    return np.stack(painted)
+
+
+def enlarge(frames: NDArray[np.uint8], side: int = 448) -> NDArray[np.uint8]:
+    """uint8 [T, h, w, 3] with the shorter side at least `side` pixels, in the same aspect; large ones unchanged."""
+    height, width = frames.shape[1:3]
+    factor = side / min(height, width)
+    if factor <= 1:
+        return frames
+    size = (round(width * factor), round(height * factor))
+    return np.stack([np.asarray(cv2.resize(f, size, interpolation=cv2.INTER_CUBIC), np.uint8) for f in frames])
 
 
 def write_mp4(target: Path | BinaryIO, frames: NDArray[np.uint8], fps: float) -> None:
@@ -55,7 +72,7 @@ def write_mp4(target: Path | BinaryIO, frames: NDArray[np.uint8], fps: float) ->
     Small frames are enlarged to at least 448 pixels on the shorter side, odd sides get one more row or column. fps:
     clipped to 1 .. 60. The target's name does not matter; a stream is written from its present position.
     """
-    pictures = [_for_screen(picture) for picture in frames]
+    pictures = _even(enlarge(frames))
     rate = Fraction(min(max(fps, 1.0), 60.0)).limit_denominator(1001)
     # Moving the index to the front needs a file that can be read back.
     with tempfile.TemporaryDirectory(prefix="actionlens-") as folder:
@@ -86,17 +103,18 @@ def encode_jpeg(frame: NDArray[np.uint8]) -> bytes:
 
 def _paint(picture: NDArray[np.uint8], prepared: Heat, frame: int) -> NDArray[np.uint8]:
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    scene = cv2.addWeighted(picture, 1 - _FADED, grey, _FADED, 0).astype(np.float32)
+    scene = cv2.addWeighted(picture, 1 - _FADED, grey, _FADED, 0)
     colours, opacity = heat_colours(prepared.at(frame), prepared.signed)
     kept = prepared.kept(frame)
     if kept is not None:
-        opacity = np.where(kept, opacity, opacity * _NOT_KEPT)
+        opacity = np.where(kept, opacity, opacity * np.float32(_NOT_KEPT))
         # What was left out is evidence too, but of the scene: shown without colour.
-        pale = colours.mean(-1, keepdims=True).repeat(3, -1)
-        colours = np.where(kept[..., None], colours, pale.astype(np.uint8))
-    painted = scene + (colours - scene) * opacity[..., None]
-    painted = np.where(prepared.seen[..., None], painted, scene * _UNSEEN)
-    drawn = np.clip(np.rint(painted), 0, 255).astype(np.uint8)
+        pale = cv2.cvtColor(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        colours = np.where(kept[..., None], colours, pale)
+    drawn = np.asarray(cv2.blendLinear(scene, colours, 1 - opacity, opacity), np.uint8)
+    if not prepared.seen.all():
+        dark = cv2.convertScaleAbs(scene, alpha=_UNSEEN)
+        drawn = np.where(prepared.seen[..., None], drawn, dark).astype(np.uint8)
     if kept is not None:
         edges, _ = cv2.findContours(kept.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         thickness = max(1, round(min(drawn.shape[:2]) / 200))
@@ -104,10 +122,5 @@ def _paint(picture: NDArray[np.uint8], prepared: Heat, frame: int) -> NDArray[np
     return drawn
 
 
-def _for_screen(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = picture.shape[:2]
-    factor = max(1.0, _SMALLEST_SIDE / min(height, width))
-    if factor > 1:
-        size = (round(width * factor), round(height * factor))
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-    return np.pad(picture, ((0, picture.shape[0] % 2), (0, picture.shape[1] % 2), (0, 0)), mode="edge")
+def _even(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")

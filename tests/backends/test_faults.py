@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from service.backends.base import Reply
-from service.backends.torchserve import TorchServeBackend
+from service.backends.torchserve import TorchServeBackend, config
 from service.errors import ActionLensError, DeadlineExceeded, Unavailable
 from service.settings import Settings
 from tests.backends import processes, requests
@@ -85,11 +86,14 @@ async def test_a_killed_server_is_replaced(torchserve: TorchServeBackend, load: 
     (victim,) = processes.having(role)
     begun = time.monotonic()
     victim.kill()
+    await processes.until(lambda: not torchserve.healthy(), 5.0)
+    with pytest.raises(Unavailable) as caught:  # who comes while nothing runs is told when to come back
+        await torchserve.compute(TINY, requests.tiny(), 30.0)
+    assert caught.value.retry_after
     took = await load.answered_since(begun + 0.2)
     print(f"\n{role} killed: next answer after {took:.1f} s")
     await load.end()
-    # A call in flight was retried; one that came while nothing ran was told so, and when to come back.
-    assert all(isinstance(error, Unavailable) and error.retry_after for error in load.errors)
+    assert not load.errors  # every call in flight was sent again
     assert torchserve.healthy()
     assert torchserve.restarts() == before + 1
     await processes.all_gone(old, 5.0)
@@ -171,13 +175,41 @@ async def test_a_model_that_does_not_load_is_named_within_seconds(settings: Sett
     weights.write_bytes(weights.read_bytes()[:-4] + b"oops")
     backend = TorchServeBackend(settings.model_copy(update={"model_store": store}))
     begun = time.monotonic()
-    with pytest.raises(Unavailable, match=r"model 'tiny' died 2 times.*ModelError.*sha256") as caught:
+    with pytest.raises(Unavailable, match=r"model 'tiny' died while starting: .*ModelError.*sha256") as caught:
         await backend.start()
     assert time.monotonic() - begun < settings.start_seconds / 3
     assert "End of its log" in caught.value.message
     assert processes.family() == known
     assert processes.folders() == folders
     await backend.stop()
+
+
+@pytest.mark.parametrize("place", [0, 4], ids=["first-port", "last-port"])
+async def test_a_port_taken_meanwhile_costs_one_more_launch(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    folders = processes.folders()
+    choose, chosen = config._free_ports, []
+    with socket.socket() as thief:
+        thief.bind(("127.0.0.1", 0))
+        thief.listen()
+
+        def choose_badly(count: int) -> list[int]:
+            ports = choose(count)
+            if not chosen:
+                ports[place] = thief.getsockname()[1]
+            chosen.append(ports)
+            return ports
+
+        monkeypatch.setattr(config, "_free_ports", choose_badly)
+        backend = TorchServeBackend(settings.model_copy(update={"models": (TINY,)}))
+        await backend.start()
+        try:
+            assert len(chosen) == 2
+            assert len(processes.folders() - folders) == 1
+            assert (await backend.compute(TINY, requests.tiny(), 30.0)).response.prediction.top
+        finally:
+            await backend.stop()
 
 
 async def test_nothing_survives_a_killed_service(settings: Settings) -> None:

@@ -102,8 +102,9 @@ def test_the_log_tells_who_died_and_of_what() -> None:
     lines = CRASH.splitlines()
     assert log.deaths(lines) == {"hand.signs": 1}
     assert log.deaths(lines + lines) == {"hand.signs": 2}
-    assert log.reason(lines) == "handlers.errors.ModelError: fc1.weight: shape"
-    assert log.reason(lines[:4]) == ""
+    assert log.reason(lines, "hand.signs") == "handlers.errors.ModelError: fc1.weight: shape"
+    assert log.reason(lines[:4], "hand.signs") == ""
+    assert log.reason(lines, "other") == ""
 
 
 def test_the_tail_is_bounded(tmp_path: Path) -> None:

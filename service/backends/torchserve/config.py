@@ -20,6 +20,8 @@ WIRE_BYTES = 32 * 2**20
 THREADS_VARIABLE = "ACTIONLENS_WORKER_THREADS"
 REPLY_VARIABLE = "ACTIONLENS_MAX_REPLY_BYTES"
 LOG_FILE = "torchserve.log"
+OUTPUT_FILE = "java.out"
+"""Where the guard lets java write its standard output and error."""
 
 _STARTUP_SECONDS = 600
 # Room for TorchServe's own framing of a message.

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 _RETRY = re.compile(r"W-\d+-(?P<model>.+)_[^_ ]+ WorkerThread - Retry worker: \d+ in \d+ seconds")
-_PYTHON = re.compile(r" MODEL_LOG - (?P<text>.*)$")
+_PYTHON = re.compile(r"W-\d+-(?P<model>.+)_[^_ ]+-std(?:out|err) MODEL_LOG - (?P<text>.*)$")
 _RAISED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt|Killed)\b.*")
 _TAIL_BYTES = 64 * 1024
 
@@ -30,10 +30,11 @@ def deaths(lines: list[str]) -> dict[str, int]:
     return counts
 
 
-def reason(lines: list[str]) -> str:
-    """The last exception that a worker printed, one line; empty when there is none."""
+def reason(lines: list[str], model: str) -> str:
+    """The last exception that a worker of the model printed, one line; empty when there is none."""
     last = ""
     for line in lines:
-        if (match := _PYTHON.search(line)) and (raised := _RAISED.match(match["text"])):
+        match = _PYTHON.search(line)
+        if match and match["model"] == model and (raised := _RAISED.match(match["text"])):
             last = raised.group()
     return last

@@ -19,8 +19,14 @@ from service.settings import Settings
 _POLL_SECONDS = 0.1
 _CALL_SECONDS = 5.0
 _DEATHS_TOLERATED = 1
+# Errors that will be the same at the next attempt.
+_FINAL = ("ModelError: ", "CardError: ", "ImportError: ", "ModuleNotFoundError: ")
 _TAIL_LINES = 12
 _CLOSE_SECONDS = 10.0
+
+
+class PortTaken(Unavailable):
+    """Somebody took a port between its choice and java's start. Another attempt chooses others."""
 
 
 class TorchServe:
@@ -82,7 +88,7 @@ class TorchServe:
         """Wait until every model has its number of ready workers.
 
         Raises Unavailable, saying what the worker or java said: when java ends, when a worker keeps dying, or after
-        `seconds`.
+        `seconds`. PortTaken when it is worth another launch at once.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -119,7 +125,7 @@ class TorchServe:
             lifeline.close()
         try:
             async with asyncio.timeout(grace + _CLOSE_SECONDS):
-                await self._listener
+                await asyncio.wait({self._listener})  # not awaited itself: a cancelled close must not cancel it
                 await self._guard.wait()
         except TimeoutError:
             _kill_group(self._guard.pid)
@@ -144,9 +150,13 @@ class TorchServe:
     async def _all_ready(self, models: dict[str, int]) -> bool:
         lines = log.tail(self._folder / config.LOG_FILE)
         for model, count in log.deaths(lines).items():
-            if count > _DEATHS_TOLERATED:
-                raise self._failure(f"a worker of model {model!r} died {count} times while starting")
+            why = log.reason(lines, model)
+            if count > _DEATHS_TOLERATED or any(name in why for name in _FINAL):
+                raise self._failure(f"a worker of model {model!r} died while starting: {why or 'see the log'}")
         if self.ended.is_set():
+            lines += log.tail(self._folder / config.OUTPUT_FILE)
+            if any("Address already in use" in line for line in lines):
+                raise PortTaken("a port that TorchServe was to use is taken", reason="PORT_TAKEN")
             raise self._failure("java ended while starting")
         try:
             for model, count in models.items():
@@ -169,11 +179,10 @@ class TorchServe:
         return self._inference if purpose == "inference" else self._management
 
     def _failure(self, what: str) -> Unavailable:
-        lines = log.tail(self._folder / config.LOG_FILE) or log.tail(self._folder / "java.out")
-        why = log.reason(lines)
+        lines = [line for name in (config.OUTPUT_FILE, config.LOG_FILE) for line in log.tail(self._folder / name)]
         end = "\n".join(lines[-_TAIL_LINES:])
         return Unavailable(
-            f"TorchServe did not start: {what}{': ' + why if why else ''}\nEnd of its log:\n{end}",
+            f"TorchServe did not start: {what}\nEnd of its log:\n{end}",
             reason="TORCHSERVE_START_FAILED",
         )
 

@@ -1,0 +1,28 @@
+"""One clip of noise through a loaded model: shows that what loads also runs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from handlers.engine import ClipAnswer, ClipRequest, Engine, MethodCall
+from handlers.errors import ModelError, RequestError
+
+
+def answer_noise(engine: Engine, methods: tuple[MethodCall, ...] = ()) -> ClipAnswer:
+    """The model's answer to one clip of uniform noise (seed 0), with these methods.
+
+    Raises ModelError naming the part of the card that does not fit when the network cannot run on its own input, gives
+    another number of logits than there are labels, or logits that are not finite.
+    """
+    card = engine.model.card
+    shape = (card.input.frames, card.input.height, card.input.width, 3)
+    clip = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    try:
+        (answer,) = engine.explain([ClipRequest(clip, methods)])
+    except RuntimeError as error:
+        raise ModelError(f"input: the network cannot run on {list(shape)}: {error}") from error
+    if isinstance(answer, RequestError):
+        raise ModelError(f"weights: {answer.message}")
+    if answer.logits.shape != (len(card.labels),):
+        raise ModelError(f"labels: {len(card.labels)} labels, but the network gives {list(answer.logits.shape)}")
+    return answer

@@ -1,0 +1,149 @@
+"""Loads a model as a worker would and says, as JSON, what works: `python -m handlers.checking --help`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from actionlens.card import CARD_FILE, CardError, ModelCard, list_models, read_card
+from handlers.canary import answer_noise
+from handlers.engine import Engine, MethodCall
+from handlers.errors import ModelError, RequestError
+from handlers.explainers import explainers
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One check: whether it passed, and what was found or why it did not."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class MethodCheck:
+    """Whether a method explains the model, shown on a clip of noise; reason: why not."""
+
+    method: str
+    supported: bool
+    reason: str
+    seconds: float
+
+
+@dataclass
+class Report:
+    """All checks in order, up to the first that failed; methods only when all passed."""
+
+    model: str
+    steps: list[Step] = field(default_factory=list)
+    methods: list[MethodCheck] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the model can be served."""
+        return all(step.passed for step in self.steps)
+
+
+def check_model(folder: Path) -> Report:
+    """Check a model's folder: the card, the digest of the weights, every tensor, one clip of noise, every method."""
+    report = Report(str(folder))
+
+    def step(name: str, check: Callable[[], tuple[T, str]]) -> T | None:
+        if not report.passed:
+            return None
+        try:
+            value, detail = check()
+        except (CardError, ModelError) as error:
+            report.steps.append(Step(name, False, str(error)))
+            return None
+        report.steps.append(Step(name, True, detail))
+        return value
+
+    card = step("card", lambda: _read_card(folder))
+    if card is not None:
+        report.model = f"{card.name} {card.version}"
+        step("digest", lambda: _digest(card, folder))
+    engine = step("weights", lambda: _load(folder))
+    if engine is not None:
+        step("canary", lambda: _canary(engine))
+        if report.passed:
+            report.methods = [_method(engine, name) for name in explainers()]
+    return report
+
+
+def _read_card(folder: Path) -> tuple[ModelCard, str]:
+    card = read_card(folder)
+    size = card.input
+    return card, f"{card.architecture}, {len(card.labels)} classes, {size.frames} x {size.height} x {size.width}"
+
+
+def _digest(card: ModelCard, folder: Path) -> tuple[None, str]:
+    path = folder / card.weights.file
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != card.weights.sha256:
+        raise ModelError(f"{path}: weights.sha256 is {digest}, the card says {card.weights.sha256}")
+    return None, f"{path.name}, {len(data) / 1e6:.1f} MB, sha256 {digest[:16]}"
+
+
+def _load(folder: Path) -> tuple[Engine, str]:
+    start = time.perf_counter()
+    engine = Engine.load(folder, threads=1)
+    return engine, f"every tensor has its place; loaded in {time.perf_counter() - start:.1f} s"
+
+
+def _canary(engine: Engine) -> tuple[None, str]:
+    answer = answer_noise(engine)
+    return None, f"one clip answered in {1000 * answer.forward_seconds:.0f} ms on one thread"
+
+
+def _method(engine: Engine, name: str) -> MethodCheck:
+    if reason := explainers()[name].unsupported(engine.model):
+        return MethodCheck(name, False, reason, 0.0)
+    try:
+        (explained,) = answer_noise(engine, (MethodCall(name),)).explained
+    except ModelError as error:
+        return MethodCheck(name, False, str(error), 0.0)
+    if isinstance(explained.result, RequestError):
+        return MethodCheck(name, False, explained.result.message, explained.seconds)
+    return MethodCheck(name, True, "", explained.seconds)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: the report as JSON; 0 when the model can be served, 1 when not, 2 when there is no such model."""
+    parser = argparse.ArgumentParser(prog="python -m handlers.checking", description=__doc__)
+    parser.add_argument("model", help="a model's folder, or its name in the store")
+    parser.add_argument("--store", type=Path, required=True, help="the model store to look names up in")
+    options = parser.parse_args(arguments)
+    folder = Path(options.model)
+    if not (folder / CARD_FILE).is_file():
+        try:
+            found = list_models(options.store)
+        except CardError as error:
+            print(error, file=sys.stderr)
+            return 2
+        if options.model not in found:
+            names = ", ".join(found) or "no model"
+            print(f"{options.model}: no folder with a {CARD_FILE}, and {options.store} holds {names}", file=sys.stderr)
+            return 2
+        folder = found[options.model]
+    report = check_model(folder)
+    print(json.dumps({**asdict(report), "passed": report.passed}, ensure_ascii=False))
+    return 0 if report.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

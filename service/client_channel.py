@@ -1,0 +1,41 @@
+"""How clients reach the service: message sizes, keep-alive, and retries of unary calls."""
+
+from __future__ import annotations
+
+import json
+
+DEFAULT_ADDRESS = "127.0.0.1:8470"
+DEFAULT_TIMEOUT = 30.0
+"""Seconds that a unary call may take, retries included."""
+
+_SERVICE = "actionlens.v1.ExplanationService"
+_UNARY = ("ExplainClip", "ListModels", "GetModel")
+# gRPC allows five attempts at most. With waits of about 0.3, 0.6, 1.2 and 2.4 s (jittered by gRPC) they outlast the
+# restart of a worker. A stream is never repeated: its frames are gone.
+_RETRY = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.3s",
+    "maxBackoff": "5s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+_LARGEST = 64 * 2**20
+
+
+def channel_options(*, retries: bool = True) -> list[tuple[str, str | int]]:
+    """gRPC channel options of every client. retries: repeat unary calls that end in UNAVAILABLE."""
+    names = [{"service": _SERVICE, "method": method} for method in _UNARY]
+    config = {"methodConfig": [{"name": names, "retryPolicy": _RETRY}]} if retries else {}
+    return [
+        # The service says how much it takes; the client only bounds what it gets.
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", _LARGEST),
+        # A call is only repeated while all of its request is still held.
+        ("grpc.per_rpc_retry_buffer_size", _LARGEST),
+        ("grpc.enable_retries", int(retries)),
+        ("grpc.service_config", json.dumps(config)),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+    ]

@@ -1,0 +1,204 @@
+"""Clips, sampling, targets and output options as people have them, as messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionlens.v1 import answer_pb2, clip_pb2, method_pb2, service_pb2
+from service.client_methods import MethodLike, method_messages
+from service.errors import InvalidArgument
+
+ClipLike = str | Path | bytes | Sequence[str | Path | bytes | NDArray[np.uint8]] | NDArray[np.uint8] | clip_pb2.Clip
+"""A video file, a folder of pictures, encoded bytes, a list of pictures, or uint8 [T, H, W, 3] RGB pixels."""
+ClassLike = int | str | None
+"""A class of the model by number or by label; None: the top-1 class of the clip."""
+SamplingLike = str | Sequence[int] | clip_pb2.Sampling | None
+"""None (as the model card says), "uniform", "dense:stride=2,start=0", "indices:0,3,6", or the indices themselves."""
+
+PICTURES = (".png", ".jpg", ".jpeg")
+
+_ENCODINGS = {
+    "float32": answer_pb2.VALUE_ENCODING_FLOAT32,
+    "float16": answer_pb2.VALUE_ENCODING_FLOAT16,
+    "uint8": answer_pb2.VALUE_ENCODING_UINT8,
+}
+_OVERLAYS = {"": answer_pb2.OVERLAY_FORMAT_UNSPECIFIED, "mp4": answer_pb2.OVERLAY_FORMAT_MP4}
+_OVERLAYS["jpeg"] = answer_pb2.OVERLAY_FORMAT_JPEG
+
+
+class QuestionOptions(TypedDict, total=False):
+    """What is asked of a clip or of a stream.
+
+    model, version: empty is the default model and the served version. methods: what explains; none is prediction only.
+    target: the class that is explained. contrast: "why target and not contrast". top_k: classes in the prediction (5).
+    encoding: how arrays travel, "float32", "float16" (half the bytes) or "uint8" (a quarter). overlay: have the service
+    draw it, "mp4" or "jpeg".
+    """
+
+    model: str
+    version: str
+    methods: Sequence[MethodLike]
+    target: ClassLike
+    contrast: ClassLike
+    top_k: int
+    encoding: str
+    overlay: str
+
+
+class ClipOptions(QuestionOptions, total=False):
+    """QuestionOptions, and for clips: sampling (which frames the model sees), fps (of pictures and pixels)."""
+
+    sampling: SamplingLike
+    fps: float
+
+
+def clip_request(clip: ClipLike, options: ClipOptions) -> service_pb2.ExplainClipRequest:
+    """The request for one clip. Raises InvalidArgument naming the field that does not fit, OSError for a file."""
+    request = service_pb2.ExplainClipRequest(
+        model=options.get("model", ""),
+        version=options.get("version", ""),
+        clip=clip_message(clip, options.get("fps", 0.0)),
+        target=target_message(options),
+        methods=method_messages(options.get("methods", ())),
+        output=output_message(options),
+    )
+    sampling = sampling_message(options.get("sampling"))
+    if sampling is not None:
+        request.sampling.CopyFrom(sampling)
+    return request
+
+
+def clip_message(clip: ClipLike, fps: float = 0.0) -> clip_pb2.Clip:
+    """A clip as the service takes it. fps: frames per second of pictures and pixels, 0 when unknown."""
+    if isinstance(clip, clip_pb2.Clip):
+        return clip
+    if isinstance(clip, bytes | bytearray | memoryview):
+        return clip_pb2.Clip(video=bytes(clip))
+    if isinstance(clip, str | Path):
+        path = Path(clip)
+        if not path.is_dir():
+            return clip_pb2.Clip(video=path.read_bytes())
+        clip = picture_files(path)
+    if isinstance(clip, np.ndarray):
+        return _pixels(clip, fps)
+    items = list(clip)
+    if items and all(isinstance(item, np.ndarray) for item in items):
+        if len({item.shape for item in items if isinstance(item, np.ndarray)}) > 1:
+            raise InvalidArgument("clip: the pictures differ in size", field="clip.raw", reason="PICTURE_SIZE_DIFFERS")
+        return _pixels(np.stack([np.asarray(item) for item in items]), fps)
+    images = [Path(item).read_bytes() if isinstance(item, str | Path) else _encoded(item) for item in items]
+    return clip_pb2.Clip(frames=clip_pb2.EncodedFrames(images=images, fps=fps))
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The PNG and JPEG files of a folder in the order of their names. Raises InvalidArgument when there is none."""
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file())
+    if not files:
+        raise InvalidArgument(
+            f"clip: {folder} holds no {', '.join(PICTURES)} files; a folder is one clip of pictures in name order",
+            field="clip",
+            reason="NO_FRAMES",
+        )
+    return files
+
+
+def _encoded(item: object) -> bytes:
+    if isinstance(item, bytes | bytearray | memoryview):
+        return bytes(item)
+    raise InvalidArgument(
+        f"clip: a list of frames holds file names, encoded bytes or arrays, not {type(item).__name__}",
+        field="clip",
+        reason="BAD_CLIP",
+    )
+
+
+def _pixels(array: NDArray[np.uint8], fps: float) -> clip_pb2.Clip:
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] not in (1, 3):
+        raise InvalidArgument(
+            f"clip: got {array.dtype} {list(array.shape)}; give uint8 [frames, height, width, 3] RGB (or 1 for grey)",
+            field="clip.raw",
+            reason="WRONG_CLIP_SHAPE",
+        )
+    count, height, width, channels = array.shape
+    order = clip_pb2.PIXEL_FORMAT_RGB if channels == 3 else clip_pb2.PIXEL_FORMAT_GRAY
+    raw = clip_pb2.RawFrames(data=array.tobytes(), count=count, height=height, width=width, format=order, fps=fps)
+    return clip_pb2.Clip(raw=raw)
+
+
+def sampling_message(sampling: SamplingLike) -> clip_pb2.Sampling | None:
+    """Which frames the model sees; None leaves it to the model card. Raises InvalidArgument for an unknown rule."""
+    if sampling is None or isinstance(sampling, clip_pb2.Sampling):
+        return sampling
+    if not isinstance(sampling, str):
+        return clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[_whole(value) for value in sampling]))
+    rule, _, rest = sampling.partition(":")
+    parts = [part.strip() for part in rest.split(",") if part.strip()]
+    if rule == "uniform" and not parts:
+        return clip_pb2.Sampling(uniform=clip_pb2.UniformSampling())
+    if rule == "indices" and parts:
+        return sampling_message([_whole(part) for part in parts])
+    if rule == "dense":
+        given = dict.fromkeys(("stride", "start"), 0)
+        for part in parts:
+            key, _, value = part.partition("=")
+            if key not in given:
+                break
+            given[key] = _whole(value)
+        else:
+            return clip_pb2.Sampling(dense=clip_pb2.DenseSampling(**given))
+    raise InvalidArgument(
+        f"sampling: {sampling!r} is not a rule; write uniform, dense:stride=2,start=0 or indices:0,3,6",
+        field="sampling",
+        reason="BAD_SAMPLING",
+    )
+
+
+def _whole(value: int | str) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 2**32:
+        raise InvalidArgument(
+            f"sampling: {value!r} is not a frame number or step; use whole numbers from 0",
+            field="sampling",
+            reason="BAD_SAMPLING",
+        )
+    return number
+
+
+def target_message(options: QuestionOptions) -> method_pb2.Target | None:
+    """The class to explain, and to contrast with, from `target` and `contrast`; None when neither is given."""
+    explained, contrast = _selector(options.get("target")), _selector(options.get("contrast"))
+    if explained is None and contrast is None:
+        return None
+    return method_pb2.Target(explained=explained, contrast=contrast)
+
+
+def _selector(wanted: ClassLike) -> method_pb2.ClassSelector | None:
+    if wanted is None:
+        return None
+    if isinstance(wanted, str):
+        return method_pb2.ClassSelector(label=wanted)
+    if wanted < 0:
+        raise InvalidArgument(f"target: {wanted} is not a class number", field="target", reason="UNKNOWN_CLASS")
+    return method_pb2.ClassSelector(index=wanted)
+
+
+def output_message(options: QuestionOptions) -> answer_pb2.OutputOptions:
+    """How the answer is encoded. Raises InvalidArgument for an unknown encoding or overlay."""
+    encoding, overlay = options.get("encoding", "float32"), options.get("overlay", "")
+    if encoding not in _ENCODINGS:
+        raise InvalidArgument(
+            f"output.encoding: {encoding!r} is not one of {', '.join(_ENCODINGS)}", field="output.encoding"
+        )
+    if overlay not in _OVERLAYS:
+        raise InvalidArgument(f"output.overlay: {overlay!r} is not one of mp4, jpeg", field="output.overlay")
+    return answer_pb2.OutputOptions(
+        encoding=_ENCODINGS[encoding], overlay=_OVERLAYS[overlay], top_k=options.get("top_k", 0)
+    )

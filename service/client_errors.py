@@ -1,0 +1,80 @@
+"""What a failed call raises: the service's own domain errors, read back from the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from service.errors import (
+    ActionLensError,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
+
+_KINDS = {
+    kind.code: kind
+    for kind in (DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable)
+}
+
+
+def from_rpc(error: grpc.RpcError, address: str) -> ActionLensError:
+    """The error of a call as the domain error of its status code.
+
+    code, message, reason, field and retry_after (seconds) come from the google.rpc details where the service sent
+    them; a code without a class of its own is an ActionLensError that carries it. address: for the advice when
+    nobody answers there.
+    """
+    code = error.code() or grpc.StatusCode.UNKNOWN
+    message = error.details() or code.name
+    reason, field, retry_after, rich = code.name, "", None, False
+    for detail in _details(error):
+        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            info = error_details_pb2.ErrorInfo()
+            detail.Unpack(info)
+            reason, rich = info.reason, True
+            field = field or info.metadata.get("field", "")
+        elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
+            bad = error_details_pb2.BadRequest()
+            detail.Unpack(bad)
+            field = bad.field_violations[0].field if bad.field_violations else field
+        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            retry = error_details_pb2.RetryInfo()
+            detail.Unpack(retry)
+            retry_after = retry.retry_delay.ToNanoseconds() / 1e9
+    if not rich:
+        message, reason, field = _plain(code, message, address, reason)
+    domain = _KINDS.get(code, ActionLensError)(message, field=field, reason=reason, retry_after=retry_after)
+    domain.code = code
+    return domain
+
+
+def _plain(code: grpc.StatusCode, message: str, address: str, reason: str) -> tuple[str, str, str]:
+    """Message, reason and field of an error that gRPC itself made, with what to do about it."""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return f"no ActionLens service answers at {address}: {message}; start one with `actionlens serve`", reason, ""
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
+        advice = "send a video file or JPEG frames instead of raw pixels, or fewer or smaller frames"
+        return f"clip: the message is too large ({message}); {advice}", "MESSAGE_TOO_LARGE", "clip"
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return (
+            f"no answer from {address} in time; is it up (`actionlens health`)? else allow more with a longer timeout",
+            reason,
+            "",
+        )
+    return message, reason, ""
+
+
+def _details(error: Any) -> list[Any]:
+    try:
+        status = rpc_status.from_call(error)
+    except (ValueError, AttributeError):
+        # Details that contradict the status, or an error that never was a call.
+        return []
+    return [] if status is None else list(status.details)

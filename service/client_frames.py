@@ -1,0 +1,138 @@
+"""Frames of a stream as people have them, as messages."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from actionlens.v1 import service_pb2
+from service.client_clips import QuestionOptions, output_message, target_message
+from service.client_methods import method_messages
+from service.errors import InvalidArgument
+
+JPEG_QUALITY = 90
+MAX_SIDE = 640
+
+_FILLS = {"block": service_pb2.FILL_POLICY_BLOCK, "drop-oldest": service_pb2.FILL_POLICY_DROP_OLDEST}
+_CONSUMES = {"every": service_pb2.CONSUME_POLICY_EVERY, "newest": service_pb2.CONSUME_POLICY_NEWEST}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of a source.
+
+    picture: uint8 [H, W, 3] RGB, or encoded JPEG or PNG bytes. sequence: its number in the source, rising; gaps are
+    frames left out. timestamp: seconds on the source's clock, rising.
+    """
+
+    picture: NDArray[np.uint8] | bytes
+    sequence: int
+    timestamp: float
+
+
+FrameLike = Frame | NDArray[np.uint8] | bytes
+"""A Frame, or a bare picture, which gets the next number and the time at which it was taken."""
+
+
+class StreamOptions(QuestionOptions, total=False):
+    """QuestionOptions, and for streams:
+
+    stride: source frames between two model frames; 0 is the model card's. hop: source frames between two windows; 0 is
+    the stride. fill: "block" (lossless; the source waits) or "drop-oldest" (never late). consume: "every" window in
+    order, or the "newest" whenever a worker is free. fps: gives bare pictures the timestamps of that rate instead of
+    the clock's. jpeg_quality: 1 .. 100 for arrays, None sends raw pixels. max_side: arrays are scaled down to this
+    longer side in pixels before they are sent; 0 keeps them as they are. idle_timeout: seconds without a sign of the
+    service, while it owes one, after which the stream fails.
+    """
+
+    stride: int
+    hop: int
+    fill: str
+    consume: str
+    fps: float
+    jpeg_quality: int | None
+    max_side: int
+    idle_timeout: float
+
+
+def open_message(options: StreamOptions) -> service_pb2.ExplainStreamRequest:
+    """The first message of a stream. Raises InvalidArgument naming what does not fit."""
+    fill, consume = options.get("fill", "block"), options.get("consume", "every")
+    for field, value, known in (("fill", fill, _FILLS), ("consume", consume, _CONSUMES)):
+        if value not in known:
+            raise InvalidArgument(f"open.{field}: {value!r} is not one of {', '.join(known)}", field=f"open.{field}")
+    return service_pb2.ExplainStreamRequest(
+        open=service_pb2.StreamOpen(
+            model=options.get("model", ""),
+            version=options.get("version", ""),
+            target=target_message(options),
+            methods=method_messages(options.get("methods", ())),
+            output=output_message(options),
+            window=service_pb2.Window(stride=options.get("stride", 0), hop=options.get("hop", 0)),
+            fill=_FILLS[fill],
+            consume=_CONSUMES[consume],
+        )
+    )
+
+
+def update_message(options: QuestionOptions) -> service_pb2.ExplainStreamRequest:
+    """A change of target, contrast or methods; an empty `methods` drops them all, one left out keeps them."""
+    methods = method_messages(options.get("methods", ()))
+    return service_pb2.ExplainStreamRequest(
+        update=service_pb2.StreamUpdate(
+            target=target_message(options), methods=methods, clear_methods="methods" in options and not methods
+        )
+    )
+
+
+END = service_pb2.ExplainStreamRequest(end=service_pb2.StreamEnd())
+
+
+def frame_encoder(options: StreamOptions) -> Callable[[FrameLike], service_pb2.ExplainStreamRequest]:
+    """A function that makes a message of each frame of one stream, numbering bare pictures.
+
+    It raises InvalidArgument for a picture that is not uint8 [H, W, 3] or bytes.
+    """
+    quality, side = options.get("jpeg_quality", JPEG_QUALITY), options.get("max_side", MAX_SIDE)
+    fps = options.get("fps", 0.0)
+    numbers = itertools.count()
+
+    def encode(item: FrameLike) -> service_pb2.ExplainStreamRequest:
+        if not isinstance(item, Frame):
+            number = next(numbers)
+            item = Frame(item, number, number / fps if fps > 0 else time.monotonic())
+        message = service_pb2.StreamFrame(sequence=item.sequence, timestamp=item.timestamp)
+        if isinstance(item.picture, bytes):
+            message.image = item.picture
+            return service_pb2.ExplainStreamRequest(frame=message)
+        picture = _shrunk(item.picture, side)
+        if quality is not None:
+            message.image = simplejpeg.encode_jpeg(picture, quality=quality, colorspace="RGB", colorsubsampling="420")
+        else:
+            height, width, _ = picture.shape
+            message.raw.CopyFrom(service_pb2.RawPicture(data=picture.tobytes(), height=height, width=width))
+        return service_pb2.ExplainStreamRequest(frame=message)
+
+    return encode
+
+
+def _shrunk(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise InvalidArgument(
+            "frame.picture: give uint8 [height, width, 3] RGB, or the bytes of a JPEG or PNG file",
+            field="frame.picture",
+            reason="BAD_FRAME",
+        )
+    height, width, _ = picture.shape
+    ratio = side / max(height, width) if side > 0 else 1.0
+    if ratio >= 1:
+        return np.ascontiguousarray(picture)
+    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)

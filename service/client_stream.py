@@ -1,0 +1,160 @@
+"""A stream of frames from blocking code: frames go out as credit allows, windows come back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import grpc
+
+from actionlens.v1 import service_pb2, service_pb2_grpc
+from service.client_clips import QuestionOptions
+from service.client_errors import from_rpc
+from service.client_frames import END, FrameLike, StreamOptions, frame_encoder, open_message, update_message
+from service.client_result import WindowResult
+from service.errors import DeadlineExceeded
+
+IDLE_TIMEOUT = 60.0
+
+
+class ExplainedStream(Iterator[WindowResult]):
+    """Iterate over it for the windows; afterwards `summary` tells the totals. A context manager: leaving ends the call.
+
+    gRPC reads the frames on a thread of its own, so a source may block. Raises what the service answers and what the
+    frame source raises, and DeadlineExceeded when the service stays silent for `idle_timeout` seconds while it owes
+    credit or an answer.
+    """
+
+    def __init__(
+        self,
+        stub: service_pb2_grpc.ExplanationServiceStub,
+        frames: Iterable[FrameLike],
+        options: StreamOptions,
+        address: str,
+    ) -> None:
+        self.opened: service_pb2.StreamOpened | None = None
+        self.summary: service_pb2.StreamSummary | None = None
+        self.sent = 0
+        self._open = open_message(options)
+        self._encode = frame_encoder(options)
+        self._idle = options.get("idle_timeout", IDLE_TIMEOUT)
+        self._address = address
+        self._frames = frames
+        self._updates: deque[service_pb2.ExplainStreamRequest] = deque()
+        self._changed = threading.Condition()
+        self._credit = 0
+        self._heard = time.monotonic()
+        self._ending = self._over = False
+        self._failure: BaseException | None = None
+        # The send thread starts with the call and may fail before `_call` is set.
+        with self._changed:
+            self._call: Any = stub.ExplainStream(self._requests())
+
+    def __next__(self) -> WindowResult:
+        try:
+            for response in self._call:
+                window = self._take(response)
+                if window is not None:
+                    return window
+        except grpc.RpcError as error:
+            self._finish()
+            raise self._failure or from_rpc(error, self._address) from None
+        except BaseException:
+            self.close()
+            raise
+        self._finish()
+        if self._failure is not None:
+            raise self._failure
+        raise StopIteration
+
+    def update(self, **options: Unpack[QuestionOptions]) -> None:
+        """Change target, contrast or methods for the following windows."""
+        message = update_message(options)
+        with self._changed:
+            self._updates.append(message)
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Take no more frames; the windows that are due and the summary still come."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Drop the stream at once. Safe to call twice."""
+        self._finish()
+        self._call.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _take(self, response: service_pb2.ExplainStreamResponse) -> WindowResult | None:
+        kind = response.WhichOneof("message")
+        with self._changed:
+            self._heard = time.monotonic()
+            if kind == "opened":
+                self.opened = response.opened
+                self._credit += response.opened.credit
+            elif kind == "credit":
+                self._credit += response.credit.frames
+            elif kind == "summary":
+                self.summary = response.summary
+            self._changed.notify_all()
+        return WindowResult.of(response.window) if kind == "window" else None
+
+    def _finish(self) -> None:
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+    def _requests(self) -> Iterator[service_pb2.ExplainStreamRequest]:
+        """What gRPC sends. An error cannot leave from here, so it is kept for the reader and the call cancelled."""
+        try:
+            yield self._open
+            source = iter(self._frames)
+            while self._wait_for_credit():
+                while self._updates:
+                    yield self._updates.popleft()
+                frame = next(source, None)
+                if frame is None or self._ending or self._over:
+                    break
+                message = self._encode(frame)
+                with self._changed:
+                    self._credit -= 1
+                    self.sent += 1
+                yield message
+            yield END
+            self._wait_for_the_end()
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._failure = error
+            with self._changed:
+                self._call.cancel()
+
+    def _wait_for_credit(self) -> bool:
+        """Wait until a frame may be sent; False when no more frames are wanted."""
+        with self._changed:
+            self._wait(lambda: self._credit > 0 or self._ending, "no credit for more frames")
+            return not (self._ending or self._over)
+
+    def _wait_for_the_end(self) -> None:
+        with self._changed:
+            self._wait(lambda: False, "no answer to the last frames")
+
+    def _wait(self, ready: Any, owed: str) -> None:
+        start = time.monotonic()
+        while not (self._over or ready()):
+            left = max(start, self._heard) + self._idle - time.monotonic()
+            if left <= 0:
+                raise DeadlineExceeded(f"{self._address}: {owed} for {self._idle:g} s; the service hangs or is cut off")
+            self._changed.wait(left)

@@ -1,0 +1,18 @@
+"""Errors as one line for people. Imports nothing heavy, since it runs for every failure."""
+
+from __future__ import annotations
+
+
+def explain_failure(error: BaseException) -> str:
+    """What happened and where, without a traceback."""
+    field = getattr(error, "field", "")
+    message = getattr(error, "message", "") or str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    elif not hasattr(error, "reason"):
+        # Not an error that was foreseen: its kind is part of what happened.
+        message = f"{type(error).__name__}: {message}"
+    if field and not message.startswith(str(field).split(".")[0]):
+        message = f"{field}: {message}"
+    after = getattr(error, "retry_after", None)
+    return f"{message}; try again in {after:g} s" if after else message

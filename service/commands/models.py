@@ -1,0 +1,225 @@
+"""`actionlens models`: what is served, and what can be."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from service.commands.options import Address, AsJson, Store, connect
+
+if TYPE_CHECKING:
+    from actionlens.v1 import model_pb2
+
+app = typer.Typer(no_args_is_help=True, help="List, show, import and check models.")
+
+# Importing and checking load torch, which takes seconds, and run one clip.
+_WORK_SECONDS = 600.0
+
+
+@app.command("list")
+def list_(address: Address = "", store: Store = None, as_json: AsJson = False) -> None:
+    """The models that the service serves; with --store those in a folder, without a service."""
+    from rich.table import Table
+
+    from service.commands.screen import out
+
+    rows = _stored(store) if store is not None else [_served(model) for model in _models(address)]
+    if as_json:
+        for row in rows:
+            print(json.dumps(row, ensure_ascii=False))
+        return
+    table = Table("name", "version", "architecture", "input", "classes", "explained by", box=None, header_style="bold")
+    for row in rows:
+        size = row["input"]
+        frames = f"{size['frames']} x {size['height']} x {size['width']}"
+        able = [method["method"] for method in row.get("methods", []) if method.get("supported")]
+        table.add_row(
+            row["name"],
+            row["version"],
+            row["architecture"],
+            frames,
+            str(len(row["labels"])),
+            ", ".join(able) or ("?" if store is not None else "nothing"),
+        )
+    out().print(table)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    address: Address = "",
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """One model: input, classes, and every method with its parameters, or why it cannot explain this model."""
+    from service.errors import NotFound
+
+    if store is not None:
+        found = {row["name"]: row for row in _stored(store)}
+        if name not in found:
+            raise NotFound(f"name: {name!r} is not in {store}; it holds {', '.join(found) or 'no model'}", field="name")
+        row = found[name]
+    else:
+        with connect(address) as client:
+            row = _served(client.get_model(name))
+    print(json.dumps(row, ensure_ascii=False)) if as_json else _show(row)
+
+
+@app.command("import")
+def import_(
+    card: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CARD", exists=True, dir_okay=False, help="The model's card (YAML), without its weights section."
+        ),
+    ],
+    weights: Annotated[
+        Path,
+        typer.Argument(
+            metavar="WEIGHTS",
+            exists=True,
+            dir_okay=False,
+            help="The trained weights: .safetensors, .pt, .pth (tensors only; code in them is never run) or .npz.",
+        ),
+    ],
+    store: Store = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
+) -> None:
+    """Make a trained model servable: checks that card and weights fit, answers one clip, writes STORE/NAME."""
+    arguments = [str(card), str(weights), "--store", str(_store(store)), *(["--replace"] if replace else [])]
+    done = _run("handlers.importing", arguments)
+    if done.returncode:
+        _fail(done.stderr)
+    typer.echo(f"imported into {done.stdout.strip()}; a running service must be restarted to serve it")
+
+
+@app.command()
+def check(
+    model: Annotated[str, typer.Argument(metavar="NAME_OR_FOLDER")], store: Store = None, as_json: AsJson = False
+) -> None:
+    """Load a model as the service would: card, digest, every tensor, one clip, and what can explain it and why not."""
+    done = _run("handlers.checking", [model, "--store", str(_store(store))])
+    try:
+        report = json.loads(done.stdout)
+    except ValueError:
+        _fail(done.stderr)
+    if as_json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        _show_report(report)
+    if not report["passed"]:
+        raise typer.Exit(1)
+
+
+def _models(address: str) -> list[model_pb2.Model]:
+    with connect(address) as client:
+        return client.list_models()
+
+
+def _served(model: model_pb2.Model) -> dict[str, Any]:
+    from google.protobuf import json_format
+
+    row: dict[str, Any] = json_format.MessageToDict(
+        model, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return row
+
+
+def _store(given: Path | None) -> Path:
+    from service.settings import Settings
+
+    return given if given is not None else Settings().model_store
+
+
+def _stored(store: Path) -> list[dict[str, Any]]:
+    from actionlens.card import list_models, read_card
+
+    if not store.is_dir():
+        raise typer.BadParameter(f"{store} is not a folder", param_hint="--store")
+    return [read_card(folder).model_dump(mode="json") for folder in list_models(store).values()]
+
+
+def _run(module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a module of the torch side in a process of its own, so that this one never loads torch."""
+    from service.commands.screen import stages
+
+    with stages() as tell:
+        tell("loading the model")
+        try:
+            return subprocess.run(
+                [sys.executable, "-m", module, *arguments],
+                capture_output=True,
+                text=True,
+                timeout=_WORK_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            _fail(f"{module} took longer than {_WORK_SECONDS:g} s")
+
+
+def _fail(reason: str) -> NoReturn:
+    lines = reason.strip().splitlines() or ["no reason given"]
+    # A traceback ends in what went wrong.
+    line = lines[-1] if "Traceback (most recent call last):" in reason else "\n".join(lines)
+    if line.startswith("ModuleNotFoundError"):
+        line += "; install what computing needs: pip install 'actionlens[worker]'"
+    typer.echo(line, err=True)
+    raise typer.Exit(1)
+
+
+def _show(row: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from service.commands.screen import out
+
+    console = out()
+    size = row["input"]
+    console.print(f"[bold]{row['name']}[/bold] {row['version']}  {row['architecture']}")
+    if row.get("description"):
+        console.print(f"  {row['description']}")
+    digest = row.get("weights_digest") or row["weights"]["sha256"]
+    console.print(
+        f"  input    {size['frames']} frames of {size['width']} x {size['height']}, {size['resize']}; "
+        f"{size['sampling']} sampling, stride {size['stride']}"
+    )
+    console.print(f"  weights  sha256 {digest[:16]}")
+    console.print(f"  classes  {', '.join(row['labels'])}", soft_wrap=True)
+    table = Table(box=None, header_style="bold", padding=(0, 2))
+    for column in ("method", "parameter", "default", "what it is"):
+        table.add_column(column)
+    for method in row.get("methods", []):
+        able = method["supported"]
+        about = method["description"] if able else f"[red]cannot explain this model: {method['reason']}[/red]"
+        table.add_row(f"[green]{method['method']}[/green]" if able else f"[red]{method['method']}[/red]", "", "", about)
+        for parameter in method.get("parameters", []) if able else []:
+            default = parameter["default_value"]
+            table.add_row("", parameter["name"], "" if default == "null" else default, parameter["description"])
+    if row.get("methods"):
+        console.print(table)
+
+
+def _show_report(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from service.commands.screen import out
+
+    console = out()
+    steps = Table.grid(padding=(0, 2))
+    for step in report["steps"]:
+        mark = "[green]ok[/green]" if step["passed"] else "[red]no[/red]"
+        steps.add_row("", mark, step["name"], step["detail"])
+    console.print(f"[bold]{report['model']}[/bold]")
+    console.print(steps)
+    methods = Table.grid(padding=(0, 2))
+    for method in report["methods"]:
+        mark = "[green]yes[/green]" if method["supported"] else "[yellow]no[/yellow]"
+        spent = f"{1000 * method['seconds']:.1f} ms besides the forward"
+        methods.add_row("", mark, method["method"], method["reason"] or spent)
+    if report["methods"]:
+        console.print("can be explained by")
+        console.print(methods)

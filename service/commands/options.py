@@ -1,0 +1,107 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from service.client import Client
+
+Address = Annotated[
+    str,
+    typer.Option(
+        "--address",
+        "-a",
+        envvar="ACTIONLENS_ADDRESS",
+        metavar="HOST:PORT",
+        show_default="ACTIONLENS_HOST:ACTIONLENS_PORT, else 127.0.0.1:8470",
+        help="The running service.",
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        show_default="the service's default model",
+        help="Which model answers; `actionlens models list` tells the names.",
+    ),
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        "-x",
+        metavar="NAME[:PARAMETER=VALUE,...]",
+        show_default="grad-cam and selective-relevance",
+        help="What explains; repeat it for several, all from the same forward. For example "
+        "selective-relevance:threshold=3,base=grad-cam; `none` only predicts. "
+        "`actionlens models show NAME` tells methods, parameters and defaults.",
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LABEL",
+        show_default="the class that the model finds likeliest",
+        help="The class to explain, by label or number.",
+    ),
+]
+Contrast = Annotated[
+    str | None,
+    typer.Option(metavar="LABEL", help="Explain why the target and not this class: what both share cancels out."),
+]
+Store = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        envvar="ACTIONLENS_MODEL_STORE",
+        show_default="the bundled model_store",
+        help="Folder with one sub-folder per model.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one document per line, and nothing for people.")]
+
+_DEFAULT_METHODS = ("grad-cam", "selective-relevance")
+
+
+def chosen_methods(given: list[str] | None) -> list[str]:
+    """The methods to ask for: the live ones when none is given, none for `none`."""
+    return list(_DEFAULT_METHODS) if not given else [method for method in given if method != "none"]
+
+
+def class_of(text: str | None) -> int | str | None:
+    """A class by number when it is written as one, else by label."""
+    return int(text) if text is not None and text.isdecimal() else text
+
+
+def service_address(given: str) -> str:
+    """The address to call: as given, or where the settings say that the service listens."""
+    if given:
+        return given
+    from service.settings import Settings
+
+    settings = Settings()
+    return f"{reachable(settings.host)}:{settings.port}"
+
+
+def connect(address: str, timeout: float = 30.0) -> Client:
+    """A client of the service, which has shown that somebody answers. Raises Unavailable at once when nobody does."""
+    from service.client import Client
+
+    client = Client(service_address(address), timeout=timeout)
+    try:
+        client.health()
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def reachable(host: str) -> str:
+    """A host to connect to for a host to listen on."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]", "[::]": "[::1]"}.get(host, host)

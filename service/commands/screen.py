@@ -1,0 +1,100 @@
+"""What the commands show on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from actionlens.v1 import answer_pb2, explanation_pb2
+from service.client_result import ExplanationResult, Result
+
+_BAR = 28
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+class Stage(Protocol):
+    """Told what is being done now."""
+
+    def __call__(self, doing: str) -> None: ...
+
+
+def out() -> Console:
+    """Standard output. No wrapping where it is not a terminal, so that lines stay lines for other programs."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+@contextmanager
+def stages() -> Iterator[Stage]:
+    """A spinner on standard error with what is being done and for how long; it leaves nothing behind."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("")
+
+        def tell(doing: str) -> None:
+            progress.reset(task, description=doing)
+
+        yield tell
+
+
+def bar(share: float, width: int = _BAR) -> str:
+    """A bar of eighths of a character, `width` characters when share is 1."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    whole, rest = divmod(eighths, 8)
+    return ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(width)
+
+
+def show_prediction(console: Console, prediction: explanation_pb2.Prediction) -> None:
+    """The best classes with bars."""
+    table = Table.grid(padding=(0, 1))
+    for place, score in enumerate(prediction.top):
+        style = "bold cyan" if place == 0 else "dim"
+        percent = f"{100 * score.probability:5.1f} %"
+        table.add_row(" ", Text(score.label, style), Text(bar(score.probability), style), Text(percent, style))
+    console.print(table)
+
+
+def show_result(console: Console, name: str, result: Result) -> None:
+    """One clip: what it is, why, and how long that took."""
+    answer = result.message
+    frames, timings = answer.frames, answer.timings
+    facts = [f"{answer.model} {answer.version}", f"{len(frames.used)} frames"]
+    if frames.effective_fps:
+        facts.append(f"{frames.effective_fps:.3g} fps")
+    facts.append(f"{1000 * timings.total:.0f} ms (forward {1000 * timings.forward:.0f})")
+    console.print(Text.assemble((name, "bold"), ("  " + " · ".join(facts), "dim")))
+    show_prediction(console, answer.prediction)
+    show_readings(console, result)
+
+
+def show_readings(console: Console, result: Result) -> None:
+    """One line per explanation: the method, what it says, and its own time."""
+    table = Table.grid(padding=(0, 1))
+    for name, entry in result.explanations.items():
+        failure = f"failed: {entry.message.failure.message}"
+        reading = Text(failure, "red") if entry.failed else Text(_about(entry, result) + entry.reading)
+        spent = Text(f"+{1000 * entry.seconds:.1f} ms", "dim", justify="right")
+        table.add_row("", Text(name, "green"), spent, reading)
+    if result.explanations:
+        console.print(table)
+
+
+def _about(entry: ExplanationResult, result: Result) -> str:
+    """What is explained, unless it is the class that the model finds likeliest."""
+    target, contrast = entry.message.target, entry.message.contrast
+    if entry.message.HasField("contrast"):
+        return f"{target.label} and not {contrast.label}: "
+    top = result.prediction.top
+    return f"{target.label}: " if top and target.index != top[0].index else ""
+
+
+def level_name(level: answer_pb2.ExplanationLevel) -> str:
+    """ "grad-cam" for EXPLANATION_LEVEL_GRAD_CAM."""
+    name = answer_pb2.ExplanationLevel.Name(level)
+    return name.removeprefix("EXPLANATION_LEVEL_").lower().replace("_", "-")

@@ -1,0 +1,229 @@
+"""`actionlens stream`: a video file, a camera or a network stream, explained window by window."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.commands.options import (
+    Address,
+    AsJson,
+    Contrast,
+    Methods,
+    Model,
+    Target,
+    chosen_methods,
+    class_of,
+    connect,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from service.client import ExplainedStream, WindowResult
+    from service.client_frames import StreamOptions
+
+# How long the last windows and the summary may take after the end was asked for.
+_LAST_SECONDS = 10.0
+
+
+def stream(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A video file, a folder of pictures, a camera number (0), or an address (rtsp://host/path).",
+        ),
+    ],
+    model: Model = "",
+    method: Methods = None,
+    target: Target = None,
+    contrast: Contrast = None,
+    stride: Annotated[
+        int,
+        typer.Option(min=0, help="Source frames between two model frames; 0: the model card's. Larger sees longer."),
+    ] = 0,
+    hop: Annotated[
+        int, typer.Option(min=0, help="Source frames between two windows; 0: the stride. Larger answers less often.")
+    ] = 0,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin a file again at its end, without end.")] = False,
+    realtime: Annotated[
+        bool,
+        typer.Option(
+            "--realtime", help="Play a file at its own speed, as a camera would: what comes too late is left out."
+        ),
+    ] = False,
+    fps: Annotated[float, typer.Option(min=0.1, help="Frames per second of a folder of pictures.")] = 12.0,
+    seconds: Annotated[float | None, typer.Option(min=0.1, metavar="N", help="End after so many seconds.")] = None,
+    max_windows: Annotated[int | None, typer.Option(min=1, metavar="N", help="End after so many windows.")] = None,
+    jpeg_quality: Annotated[
+        int,
+        typer.Option(
+            min=1, max=100, help="Of the frames on their way to the service: lower is smaller and blurs motion."
+        ),
+    ] = 90,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Send pixels instead of JPEG: no loss, ten times the bytes.")
+    ] = False,
+    max_side: Annotated[
+        int, typer.Option(min=0, help="Scale frames down to this longer side in pixels before sending; 0: never.")
+    ] = 640,
+    address: Address = "",
+    as_json: AsJson = False,
+) -> None:
+    """Explain a stream, one line per window.
+
+    A file is answered without loss, every window in order. A camera, an address and --realtime are answered newest
+    first: late frames and windows are dropped, and counted.
+    """
+    from service.commands.screen import out
+    from service.sources import open_source
+
+    opened = open_source(source, loop=loop, realtime=realtime, fps=fps)
+    options: StreamOptions = {
+        "model": model,
+        "methods": chosen_methods(method),
+        "target": class_of(target),
+        "contrast": class_of(contrast),
+        "encoding": "float16",
+        "stride": stride,
+        "hop": hop,
+        "fill": "drop-oldest" if opened.live else "block",
+        "consume": "newest" if opened.live else "every",
+        "jpeg_quality": None if raw else jpeg_quality,
+        "max_side": max_side,
+    }
+    console = out()
+    with connect(address) as client, client.explain_stream(opened.frames, **options) as windows:
+        ending = _Ending(windows, opened.close)
+        if seconds is not None:
+            ending.after(seconds)
+        interrupted = _follow(windows, ending, console, max_windows, as_json)
+        _show_summary(windows, console, as_json)
+    if interrupted:
+        raise typer.Exit(130)
+
+
+class _Ending:
+    """Asks a stream and its source to end, and drops the stream when that takes too long."""
+
+    def __init__(self, windows: ExplainedStream, close_source: Any) -> None:
+        self._windows = windows
+        self._close_source = close_source
+        self._timers: list[threading.Timer] = []
+
+    def after(self, seconds: float) -> None:
+        self._timer(seconds, self.now)
+
+    def now(self) -> None:
+        self._close_source()
+        self._windows.end()
+        self._timer(_LAST_SECONDS, self._windows.close)
+
+    def cancel(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+
+    def _timer(self, seconds: float, action: Any) -> None:
+        timer = threading.Timer(seconds, action)
+        timer.daemon = True
+        self._timers.append(timer)
+        timer.start()
+
+
+def _follow(windows: ExplainedStream, ending: _Ending, console: Console, most: int | None, as_json: bool) -> bool:
+    """Show windows until the stream ends; whether Ctrl-C ended it. A second Ctrl-C ends at once."""
+    interrupted = False
+    shown = 0
+    try:
+        while True:
+            try:
+                window = next(windows, None)
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                ending.now()
+                continue
+            if window is None:
+                return interrupted
+            if most is not None and shown >= most:
+                continue
+            shown += 1
+            if as_json:
+                print(json.dumps(_document(window), ensure_ascii=False), flush=True)
+            else:
+                _show(window, console)
+            if shown == most:
+                ending.now()
+    finally:
+        ending.cancel()
+
+
+def _show(window: WindowResult, console: Console) -> None:
+    from rich.text import Text
+
+    from service.commands.screen import level_name
+
+    answer = window.message
+    best = window.prediction.top[0]
+    at = answer.frames.timestamps[-1] if answer.frames.timestamps else 0.0
+    counts = window.counts
+    dropped = counts.dropped_stale + counts.dropped_full + counts.rejected + counts.missing
+    readings = [entry.reading for entry in window.explanations.values() if not entry.failed]
+    console.print(
+        Text.assemble(
+            (f"{window.window:5d}", "dim"),
+            f" {at:7.2f} s  ",
+            (f"{best.label:<18.18}", "bold cyan"),
+            f"{100 * best.probability:4.0f} %  ",
+            (f"lag {1000 * window.lag:4.0f} ms  ", "dim"),
+            (f"dropped {dropped:<4d} skipped {window.skipped_windows:<4d}", "yellow" if dropped else "dim"),
+            (f" {level_name(answer.level)}", "green"),
+            f"  {readings[-1] if readings else answer.level_reason}",
+        ),
+        soft_wrap=True,
+    )
+
+
+def _document(window: WindowResult) -> dict[str, Any]:
+    from google.protobuf import json_format
+
+    from service.results import describe
+
+    return {
+        "window": window.window,
+        "lag": window.lag,
+        "skipped_windows": window.skipped_windows,
+        "counts": json_format.MessageToDict(window.counts, preserving_proto_field_name=True),
+        "answer": describe(window)[0],
+        "received_at": time.time(),
+    }
+
+
+def _show_summary(windows: ExplainedStream, console: Console, as_json: bool) -> None:
+    summary = windows.summary
+    if summary is None:
+        typer.echo("the stream ended without a summary", err=True)
+        return
+    counts = summary.counts
+    elapsed = summary.elapsed.ToNanoseconds() / 1e9
+    if as_json:
+        from google.protobuf import json_format
+
+        document = json_format.MessageToDict(summary, preserving_proto_field_name=True)
+        print(json.dumps({"summary": document}, ensure_ascii=False))
+        return
+    rate = f", {summary.windows / elapsed:.1f} windows/s" if elapsed > 0 else ""
+    console.print(
+        f"\n{summary.windows} windows answered, {summary.skipped_windows} skipped in {elapsed:.1f} s{rate}\n"
+        f"{counts.received} frames received = {counts.used} used + {counts.dropped_stale} stale "
+        f"+ {counts.dropped_full} over the buffer + {counts.rejected} rejected + {counts.waiting} waiting; "
+        f"{counts.missing} left out before sending",
+        style="bold",
+        soft_wrap=True,
+    )

@@ -1,0 +1,78 @@
+"""The client's calls without a service: the same data plane, run in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from actionlens.v1 import model_pb2
+from service.backends.in_process import InProcessBackend
+from service.client_channel import DEFAULT_TIMEOUT
+from service.client_clips import ClipLike, ClipOptions, clip_request
+from service.client_result import Result
+from service.explain import ExplainService
+from service.metrics import Metrics
+from service.settings import Settings
+
+
+class LocalClient:
+    """Like `Client` for clips and models, needing torch instead of a service. Close it, or use it as a context manager.
+
+    The models that `settings` choose are loaded when it is made, which takes seconds. Raises Unavailable or NotFound
+    when they cannot be.
+    """
+
+    def __init__(self, settings: Settings, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self._timeout = timeout
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="local-client", daemon=True)
+        self._thread.start()
+        self._backend = InProcessBackend(settings)
+        self._service = ExplainService(settings, self._backend, Metrics(self._backend))
+        try:
+            self._run(self._backend.start())
+        except BaseException:
+            self.close()
+            raise
+
+    def explain_clip(self, clip: ClipLike, *, timeout: float | None = None, **options: Unpack[ClipOptions]) -> Result:
+        """As Client.explain_clip."""
+        limit = self._timeout if timeout is None else timeout
+        return Result(self._run(self._service.explain_clip(clip_request(clip, options), limit)))
+
+    def list_models(self) -> list[model_pb2.Model]:
+        """All loaded models."""
+        return [model for _, model in sorted(self._backend.models().items())]
+
+    def get_model(self, name: str, version: str = "") -> model_pb2.Model:
+        """One loaded model. Raises NotFound."""
+        return self._service.catalog.find(name, version)
+
+    def close(self) -> None:
+        """Stop the threads and forget the models. Safe to call twice."""
+        if self._loop.is_closed():
+            return
+        self._run(self._backend.stop())
+        self._service.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise

@@ -1,0 +1,38 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+_ASSETS = "ACTIONLENS_TEST_ASSETS"
+_REQUIRE = "ACTIONLENS_REQUIRE_SYSTEM"
+SYSTEM = "system component"
+"""Skips whose reason begins with this are failures where ACTIONLENS_REQUIRE_SYSTEM=1: there it must be installed."""
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """The folder with real models and clips; tests that need it are skipped where it is absent."""
+    folder = os.environ.get(_ASSETS, "")
+    if not folder:
+        pytest.skip(f"{_ASSETS} is not set: it names a folder with real models and clips")
+    path = Path(folder).resolve()
+    if not (path / "clips").is_dir():
+        pytest.fail(f"{_ASSETS}={folder}: there is no {path / 'clips'}")
+    return path
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn "system component ... is absent" skips into failures where all of them must be there."""
+    report = yield
+    if os.environ.get(_REQUIRE) == "1" and report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason.startswith(SYSTEM):
+            report.outcome = "failed"
+            report.longrepr = f"{reason}; {_REQUIRE}=1 asks for it to be installed"
+    return report
