@@ -19,6 +19,13 @@ class BackendName(StrEnum):
     IN_PROCESS = "in-process"
 
 
+class LogFormat(StrEnum):
+    """How log lines are written to standard error."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
 class Limits(BaseModel):
     """What a client may send. Checked from headers, before anything is decoded."""
 
@@ -67,6 +74,8 @@ class StreamSettings(BaseModel):
     max_streams: Annotated[int, Field(gt=0)] = 32
     credit: Annotated[int, Field(gt=0)] = 32
     """Frames that a client may have outstanding."""
+    buffer_bytes: Annotated[int, Field(gt=0)] = 32 * 2**20
+    """Most bytes of frames that wait undecoded; one frame always fits."""
     idle_seconds: Annotated[float, Field(gt=0)] = 60.0
     """A stream without a frame for so long is closed."""
     window_seconds: Annotated[float, Field(gt=0)] = 20.0
@@ -105,5 +114,7 @@ class Settings(BaseSettings):
     decode_threads: Annotated[int, Field(ge=1, le=64)] = 2
     canary: Path | None = None
     """Clip that is explained through the whole path before the service says SERVING; none: grey frames."""
+    log_format: LogFormat = LogFormat.CONSOLE
+    log_level: Annotated[str, Field(pattern=r"^(debug|info|warning|error)$")] = "info"
     limits: Limits = Limits()
     stream: StreamSettings = StreamSettings()

@@ -1,0 +1,68 @@
+"""What a request asks for, checked and resolved against the model that will answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionlens.v1 import answer_pb2, method_pb2, model_pb2, service_pb2
+from actionlens.worker.v1 import worker_pb2
+from service.catalog import Catalog
+from service.validation import check_message, check_methods, resolve_target
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """target has class numbers only; path: what stands before "methods" in the request ("", "open.", "update.")."""
+
+    model: model_pb2.Model
+    target: method_pb2.Target
+    methods: tuple[method_pb2.Method, ...]
+    output: answer_pb2.OutputOptions
+    path: str = ""
+
+    def compute(self, frames: NDArray[np.uint8]) -> worker_pb2.Compute:
+        """The worker's request for one clip, uint8 [T, height, width, 3] at the model's size."""
+        count, height, width, _ = frames.shape
+        return worker_pb2.Compute(
+            clip=frames.tobytes(),
+            frames=count,
+            height=height,
+            width=width,
+            target=self.target,
+            methods=self.methods,
+            output=self.output,
+        )
+
+
+def ask_of_clip(request: service_pb2.ExplainClipRequest, catalog: Catalog) -> Ask:
+    """Check everything of the request but the clip. Raises NotFound, InvalidArgument, FailedPrecondition."""
+    check_message(request)
+    model = catalog.find(request.model, request.version)
+    check_methods(request.methods, model, "methods")
+    target = resolve_target(request.target, model, "target")
+    return Ask(model, target, tuple(request.methods), request.output)
+
+
+def ask_of_stream(opening: service_pb2.StreamOpen, catalog: Catalog) -> Ask:
+    """The same for a stream's first message."""
+    check_message(opening, "open")
+    model = catalog.find(opening.model, opening.version, "open.")
+    check_methods(opening.methods, model, "open.methods")
+    target = resolve_target(opening.target, model, "open.target")
+    return Ask(model, target, tuple(opening.methods), opening.output, "open.")
+
+
+def updated(ask: Ask, update: service_pb2.StreamUpdate) -> Ask:
+    """The ask after an update of the stream. Raises InvalidArgument, FailedPrecondition."""
+    check_message(update, "update")
+    if update.HasField("target"):
+        ask = replace(ask, target=resolve_target(update.target, ask.model, "update.target"))
+    if update.methods:
+        check_methods(update.methods, ask.model, "update.methods")
+        ask = replace(ask, methods=tuple(update.methods), path="update.")
+    elif update.clear_methods:
+        ask = replace(ask, methods=())
+    return ask

@@ -1,0 +1,92 @@
+"""Which container a file is, by its first bytes, and what must be known about it before a demuxer reads it."""
+
+from __future__ import annotations
+
+import struct
+
+# More samples than any clip within the limits has, sound included; a demuxer takes about 70 bytes for each.
+_MOST_SAMPLES = 2**20
+
+_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"pnot", b"sidx"})
+_STARTS: tuple[tuple[bytes, str], ...] = (
+    (b"\x1a\x45\xdf\xa3", "matroska"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"FLV\x01", "flv"),
+    (b"OggS", "ogg"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
+    (b"\x00\x00\x01\xba", "mpeg"),
+)
+CONTAINERS = ("mp4", "mov", "mkv", "webm", "avi", "gif", "mpeg-ts", "mpeg-ps", "ogg", "flv", "asf")
+"""What people call the containers that are read. Playlists and picture sequences, which make a demuxer open other
+files or addresses, are not among them."""
+
+
+def demuxer(data: bytes) -> str | None:
+    """libav's name of the demuxer for a file, or None when it is none of `CONTAINERS`."""
+    if data[4:8] in _BOXES:
+        return "mov"
+    if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
+        return "avi"
+    # Transport stream: packets of 188 bytes, or of 192 with a time code first, each beginning with 0x47.
+    if (data[:1] == b"G" and data[188:189] == b"G") or (data[4:5] == b"G" and data[196:197] == b"G"):
+        return "mpegts"
+    return next((name for start, name in _STARTS if data.startswith(start)), None)
+
+
+def safe_movie(data: bytes) -> bytes | None:
+    """A mov/mp4 file that can be opened without harm, or None when its header is made to exhaust memory.
+
+    The header of a last fragment that was cut off is left out: a demuxer would refuse the whole file. A sample table
+    of equal sizes needs 20 bytes to promise four billion samples, and a demuxer makes room for all of them. Only
+    uncompressed sound has that many; its tracks are taken out (nothing here listens).
+    """
+    boxes = _boxes(data, 0, len(data))
+    if boxes and boxes[-1][0] == b"moof" and int.from_bytes(data[boxes[-1][1] :][:4], "big") > len(data) - boxes[-1][1]:
+        data = data[: boxes[-1][1]]
+    if _samples(data) <= _MOST_SAMPLES:
+        return data
+    silent = _silenced(data)
+    return silent if _samples(silent) <= _MOST_SAMPLES else None
+
+
+def _samples(data: bytes) -> int:
+    """Samples promised by all tables outside of the media data itself."""
+    total = 0
+    for kind, begin, end in _boxes(data, 0, len(data)):
+        if kind == b"mdat":
+            continue
+        if data.find(b"cmov", begin, end) >= 0:
+            return _MOST_SAMPLES + 1
+        # Searched for, not walked to: demuxers accept tables in odd places.
+        for name, offset in ((b"stsz", 12), (b"stz2", 12), (b"trun", 8)):
+            place = data.find(name, begin, end)
+            while place >= 0:
+                total += int.from_bytes(data[place + offset : place + offset + 4], "big")
+                place = data.find(name, place + 4, end)
+    return total
+
+
+def _silenced(data: bytes) -> bytes:
+    """The same file with its sound tracks marked as free space."""
+    changed = bytearray(data)
+    for kind, begin, end in _boxes(data, 0, len(data)):
+        if kind != b"moov":
+            continue
+        for inner, start, stop in _boxes(data, begin + 8, end):
+            if inner == b"trak" and data.find(b"soun", start, stop) >= 0:
+                changed[start:stop] = struct.pack(">I", stop - start) + b"free" + bytes(stop - start - 8)
+    return bytes(changed)
+
+
+def _boxes(data: bytes, begin: int, end: int) -> list[tuple[bytes, int, int]]:
+    """The boxes side by side in a range: type, begin, end. What does not parse is one box up to the end."""
+    found = []
+    while begin + 8 <= end:
+        size, kind = struct.unpack_from(">I4s", data, begin)
+        if size == 1 and begin + 16 <= end:
+            (size,) = struct.unpack_from(">Q", data, begin + 8)
+        stop = end if size < 8 else min(begin + size, end)
+        found.append((kind, begin, stop))
+        begin = stop
+    return found

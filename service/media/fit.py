@@ -1,0 +1,82 @@
+"""Pictures of any size, made to the model's size."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from actionlens.card import Resize
+from actionlens.v1 import answer_pb2, model_pb2
+
+
+def fit(
+    picture: NDArray[np.uint8], model_input: model_pb2.ModelInput
+) -> tuple[NDArray[np.uint8], answer_pb2.Placement]:
+    """Make a picture [H, W, 3] uint8 into the model's frame [height, width, 3] and say where the picture lies in it.
+
+    "stretch" scales both sides freely, "letterbox" scales the longer side and centres the rest on black, "crop"
+    scales the shorter side and keeps the centre. Shrinking averages over areas (no aliasing), enlarging is bilinear.
+    The placement is in pixels of the model's frame; for "crop" it reaches beyond the frame.
+    Raises ValueError for an unknown resize rule.
+    """
+    placement = place(picture.shape[1], picture.shape[0], model_input)
+    height, width = model_input.height, model_input.width
+    if _rule(model_input) is Resize.LETTERBOX:
+        frame = np.zeros((height, width, 3), np.uint8)
+        left, top = int(placement.left), int(placement.top)
+        inner = scale(picture, int(placement.width), int(placement.height))
+        frame[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+        return frame, placement
+    if _rule(model_input) is Resize.CROP:
+        x, y, across, down = _kept(picture.shape[1], picture.shape[0], width, height)
+        return scale(picture[y : y + down, x : x + across], width, height), placement
+    return scale(picture, width, height), placement
+
+
+def place(width: int, height: int, model_input: model_pb2.ModelInput) -> answer_pb2.Placement:
+    """Where `fit` puts a picture of this size, in pixels of the model's frame."""
+    frame_width, frame_height = model_input.width, model_input.height
+    rule = _rule(model_input)
+    left, top, across, down = 0.0, 0.0, float(frame_width), float(frame_height)
+    if rule is Resize.LETTERBOX:
+        # The scaled side is rounded down, as most training code does (`int(side * ratio)`).
+        across = min(frame_width, max(1, width * frame_height // height))
+        down = min(frame_height, max(1, height * frame_width // width))
+        left, top = (frame_width - across) // 2, (frame_height - down) // 2
+    elif rule is Resize.CROP:
+        x, y, kept_width, kept_height = _kept(width, height, frame_width, frame_height)
+        across, down = width * frame_width / kept_width, height * frame_height / kept_height
+        left, top = -x * frame_width / kept_width, -y * frame_height / kept_height
+    return answer_pb2.Placement(
+        left=left, top=top, width=across, height=down, frame_width=frame_width, frame_height=frame_height
+    )
+
+
+def scale(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Resize [H, W, 3] uint8 to [height, width, 3]: area averages where a side shrinks, bilinear where it grows."""
+    before = picture.shape[:2]
+    if before == (height, width):
+        return np.ascontiguousarray(picture)
+    # OpenCV's area rule is only area averaging when no side grows, so the sides that shrink go first.
+    smaller = (min(before[0], height), min(before[1], width))
+    if smaller != before:
+        picture = np.asarray(cv2.resize(picture, smaller[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    if smaller != (height, width):
+        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return picture
+
+
+def _rule(model_input: model_pb2.ModelInput) -> Resize:
+    return Resize(model_input.resize or Resize.STRETCH)
+
+
+def _kept(width: int, height: int, frame_width: int, frame_height: int) -> tuple[int, int, int, int]:
+    """The centred part of the source with the frame's aspect: x, y, width, height in source pixels.
+
+    Cut before scaling: a strip of 10000 x 1 pixels scaled as a whole would take gigabytes.
+    """
+    ratio = max(frame_width / width, frame_height / height)
+    across = min(width, max(1, round(frame_width / ratio)))
+    down = min(height, max(1, round(frame_height / ratio)))
+    return (width - across) // 2, (height - down) // 2, across, down

@@ -1,0 +1,143 @@
+"""Single pictures: JPEG, PNG and raw pixels to RGB. Sizes are read from headers and checked before decoding."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from service.errors import InvalidArgument
+from service.settings import Limits
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+# A progressive JPEG has about ten scans. Each costs a pass over all pixels, so a file with thousands is an attack.
+_MOST_SCANS = 100
+
+
+def picture_size(image: bytes, limits: Limits, field: str) -> tuple[int, int]:
+    """Width and height of a JPEG or PNG, from its header alone.
+
+    Raises InvalidArgument (with `field`): PICTURE_EMPTY, PICTURE_UNRECOGNISED, PICTURE_BROKEN, PICTURE_TOO_LARGE.
+    """
+    if not image:
+        raise InvalidArgument(f"{field}: is empty; send a JPEG or PNG file", field=field, reason="PICTURE_EMPTY")
+    if image.startswith(_JPEG):
+        try:
+            height, width, _, _ = simplejpeg.decode_jpeg_header(image, strict=False)
+        except (ValueError, KeyError) as error:
+            # KeyError: simplejpeg has no name for a colour space that libjpeg could not find out.
+            raise _broken("JPEG", f"bad header: {error}", field) from None
+        if too_many_scans(image):
+            raise _broken("JPEG", f"more than {_MOST_SCANS} scans", field)
+    elif image.startswith(_PNG):
+        if len(image) < 33 or image[12:16] != b"IHDR":
+            raise _broken("PNG", "the header is cut off", field)
+        width, height = struct.unpack(">II", image[16:24])
+    else:
+        raise InvalidArgument(
+            f"{field}: is neither a JPEG nor a PNG file; convert it to one of these",
+            field=field,
+            reason="PICTURE_UNRECOGNISED",
+        )
+    check_size(width, height, limits, field)
+    return width, height
+
+
+def decode_picture(image: bytes, limits: Limits, field: str) -> NDArray[np.uint8]:
+    """Decode a JPEG or PNG to uint8 [H, W, 3] RGB.
+
+    Grey is repeated over the channels, alpha is laid over black, 16 bits per channel become 8. Raises
+    InvalidArgument (with `field`) as `picture_size` does, and PICTURE_BROKEN when the data does not decode.
+    """
+    picture_size(image, limits, field)
+    return _decode_jpeg(image, field) if image.startswith(_JPEG) else _decode_png(image, field)
+
+
+def raw_picture(data: bytes, height: int, width: int, limits: Limits, field: str) -> NDArray[np.uint8]:
+    """View raw RGB bytes as uint8 [height, width, 3] (read-only, not copied).
+
+    Raises InvalidArgument (with `field`): PICTURE_TOO_LARGE, or RAW_SIZE_MISMATCH when the number of bytes is not
+    height x width x 3.
+    """
+    check_size(width, height, limits, field)
+    if len(data) != height * width * 3:
+        raise InvalidArgument(
+            f"{field}: {height} x {width} RGB pixels take {height * width * 3} bytes, got {len(data)}; "
+            "send uint8 pixels, height x width x 3",
+            field=field,
+            reason="RAW_SIZE_MISMATCH",
+        )
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
+def check_size(width: int, height: int, limits: Limits, field: str) -> None:
+    """Raise InvalidArgument when a picture is empty or has more pixels than `limits.pixels`."""
+    if width < 1 or height < 1:
+        raise InvalidArgument(
+            f"{field}: the picture is {width} x {height} pixels; both sides must be at least 1",
+            field=field,
+            reason="PICTURE_EMPTY",
+        )
+    if width * height > limits.pixels:
+        raise InvalidArgument(
+            f"{field}: {width} x {height} pixels are more than the limit of {limits.pixels}; scale the picture down "
+            "before sending (the model sees a small frame anyway)",
+            field=field,
+            reason="PICTURE_TOO_LARGE",
+        )
+
+
+def too_many_scans(jpeg: bytes) -> bool:
+    """Whether a JPEG has more scans than any honest encoder writes."""
+    # Entropy-coded data never holds FF DA: an FF byte is always followed by a stuffed 00.
+    return jpeg.count(b"\xff\xda") > _MOST_SCANS
+
+
+def over_black(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay uint8 [H, W, 4] (alpha last, not premultiplied) over black: uint8 [H, W, 3] in the same channel order."""
+    alpha = cv2.cvtColor(np.ascontiguousarray(picture[..., 3]), cv2.COLOR_GRAY2BGR)
+    return np.asarray(cv2.multiply(np.ascontiguousarray(picture[..., :3]), alpha, scale=1 / 255), np.uint8)
+
+
+def _decode_jpeg(image: bytes, field: str) -> NDArray[np.uint8]:
+    try:
+        return np.asarray(_jpeg_pixels(image), np.uint8)
+    except ValueError as error:
+        raise _broken("JPEG", str(error), field) from None
+
+
+def _jpeg_pixels(image: bytes) -> Any:
+    try:
+        return simplejpeg.decode_jpeg(image, "RGB")
+    except ValueError as error:
+        # Many cameras leave padding between markers, which harms no pixel; anything else (a cut-off file) does.
+        if "extraneous bytes" not in str(error):
+            raise
+        return simplejpeg.decode_jpeg(image, "RGB", strict=False)
+
+
+def _decode_png(image: bytes, field: str) -> NDArray[np.uint8]:
+    try:
+        pixels: Any = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise _broken("PNG", "it is cut off or damaged", field)
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.ndim == 2:
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
+    if pixels.shape[2] == 4:
+        pixels = over_black(pixels)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _broken(kind: str, why: str, field: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{field}: the {kind} file cannot be decoded ({why}); send it again whole", field=field, reason="PICTURE_BROKEN"
+    )

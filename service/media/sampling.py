@@ -1,0 +1,75 @@
+"""Which frames of a clip the model sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from actionlens.card import SamplingRule
+from actionlens.v1 import clip_pb2, model_pb2
+from service.errors import InvalidArgument
+
+
+def choose(sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, count: int) -> tuple[int, ...]:
+    """The positions, 0 .. count - 1, of the frames that the model takes from a clip of `count` > 0 frames.
+
+    Uniform: `numpy.linspace(0, count - 1, T).round()` (halves to even). Dense: start, start + stride, ...; the last
+    frame repeats when the clip is too short. Indices: as given. No rule set: the model's own.
+    Raises InvalidArgument naming the field when a position does not exist or there are not exactly T of them.
+    """
+    rule = sampling.WhichOneof("rule")
+    if rule == "indices":
+        return _given(sampling.indices.values, model_input.frames, count)
+    if rule == "dense":
+        if sampling.dense.start >= count:
+            raise InvalidArgument(
+                f"sampling.dense.start: {sampling.dense.start} is past the end; the clip has frames 0 to {count - 1}",
+                field="sampling.dense.start",
+                reason="SAMPLING_OUT_OF_RANGE",
+            )
+        return _dense(sampling.dense.start, sampling.dense.stride or 1, model_input.frames, count)
+    if rule is None and model_input.sampling == SamplingRule.DENSE:
+        return _dense(0, model_input.stride or 1, model_input.frames, count)
+    return uniform(count, model_input.frames)
+
+
+def uniform(count: int, frames: int) -> tuple[int, ...]:
+    """`frames` positions spread over 0 .. count - 1, both ends included; halves are rounded to even."""
+    return tuple(int(position) for position in np.linspace(0, count - 1, frames).round())
+
+
+def effective_fps(timestamps: Sequence[float]) -> float:
+    """Frames per second at which the model sees the world; 0 when the times are unknown or do not rise.
+
+    timestamps: seconds, one per model frame. Repeats of the last frame at the end do not count as passing time.
+    """
+    times = list(timestamps)
+    while len(times) > 1 and times[-1] == times[-2]:
+        times.pop()
+    if len(times) < 2 or any(later < earlier for earlier, later in pairwise(times)):
+        return 0.0
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+def _dense(start: int, stride: int, frames: int, count: int) -> tuple[int, ...]:
+    return tuple(min(start + i * stride, count - 1) for i in range(frames))
+
+
+def _given(values: Sequence[int], frames: int, count: int) -> tuple[int, ...]:
+    if len(values) != frames:
+        raise InvalidArgument(
+            f"sampling.indices.values: {len(values)} positions given; the model takes exactly {frames}",
+            field="sampling.indices.values",
+            reason="SAMPLING_WRONG_COUNT",
+        )
+    for place, value in enumerate(values):
+        if value >= count:
+            field = f"sampling.indices.values[{place}]"
+            raise InvalidArgument(
+                f"{field}: {value} is past the end; the clip has frames 0 to {count - 1}",
+                field=field,
+                reason="SAMPLING_OUT_OF_RANGE",
+            )
+    return tuple(values)

@@ -1,0 +1,220 @@
+"""The gRPC server: servicers, lifecycle, and the process around them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from actionlens.v1 import service_pb2, service_pb2_grpc
+from service.backends.base import InferenceBackend
+from service.endpoint import HttpEndpoint
+from service.errors import Unavailable
+from service.explain import ExplainService
+from service.health import EXPLANATION_SERVICE, Health, canary_request
+from service.interceptor import CallInterceptor
+from service.log import configure, get_logger
+from service.metrics import Metrics
+from service.settings import BackendName, Settings
+from service.streams import Streams
+
+DEFAULT_DEADLINE = 30.0
+# Calls beside clips and streams that may run at once: health, reflection, model lists.
+_SMALL_CALLS = 64
+
+
+class ExplanationServicer(service_pb2_grpc.ExplanationServiceServicer):
+    """Hands gRPC calls to the data plane; the interceptor turns its errors into statuses."""
+
+    def __init__(self, service: ExplainService, streams: Streams) -> None:
+        self._service = service
+        self._streams = streams
+
+    async def ExplainClip(
+        self, request: service_pb2.ExplainClipRequest, context: Any
+    ) -> service_pb2.ExplainClipResponse:
+        """See the proto."""
+        left = context.time_remaining()
+        deadline = DEFAULT_DEADLINE if left is None else left
+        return service_pb2.ExplainClipResponse(answer=await self._service.explain_clip(request, deadline))
+
+    async def ExplainStream(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest], context: Any) -> None:
+        """See the proto."""
+        await self._streams.serve(requests, context.write)
+
+    async def ListModels(self, request: service_pb2.ListModelsRequest, context: Any) -> service_pb2.ListModelsResponse:
+        """See the proto."""
+        return self._service.catalog.list(request)
+
+    async def GetModel(self, request: service_pb2.GetModelRequest, context: Any) -> service_pb2.GetModelResponse:
+        """See the proto."""
+        return self._service.catalog.get(request)
+
+
+class Server:
+    """The whole service over one backend: `async with Server(settings, backend)` serves until the block ends."""
+
+    def __init__(self, settings: Settings, backend: InferenceBackend) -> None:
+        self.settings = settings
+        self.backend = backend
+        self.metrics = Metrics(backend)
+        self.health = Health()
+        self.explain = ExplainService(settings, backend, self.metrics)
+        self.streams = Streams(self.explain)
+        self.port = 0
+        self.metrics_port = 0
+        self._http = HttpEndpoint(self.metrics.text, lambda: self.health.serving)
+        self._grpc: Any = None
+        self._follower: asyncio.Task[None] | None = None
+        self._log = get_logger()
+
+    async def start(self) -> None:
+        """Open the ports, start the backend, answer the canary, then say SERVING.
+
+        Raises Unavailable when a port is taken, the backend does not start, or a canary is not answered. After a
+        failure everything is closed again.
+        """
+        try:
+            await self._listen()
+            await self.backend.start()
+            await self._prove()
+            await self.health.set(True)
+            self._follower = asyncio.create_task(self.health.follow(self.backend.healthy, self._prove))
+        except BaseException:
+            await self.stop()
+            raise
+        self._log.info("serving", port=self.port, metrics_port=self.metrics_port, models=sorted(self.backend.models()))
+
+    async def stop(self) -> None:
+        """Drain and stop within settings.drain_seconds plus the backend's own time. Safe to call twice."""
+        end = time.monotonic() + self.settings.drain_seconds
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.wait([self._follower])
+            self._follower = None
+        await self.health.shut_down()
+        self.explain.drain()
+        self.streams.drain()
+        if self._grpc is not None:
+            # New calls are refused at once; those in flight have the grace and are cancelled afterwards.
+            await self._grpc.stop(max(0.0, end - time.monotonic()))
+            self._grpc = None
+        await self.backend.stop()
+        await self._http.stop()
+        self.explain.close()
+
+    async def __aenter__(self) -> Server:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _listen(self) -> None:
+        settings = self.settings
+        self._grpc = grpc.aio.server(
+            interceptors=[CallInterceptor(self.metrics)],
+            maximum_concurrent_rpcs=settings.stream.max_streams + 2 * settings.queue + _SMALL_CALLS,
+            options=_channel_options(settings),
+        )
+        service_pb2_grpc.add_ExplanationServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            ExplanationServicer(self.explain, self.streams), self._grpc
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, self._grpc)
+        await self.health.set(False)
+        names = (EXPLANATION_SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
+        try:
+            self.port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")
+            self.metrics_port = await self._http.start(settings.host, settings.metrics_port)
+        except (OSError, RuntimeError) as error:
+            raise Unavailable(
+                f"cannot listen on {settings.host}, ports {settings.port} and {settings.metrics_port}: {error}; "
+                "set ACTIONLENS_PORT and ACTIONLENS_METRICS_PORT to free ones",
+                reason="PORT_TAKEN",
+            ) from None
+        await self._grpc.start()
+
+    async def _prove(self) -> None:
+        """Explain a canary with every model through the server's own port. Raises Unavailable."""
+        host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}.get(self.settings.host, self.settings.host)
+        async with grpc.aio.insecure_channel(f"{host}:{self.port}", options=_channel_options(self.settings)) as channel:
+            stub: Any = service_pb2_grpc.ExplanationServiceStub(channel)  # type: ignore[no-untyped-call]
+            for model in self.backend.models().values():
+                request = await asyncio.to_thread(canary_request, model, self.settings.canary)
+                try:
+                    await stub.ExplainClip(request, timeout=self.settings.response_seconds)
+                except grpc.aio.AioRpcError as error:
+                    raise Unavailable(
+                        f"model {model.name!r} did not answer the canary: {error.code().name}: {error.details()}",
+                        reason="CANARY_FAILED",
+                    ) from None
+
+
+def serve(settings: Settings, ready: Callable[[Server], None] | None = None) -> None:
+    """Run the service in this process until SIGINT or SIGTERM, then drain.
+
+    ready: called once when the service says SERVING. Raises ActionLensError when it cannot start.
+    """
+    configure(settings.log_format, settings.log_level)
+    asyncio.run(run(settings, ready))
+
+
+async def run(settings: Settings, ready: Callable[[Server], None] | None = None) -> None:
+    """The same within a running event loop, without touching the logging."""
+    server = Server(settings, make_backend(settings))
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        starting = asyncio.create_task(server.start())
+        waiting = asyncio.create_task(stopping.wait())
+        await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            if ready is not None:
+                ready(server)
+            await waiting
+            get_logger().info("stopping", drain_seconds=settings.drain_seconds)
+        else:
+            starting.cancel()
+            await asyncio.wait((starting,))
+        waiting.cancel()
+        await server.stop()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def make_backend(settings: Settings) -> InferenceBackend:
+    """The backend that the settings name."""
+    if settings.backend is BackendName.IN_PROCESS:
+        from service.backends.in_process import InProcessBackend
+
+        return InProcessBackend(settings)
+    from service.backends.torchserve import TorchServeBackend
+
+    return TorchServeBackend(settings)
+
+
+def _channel_options(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.limits.message_bytes),
+        ("grpc.max_send_message_length", settings.limits.message_bytes),
+        # Two servers on one port would share its connections at random.
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ]

@@ -1,0 +1,77 @@
+"""Domain errors on the wire: gRPC status codes with google.rpc details, and workers' failures as domain errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc import StatusCode
+
+from actionlens.v1 import explanation_pb2
+from service.errors import (
+    ActionLensError,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
+
+DOMAIN = "actionlens"
+# The key under which gRPC carries a google.rpc.Status in the trailing metadata.
+DETAILS_KEY = "grpc-status-details-bin"
+# Trailers travel in HTTP/2 headers, which peers bound at 8 KB; the message is in them three times.
+_LONGEST_MESSAGE = 1000
+
+_BY_NUMBER: dict[int, type[ActionLensError]] = {
+    kind.code.value[0]: kind
+    for kind in (DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable)
+}
+
+
+def rich_status(error: ActionLensError, incident: str = "") -> status_pb2.Status:
+    """The error as google.rpc.Status with ErrorInfo, and BadRequest and RetryInfo where they apply."""
+    message = error.message
+    if len(message) > _LONGEST_MESSAGE:
+        message = message[: _LONGEST_MESSAGE - 1] + "…"
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
+    if error.field:
+        info.metadata["field"] = error.field
+    if incident:
+        info.metadata["incident"] = incident
+    details: list[Message] = [info]
+    if error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.field, description=message, reason=error.reason
+        )
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if error.retry_after is not None:
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(round(error.retry_after * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    status = status_pb2.Status(code=error.code.value[0], message=message)
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+async def abort(context: Any, error: ActionLensError, incident: str = "") -> None:
+    """End a grpc.aio call with the error; raises grpc.aio.AbortError."""
+    status = rich_status(error, incident)
+    await context.abort(error.code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
+
+
+def error_of(failure: explanation_pb2.Failure, path: str = "") -> ActionLensError:
+    """A worker's failure as the error that the client sees. path: what stands before the worker's field name."""
+    kind = _BY_NUMBER.get(failure.code)
+    field = f"{path}{failure.field}" if failure.field else ""
+    if kind is not None:
+        return kind(f"{path if field else ''}{failure.message}", field=field, reason=failure.reason)
+    error = ActionLensError(f"the worker could not answer: {failure.message}", reason=failure.reason)
+    error.code = StatusCode.INTERNAL
+    return error

@@ -1,0 +1,363 @@
+"""One live stream: frames in, an answer per window out, with every frame accounted for.
+
+Four tasks share a FrameBuffer: read (takes frames from the client), decode, dispatch (starts windows) and deliver
+(sends answers in order). When the client leaves, all are cancelled together.
+
+A window that no worker can answer: under EVERY it is tried again until `window_seconds` have passed, and then the
+stream ends with that error, because nothing may be lost. Under NEWEST it counts as skipped, the next answer's
+level_reason says so, and only a failure that lasts `idle_seconds` ends the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
+
+import numpy as np
+from google.protobuf import duration_pb2
+
+from actionlens.v1 import answer_pb2, service_pb2
+from service.answer import build_answer
+from service.ask import Ask, updated
+from service.changes import Changes
+from service.errors import (
+    ActionLensError,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
+from service.explain import ExplainService
+from service.intake import Arrival, Darkroom, Picture, check_frame
+from service.opening import Opening
+from service.records import record_answer
+from service.window import Counts, FrameBuffer, Overrun, Window
+
+# Windows of one stream that may be at the backend at once under EVERY, so that workers can batch them.
+_AHEAD = 4
+_BACKLOG = 2
+_LONGEST_PAUSE = 1.0
+
+Send = Callable[[service_pb2.ExplainStreamResponse], Awaitable[None]]
+
+
+class StreamSession:
+    """Runs one opened stream. send: delivers a message to the client."""
+
+    def __init__(self, service: ExplainService, opening: Opening, send: Send) -> None:
+        self._service = service
+        self._bounds = service.settings.stream
+        self._opening = opening
+        self._ask: Ask = opening.ask
+        self._send_now = send
+        credit = self._bounds.credit
+        self._buffer = FrameBuffer(
+            opening.shape,
+            drop=opening.drop,
+            newest=opening.newest,
+            room=credit if opening.drop else 2 * credit,
+            room_bytes=self._bounds.buffer_bytes,
+            backlog=_BACKLOG,
+        )
+        self._darkroom = Darkroom(service.pictures, opening.ask.model.input, service.settings.limits)
+        self._ahead = 1 if opening.newest else max(1, min(_AHEAD, service.backend.capacity()))
+        self._changes = Changes()
+        self._sending = asyncio.Lock()
+        self._line: asyncio.Queue[tuple[Window, asyncio.Task[_Outcome]] | None] = asyncio.Queue()
+        self._reader: asyncio.Task[None] | None = None
+        self._reading = True
+        self._decoding = True
+        self._draining = False
+        self._in_flight = 0
+        self._first_time: float | None = None
+        self._started = self._active = time.perf_counter()
+        self._refused = 0
+        self._refusal: InvalidArgument | None = None
+        self._failed_since: float | None = None
+        self._unanswered = 0
+        self._why = ""
+        self._told = Counts()
+        self._told_skipped = 0
+
+    def drain(self) -> None:
+        """Take no more frames, finish the windows at the backend, then send the summary."""
+        self._draining = True
+        if self._reader is not None:
+            self._reader.cancel()
+        self._changes.notify()
+
+    async def run(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> None:
+        """Serve the stream to its end. Raises ActionLensError; cancelled when the client leaves."""
+        shape, model = self._opening.shape, self._ask.model
+        try:
+            await self._send(
+                opened=service_pb2.StreamOpened(
+                    credit=self._bounds.credit,
+                    window=service_pb2.Window(stride=shape.stride, hop=shape.hop),
+                    model=model.name,
+                    version=model.version,
+                )
+            )
+            await self._work(requests)
+            self._buffer.close()
+            if self._refusal is not None and not (self._buffer.windows or self._draining):
+                raise self._refusal
+            await self._send(summary=self._summary())
+        finally:
+            self._buffer.close()
+            self._tell_metrics()
+
+    async def _work(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._reader = group.create_task(self._read(requests))
+                if self._draining:
+                    self._reader.cancel()
+                helpers = [group.create_task(self._give_credit()), group.create_task(self._watch())]
+                group.create_task(self._decode())
+                group.create_task(self._dispatch(group))
+                await self._deliver()
+                for helper in helpers:
+                    helper.cancel()
+        except BaseExceptionGroup as errors:
+            raise _cause(errors) from None
+
+    async def _read(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> None:
+        try:
+            while True:
+                await self._changes.until(self._buffer.has_room)
+                request = await anext(requests, None)
+                self._active = time.perf_counter()
+                if request is None:
+                    return
+                match request.WhichOneof("message"):
+                    case "frame":
+                        self._receive(request.frame)
+                    case "update":
+                        self._ask = updated(self._ask, request.update)
+                    case "end":
+                        return
+                    case "open":
+                        raise InvalidArgument(
+                            "open: the stream is open already; send `update`", field="open", reason="STREAM_OPEN"
+                        )
+                    case _:
+                        raise InvalidArgument(
+                            "message: is empty; set frame, update or end", field="message", reason="MESSAGE_UNSET"
+                        )
+        finally:
+            self._reading = False
+            self._changes.notify()
+
+    def _receive(self, frame: service_pb2.StreamFrame) -> None:
+        check_frame(frame)
+        if self._first_time is None:
+            self._first_time = frame.timestamp
+        try:
+            accepted = self._buffer.receive(
+                frame.sequence, frame.timestamp, Arrival(frame, self._ask), frame.ByteSize()
+            )
+        except Overrun:
+            credit = self._bounds.credit
+            raise ResourceExhausted(
+                f"frame: {2 * credit} frames wait undecoded, twice the credit of {credit}; "
+                "send no more frames than StreamOpened and StreamCredit allow",
+                field="frame",
+                reason="CREDIT_IGNORED",
+            ) from None
+        if accepted is None:
+            self._note_refusal(
+                InvalidArgument(
+                    f"frame.sequence: {frame.sequence} does not rise; number the frames upwards",
+                    field="frame.sequence",
+                    reason="SEQUENCE_NOT_RISING",
+                )
+            )
+        self._changes.notify()
+
+    async def _decode(self) -> None:
+        buffer = self._buffer
+        while True:
+            await self._changes.until(
+                lambda: buffer.can_take() or self._draining or not (self._reading or buffer.undecoded)
+            )
+            if self._draining or not buffer.can_take():
+                break
+            frame = buffer.take()
+            self._changes.notify()
+            try:
+                picture = await self._darkroom.develop(frame.content)
+            except InvalidArgument as error:
+                buffer.reject(frame)
+                self._note_refusal(error)
+            else:
+                self._refused = 0
+                buffer.push(frame, picture)
+            self._changes.notify()
+        if not self._draining:
+            buffer.end()
+        self._decoding = False
+        self._changes.notify()
+
+    async def _dispatch(self, group: asyncio.TaskGroup) -> None:
+        buffer = self._buffer
+        while True:
+            await self._changes.until(
+                lambda: (
+                    self._draining
+                    or (buffer.pending > 0 and self._in_flight < self._ahead)
+                    or not (self._decoding or buffer.pending)
+                )
+            )
+            window = None if self._draining else buffer.next_window()
+            if window is None:
+                break
+            self._in_flight += 1
+            self._line.put_nowait((window, group.create_task(self._answer(window))))
+            self._changes.notify()
+        self._line.put_nowait(None)
+
+    async def _deliver(self) -> None:
+        while (entry := await self._line.get()) is not None:
+            window, task = entry
+            outcome = await task
+            if isinstance(outcome, ActionLensError):
+                self._buffer.settle(window, answered=False)
+                self._note_failure(outcome)
+            else:
+                await self._send_answer(window, *outcome)
+            self._active = time.perf_counter()
+            self._in_flight -= 1
+            self._tell_metrics()
+            self._changes.notify()
+
+    async def _answer(self, window: Window) -> _Outcome:
+        """The window's answer and the arrival of its newest frame; or why there is none."""
+        pictures: list[Picture] = [frame.content for frame in window.frames]
+        newest = pictures[-1]
+        pixels = np.stack([picture.pixels for picture in pictures])
+        asked = time.perf_counter()
+        deadline = asked + self._bounds.window_seconds
+        while True:
+            try:
+                reply = await self._service.compute(newest.ask, pixels, deadline - time.perf_counter())
+                break
+            except (InvalidArgument, NotFound, FailedPrecondition):
+                raise  # wrong for every window
+            except ActionLensError as error:
+                if self._opening.newest:
+                    return error
+                pause = min(error.retry_after or 0.1, _LONGEST_PAUSE)
+                passing = isinstance(error, Unavailable | ResourceExhausted)
+                if not passing or time.perf_counter() + pause >= deadline:
+                    raise
+                await asyncio.sleep(pause)
+        report = self._report(window, newest)
+        answer, _, _ = await self._service.pictures.run(
+            lambda: build_answer(newest.ask, reply.response, report, pixels)
+        )
+        answer.timings.decode = newest.decoding
+        answer.timings.queue = asked - newest.arrived - newest.decoding + reply.queue
+        answer.timings.transport = reply.transport
+        return answer, newest.arrived
+
+    async def _send_answer(self, window: Window, answer: answer_pb2.Answer, arrived: float) -> None:
+        self._buffer.settle(window, answered=True)
+        lag = time.perf_counter() - arrived
+        answer.timings.total = lag
+        if self._unanswered:
+            many = f"{self._unanswered} window{'s' if self._unanswered > 1 else ''} before this one not answered"
+            answer.level_reason = "; ".join(part for part in (answer.level_reason, f"{many}: {self._why}") if part)
+        self._failed_since, self._unanswered = None, 0
+        self._service.metrics.window_answered(record_answer(answer), lag)
+        await self._send(
+            window=service_pb2.WindowAnswer(
+                window=window.ordinal,
+                answer=answer,
+                lag=lag,
+                counts=service_pb2.FrameCounts(**asdict(self._buffer.counts)),
+                skipped_windows=self._buffer.skipped,
+            )
+        )
+
+    async def _give_credit(self) -> None:
+        batch = max(1, self._bounds.credit // 4)
+        while self._reading:
+            await self._changes.until(lambda: self._buffer.releasable >= batch or not self._reading)
+            if self._reading:
+                await self._send(credit=service_pb2.StreamCredit(frames=self._buffer.release()))
+
+    async def _watch(self) -> None:
+        """End the stream when the client sends nothing although the service waits for it."""
+        limit = self._bounds.idle_seconds
+        while True:
+            await asyncio.sleep(limit / 4)
+            busy = self._in_flight or self._buffer.pending or self._buffer.undecoded
+            if not busy and self._reading and time.perf_counter() - self._active > limit:
+                raise DeadlineExceeded(
+                    f"no frame came for {limit:g} s; open a new stream when there are frames", reason="STREAM_IDLE"
+                )
+
+    async def _send(self, **message: object) -> None:
+        async with self._sending:
+            try:
+                async with asyncio.timeout(self._bounds.idle_seconds):
+                    await self._send_now(service_pb2.ExplainStreamResponse(**message))  # type: ignore[arg-type]
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    f"the client took no answer for {self._bounds.idle_seconds:g} s", reason="CLIENT_NOT_READING"
+                ) from None
+
+    def _note_refusal(self, error: InvalidArgument) -> None:
+        """A frame was rejected. A stream of nothing else ends with the reason."""
+        self._refused += 1
+        self._refusal = error
+        if self._refused > self._bounds.credit:
+            raise error
+
+    def _note_failure(self, error: ActionLensError) -> None:
+        now = time.perf_counter()
+        self._failed_since = self._failed_since or now
+        self._unanswered += 1
+        self._why = error.message
+        if now - self._failed_since > self._bounds.idle_seconds:
+            raise error
+
+    def _report(self, window: Window, newest: Picture) -> answer_pb2.FrameReport:
+        start = self._first_time or 0.0
+        return answer_pb2.FrameReport(
+            used=[frame.sequence for frame in window.frames],
+            timestamps=[frame.timestamp - start for frame in window.frames] if window.fps else [],
+            effective_fps=window.fps,
+            source_width=newest.width,
+            source_height=newest.height,
+            placement=newest.placement,
+        )
+
+    def _summary(self) -> service_pb2.StreamSummary:
+        elapsed = duration_pb2.Duration()
+        elapsed.FromNanoseconds(round((time.perf_counter() - self._started) * 1e9))
+        return service_pb2.StreamSummary(
+            counts=service_pb2.FrameCounts(**asdict(self._buffer.counts)),
+            windows=self._buffer.windows,
+            skipped_windows=self._buffer.skipped,
+            elapsed=elapsed,
+        )
+
+    def _tell_metrics(self) -> None:
+        counts, skipped = self._buffer.counts, self._buffer.skipped
+        self._service.metrics.frames_moved(self._ask.model.name, self._told, counts, skipped - self._told_skipped)
+        self._told, self._told_skipped = counts, skipped
+
+
+_Outcome = tuple[answer_pb2.Answer, float] | ActionLensError
+
+
+def _cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the stream: a client's if there is one, else the first."""
+    leaves = [_cause(error) if isinstance(error, BaseExceptionGroup) else error for error in errors.exceptions]
+    return next((error for error in leaves if isinstance(error, ActionLensError)), leaves[0])

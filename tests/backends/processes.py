@@ -1,0 +1,56 @@
+"""The processes and folders of a TorchServe, found from outside: by the operating system alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+
+def family(root: int | None = None) -> list[psutil.Process]:
+    """Guards, javas and workers below a process (this one by default)."""
+    return [process for process in psutil.Process(root).children(recursive=True) if _role(process)]
+
+
+def having(role: str) -> list[psutil.Process]:
+    """Those of this process's family that are a "guard", "java" or "worker"."""
+    return [process for process in family() if _role(process) == role]
+
+
+def folders() -> set[Path]:
+    return set(Path("/tmp").glob("actionlens-*"))
+
+
+async def until(check: Callable[[], bool], seconds: float) -> None:
+    """Wait for something that can only be looked at. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if check():
+                return
+            await asyncio.sleep(0.02)
+
+
+async def all_gone(processes: list[psutil.Process], seconds: float) -> None:
+    """Wait until none of them runs. Raises TimeoutError."""
+    await until(lambda: not any(_runs(process) for process in processes), seconds)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _role(process: psutil.Process) -> str:
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+    if "guard.py" in line:
+        return "guard"
+    if "org.pytorch.serve.ModelServer" in line:
+        return "java"
+    return "worker" if "model_service_worker" in line else ""
