@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,6 +66,7 @@ def temporal_relevance(
     share: float = 0.975,
     memory: int = MEMORY,
     meeting: int | None = None,
+    items: Sequence[int] | None = None,
 ) -> TemporalRelevance:
     """The relevance matrix of every clip, exact, at the cost of a few forward passes.
 
@@ -72,7 +74,8 @@ def temporal_relevance(
     that z+ loses), "negated" is CLRP, whose rows sum to 0 until rectified. rectify: "element" is Eq. 2 of the paper as
     printed, max(0, .) at every input value, which needs all rows carried to the clip; "frame" rectifies the frame
     sums, a cheaper and different quantity. share: sigma of the lengths. memory: bytes; rows are taken in chunks
-    that fit. meeting: step number at which rows and frames meet; None lets the cost model choose.
+    that fit. meeting: step number at which rows and frames meet; None lets the cost model choose. items: only these
+    clips of the batch, in this order; target and contrast still count the whole batch.
     Raises NoFrameLogits (with the reason), UnknownClass, NotKept, MemoryLimitExceeded, RelevanceError.
     """
     if not forward.has_relevance:
@@ -84,18 +87,19 @@ def temporal_relevance(
     logits = forward.frame_logits
     slopes = start_slopes(forward, target, contrast)
     chosen = start_slopes(forward, target, None)
+    wanted = list(range(len(forward)) if items is None else items)
     costs = Costs(forward)
     cut = 0 if rectify == "element" else costs.best(memory) if meeting is None else costs.checked(meeting)
     size = costs.rows_at_once(cut, memory)
     with torch.no_grad():
         matrices = [
             _matrix(forward, item, slopes[item], isinstance(contrast, str), rectify == "element", cut, size)
-            for item in range(len(forward))
+            for item in wanted
         ]
         values = torch.stack(matrices)
         if rectify == "frame":
             values = values.clamp(min=0)
-        row_logits = (logits * chosen[:, None]).sum(2)
+        row_logits = (logits * chosen[:, None]).sum(2)[wanted]
     anchors = costs.anchors()
     lengths = torch.stack([row_lengths(matrix, anchors, share) for matrix in values])
     found = [summary(own, row) for own, row in zip(lengths, row_logits, strict=True)]
