@@ -6,6 +6,7 @@ import itertools
 import multiprocessing
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from queue import Full
 
@@ -15,14 +16,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.clips import generate
-from training.labels import MIRROR_COLUMNS, MIRROR_ROWS, REVERSE_TIME, TRANSPOSE
+from training.clips import Sample, generate
+from training.labels import MIRROR_COLUMNS, MIRROR_ROWS, REVERSE_TIME, STILL, TRANSPOSE
 
 #: Input normalisation of the model, per channel: (value / 255 - MEAN) / STD.
 MEAN, STD = 0.5, 0.25
 
+#: Pixels per cell of the network's feature map.
+CELL = 8
+
+#: Where no answer is asked for in `Batch.places`.
+IGNORED = -100
+
 Clips = NDArray[np.uint8]
 Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`clips` uint8 RGB [B, 16, S, S, 3]; `labels` int64 [B]; `places` int64 [B, 16, S / 8, S / 8]: the label where the
+    stroke is seen, STILL where nothing moves, IGNORED at the mover's edges and while it comes or leaves."""
+
+    clips: Clips
+    labels: Labels
+    places: Labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 def normalise(clips: Clips) -> Tensor:
@@ -31,14 +51,28 @@ def normalise(clips: Clips) -> Tensor:
     return tensor.to(torch.float32).div_(255 * STD).sub_(MEAN / STD)
 
 
-def make_batch(seeds: range, size: int, plain: float = 0.0) -> tuple[Clips, Labels]:
-    """The clips of consecutive seeds, uint8 [B, 16, size, size, 3], and their labels int64 [B]; the share `plain` of
-    them is easy."""
+def _places(sample: Sample) -> Labels:
+    """One clip's part of `Batch.places`."""
+    cells = sample.clip.shape[1] // CELL
+    mask = sample.mask.astype(np.float32)
+    share = np.stack([cv2.resize(frame, (cells, cells), interpolation=cv2.INTER_AREA) for frame in mask])
+    places = np.full(share.shape, IGNORED, np.int64)
+    places[share < 0.01] = STILL
+    places[(share > 0.25) & sample.stroke[:, None, None]] = sample.label
+    return places
+
+
+def make_batch(seeds: range, size: int, plain: float = 0.0) -> Batch:
+    """The clips of consecutive seeds; the share `plain` of them is easy."""
     samples = [generate(seed, size=size, plain=index < plain * len(seeds)) for index, seed in enumerate(seeds)]
-    return np.stack([sample.clip for sample in samples]), np.array([sample.label for sample in samples])
+    return Batch(
+        np.stack([sample.clip for sample in samples]),
+        np.array([sample.label for sample in samples]),
+        np.stack([_places(sample) for sample in samples]),
+    )
 
 
-def _produce(queue: Queue[tuple[Clips, Labels]], first: int, batch: int, size: int, plain: int) -> None:
+def _produce(queue: Queue[Batch], first: int, batch: int, size: int, plain: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
     cv2.setNumThreads(1)
     trainer = multiprocessing.parent_process()
@@ -52,16 +86,17 @@ def _produce(queue: Queue[tuple[Clips, Labels]], first: int, batch: int, size: i
                 break
             except Full:  # also how a trainer that was killed is noticed
                 if trainer is None or not trainer.is_alive():
+                    queue.cancel_join_thread()
                     return
 
 
-def fresh_batches(first: int, batch: int, size: int, plain: int) -> Iterator[tuple[Clips, Labels]]:
+def fresh_batches(first: int, batch: int, size: int, plain: int) -> Iterator[Batch]:
     """Endless batches of seeds `first`, `first + 1`, ..., made ahead by one background process.
 
     The share of easy clips falls from 1 to 0 over the first `plain` batches.
     """
     context = multiprocessing.get_context("spawn")
-    queue: Queue[tuple[Clips, Labels]] = context.Queue(maxsize=4)
+    queue: Queue[Batch] = context.Queue(maxsize=4)
     process = context.Process(target=_produce, args=(queue, first, batch, size, plain), daemon=True)
     process.start()
     try:
@@ -72,42 +107,44 @@ def fresh_batches(first: int, batch: int, size: int, plain: int) -> Iterator[tup
         process.join()
 
 
-def flipped(rng: np.random.Generator, clips: Clips, labels: Labels) -> tuple[Clips, Labels]:
+def flipped(rng: np.random.Generator, batch: Batch) -> Batch:
     """Every clip mirrored, transposed, reversed in time and with its colours swapped at random, its label adapted.
 
     Motion keeps its exact meaning under these, so each generated clip serves as sixteen.
     """
-    turned, named = np.empty_like(clips), np.empty_like(labels)
-    for item, (clip, label) in enumerate(zip(clips, labels, strict=True)):
+    clips, labels, places = np.empty_like(batch.clips), np.empty_like(batch.labels), np.empty_like(batch.places)
+    for item in range(len(batch)):
+        clip, place, label = batch.clips[item], batch.places[item], int(batch.labels[item])
         columns, rows, swap, back, colours = rng.random(5) < 0.5
         if columns:
-            clip, label = clip[:, :, ::-1], MIRROR_COLUMNS[label]
+            clip, place, label = clip[:, :, ::-1], place[:, :, ::-1], MIRROR_COLUMNS[label]
         if rows:
-            clip, label = clip[:, ::-1], MIRROR_ROWS[label]
+            clip, place, label = clip[:, ::-1], place[:, ::-1], MIRROR_ROWS[label]
         if swap:
-            clip, label = clip.transpose(0, 2, 1, 3), TRANSPOSE[label]
+            clip, place, label = clip.transpose(0, 2, 1, 3), place.transpose(0, 2, 1), TRANSPOSE[label]
         if back:
-            clip, label = clip[::-1], REVERSE_TIME[label]
+            clip, place, label = clip[::-1], place[::-1], REVERSE_TIME[label]
         if colours:
             clip = clip[..., rng.permutation(3)]
-        turned[item], named[item] = clip, label
-    return turned, named
+        clips[item], labels[item] = clip, label
+        places[item] = np.where(place == batch.labels[item], label, place)
+    return Batch(clips, labels, places)
 
 
-def replayed(
-    rng: np.random.Generator, source: Iterator[tuple[Clips, Labels]], uses: int, memory: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches mixed from the last `memory` generated ones, so that each clip is used about `uses` times, never twice alike."""
-    kept: list[tuple[Clips, Labels]] = []
+def replayed(rng: np.random.Generator, source: Iterator[Batch], uses: int, memory: int) -> Iterator[Batch]:
+    """Batches mixed from the last `memory` generated ones, so that each clip is used about `uses` times, seldom twice alike."""
+    kept: list[Batch] = []
     while True:
         kept.append(next(source))
         if len(kept) < memory // 2:
             continue
         kept = kept[-memory:]
         for _ in range(uses):
-            which = rng.integers(0, len(kept), len(kept[0][1]))
-            where = rng.permutation(len(which))
-            clips = np.stack([kept[batch][0][item] for batch, item in zip(which, where, strict=True)])
-            labels = np.array([kept[batch][1][item] for batch, item in zip(which, where, strict=True)])
-            clips, labels = flipped(rng, clips, labels)
-            yield normalise(clips), torch.from_numpy(labels)
+            size = len(kept[0])
+            picks = list(zip((kept[index] for index in rng.integers(0, len(kept), size)), rng.permutation(size), strict=True))
+            mixed = Batch(
+                np.stack([batch.clips[item] for batch, item in picks]),
+                np.array([batch.labels[item] for batch, item in picks]),
+                np.stack([batch.places[item] for batch, item in picks]),
+            )
+            yield flipped(rng, mixed)

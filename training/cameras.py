@@ -27,14 +27,14 @@ def exposure(rng: np.random.Generator, covered: NDArray[np.float64]) -> NDArray[
 def record(rng: np.random.Generator, clip: Clip, covered: NDArray[np.float64]) -> Clip:
     """Film a rendered clip, uint8 [T, H, W, 3] -> the same. Geometry is left as it is."""
     frames, height, width, _ = clip.shape
-    fog, haze = (rng.uniform(0.3, 0.9), rng.uniform(0, 255)) if rng.random() < 0.3 else (1.0, 0.0)
+    fog, haze = (rng.uniform(0.4, 0.9), rng.uniform(0, 255)) if rng.random() < 0.25 else (1.0, 0.0)
     tint = rng.uniform(0.85, 1.15, 3) if rng.random() < 0.5 else np.ones(3)
     levels = (np.arange(256) * fog + haze * (1 - fog))[:, None] * tint
     curves = np.clip(levels * exposure(rng, covered)[:, None, None], 0, 255).astype(np.uint8)
     filmed = np.stack([cv2.LUT(frame, curve[None]) for frame, curve in zip(clip, curves, strict=True)]).astype(np.uint8)
     if rng.random() < 0.6:
         # One field of noise, shifted per frame: as independent between frames as needed, at a fraction of the cost.
-        field = rng.standard_normal((height, width, 3), dtype=np.float32) * np.float32(rng.uniform(0.5, 9))
+        field = rng.standard_normal((height, width, 3), dtype=np.float32) * np.float32(rng.uniform(0.5, 8))
         grain = np.tile(field.round().astype(np.int16), (2, 2, 1))
         for time, (down, right) in enumerate(rng.integers(0, (height, width), (frames, 2))):
             shifted = np.ascontiguousarray(grain[down : down + height, right : right + width])
@@ -43,7 +43,7 @@ def record(rng: np.random.Generator, clip: Clip, covered: NDArray[np.float64]) -
         sigma = rng.uniform(0.3, 1.3) * height / 112
         filmed = np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in filmed]).astype(np.uint8)
     if rng.random() < 0.3:
-        quality = int(rng.integers(15, 80))
+        quality = int(rng.integers(25, 85))
         packed = [cv2.imencode(".jpg", frame, (cv2.IMWRITE_JPEG_QUALITY, quality))[1] for frame in filmed]
         filmed = np.stack([cv2.imdecode(data, cv2.IMREAD_COLOR) for data in packed]).astype(np.uint8)
     if rng.random() < 0.08:

@@ -22,10 +22,12 @@ _MOVING = np.array((0.004, 0.004, 0.012, 0.03))  # least change per frame (x, y,
 @dataclass(frozen=True, slots=True)
 class Sample:
     """`clip` uint8 RGB [T, H, W, 3]; `mask` bool [T, H, W], the visible pixels of the mover in frames in which it
-    moves; `label` index into `labels.CLASSES`."""
+    moves; `stroke` bool [T], the frames of the movement that makes the class (not those of coming, leaving, winding up);
+    `label` index into `labels.CLASSES`."""
 
     clip: NDArray[np.uint8]
     mask: NDArray[np.bool_]
+    stroke: NDArray[np.bool_]
     label: int
 
 
@@ -64,7 +66,9 @@ def generate(seed: int, label: int | None = None, frames: int = 16, size: int = 
             mask[time] &= scene.occluder[..., 3] < 128
         clip[time] = frame
     filmed = clip if plain else cameras.record(rng, clip, mask.mean(axis=(1, 2)))
-    return Sample(filmed, mask, label)
+    shown = index.astype(float)
+    stroke = mask.any(axis=(1, 2)) & (shown >= path.stroke[0] - 0.5) & (shown <= path.stroke[1] + 0.5)
+    return Sample(filmed, mask, stroke, label)
 
 
 def _mover(rng: np.random.Generator, label: int, frames: int, size: int, aspect: float, plain: bool) -> tuple[Sprite | None, Path]:
@@ -75,7 +79,8 @@ def _mover(rng: np.random.Generator, label: int, frames: int, size: int, aspect:
     side = rng.choice(list(ARM_ANGLES), p=(0.6, 0.17, 0.06, 0.17))
     arm = ARM_ANGLES[str(side)] + rng.normal(0, 0.3) if has_arm else None
     path = make_path(rng, label, frames, arm, plain)
-    extent = float(np.exp(rng.uniform(np.log(0.35 if plain else 0.15), np.log(0.6))))
+    smallest = 0.35 if plain else 0.18 if label in (labels.LEFT, labels.RIGHT, labels.UP, labels.DOWN) else 0.24
+    extent = float(np.exp(rng.uniform(np.log(smallest), np.log(0.65))))
     path.poses[:, 2] += np.log(extent)
     path.poses[:, 3] += arm if arm is not None else rng.uniform(0, 2 * np.pi)
     largest = min(float(np.exp(path.poses[:, 2].max())), 1.4)

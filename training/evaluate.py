@@ -61,8 +61,8 @@ def confusion(model: MotionCNN, count: int) -> NDArray[np.int64]:
     table = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
     for first in range(0, count, 25):
         seeds = range(HELD_OUT_SEED + first, HELD_OUT_SEED + min(first + 25, count))
-        clips, labels = make_batch(seeds, SIZE)
-        np.add.at(table, (labels, probabilities(model, clips).argmax(1)), 1)
+        batch = make_batch(seeds, SIZE)
+        np.add.at(table, (batch.labels, probabilities(model, batch.clips).argmax(1)), 1)
     return table
 
 

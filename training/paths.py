@@ -18,15 +18,17 @@ Array = NDArray[np.float64]
 
 _GRID = 8  # samples per frame of the tabulated path
 _HEADING = {labels.LEFT: np.pi, labels.RIGHT: 0.0, labels.UP: -np.pi / 2, labels.DOWN: np.pi / 2}
-_COUNTER_SPEED = 0.45  # wind-up and return run at most at this share of the stroke's speed
+_COUNTER_SPEED = 0.4  # wind-up and return run at most at this share of the stroke's speed
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A tabulated motion. `times` [N] in frames, `poses` [N, 4] = x, y, log-scale, angle."""
+    """A tabulated motion. `times` [N] in frames, `poses` [N, 4] = x, y, log-scale, angle; `stroke`: first and last
+    time of the movement that makes the class."""
 
     times: Array
     poses: Array
+    stroke: tuple[float, float]
 
     def at(self, time: Array) -> Array:
         """Poses [len(time), 4] by linear interpolation."""
@@ -45,13 +47,13 @@ def _timing(rng: np.random.Generator, frames: int, shortest: float, longest: flo
     slack = frames - 1 - duration
     if slack <= 0:
         return slack * rng.random(), duration
-    outside = 0.35 * duration if rng.random() < 0.2 else 0.0
+    outside = 0.3 * duration if rng.random() < 0.15 else 0.0
     return rng.uniform(-outside, slack + outside), duration
 
 
 def _translation(rng: np.random.Generator, label: int, frames: int, now: Array, arm: float | None, plain: bool) -> tuple[Array, Array, float, float]:
-    start, duration = _timing(rng, frames, 1.2, 20.0, plain)
-    length = min(rng.uniform(0.15, 1.1) if arm is None else rng.uniform(0.22, 0.95), 0.45 * duration)
+    start, duration = _timing(rng, frames, 1.7, 20.0, plain)
+    length = min(rng.uniform(0.2, 1.1) if arm is None else rng.uniform(0.25, 0.95), 0.4 * duration)
     heading = _HEADING[label] + np.radians(rng.triangular(-28, 0, 28))
     delta = np.array((np.cos(heading), np.sin(heading))) * length
     middle = rng.uniform(0.32, 0.68, 2)
@@ -73,7 +75,7 @@ def _translation(rng: np.random.Generator, label: int, frames: int, now: Array, 
 def _scaling(rng: np.random.Generator, label: int, frames: int, now: Array, plain: bool) -> tuple[Array, float, float]:
     start, duration = _timing(rng, frames, 3.0, 20.0, plain)
     sign = 1.0 if label == labels.APPROACH else -1.0
-    growth = min(np.log(rng.uniform(1.4, 3.6)), 0.35 * duration)
+    growth = min(np.log(rng.uniform(1.5, 3.6)), 0.35 * duration)
     phase = _ease((now - start) / duration, rng.random())
     poses = np.zeros((len(now), 4))
     poses[:, :2] = rng.uniform(0.3, 0.7, 2) + np.outer(phase - 0.5, rng.normal(0, 0.04, 2))
@@ -86,7 +88,7 @@ def _rotation(rng: np.random.Generator, label: int, frames: int, now: Array, arm
     start, duration = _timing(rng, frames, 4.0, 20.0, plain)
     sign = 1.0 if label == labels.CLOCKWISE else -1.0
     orbit = rng.random() < (0.5 if arm else 0.3)
-    span = rng.uniform(200, 720) if orbit else rng.uniform(45, 120) if arm else rng.uniform(55, 540)
+    span = rng.uniform(200, 720) if orbit else rng.uniform(55, 120) if arm else rng.uniform(75, 540)
     turn = np.radians(min(span, (50 if orbit else 38) * duration))
     phase = _ease((now - start) / duration, rng.random() * 0.6)
     angle = sign * turn * (phase - rng.random())
@@ -103,7 +105,7 @@ def _rotation(rng: np.random.Generator, label: int, frames: int, now: Array, arm
 
 
 def _shaking(rng: np.random.Generator, frames: int, now: Array, arm: bool) -> tuple[Array, float, float]:
-    period = float(np.exp(rng.uniform(np.log(2.6), np.log(8.5)))) * frames / 16
+    period = float(np.exp(rng.uniform(np.log(2.8), np.log(8.0)))) * frames / 16
     duration = min(max(rng.uniform(1.75, 7) * period, 5.0), frames + 4.0)
     start = rng.uniform(min(0.0, frames - 1 - duration), max(0.0, frames - 1 - duration))
     envelope = ((now > start) & (now < start + duration)).astype(np.float64)
@@ -114,10 +116,10 @@ def _shaking(rng: np.random.Generator, frames: int, now: Array, arm: bool) -> tu
     poses[:, :2] = rng.uniform(0.25, 0.75, 2)
     twist = rng.random() < 0.25
     axis = rng.normal(0, 0.25) if rng.random() < 0.65 else rng.uniform(0, np.pi)
-    amplitude = 0.0 if twist else rng.uniform(0.035, 0.22)
+    amplitude = 0.0 if twist else rng.uniform(0.045, 0.22)
     poses[:, :2] += np.outer(wave, (np.cos(axis), np.sin(axis))) * amplitude
     if twist:
-        poses[:, 3] = wave * rng.uniform(0.25, 0.7)
+        poses[:, 3] = wave * rng.uniform(0.35, 0.8)
     elif arm:
         poses[:, 3] = wave * rng.uniform(0, 2.0) * amplitude
     return poses, start, duration
@@ -133,7 +135,7 @@ def _approach_and_leave(
     both = rng.random() < 0.35
     for after in (False, True):
         room = (frames - 1 - start - duration) if after else start
-        kind = "away" if both else rng.choice(("rest", "away", "counter"), p=(0.45, 0.35, 0.2))
+        kind = "away" if both else rng.choice(("rest", "away", "counter"), p=(0.5, 0.37, 0.13))
         if room < 1.2 or kind == "rest":
             continue
         took = rng.uniform(1.0, min(5.0, room))
@@ -142,10 +144,10 @@ def _approach_and_leave(
         offset = away.copy() if kind == "away" else unit * (-1 if after else 1) * rng.uniform(0.2, 0.8) * length
         if length:
             along = float(offset @ unit) * (-1 if after else 1)  # > 0: this part runs against the stroke
-            limit = min(_COUNTER_SPEED * length / duration * took, 0.75 * length)
+            limit = min(_COUNTER_SPEED * length / duration * took, 0.65 * length)
             across = offset - (offset @ unit) * unit
             if not both:
-                across *= min(1.0, 0.8 * length / max(float(np.hypot(*across)), 1e-9))
+                across *= min(1.0, 0.65 * length / max(float(np.hypot(*across)), 1e-9))
             offset = across + unit * (-1 if after else 1) * min(along, limit)
         elif duration < 5:
             continue
@@ -184,4 +186,4 @@ def make_path(rng: np.random.Generator, label: int, frames: int, arm: float | No
     if rng.random() < 0.6:  # no hand is ever quite at rest
         sway = np.sin(np.outer(now, rng.uniform(0.1, 0.5, 4)) + rng.uniform(0, 2 * np.pi, 4))
         poses += sway * rng.uniform(0, 1) * (0.007, 0.007, 0.01, 0.02)
-    return Path(now, poses)
+    return Path(now, poses, (start, start + duration))

@@ -103,7 +103,7 @@ def make_scene(rng: np.random.Generator, frames: int, size: int, aspect: float, 
         matrix = np.array(((zoom, 0, place[0]), (0, zoom, place[1])))
         layers.append(Layer(stamp, camera + wander(rng, frames, 0.15, 0.0), matrix))
     occluder = None
-    if rng.random() < 0.12:
+    if rng.random() < 0.1:
         occluder = _occluder(rng, size)
     return Scene(tuple(layers), camera, occluder)
 

@@ -45,7 +45,7 @@ def blob(rng: np.random.Generator, diameter: int) -> Sprite:
     corners = int(rng.integers(3, 9))
     angles = np.linspace(0, 2 * np.pi, corners, endpoint=False) + rng.uniform(-0.35, 0.35, corners)
     radii = diameter / 2 * rng.uniform(0.45, 1.0, (corners, 1))
-    points = np.stack((np.cos(angles), np.sin(angles) * rng.uniform(0.35, 1.0)), axis=1) * radii
+    points = np.stack((np.cos(angles), np.sin(angles) * rng.uniform(0.35, 0.85)), axis=1) * radii
     alpha = np.zeros((side, side), np.uint8)
     cv2.fillPoly(alpha, [np.round((points + centre) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     if rng.random() < 0.4:
