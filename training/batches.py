@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from queue import Full
@@ -90,7 +90,7 @@ def _produce(queue: Queue[Batch], first: int, batch: int, size: int, plain: int)
                     return
 
 
-def fresh_batches(first: int, batch: int, size: int, plain: int) -> Iterator[Batch]:
+def fresh_batches(first: int, batch: int, size: int, plain: int) -> Generator[Batch]:
     """Endless batches of seeds `first`, `first + 1`, ..., made ahead by one background process.
 
     The share of easy clips falls from 1 to 0 over the first `plain` batches.
@@ -132,7 +132,7 @@ def flipped(rng: np.random.Generator, batch: Batch) -> Batch:
 
 
 def replayed(rng: np.random.Generator, source: Iterator[Batch], uses: int, memory: int) -> Iterator[Batch]:
-    """Batches mixed from the last `memory` generated ones, so that each clip is used about `uses` times, seldom twice alike."""
+    """Batches mixed from the last `memory` generated ones, each clip used about `uses` times."""
     kept: list[Batch] = []
     while True:
         kept.append(next(source))
@@ -141,7 +141,8 @@ def replayed(rng: np.random.Generator, source: Iterator[Batch], uses: int, memor
         kept = kept[-memory:]
         for _ in range(uses):
             size = len(kept[0])
-            picks = list(zip((kept[index] for index in rng.integers(0, len(kept), size)), rng.permutation(size), strict=True))
+            sources = [kept[index] for index in rng.integers(0, len(kept), size)]
+            picks = list(zip(sources, rng.permutation(size), strict=True))
             mixed = Batch(
                 np.stack([batch.clips[item] for batch, item in picks]),
                 np.array([batch.labels[item] for batch, item in picks]),

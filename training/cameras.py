@@ -45,7 +45,7 @@ def record(rng: np.random.Generator, clip: Clip, covered: NDArray[np.float64]) -
     if rng.random() < 0.3:
         quality = int(rng.integers(25, 85))
         packed = [cv2.imencode(".jpg", frame, (cv2.IMWRITE_JPEG_QUALITY, quality))[1] for frame in filmed]
-        filmed = np.stack([cv2.imdecode(data, cv2.IMREAD_COLOR) for data in packed]).astype(np.uint8)
+        filmed = np.stack([np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8) for data in packed])
     if rng.random() < 0.08:
         filmed = add_bars(rng, filmed)
     return filmed
@@ -62,7 +62,7 @@ def add_bars(rng: np.random.Generator, clip: Clip) -> Clip:
 
 
 def repeats(rng: np.random.Generator, frames: int) -> NDArray[np.intp]:
-    """Which rendered frame each recorded frame shows, [T]: mostly its own, sometimes the one before (dropped frames)."""
+    """Which rendered frame each recorded frame shows, [T]: its own, or an earlier one (dropped frames)."""
     index = np.arange(frames)
     if rng.random() < 0.12:
         stale = rng.random(frames) < rng.uniform(0.05, 0.4)

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from training import cameras, labels
 from training.paths import Path, make_path
-from training.scenes import make_scene, paste, warp
+from training.renders import Shot, render
+from training.scenes import make_scene
 from training.shapes import ARM_ANGLES, Sprite, blob, hand
 
 #: Seeds below this train the model; evaluation uses seeds from here on.
 HELD_OUT_SEED = 2**40
 
-_MOVING = np.array((0.004, 0.004, 0.012, 0.03))  # least change per frame (x, y, log-scale, angle) that counts as moving
-
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """`clip` uint8 RGB [T, H, W, 3]; `mask` bool [T, H, W], the visible pixels of the mover in frames in which it
-    moves; `stroke` bool [T], the frames of the movement that makes the class (not those of coming, leaving, winding up);
+    moves; `stroke` bool [T], the frames of the movement that makes the class, not those of coming or leaving;
     `label` index into `labels.CLASSES`."""
 
     clip: NDArray[np.uint8]
@@ -34,7 +32,7 @@ class Sample:
 def generate(seed: int, label: int | None = None, frames: int = 16, size: int = 112, *, plain: bool = False) -> Sample:
     """The clip of `seed`: same arguments, same bytes. `label` None draws one of the ten classes.
 
-    `plain` gives an easy clip for the first training steps: a large object that moves most of the time in a still scene.
+    `plain` gives an easy clip for the first training steps: a large object, moving most of the time, in a still scene.
     """
     rng = np.random.default_rng(seed)
     drawn = int(rng.integers(len(labels.CLASSES)))
@@ -45,33 +43,17 @@ def generate(seed: int, label: int | None = None, frames: int = 16, size: int = 
     if label == labels.STILL and rng.random() < 0.2:
         sprite = None
     index = np.arange(frames) if plain else cameras.repeats(rng, frames)
-    clip = np.empty((frames, size, size, 3), np.uint8)
-    mask = np.zeros((frames, size, size), np.bool_)
     shutter = rng.uniform(0.1, 0.9) if rng.random() < 0.75 else 0.0
-    flutter = rng.uniform(0, 0.6)
-    moving = _moving(path, frames) & (label != labels.STILL)
-    for time in range(frames):
-        source = int(index[time])
-        if source < time:
-            clip[time], mask[time] = clip[source], mask[source]
-            continue
-        frame = scene.draw(time, size)
-        if sprite is not None:
-            view = sprite.views[int(1.5 + 1.49 * np.sin(flutter * time)) % len(sprite.views)]
-            layer = _exposed(sprite, view, path, time, shutter, size, aspect, scene.camera[time])
-            frame = paste(frame, layer)
-            mask[time] = (layer[..., 3] > 80) & moving[time]
-        if scene.occluder is not None:
-            frame = paste(frame, scene.occluder)
-            mask[time] &= scene.occluder[..., 3] < 128
-        clip[time] = frame
+    clip, mask = render(Shot(scene, sprite, path, aspect, shutter, flutter=rng.uniform(0, 0.6)), index, size)
+    mask &= label != labels.STILL
     filmed = clip if plain else cameras.record(rng, clip, mask.mean(axis=(1, 2)))
-    shown = index.astype(float)
-    stroke = mask.any(axis=(1, 2)) & (shown >= path.stroke[0] - 0.5) & (shown <= path.stroke[1] + 0.5)
+    stroke = mask.any(axis=(1, 2)) & (index >= path.stroke[0] - 0.5) & (index <= path.stroke[1] + 0.5)
     return Sample(filmed, mask, stroke, label)
 
 
-def _mover(rng: np.random.Generator, label: int, frames: int, size: int, aspect: float, plain: bool) -> tuple[Sprite | None, Path]:
+def _mover(
+    rng: np.random.Generator, label: int, frames: int, size: int, aspect: float, plain: bool
+) -> tuple[Sprite | None, Path]:
     """The object that performs the class, and its path (the forearm's direction is part of the path's angle)."""
     is_hand = rng.random() < 0.65
     spins = label in (labels.CLOCKWISE, labels.COUNTER)
@@ -89,37 +71,3 @@ def _mover(rng: np.random.Generator, label: int, frames: int, size: int, aspect:
         reach = diameter / float(np.exp(path.poses[:, 2].min())) * 1.6 * max(aspect, 1.0) if has_arm else 0.0
         return hand(rng, diameter, min(reach, 6.0 * diameter + size)), path
     return blob(rng, diameter), path
-
-
-def _moving(path: Path, frames: int) -> NDArray[np.bool_]:
-    now = np.arange(frames)
-    change = np.abs(path.at(now + 0.5) - path.at(now - 0.5))
-    return np.asarray((change > _MOVING).any(axis=1))
-
-
-def _exposed(
-    sprite: Sprite,
-    view: NDArray[np.uint8],
-    path: Path,
-    time: int,
-    shutter: float,
-    size: int,
-    aspect: float,
-    camera: NDArray[np.float64],
-) -> NDArray[np.uint8]:
-    """The mover in frame `time` as premultiplied RGBA [size, size, 4], blurred by its own motion while the shutter is open."""
-    ends = path.at(time + np.array((-0.5, 0.5)) * shutter)
-    travel = np.abs(ends[1] - ends[0]) * size * (1, 1, 0.3, 0.2)
-    steps = int(np.clip(np.ceil(travel.max() / 2.5), 1, 7))
-    poses = path.at(time + (np.arange(steps) + 0.5 - steps / 2) / steps * shutter)
-    total = np.zeros((size, size, 4), np.float32)
-    for x, y, log_scale, angle in poses:
-        zoom = np.exp(log_scale) * size / sprite.diameter
-        turn = zoom * np.array(((np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))))
-        turn[0] /= aspect
-        place = (np.array((x, y)) + camera) * size - turn @ np.array(sprite.origin)
-        layer = warp(view, np.column_stack((turn, place)), size)
-        if steps == 1:
-            return layer
-        cv2.accumulate(layer, total)
-    return np.asarray(cv2.convertScaleAbs(total, alpha=1 / steps), dtype=np.uint8)

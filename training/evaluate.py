@@ -1,7 +1,7 @@
 """Measure a trained model: python -m training.evaluate --weights DIR [--clips FOLDER ...]
 
-Without `--clips`: accuracy and confusion on held-out synthetic clips. With it: the answers on real clips (video files, and
-folders of images), as recorded, mirrored and reversed in time.
+Without `--clips`: accuracy and confusion on held-out synthetic clips. With it: the answers on real clips
+(video files, and folders of images), as recorded, mirrored and reversed in time.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from training.labels import CLASSES
 
 SIZE, FRAMES = 112, 16
 _IMAGES = {".png", ".jpg", ".jpeg"}
+_VIDEOS = {".mp4", ".avi", ".mkv", ".webm", ".mov"}
 
 Clip = NDArray[np.uint8]
 
@@ -51,9 +52,11 @@ def read_clip(path: Path) -> Clip:
 
 
 def prepare(clip: Clip) -> Clip:
-    """The model's view of a clip: 16 frames spread evenly, both sides resized ("stretch") to 112, [1, 16, 112, 112, 3]."""
+    """The model's view of a clip: 16 frames spread evenly, both sides resized to 112 ("stretch"), uint8
+    [1, 16, 112, 112, 3]."""
     chosen = np.linspace(0, len(clip) - 1, FRAMES).round().astype(int)
-    return np.stack([cv2.resize(clip[i], (SIZE, SIZE), interpolation=cv2.INTER_AREA) for i in chosen])[None].astype(np.uint8)
+    pictures = [cv2.resize(clip[i], (SIZE, SIZE), interpolation=cv2.INTER_AREA) for i in chosen]
+    return np.stack(pictures)[None].astype(np.uint8)
 
 
 def confusion(model: MotionCNN, count: int) -> NDArray[np.int64]:
@@ -86,7 +89,7 @@ def real_clips(folder: Path) -> list[Path]:
     """Video files in `folder` and its sub-folders, and folders that hold images."""
     if any(file.suffix.lower() in _IMAGES for file in folder.iterdir()):
         return [folder]
-    found = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in {".mp4", ".avi", ".mkv", ".webm", ".mov"}]
+    found = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in _VIDEOS]
     return found + [clip for inner in sorted(folder.iterdir()) if inner.is_dir() for clip in real_clips(inner)]
 
 
@@ -95,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure a trained motion model.")
     parser.add_argument("--weights", type=Path, default=Path("model_store/motion-primitives"))
     parser.add_argument("--count", type=int, default=2000, help="held-out synthetic clips")
-    parser.add_argument("--clips", type=Path, nargs="*", default=[], help="folders of real clips, instead of synthetic ones")
+    parser.add_argument("--clips", type=Path, nargs="*", default=[], help="folders of real clips to answer")
     options = parser.parse_args()
     model = load_model(options.weights)
     if not options.clips:

@@ -30,7 +30,7 @@ class Path:
     poses: Array
     stroke: tuple[float, float]
 
-    def at(self, time: Array) -> Array:
+    def at(self, time: NDArray[np.floating]) -> Array:
         """Poses [len(time), 4] by linear interpolation."""
         return np.stack([np.interp(time, self.times, column) for column in self.poses.T], axis=1)
 
@@ -51,7 +51,9 @@ def _timing(rng: np.random.Generator, frames: int, shortest: float, longest: flo
     return rng.uniform(-outside, slack + outside), duration
 
 
-def _translation(rng: np.random.Generator, label: int, frames: int, now: Array, arm: float | None, plain: bool) -> tuple[Array, Array, float, float]:
+def _translation(
+    rng: np.random.Generator, label: int, frames: int, now: Array, arm: float | None, plain: bool
+) -> tuple[Array, Array, float, float]:
     start, duration = _timing(rng, frames, 1.7, 20.0, plain)
     length = min(rng.uniform(0.2, 1.1) if arm is None else rng.uniform(0.25, 0.95), 0.4 * duration)
     heading = _HEADING[label] + np.radians(rng.triangular(-28, 0, 28))
@@ -84,7 +86,9 @@ def _scaling(rng: np.random.Generator, label: int, frames: int, now: Array, plai
     return poses, start, duration
 
 
-def _rotation(rng: np.random.Generator, label: int, frames: int, now: Array, arm: bool, plain: bool) -> tuple[Array, float, float]:
+def _rotation(
+    rng: np.random.Generator, label: int, frames: int, now: Array, arm: bool, plain: bool
+) -> tuple[Array, float, float]:
     start, duration = _timing(rng, frames, 4.0, 20.0, plain)
     sign = 1.0 if label == labels.CLOCKWISE else -1.0
     orbit = rng.random() < (0.5 if arm else 0.3)

@@ -16,8 +16,8 @@ Matrix = NDArray[np.float64]
 
 
 def paste(frame: Frame, layer: NDArray[np.uint8]) -> Frame:
-    """A premultiplied RGBA layer [H, W, 4] over an RGB frame [H, W, 3], both uint8 (integer arithmetic: it is five times
-    faster than floats, and this is where a clip's time goes)."""
+    """A premultiplied RGBA layer [H, W, 4] over an RGB frame [H, W, 3], both uint8 (integers are five times
+    faster than floats, and this is where the time of a clip goes)."""
     red, green, blue, alpha = cv2.split(layer)
     beneath = cv2.bitwise_not(alpha)
     rest = cv2.multiply(frame, cv2.merge((beneath, beneath, beneath)), scale=1 / 255)
@@ -26,7 +26,8 @@ def paste(frame: Frame, layer: NDArray[np.uint8]) -> Frame:
 
 def warp(image: NDArray[np.uint8], matrix: Matrix, size: int, border: int = cv2.BORDER_CONSTANT) -> NDArray[np.uint8]:
     """Affine warp into a size x size frame, bilinear."""
-    return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border), dtype=np.uint8)
+    warped = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(warped, dtype=np.uint8)
 
 
 def wander(rng: np.random.Generator, frames: int, drift: float, tremble: float) -> NDArray[np.float64]:
@@ -50,7 +51,8 @@ class Layer:
         """The layer as seen at frame `time`."""
         matrix = self.matrix.copy()
         matrix[:, 2] += self.shifts[time] * size
-        return warp(self.image, matrix, size, cv2.BORDER_REFLECT_101 if self.image.shape[2] == 3 else cv2.BORDER_CONSTANT)
+        opaque = self.image.shape[2] == 3
+        return warp(self.image, matrix, size, cv2.BORDER_REFLECT_101 if opaque else cv2.BORDER_CONSTANT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def make_scene(rng: np.random.Generator, frames: int, size: int, aspect: float, 
     layers = [Layer(back, camera, centred)]
     if plain:
         return Scene((Layer(back, np.zeros((frames, 2)), centred),), np.zeros((frames, 2)), None)
-    for scale in ((1.0, 0.55) if rng.random() < 0.15 else (1.0,)):
+    for scale in (1.0, 0.55) if rng.random() < 0.15 else (1.0,):
         if rng.random() > 0.6:
             continue
         picture = person(rng, size)
@@ -94,7 +96,8 @@ def make_scene(rng: np.random.Generator, frames: int, size: int, aspect: float, 
             matrix[1, 1] = scale
             matrix[:, 2] = (size * (rng.uniform(0.1, 0.9)) - zoom * half, size * 0.5 - scale * half)
         breath = (0.02, 0.0015) if calm or rng.random() < 0.6 else (0.09, 0.002)
-        layers.insert(1, Layer(picture, camera + wander(rng, frames, rng.uniform(0, breath[0]), breath[1] * rng.random()), matrix))
+        sway = wander(rng, frames, rng.uniform(0, breath[0]), breath[1] * rng.random())
+        layers.insert(1, Layer(picture, camera + sway, matrix))
     if not calm and rng.random() < 0.12:  # something small passes slowly
         spot = texture(rng, 8, 8)
         stamp = np.dstack((spot, np.full((8, 8), 255, np.uint8)))
@@ -113,7 +116,8 @@ def _occluder(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     alpha = np.zeros((size, size), np.uint8)
     centre = rng.uniform(0, size, 2)
     for _ in range(int(rng.integers(1, 4))):
-        box = (tuple(map(float, centre)), tuple(map(float, rng.uniform(0.05, 0.4, 2) * size)), float(rng.uniform(0, 180)))
+        extent = rng.uniform(0.05, 0.4, 2) * size
+        box = (tuple(map(float, centre)), tuple(map(float, extent)), float(rng.uniform(0, 180)))
         cv2.ellipse(alpha, box, 255, -1, cv2.LINE_AA)
         centre = centre + rng.uniform(-0.15, 0.15, 2) * size
     colour = texture(rng, size, size, clutter=3)

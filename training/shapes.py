@@ -13,6 +13,11 @@ from training.textures import Image, noise_texture, random_colour, shading, skin
 #: Where a forearm comes from: the angle (radians, image coordinates) by which "fingers up, arm down" is turned.
 ARM_ANGLES = {"bottom": 0.0, "left": np.pi / 2, "top": np.pi, "right": -np.pi / 2}
 
+_PALM = ((-0.45, -0.4), (0.42, -0.45), (0.5, 0.1), (0.3, 0.65), (-0.3, 0.65), (-0.5, 0.1))
+_SHOULDERS = np.array(
+    ((-0.28, 1.6), (-0.26, 0.3), (-0.18, 0.2), (-0.05, 0.14), (0.05, 0.14), (0.18, 0.2), (0.26, 0.3), (0.28, 1.6))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
@@ -89,7 +94,7 @@ def hand(rng: np.random.Generator, diameter: int, arm_length: float) -> Sprite:
         def at(x: float, y: float) -> tuple[int, int]:
             return (round((origin[0] + side * x * unit) * 16), round((origin[1] + y * unit) * 16))
 
-        palm = [at(x * squeeze, y) for x, y in ((-0.45, -0.4), (0.42, -0.45), (0.5, 0.1), (0.3, 0.65), (-0.3, 0.65), (-0.5, 0.1))]
+        palm = [at(x * squeeze, y) for x, y in _PALM]
         cv2.fillPoly(alpha, [np.array(palm, np.int32)], 255, cv2.LINE_AA, 4)
         if arm_length:
             end = bottom / unit + 0.3
@@ -104,7 +109,8 @@ def hand(rng: np.random.Generator, diameter: int, arm_length: float) -> Sprite:
             cv2.line(alpha, at(*root), at(*tip), 255, thick, cv2.LINE_AA, 4)
             if step == 0.0:
                 dark = colour[max(0, top - 1)].mean(axis=0) * 0.6
-                cv2.line(colour, at(root[0] + 0.135, -0.4), at(tip[0] + 0.135, tip[1]), tuple(map(float, dark)), 1, cv2.LINE_AA, 4)
+                gap = (at(root[0] + 0.135, -0.4), at(tip[0] + 0.135, tip[1]))
+                cv2.line(colour, *gap, tuple(map(float, dark)), 1, cv2.LINE_AA, 4)
         if thumb:
             reach = 0.75 + 0.25 * (1 - bend * step)
             cv2.line(alpha, at(-0.35 * squeeze, 0.2), at(-reach * squeeze, -0.35), 255, thick, cv2.LINE_AA, 4)
@@ -119,18 +125,18 @@ def person(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     colour[:] = texture(rng, side, side, clutter=4)
     x, scale = rng.uniform(0.3, 0.7) * side, rng.uniform(0.6, 1.5) * side
     y = rng.uniform(0.3, 0.55) * side
-    shoulders = np.array(((-0.28, 1.6), (-0.26, 0.3), (-0.18, 0.2), (-0.05, 0.14), (0.05, 0.14), (0.18, 0.2), (0.26, 0.3), (0.28, 1.6)))
-    shoulders = shoulders * rng.uniform(0.85, 1.15, shoulders.shape) * scale + (x, y)
+    shoulders = _SHOULDERS * rng.uniform(0.85, 1.15, _SHOULDERS.shape) * scale + (x, y)
     cv2.fillPoly(alpha, [np.round(shoulders * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     skin, hair = skin_colour(rng), random_colour(rng) * 0.5
     head = (int(0.1 * scale), int(0.14 * scale))
+    neck = ((int(x - 0.05 * scale), int(y)), (int(x + 0.05 * scale), int(y + 0.2 * scale)))
+    cv2.rectangle(alpha, *neck, 255, -1)
+    cv2.rectangle(colour, *neck, tuple(map(float, skin * 0.85)), -1)
     for centre_y, axes, tone in ((y - 0.05 * scale, (int(head[0] * 1.15), int(head[1] * 1.1)), hair), (y, head, skin)):
         cv2.ellipse(alpha, (int(x), int(centre_y)), axes, 0, 0, 360, 255, -1, cv2.LINE_AA)
         cv2.ellipse(colour, (int(x), int(centre_y)), axes, 0, 0, 360, tuple(map(float, tone)), -1, cv2.LINE_AA)
-    neck = ((int(x - 0.05 * scale), int(y)), (int(x + 0.05 * scale), int(y + 0.2 * scale)))
-    for image, tone in ((alpha, 255.0), (colour, tuple(map(float, skin * 0.85)))):
-        cv2.rectangle(image, *neck, tone, -1)
     for eye in (-0.04, 0.04):
-        cv2.circle(colour, (int(x + eye * scale), int(y - 0.02 * scale)), max(1, int(0.012 * scale)), (25, 20, 20), -1, cv2.LINE_AA)
+        place = (int(x + eye * scale), int(y - 0.02 * scale))
+        cv2.circle(colour, place, max(1, int(0.012 * scale)), (25, 20, 20), -1, cv2.LINE_AA)
     lit = np.clip(colour * shading(rng, side, side, 0.12), 0, 255).astype(np.uint8)
     return _premultiply(lit, alpha)

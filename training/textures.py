@@ -18,7 +18,7 @@ def random_colour(rng: np.random.Generator) -> NDArray[np.float64]:
     colour = rng.uniform(0, 255, 3)
     if rng.random() < 0.5:
         colour = colour.mean() + 0.3 * (colour - colour.mean())
-    return colour
+    return np.asarray(colour, dtype=np.float64)
 
 
 def skin_colour(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -53,7 +53,7 @@ def stripe_texture(rng: np.random.Generator, height: int, width: int) -> Image:
         wave = wave * np.sin((rows * np.cos(angle) - columns * np.sin(angle)) * (2 * np.pi / period))
     mix = np.clip(wave * rng.uniform(0.7, 6.0) * 0.5 + 0.5, 0, 1)[..., None]
     first, second = random_colour(rng), random_colour(rng)
-    return np.clip(first + mix * (second - first), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(first + mix * (second - first), 0, 255), dtype=np.uint8)
 
 
 def add_clutter(rng: np.random.Generator, image: Image, pieces: int) -> None:
