@@ -22,9 +22,6 @@ from training.labels import MIRROR_COLUMNS, MIRROR_ROWS, REVERSE_TIME, STILL, TR
 #: Input normalisation of the model, per channel: (value / 255 - MEAN) / STD.
 MEAN, STD = 0.5, 0.25
 
-#: Pixels per cell of the network's feature map.
-CELL = 8
-
 #: Where no answer is asked for in `Batch.places`.
 IGNORED = -100
 
@@ -34,8 +31,9 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`clips` uint8 RGB [B, 16, S, S, 3]; `labels` int64 [B]; `places` int64 [B, 16, S / 8, S / 8]: the label where the
-    stroke is seen, STILL where nothing moves, IGNORED at the mover's edges and while it comes or leaves."""
+    """`clips` uint8 RGB [B, 16, S, S, 3]; `labels` int64 [B]; `places` int64 [B, 16, C, C] for the C x C cells of the
+    network's feature map: the label where the stroke is seen, STILL where nothing moves, IGNORED at the mover's edges
+    and while it comes or leaves."""
 
     clips: Clips
     labels: Labels
@@ -51,9 +49,8 @@ def normalise(clips: Clips) -> Tensor:
     return tensor.to(torch.float32).div_(255 * STD).sub_(MEAN / STD)
 
 
-def _places(sample: Sample) -> Labels:
+def _places(sample: Sample, cells: int) -> Labels:
     """One clip's part of `Batch.places`."""
-    cells = sample.clip.shape[1] // CELL
     mask = sample.mask.astype(np.float32)
     share = np.stack([cv2.resize(frame, (cells, cells), interpolation=cv2.INTER_AREA) for frame in mask])
     places = np.full(share.shape, IGNORED, np.int64)
@@ -62,23 +59,23 @@ def _places(sample: Sample) -> Labels:
     return places
 
 
-def make_batch(seeds: range, size: int, plain: float = 0.0) -> Batch:
-    """The clips of consecutive seeds; the share `plain` of them is easy."""
+def make_batch(seeds: range, size: int, cells: int = 7, plain: float = 0.0) -> Batch:
+    """The clips of consecutive seeds; the share `plain` of them is easy. `cells`: rows of the network's feature map."""
     samples = [generate(seed, size=size, plain=index < plain * len(seeds)) for index, seed in enumerate(seeds)]
     return Batch(
         np.stack([sample.clip for sample in samples]),
         np.array([sample.label for sample in samples]),
-        np.stack([_places(sample) for sample in samples]),
+        np.stack([_places(sample, cells) for sample in samples]),
     )
 
 
-def _produce(queue: Queue[Batch], first: int, batch: int, size: int, plain: int) -> None:
+def _produce(queue: Queue[Batch], first: int, batch: int, size: int, cells: int, plain: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
     cv2.setNumThreads(1)
     trainer = multiprocessing.parent_process()
     for made in itertools.count():
         ease = max(0.0, 1 - made / plain) if plain else 0.0
-        clips = make_batch(range(first, first + batch), size, ease)
+        clips = make_batch(range(first, first + batch), size, cells, ease)
         first += batch
         while True:
             try:
@@ -90,14 +87,14 @@ def _produce(queue: Queue[Batch], first: int, batch: int, size: int, plain: int)
                     return
 
 
-def fresh_batches(first: int, batch: int, size: int, plain: int) -> Generator[Batch]:
+def fresh_batches(first: int, batch: int, size: int, cells: int, plain: int) -> Generator[Batch]:
     """Endless batches of seeds `first`, `first + 1`, ..., made ahead by one background process.
 
     The share of easy clips falls from 1 to 0 over the first `plain` batches.
     """
     context = multiprocessing.get_context("spawn")
     queue: Queue[Batch] = context.Queue(maxsize=4)
-    process = context.Process(target=_produce, args=(queue, first, batch, size, plain), daemon=True)
+    process = context.Process(target=_produce, args=(queue, first, batch, size, cells, plain), daemon=True)
     process.start()
     try:
         while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,23 +37,36 @@ def generate(seed: int, label: int | None = None, frames: int = 16, size: int = 
     rng = np.random.default_rng(seed)
     drawn = int(rng.integers(len(labels.CLASSES)))
     label = drawn if label is None else label
+    for _ in range(6):
+        sample = _attempt(rng, label, frames, size, plain)
+        if sample is not None:
+            return sample
+    raise RuntimeError(f"seed {seed} draws no clip whose stroke is visible")
+
+
+def _attempt(rng: np.random.Generator, label: int, frames: int, size: int, plain: bool) -> Sample | None:
+    """One clip, or None if too little of its stroke is seen (outside the frame, hidden, of the background's colour)
+    for its label to be true of the picture."""
     aspect = float(rng.choice((4 / 3, 16 / 9, 1.0, 0.75), p=(0.45, 0.35, 0.1, 0.1)))
     scene = make_scene(rng, frames, size, aspect, calm=label == labels.STILL, plain=plain)
     sprite, path = _mover(rng, label, frames, size, aspect, plain)
-    if label == labels.STILL and rng.random() < 0.2:
-        sprite = None
     index = np.arange(frames) if plain else cameras.repeats(rng, frames)
     shutter = rng.uniform(0.1, 0.9) if rng.random() < 0.75 else 0.0
-    clip, mask = render(Shot(scene, sprite, path, aspect, shutter, flutter=rng.uniform(0, 0.6)), index, size)
-    mask &= label != labels.STILL
-    filmed = clip if plain else cameras.record(rng, clip, mask.mean(axis=(1, 2)))
-    stroke = mask.any(axis=(1, 2)) & (index >= path.stroke[0] - 0.5) & (index <= path.stroke[1] + 0.5)
-    return Sample(filmed, mask, stroke, label)
+    shot = Shot(scene, sprite, path, aspect, shutter, flutter=rng.uniform(0, 0.6))
+    if label == labels.STILL:
+        shot = replace(shot, sprite=None if rng.random() < 0.2 else sprite)
+    drawn = render(shot, index, size)
+    mask = drawn.mask & (label != labels.STILL)
+    lasts = (index >= path.stroke[0] - 0.5) & (index <= path.stroke[1] + 0.5)
+    if label != labels.STILL and (drawn.seen & lasts).sum() < max(min(2, frames), 0.6 * lasts.sum()):
+        return None
+    filmed = drawn.clip if plain else cameras.record(rng, drawn.clip, mask.mean(axis=(1, 2)))
+    return Sample(filmed, mask, lasts & mask.any(axis=(1, 2)), label)
 
 
 def _mover(
     rng: np.random.Generator, label: int, frames: int, size: int, aspect: float, plain: bool
-) -> tuple[Sprite | None, Path]:
+) -> tuple[Sprite, Path]:
     """The object that performs the class, and its path (the forearm's direction is part of the path's angle)."""
     is_hand = rng.random() < 0.65
     spins = label in (labels.CLOCKWISE, labels.COUNTER)

@@ -1,4 +1,4 @@
-"""First-layer filters that see motion from the first step on."""
+"""First-layer filters: a start that sees motion at once, and the change from half to full resolution."""
 
 from __future__ import annotations
 
@@ -36,3 +36,24 @@ def start_with_motion(convolution: nn.Conv3d) -> None:
         norm = weight.flatten(1).norm(dim=1).mean()
         weight.sub_(weight.mean(dim=2, keepdim=True)).mul_(0.2)
         weight.add_(moving_edges(len(weight), (depth, height, width)) * norm / math.sqrt(weight.shape[1]))
+
+
+def half_size(layer: nn.Conv3d) -> nn.Conv3d:
+    """A fresh layer for pictures half as large as `layer`'s: kernel, stride and padding are half of its."""
+    depth, height, width = layer.kernel_size
+    narrow = nn.Conv3d(
+        layer.in_channels,
+        layer.out_channels,
+        (depth, height // 2, width // 2),
+        stride=(1, layer.stride[1] // 2, layer.stride[2] // 2),
+        padding=(depth // 2, height // 4, width // 4),
+        bias=False,
+    )
+    start_with_motion(narrow)
+    return narrow
+
+
+def take_over(layer: nn.Conv3d, narrow: nn.Conv3d) -> None:
+    """Make `layer` do on full-size pictures exactly what `narrow` does on their 2 x 2 means."""
+    with torch.no_grad():
+        layer.weight.copy_(narrow.weight.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4) / 4)

@@ -13,6 +13,8 @@ from training.scenes import Scene, paste, warp
 from training.shapes import Sprite
 
 _MOVING = np.array((0.004, 0.004, 0.012, 0.03))  # least change per frame (x, y, log-scale, angle) that counts as moving
+_LEAST_AREA = 0.005  # of the frame
+_LEAST_CONTRAST = 10.0  # mean difference in 0..255
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +30,29 @@ class Shot:
     flutter: float
 
 
-def render(shot: Shot, index: NDArray[np.intp], size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Frames uint8 RGB [T, size, size, 3] and the mover's visible pixels while it moves, bool [T, size, size].
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """`clip` uint8 RGB [T, size, size, 3]; `mask` bool [T, size, size], the mover's visible pixels while it moves;
+    `seen` bool [T], whether there it is large and different enough from what is behind it to be noticed."""
 
-    `index` [T]: which moment each frame shows (its own, or an earlier one for a repeated frame).
-    """
+    clip: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    seen: NDArray[np.bool_]
+
+
+def render(shot: Shot, index: NDArray[np.intp], size: int) -> Rendering:
+    """Draw a clip. `index` [T]: which moment each frame shows (its own, or an earlier one for a repeated frame)."""
     frames = len(index)
     clip = np.empty((frames, size, size, 3), np.uint8)
     mask = np.zeros((frames, size, size), np.bool_)
+    seen = np.zeros(frames, np.bool_)
     moving = _moving(shot.path, frames)
     for time in range(frames):
         source = int(index[time])
         if source < time:
-            clip[time], mask[time] = clip[source], mask[source]
+            clip[time], mask[time], seen[time] = clip[source], mask[source], seen[source]
             continue
-        frame = shot.scene.draw(time, size)
+        empty = frame = shot.scene.draw(time, size)
         if shot.sprite is not None:
             layer = _exposed(shot, shot.sprite, time, size)
             frame = paste(frame, layer)
@@ -51,7 +61,9 @@ def render(shot: Shot, index: NDArray[np.intp], size: int) -> tuple[NDArray[np.u
             frame = paste(frame, shot.scene.occluder)
             mask[time] &= shot.scene.occluder[..., 3] < 128
         clip[time] = frame
-    return clip, mask
+        contrast = cv2.mean(cv2.absdiff(frame, empty), mask[time].view(np.uint8))
+        seen[time] = mask[time].mean() > _LEAST_AREA and sum(contrast[:3]) > 3 * _LEAST_CONTRAST
+    return Rendering(clip, mask, seen)
 
 
 def _moving(path: Path, frames: int) -> NDArray[np.bool_]:

@@ -47,7 +47,7 @@ def sample_clip(seed: int = 51) -> NDArray[np.uint8]:
     scene = make_scene(rng, FRAMES, WIDTH, WIDTH / HEIGHT, calm=True, plain=False)
     sprite = hand(rng, int(0.36 * WIDTH), 1.3 * WIDTH)
     shot = Shot(scene, sprite, leftwards(), WIDTH / HEIGHT, shutter=0.5, flutter=0.05)
-    square, _ = render(shot, np.arange(FRAMES), WIDTH)
+    square = render(shot, np.arange(FRAMES), WIDTH).clip
     pictures = [cv2.resize(frame, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for frame in square]
     return np.stack(pictures).astype(np.uint8)
 

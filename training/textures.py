@@ -15,7 +15,7 @@ _LIGHT_SKIN = np.array((250.0, 216.0, 190.0))
 
 def random_colour(rng: np.random.Generator) -> NDArray[np.float64]:
     """Any RGB colour, [3] in 0..255; half of the draws are muted, as most indoor surfaces are."""
-    colour = rng.uniform(0, 255, 3)
+    colour = np.asarray(rng.uniform(0, 255, 3))
     if rng.random() < 0.5:
         colour = colour.mean() + 0.3 * (colour - colour.mean())
     return np.asarray(colour, dtype=np.float64)
@@ -24,7 +24,7 @@ def random_colour(rng: np.random.Generator) -> NDArray[np.float64]:
 def skin_colour(rng: np.random.Generator) -> NDArray[np.float64]:
     """A skin tone between very dark and very light under slightly coloured light, RGB [3] in 0..255."""
     tone = _DARK_SKIN + rng.random() * (_LIGHT_SKIN - _DARK_SKIN)
-    return np.clip(tone * rng.uniform(0.8, 1.15, 3), 0, 255)
+    return np.asarray(np.clip(tone * rng.uniform(0.8, 1.15, 3), 0, 255))
 
 
 def shading(rng: np.random.Generator, height: int, width: int, strength: float) -> NDArray[np.float32]:

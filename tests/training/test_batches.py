@@ -40,7 +40,7 @@ def test_a_flipped_square_still_moves_as_its_label_says() -> None:
 
 
 def test_places_follow_the_label_and_mark_doubt() -> None:
-    batch = make_batch(range(12), 48)
+    batch = make_batch(range(12), 48, cells=6)
     assert batch.places.shape == (12, 16, 6, 6)
     turned = flipped(np.random.default_rng(1), batch)
     for places, label in zip(turned.places, turned.labels, strict=True):

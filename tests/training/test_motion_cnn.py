@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from handlers.models.motion_cnn import MotionCNN
-from training.filters import moving_edges, start_with_motion
+from training.filters import half_size, moving_edges, start_with_motion, take_over
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,7 @@ def model() -> MotionCNN:
     return MotionCNN(10).eval()
 
 
-@pytest.mark.parametrize(("frames", "height", "width"), [(1, 112, 112), (7, 64, 48), (16, 112, 112), (20, 33, 57)])
+@pytest.mark.parametrize(("frames", "height", "width"), [(1, 112, 112), (7, 64, 48), (16, 112, 112), (20, 64, 57)])
 def test_any_length_and_size(model: MotionCNN, frames: int, height: int, width: int) -> None:
     with torch.inference_mode():
         clip = torch.randn(2, 3, frames, height, width)
@@ -24,9 +25,9 @@ def test_any_length_and_size(model: MotionCNN, frames: int, height: int, width: 
         assert model.features(clip).shape[:3] == (2, 96, frames)
 
 
-def test_full_resolution_gives_fourteen_by_fourteen_cells(model: MotionCNN) -> None:
+def test_full_resolution_gives_seven_by_seven_cells(model: MotionCNN) -> None:
     with torch.inference_mode():
-        assert model.features(torch.randn(1, 3, 4, 112, 112)).shape == (1, 96, 4, 14, 14)
+        assert model.features(torch.randn(1, 3, 4, 112, 112)).shape == (1, 96, 4, 7, 7)
 
 
 def test_logits_are_the_mean_of_the_logits_per_frame(model: MotionCNN) -> None:
@@ -48,6 +49,16 @@ def test_it_is_small_and_made_of_plain_layers(model: MotionCNN) -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) < 1_200_000
     kinds = {type(layer) for layer in model.features}
     assert kinds == {nn.Conv3d, nn.BatchNorm3d, nn.ReLU}
+
+
+def test_the_first_layer_does_on_full_size_what_the_trained_one_does_on_means() -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv3d(3, 24, (3, 10, 10), stride=(1, 4, 4), padding=(1, 4, 4), bias=False)
+    narrow = half_size(layer)
+    take_over(layer, narrow)
+    clip = torch.randn(1, 3, 4, 48, 48)
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(clip), narrow(functional.avg_pool3d(clip, (1, 2, 2))), rtol=1e-4, atol=1e-5)
 
 
 def test_a_fresh_first_layer_is_blind_to_a_still_picture_and_sees_motion() -> None:
