@@ -172,6 +172,7 @@ def _fill(explanation: explanation_pb2.Explanation, result: Attribution, encodin
             matrix.frame_positions.extend(result.frame_positions)
             matrix.row_logits.extend(result.row_logits.tolist())
             matrix.row_lengths.extend(result.row_lengths)
+            matrix.undefined = result.undefined
             if result.average_length is not None:
                 matrix.average_length = result.average_length
             if result.maximum_length is not None:

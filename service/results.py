@@ -12,14 +12,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from google.protobuf import json_format
-from google.protobuf.message import Message
 from numpy.typing import NDArray
 
-from actionlens.tensors import to_array
-from actionlens.v1 import tensor_pb2
 from service.client_clips import picture_files
-from service.client_result import Result, explanation_names
+from service.client_result import Result
+from service.documents import answer_document
 from service.media.contact_sheet import contact_sheet
 from service.media.display import decode_for_display
 from service.media.overlay import blend, write_mp4
@@ -28,8 +25,6 @@ from service.settings import Limits
 _DISPLAY_SIDE = 640
 # Where a clip does not say how fast it is.
 _DEFAULT_FPS = 10.0
-# Parts of a message that arrays and pictures are not named after.
-_SILENT = ("saliency", "relevance_matrix", "frame_attribution", "prediction", "values")
 
 
 def write_results(
@@ -61,7 +56,7 @@ def write_results(
     with _whole(path) as part:
         _write_png(part, sheet)
     written.append(path)
-    document, arrays = describe(result)
+    document, arrays = answer_document(answer)
     for path, write in (
         (folder / f"{name}.json", lambda part: part.write_text(_json(document), encoding="utf-8")),
         (folder / f"{name}.npz", lambda part: _write_npz(part, arrays)),
@@ -84,36 +79,6 @@ def result_names(clips: Sequence[Path]) -> list[str]:
             name = f"{stem}-{turn}"
         names.append(name)
     return names
-
-
-def describe(result: Result) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """The answer as a JSON document without arrays, and the arrays by key.
-
-    In the document an array is {"npz": key, "shape": [...]}; keys are "logits", "frame_logits", "used", "timestamps",
-    and "grad-cam", "selective-relevance.mask" and so on.
-    """
-    answer = result.message
-    arrays: dict[str, NDArray[Any]] = {
-        "used": np.asarray(answer.frames.used, np.uint64),
-        "timestamps": np.asarray(answer.frames.timestamps, np.float64),
-    }
-    document = json_format.MessageToDict(answer, preserving_proto_field_name=True)
-    _take_arrays(answer.prediction, document.get("prediction", {}), "", arrays)
-    names = explanation_names(answer)
-    for entry, message, name in zip(document.get("explanations", []), answer.explanations, names, strict=False):
-        entry.pop("overlay", None)
-        _take_arrays(message, entry, name, arrays)
-    return document, arrays
-
-
-def _take_arrays(message: Message, document: dict[str, Any], name: str, arrays: dict[str, NDArray[Any]]) -> None:
-    for field, value in message.ListFields():
-        key = name if field.name in _SILENT else ".".join(filter(None, (name, field.name)))
-        if isinstance(value, tensor_pb2.Tensor):
-            arrays[key] = to_array(value)
-            document[field.name] = {"npz": key, "shape": list(value.shape)}
-        elif isinstance(value, Message) and isinstance(document.get(field.name), dict):
-            _take_arrays(value, document[field.name], key, arrays)
 
 
 def _frames(clip: Path, result: Result, limits: Limits) -> NDArray[np.uint8]:

@@ -102,7 +102,7 @@ def _camera(number: int) -> Iterator[Frame]:
     import cv2
 
     # A camera that is not there is said once, by us.
-    cv2.setLogLevel(0)  # type: ignore[attr-defined]
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     camera = cv2.VideoCapture(number)
     try:
         if not camera.isOpened():

@@ -35,7 +35,7 @@ def explain(
     clips: Annotated[
         list[Path],
         typer.Argument(
-            metavar="CLIP...",
+            metavar="CLIP",
             exists=True,
             help="Video files; a folder of PNG or JPEG pictures is one clip in name order.",
         ),
@@ -86,7 +86,8 @@ def explain(
 ) -> None:
     """Say what action a clip shows, and why the model thinks so."""
     from service.commands.screen import out, show_result, stages
-    from service.results import describe, result_names, write_results
+    from service.documents import answer_document
+    from service.results import result_names, write_results
     from service.settings import Settings
 
     if store is not None and not in_process:
@@ -118,7 +119,7 @@ def explain(
                 _complain(clip, error)
                 continue
             if as_json:
-                print(json.dumps({"clip": str(clip), **describe(result)[0]}, ensure_ascii=False))
+                print(json.dumps({"clip": str(clip), **answer_document(result.message)[0]}, ensure_ascii=False))
             else:
                 show_result(console, clip.name, result)
                 for path in written:

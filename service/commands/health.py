@@ -34,6 +34,6 @@ def health(
                 typer.echo(f"{where}: SERVING")
                 return
             if time.monotonic() + _PAUSE > end:
-                typer.echo(f"{where}: {status}", err=True)
+                typer.echo(status, err=True)
                 raise typer.Exit(1)
             time.sleep(_PAUSE)

@@ -122,12 +122,9 @@ def _models(address: str) -> list[model_pb2.Model]:
 
 
 def _served(model: model_pb2.Model) -> dict[str, Any]:
-    from google.protobuf import json_format
+    from service.documents import message_document
 
-    row: dict[str, Any] = json_format.MessageToDict(
-        model, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    return row
+    return message_document(model)
 
 
 def _store(given: Path | None) -> Path:

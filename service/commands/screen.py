@@ -16,6 +16,7 @@ from actionlens.v1 import answer_pb2, explanation_pb2
 from service.client_result import ExplanationResult, Result
 
 _BAR = 28
+_FILE_WIDTH = 400
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -26,13 +27,16 @@ class Stage(Protocol):
 
 
 def out() -> Console:
-    """Standard output. No wrapping where it is not a terminal, so that lines stay lines for other programs."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Standard output; wide where it is not a terminal, so that lines stay lines for other programs."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
 
 
 @contextmanager
 def stages() -> Iterator[Stage]:
-    """A spinner on standard error with what is being done and for how long; it leaves nothing behind."""
+    """A spinner on standard error with what is being done and for how long; nothing where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _doing: None
+        return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("")
@@ -53,10 +57,11 @@ def bar(share: float, width: int = _BAR) -> str:
 def show_prediction(console: Console, prediction: explanation_pb2.Prediction) -> None:
     """The best classes with bars."""
     table = Table.grid(padding=(0, 1))
+    table.add_column(width=1)
     for place, score in enumerate(prediction.top):
         style = "bold cyan" if place == 0 else "dim"
         percent = f"{100 * score.probability:5.1f} %"
-        table.add_row(" ", Text(score.label, style), Text(bar(score.probability), style), Text(percent, style))
+        table.add_row("", Text(score.label, style), Text(bar(score.probability), style), Text(percent, style))
     console.print(table)
 
 
@@ -76,6 +81,7 @@ def show_result(console: Console, name: str, result: Result) -> None:
 def show_readings(console: Console, result: Result) -> None:
     """One line per explanation: the method, what it says, and its own time."""
     table = Table.grid(padding=(0, 1))
+    table.add_column(width=1)
     for name, entry in result.explanations.items():
         failure = f"failed: {entry.message.failure.message}"
         reading = Text(failure, "red") if entry.failed else Text(_about(entry, result) + entry.reading)

@@ -191,16 +191,14 @@ def _show(window: WindowResult, console: Console) -> None:
 
 
 def _document(window: WindowResult) -> dict[str, Any]:
-    from google.protobuf import json_format
-
-    from service.results import describe
+    from service.documents import answer_document, message_document
 
     return {
         "window": window.window,
         "lag": window.lag,
         "skipped_windows": window.skipped_windows,
-        "counts": json_format.MessageToDict(window.counts, preserving_proto_field_name=True),
-        "answer": describe(window)[0],
+        "counts": message_document(window.counts),
+        "answer": answer_document(window.message)[0],
         "received_at": time.time(),
     }
 
@@ -213,14 +211,15 @@ def _show_summary(windows: ExplainedStream, console: Console, as_json: bool) -> 
     counts = summary.counts
     elapsed = summary.elapsed.ToNanoseconds() / 1e9
     if as_json:
-        from google.protobuf import json_format
+        from service.documents import message_document
 
-        document = json_format.MessageToDict(summary, preserving_proto_field_name=True)
-        print(json.dumps({"summary": document}, ensure_ascii=False))
+        print(json.dumps({"summary": message_document(summary)}, ensure_ascii=False))
         return
-    rate = f", {summary.windows / elapsed:.1f} windows/s" if elapsed > 0 else ""
+    answered = summary.windows - summary.skipped_windows
+    rate = f", {answered / elapsed:.1f} answers/s" if elapsed > 0 else ""
     console.print(
-        f"\n{summary.windows} windows answered, {summary.skipped_windows} skipped in {elapsed:.1f} s{rate}\n"
+        f"\n{summary.windows} windows = {answered} answered + {summary.skipped_windows} skipped "
+        f"in {elapsed:.1f} s{rate}\n"
         f"{counts.received} frames received = {counts.used} used + {counts.dropped_stale} stale "
         f"+ {counts.dropped_full} over the buffer + {counts.rejected} rejected + {counts.waiting} waiting; "
         f"{counts.missing} left out before sending",
