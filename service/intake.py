@@ -89,5 +89,6 @@ class Darkroom:
             # Refused anyway; fitting it would be wasted.
             return picture, answer_pb2.Placement(), width, height
         pixels, placement = fit(picture, self._input)
-        # A raw picture of the model's own size is a view of the message, which must not live as long as the ring.
-        return (pixels.copy() if pixels.base is not None else pixels), placement, width, height
+        # The ring must not keep a whole message or a large picture alive for the sake of a view of it.
+        kept = pixels.copy() if np.may_share_memory(pixels, picture) else pixels
+        return kept, placement, width, height
