@@ -46,7 +46,8 @@ class RelevanceMatrix:
     """How much model frame j contributes to output time step i.
 
     values: float32 [T', N]. row_logits: float32 [T'] of the target. row_lengths: frames of the shortest window around
-    each row's frame that holds its share of relevance. The two lengths are None when no row has a positive logit.
+    each row's frame that holds its share of relevance. The two lengths are None, with the reason in `undefined`, when
+    no row has a positive logit.
     """
 
     values: Tensor
@@ -55,6 +56,7 @@ class RelevanceMatrix:
     row_lengths: tuple[int, ...]
     average_length: float | None
     maximum_length: float | None
+    undefined: str = ""
     quality: Quality = field(default_factory=Quality)
 
 

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from handlers.attribution import Attribution, Target
-from handlers.errors import FAILED_PRECONDITION, INTERNAL, RequestError
+from handlers.errors import FAILED_PRECONDITION, INTERNAL, RESOURCE_EXHAUSTED, RequestError
 from handlers.explainers import Explainer, Parameters, explainer
-from handlers.forward import ForwardPass
 from handlers.models.action_model import ActionModel
+from handlers.relevance import ForwardPass, MemoryLimitExceeded
 
 
 @dataclass(frozen=True)
@@ -120,30 +120,33 @@ class Engine:
             )
         return wanted
 
+    @torch.inference_mode()
     def _batch(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
         calls: list[_Call] = []
         explained: list[list[Explained | None]] = [[None] * len(request.methods) for request in requests]
-        keep = dict.fromkeys(self.model.frame_features)
+        keep: dict[str, None] = {}
+        propagates = False
         for item, request in enumerate(requests):
             for place, method in enumerate(request.methods):
                 try:
                     call = _Call(item, place, *self._resolve(method))
                     layers = call.explainer.layers(self.model, call.parameters)
                     for layer in layers:
-                        self.model.traced.node(layer)
+                        self.model.check_layer(layer)
                 except RequestError as error:
                     explained[item][place] = Explained(method.name, method.parameters, error, 0.0)
                 else:
                     keep.update(dict.fromkeys(layers))
+                    propagates = propagates or call.explainer.propagates(call.parameters)
                     calls.append(call)
 
         start = time.perf_counter()
         clips = self.model.prepare([request.clip for request in requests])
-        forward = self.model.traced.forward(clips, keep, gradients=bool(calls))
-        frame_logits = self.model.frame_logits(forward)
+        forward = self.model.program.forward(clips, keep, relevance=propagates)
+        frame_logits = None if forward.no_frame_logits else forward.frame_logits
         forward_seconds = time.perf_counter() - start
 
-        logits = forward.logits.detach()
+        logits = forward.logits
         broken = ~logits.isfinite().all(dim=1)
         targets = [
             self._target(request, logits[item]) if not broken[item] else None for item, request in enumerate(requests)
@@ -218,6 +221,9 @@ class Engine:
                 results = first.explainer.attribute(self.model, forward, items, first.parameters)
             except RequestError as error:
                 results = [error] * len(group)
+            except MemoryLimitExceeded as error:
+                refusal = RequestError(str(error), reason="MEMORY_LIMIT", code=RESOURCE_EXHAUSTED)
+                results = [refusal] * len(group)
             seconds = (time.perf_counter() - start) / len(group)
             done += [(call, result, seconds) for (call, _), result in zip(group, results, strict=True)]
         return done

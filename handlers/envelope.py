@@ -10,7 +10,7 @@ import numpy as np
 from google.protobuf.message import DecodeError, Message
 from torch import Tensor
 
-from actionlens.tensors import to_tensor
+from actionlens.tensors import TensorError, to_tensor
 from actionlens.v1 import answer_pb2, explanation_pb2, method_pb2, tensor_pb2
 from actionlens.worker.v1 import worker_pb2
 from handlers.attribution import Attribution, FrameAttribution, Quality, RelevanceMatrix, SaliencyVolume
@@ -60,7 +60,11 @@ def answer(engine: Engine, requests: Sequence[worker_pb2.ComputeRequest]) -> lis
         if isinstance(result, RequestError):
             replies[index] = _failed(result)
         else:
-            replies[index] = _response(engine, requests[index].compute, result)
+            try:
+                replies[index] = _response(engine, requests[index].compute, result)
+            except TensorError as error:
+                message = f"the explanation has values that cannot be sent: {error}"
+                replies[index] = _failed(RequestError(message, reason="VALUES_NOT_FINITE", code=INTERNAL))
     done = [reply for reply in replies if reply is not None]
     total = time.perf_counter() - start
     for reply in done:
@@ -168,6 +172,7 @@ def _fill(explanation: explanation_pb2.Explanation, result: Attribution, encodin
             matrix.frame_positions.extend(result.frame_positions)
             matrix.row_logits.extend(result.row_logits.tolist())
             matrix.row_lengths.extend(result.row_lengths)
+            matrix.undefined = result.undefined
             if result.average_length is not None:
                 matrix.average_length = result.average_length
             if result.maximum_length is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 INVALID_ARGUMENT = 3
+RESOURCE_EXHAUSTED = 8
 FAILED_PRECONDITION = 9
 INTERNAL = 13
 

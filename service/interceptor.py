@@ -17,6 +17,18 @@ from service.log import get_logger
 from service.metrics import Metrics
 from service.status import abort
 
+# The names that go-grpc-prometheus gave them, which dashboards know.
+_TYPES = {
+    "unary_unary": "unary",
+    "stream_unary": "client_stream",
+    "unary_stream": "server_stream",
+    "stream_stream": "bidi_stream",
+}
+
+
+class ClientGone(Exception):
+    """The client left, and gRPC has not yet cancelled the call."""
+
 
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     """Turns ActionLensError into its status with details and any other exception into INTERNAL with an incident id.
@@ -40,7 +52,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             return None
         service, _, method = handler_call_details.method.strip("/").rpartition("/")
         kind = _kind(handler)
-        call = (kind, service, method)
+        call = (_TYPES[kind], service, method)
         behaviour = getattr(handler, kind)
         make = getattr(grpc, f"{kind}_rpc_method_handler")
         wrap = self._wrap_generator if inspect.isasyncgenfunction(behaviour) else self._wrap_coroutine
@@ -75,12 +87,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                 yield wire
             except (grpc.aio.AbortError, asyncio.CancelledError):
                 raise
+            except ClientGone:
+                raise asyncio.CancelledError from None
             except ActionLensError as error:
-                await abort(context, error)
+                await self._abort(context, error)
             except Exception:
                 incident = uuid.uuid4().hex[:12]
                 self._log.exception("a call failed with a bug", incident=incident, method="/".join(call[1:]))
-                await abort(context, ActionLensError(f"internal error; incident {incident}"), incident)
+                await self._abort(context, ActionLensError(f"internal error; incident {incident}"), incident)
             code = context.code() or code
         except grpc.aio.AbortError:
             code = context.code()
@@ -93,6 +107,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         finally:
             name = code.name if isinstance(code, grpc.StatusCode) else str(code)
             self._metrics.call_ended(call, name, time.monotonic() - started, wire.received, wire.sent)
+
+    async def _abort(self, context: Any, error: ActionLensError, incident: str = "") -> None:
+        try:
+            await abort(context, error, incident)
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            # The status cannot go out after a message that the client does not take. Ending the call as cancelled
+            # resets it; the client reads CANCELLED.
+            self._log.warning("a client could not be told why its call ended", reason=error.reason)
+            raise asyncio.CancelledError from None
 
 
 class _Wire:
@@ -125,8 +150,13 @@ class _Wire:
         return message
 
     async def write(self, message: Any) -> None:
-        """As the context's, counted."""
-        await self._context.write(message)
+        """As the context's, counted. Raises ClientGone when the call is over."""
+        try:
+            await self._context.write(message)
+        except grpc.aio.AbortError:
+            raise
+        except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
+            raise ClientGone from error
         self.sent += 1
 
 

@@ -210,7 +210,8 @@ def make_backend(settings: Settings) -> InferenceBackend:
 def _channel_options(settings: Settings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.limits.message_bytes),
-        ("grpc.max_send_message_length", settings.limits.message_bytes),
+        # What the service sends is bounded by what its workers may answer.
+        ("grpc.max_send_message_length", -1),
         # Two servers on one port would share its connections at random.
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_time_ms", 30_000),

@@ -71,20 +71,22 @@ class SaliencyVolume(_message.Message):
     def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., signed: _Optional[bool] = ..., mask: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame_positions: _Optional[_Iterable[float]] = ..., layer: _Optional[str] = ...) -> None: ...
 
 class RelevanceMatrix(_message.Message):
-    __slots__ = ("values", "frame_positions", "row_logits", "row_lengths", "average_length", "maximum_length")
+    __slots__ = ("values", "frame_positions", "row_logits", "row_lengths", "average_length", "maximum_length", "undefined")
     VALUES_FIELD_NUMBER: _ClassVar[int]
     FRAME_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     ROW_LOGITS_FIELD_NUMBER: _ClassVar[int]
     ROW_LENGTHS_FIELD_NUMBER: _ClassVar[int]
     AVERAGE_LENGTH_FIELD_NUMBER: _ClassVar[int]
     MAXIMUM_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    UNDEFINED_FIELD_NUMBER: _ClassVar[int]
     values: _tensor_pb2.Tensor
     frame_positions: _containers.RepeatedScalarFieldContainer[float]
     row_logits: _containers.RepeatedScalarFieldContainer[float]
     row_lengths: _containers.RepeatedScalarFieldContainer[int]
     average_length: float
     maximum_length: float
-    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame_positions: _Optional[_Iterable[float]] = ..., row_logits: _Optional[_Iterable[float]] = ..., row_lengths: _Optional[_Iterable[int]] = ..., average_length: _Optional[float] = ..., maximum_length: _Optional[float] = ...) -> None: ...
+    undefined: str
+    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame_positions: _Optional[_Iterable[float]] = ..., row_logits: _Optional[_Iterable[float]] = ..., row_lengths: _Optional[_Iterable[int]] = ..., average_length: _Optional[float] = ..., maximum_length: _Optional[float] = ..., undefined: _Optional[str] = ...) -> None: ...
 
 class FrameAttribution(_message.Message):
     __slots__ = ("values",)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61\x63tionlens/v1/method.proto\x12\ractionlens.v1\"=\n\rClassSelector\x12\x0f\n\x05index\x18\x01 \x01(\rH\x00\x12\x0f\n\x05label\x18\x02 \x01(\tH\x00\x42\n\n\x08selector\"i\n\x06Target\x12/\n\texplained\x18\x01 \x01(\x0b\x32\x1c.actionlens.v1.ClassSelector\x12.\n\x08\x63ontrast\x18\x02 \x01(\x0b\x32\x1c.actionlens.v1.ClassSelector\"\x80\x01\n\x06Method\x12*\n\x08grad_cam\x18\x01 \x01(\x0b\x32\x16.actionlens.v1.GradCamH\x00\x12@\n\x13selective_relevance\x18\x02 \x01(\x0b\x32!.actionlens.v1.SelectiveRelevanceH\x00\x42\x08\n\x06method\"m\n\x07GradCam\x12\x16\n\tpool_time\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x13\n\x06signed\x18\x02 \x01(\x08H\x01\x88\x01\x01\x12\x12\n\x05layer\x18\x03 \x01(\tH\x02\x88\x01\x01\x42\x0c\n\n_pool_timeB\t\n\x07_signedB\x08\n\x06_layer\"\x92\x01\n\x12SelectiveRelevance\x12\x16\n\tthreshold\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06signed\x18\x02 \x01(\x08H\x01\x88\x01\x01\x12\x11\n\x04peer\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x11\n\x04\x62\x61se\x18\x04 \x01(\tH\x03\x88\x01\x01\x42\x0c\n\n_thresholdB\t\n\x07_signedB\x07\n\x05_peerB\x07\n\x05_baseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61\x63tionlens/v1/method.proto\x12\ractionlens.v1\"=\n\rClassSelector\x12\x0f\n\x05index\x18\x01 \x01(\rH\x00\x12\x0f\n\x05label\x18\x02 \x01(\tH\x00\x42\n\n\x08selector\"i\n\x06Target\x12/\n\texplained\x18\x01 \x01(\x0b\x32\x1c.actionlens.v1.ClassSelector\x12.\n\x08\x63ontrast\x18\x02 \x01(\x0b\x32\x1c.actionlens.v1.ClassSelector\"\xde\x02\n\x06Method\x12*\n\x08grad_cam\x18\x01 \x01(\x0b\x32\x16.actionlens.v1.GradCamH\x00\x12@\n\x13selective_relevance\x18\x02 \x01(\x0b\x32!.actionlens.v1.SelectiveRelevanceH\x00\x12!\n\x03\x64td\x18\x03 \x01(\x0b\x32\x12.actionlens.v1.DtdH\x00\x12#\n\x04\x63lrp\x18\x04 \x01(\x0b\x32\x13.actionlens.v1.ClrpH\x00\x12\x38\n\x0fguided_backprop\x18\x05 \x01(\x0b\x32\x1d.actionlens.v1.GuidedBackpropH\x00\x12\x37\n\x0fguided_grad_cam\x18\x06 \x01(\x0b\x32\x1c.actionlens.v1.GuidedGradCamH\x00\x12!\n\x03\x61tr\x18\x07 \x01(\x0b\x32\x12.actionlens.v1.AtrH\x00\x42\x08\n\x06method\"m\n\x07GradCam\x12\x16\n\tpool_time\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x13\n\x06signed\x18\x02 \x01(\x08H\x01\x88\x01\x01\x12\x12\n\x05layer\x18\x03 \x01(\tH\x02\x88\x01\x01\x42\x0c\n\n_pool_timeB\t\n\x07_signedB\x08\n\x06_layer\"\x92\x01\n\x12SelectiveRelevance\x12\x16\n\tthreshold\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06signed\x18\x02 \x01(\x08H\x01\x88\x01\x01\x12\x11\n\x04peer\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x11\n\x04\x62\x61se\x18\x04 \x01(\tH\x03\x88\x01\x01\x42\x0c\n\n_thresholdB\t\n\x07_signedB\x07\n\x05_peerB\x07\n\x05_base\"\x05\n\x03\x44td\"(\n\x04\x43lrp\x12\x14\n\x07rectify\x18\x01 \x01(\x08H\x00\x88\x01\x01\x42\n\n\x08_rectify\"\x10\n\x0eGuidedBackprop\"-\n\rGuidedGradCam\x12\x12\n\x05layer\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_layer\"k\n\x03\x41tr\x12\x16\n\trelevance\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07rectify\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x12\n\x05share\x18\x03 \x01(\x01H\x02\x88\x01\x01\x42\x0c\n\n_relevanceB\n\n\x08_rectifyB\x08\n\x06_shareb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TARGET']._serialized_start=108
   _globals['_TARGET']._serialized_end=213
   _globals['_METHOD']._serialized_start=216
-  _globals['_METHOD']._serialized_end=344
-  _globals['_GRADCAM']._serialized_start=346
-  _globals['_GRADCAM']._serialized_end=455
-  _globals['_SELECTIVERELEVANCE']._serialized_start=458
-  _globals['_SELECTIVERELEVANCE']._serialized_end=604
+  _globals['_METHOD']._serialized_end=566
+  _globals['_GRADCAM']._serialized_start=568
+  _globals['_GRADCAM']._serialized_end=677
+  _globals['_SELECTIVERELEVANCE']._serialized_start=680
+  _globals['_SELECTIVERELEVANCE']._serialized_end=826
+  _globals['_DTD']._serialized_start=828
+  _globals['_DTD']._serialized_end=833
+  _globals['_CLRP']._serialized_start=835
+  _globals['_CLRP']._serialized_end=875
+  _globals['_GUIDEDBACKPROP']._serialized_start=877
+  _globals['_GUIDEDBACKPROP']._serialized_end=893
+  _globals['_GUIDEDGRADCAM']._serialized_start=895
+  _globals['_GUIDEDGRADCAM']._serialized_end=940
+  _globals['_ATR']._serialized_start=942
+  _globals['_ATR']._serialized_end=1049
 # @@protoc_insertion_point(module_scope)

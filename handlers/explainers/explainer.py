@@ -9,8 +9,8 @@ from typing import ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from handlers.attribution import Attribution, Target
-from handlers.forward import ForwardPass
 from handlers.models.action_model import ActionModel
+from handlers.relevance import ForwardPass
 
 
 class Parameters(BaseModel):
@@ -34,9 +34,13 @@ class Explainer(ABC, Generic[P]):
         """Why this method cannot explain the model, or None when it can."""
         return None
 
-    @abstractmethod
     def layers(self, model: ActionModel, parameters: P) -> tuple[str, ...]:
         """Layers whose activations the forward must keep for this method."""
+        return ()
+
+    def propagates(self, parameters: P) -> bool:
+        """Whether the forward must keep all that relevance propagation needs."""
+        return False
 
     @abstractmethod
     def attribute(

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from handlers.attribution import Attribution, SaliencyVolume, Target
 from handlers.explainers.explainer import Explainer, Parameters
-from handlers.forward import ForwardPass
 from handlers.models.action_model import ActionModel
+from handlers.relevance import ForwardPass
 
 
 class GradCamParameters(Parameters):
@@ -54,7 +54,7 @@ class GradCam(Explainer[GradCamParameters]):
         parameters: GradCamParameters,
     ) -> list[Attribution]:
         (layer,) = self.layers(model, parameters)
-        activation = forward.activations[layer].detach()
+        activation = forward.activation(layer)
         heat: dict[int, Tensor] = {}
         for positions in _rounds(items):
             seeds = torch.zeros_like(forward.logits)

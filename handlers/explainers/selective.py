@@ -15,8 +15,8 @@ from handlers.attribution import Attribution, Quality, SaliencyVolume, Target
 from handlers.errors import RequestError
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.explainers.registry import explainer
-from handlers.forward import ForwardPass
 from handlers.models.action_model import ActionModel
+from handlers.relevance import ForwardPass
 
 
 class SelectiveParameters(Parameters):
@@ -79,6 +79,10 @@ class SelectiveRelevance(Explainer[SelectiveParameters]):
     def layers(self, model: ActionModel, parameters: SelectiveParameters) -> tuple[str, ...]:
         base = self._base(parameters)
         return base.layers(model, base.parameters())
+
+    def propagates(self, parameters: SelectiveParameters) -> bool:
+        base = self._base(parameters)
+        return base.propagates(base.parameters())
 
     def attribute(
         self,

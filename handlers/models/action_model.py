@@ -15,21 +15,23 @@ from torch import Tensor, nn
 
 from actionlens.card import CardError, ColorOrder, ModelCard, read_card
 from handlers.errors import ModelError, RequestError
-from handlers.forward import ForwardPass, TracedModel
 from handlers.models.registry import family
+from handlers.relevance import Program, RelevanceError, Rules, bounds_of_pixels, trace
+from handlers.relevance.centres import frame_centres
 
 
 class ActionModel:
     """A model ready to answer. Read-only after loading, so threads may share it."""
 
     def __init__(self, card: ModelCard, module: nn.Module) -> None:
-        entry = family(card.architecture)
         self.card = card
-        self.layer = card.layer or entry.layer
-        self._frame_head = entry.frame_head
-        self._classifier = module.get_submodule(entry.frame_head.classifier) if entry.frame_head else None
-        self.traced = TracedModel(module.to(memory_format=torch.channels_last_3d))  # type: ignore[call-overload]
-        if self.layer not in self.traced.layers:
+        self.layer = card.layer or family(card.architecture).layer
+        low, high = bounds_of_pixels(card.input.mean, card.input.std)
+        try:
+            self.program: Program = trace(module, Rules(low=low, high=high))
+        except RelevanceError as error:
+            raise ModelError(f"architecture: {card.architecture}: {error}") from error
+        if self.layer not in self.program.layers:
             raise ModelError(f"layer: {self.layer!r} is not a layer of {card.architecture}")
         # One multiply-add: (pixel / 255 - mean) / std = pixel * scale - shift.
         std, mean = torch.tensor(card.input.std), torch.tensor(card.input.mean)
@@ -75,27 +77,17 @@ class ActionModel:
                 reason="WRONG_CLIP_SHAPE",
             )
 
+    def check_layer(self, layer: str) -> None:
+        """Raise RequestError (field "layer") when the network has no such layer."""
+        if layer not in self.program.layers:
+            some = ", ".join(self.program.layers[-8:])
+            raise RequestError(
+                f"layer {layer!r} does not exist; the last layers are {some}", field="layer", reason="UNKNOWN_LAYER"
+            )
+
     def frame_positions(self, layer: str, steps: int) -> tuple[float, ...]:
         """The model frame at the centre of each of a layer's time steps."""
-        return self.traced.frame_positions(layer, self.card.input.frames, steps)
-
-    @property
-    def frame_features(self) -> tuple[str, ...]:
-        """The layer that `frame_logits` reads; empty when the head has no logits per time step."""
-        return (self._frame_head.features,) if self._frame_head else ()
-
-    def frame_logits(self, forward: ForwardPass) -> Tensor | None:
-        """float [B, T', K]: logits per time step; their mean over T' is the logits. None where the head has none.
-
-        An average over time and space before a linear layer commutes with it (ATR paper 3.2).
-        """
-        if self._classifier is None:
-            return None
-        (layer,) = self.frame_features
-        features = forward.activations[layer].detach().mean(dim=(3, 4)).transpose(1, 2)
-        with torch.inference_mode():
-            logits: Tensor = self._classifier(features)
-        return logits
+        return frame_centres(self.program.graph, layer, self.card.input.frames, steps)
 
 
 def build(card: ModelCard, state: dict[str, Tensor]) -> nn.Module:

@@ -9,27 +9,15 @@ from torch import nn
 
 
 @dataclass(frozen=True)
-class FrameHead:
-    """A head that averages over time, height and width and is linear, so that every time step has its own logits."""
-
-    features: str
-    """Module whose output [B, C, T', H', W'] is averaged."""
-    classifier: str
-    """The nn.Linear on the average."""
-
-
-@dataclass(frozen=True)
 class Family:
     """One architecture with its arguments open.
 
     build: called as build(classes=K, **arguments of the card); the module maps float32 [B, 3, T, H, W] to
         logits [B, K].
     layer: the module whose activations Grad-CAM reads unless the card or the request names another.
-    frame_head: where the family's head allows logits per time step, else None.
     """
 
     name: str
     summary: str
     build: Callable[..., nn.Module]
     layer: str
-    frame_head: FrameHead | None = None

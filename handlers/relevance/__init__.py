@@ -17,8 +17,10 @@ from handlers.relevance.errors import (
     UnsupportedOperation,
 )
 from handlers.relevance.forward_pass import ForwardPass
+from handlers.relevance.guided import guided_backprop, guided_grad_cam
 from handlers.relevance.program import Program, trace
 from handlers.relevance.propagate import Relevance, relevance
+from handlers.relevance.temporal import TemporalRelevance, temporal_relevance
 from handlers.relevance.rules import AddRule, AlphaBeta, Gamma, NormRule, Rules, ZPlus, bounds_of_pixels
 
 __all__ = [
@@ -35,11 +37,15 @@ __all__ = [
     "Relevance",
     "RelevanceError",
     "Rules",
+    "TemporalRelevance",
     "UnknownClass",
     "UnknownLayer",
     "UnsupportedOperation",
     "ZPlus",
     "bounds_of_pixels",
+    "guided_backprop",
+    "guided_grad_cam",
     "relevance",
+    "temporal_relevance",
     "trace",
 ]

@@ -131,17 +131,21 @@ class ForwardPass:
             return self._descend(number, cotangent.to(self.logits.dtype), guided)
 
     def _descend(self, number: int, cotangent: Tensor, guided: bool) -> Tensor:
+        above = {number}
+        for step in self.graph.steps:
+            if step.carries and above.intersection(step.inputs):
+                above.add(step.number)
         pending: dict[int, Tensor] = {self.graph.output: cotangent}
         for step in reversed(self.graph.steps):
             if step.number <= number:
                 break
             arriving = pending.pop(step.number, None)
-            if arriving is None:
+            if arriving is None or step.number not in above:
                 continue
             for value, part in zip(
                 step.inputs, step.operation.gradient(arriving, self.site(step), guided), strict=True
             ):
-                if part is not None and value >= number:
+                if part is not None and value in above:
                     pending[value] = pending[value] + part if value in pending else part
         found = pending.get(number)
         return torch.zeros_like(self._values[number]) if found is None else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,13 +30,20 @@ class Relevance:
     defect: Tensor
 
 
-def relevance(forward: ForwardPass, target: Tensor | int, contrast: Contrast = None, layer: str = "") -> Relevance:
+def relevance(
+    forward: ForwardPass,
+    target: Tensor | int,
+    contrast: Contrast = None,
+    layer: str = "",
+    items: Sequence[int] | None = None,
+) -> Relevance:
     """Share the target's logit among the input (selective-relevance paper; ATR paper, 3.1).
 
     target: class number, or [B] of them, or [B, K] weights of the logits. contrast: class number(s) c, then
     l_target - l_c is shared ("why the target and not c"); "negated", then R - R-bar of CLRP (ATR paper, Eq. 2
     before its max): both start from the target's logit, one through W, one through -W of the last layer.
-    layer: relevance at that layer's output instead of at the clip.
+    layer: relevance at that layer's output instead of at the clip. items: only these clips of the batch, in this order;
+    target and contrast still count the whole batch.
     Linear in its start, so a contrast is merged and propagated once. Raises UnknownClass, UnknownLayer, NotKept.
     """
     if not forward.has_relevance:
@@ -43,18 +51,19 @@ def relevance(forward: ForwardPass, target: Tensor | int, contrast: Contrast = N
     slopes = start_slopes(forward, target, contrast)
     floor = forward._number(layer)
     negated = isinstance(contrast, str)
+    chosen = list(range(len(forward)) if items is None else items)
     parts = []
     with torch.no_grad():
-        for item in range(len(forward)):
+        for item in chosen:
             start = {forward.graph.output: Message(slopes[item : item + 1])}
             found = descend(forward, item, start, floor, negated=negated).get(floor)
             x = forward.value(floor, item)
             parts.append(torch.zeros_like(x) if found is None else amount(found, x))
         values = torch.cat(parts)
-        begun = (slopes * forward.logits).sum(1)
+        begun = (slopes * forward.logits).sum(1)[chosen]
         if negated:
             begun = torch.zeros_like(begun)
-        whole = values.unflatten(0, (len(forward), -1)).flatten(1).sum(1, dtype=torch.float64)
+        whole = values.unflatten(0, (len(chosen), -1)).flatten(1).sum(1, dtype=torch.float64)
         defect = torch.where(begun == 0, torch.nan, 1.0 - whole / begun.double())
     return Relevance(values, begun, defect)
 

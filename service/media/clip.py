@@ -57,9 +57,7 @@ def decode_clip(
         return _from_pictures(clip.frames, sampling, model_input, limits)
     if source == "raw":
         return _from_pixels(clip.raw, sampling, model_input, limits)
-    raise InvalidArgument(
-        "clip: has no source; set one of video, frames or raw", field="clip.source", reason="CLIP_EMPTY"
-    )
+    raise InvalidArgument("clip: has no source; set one of video, frames or raw", field="clip", reason="CLIP_EMPTY")
 
 
 def _from_video(

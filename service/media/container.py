@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
-# More samples than any clip within the limits has, sound included; a demuxer takes about 70 bytes for each.
-_MOST_SAMPLES = 2**20
+# More samples than any clip within the limits has, sound included; a demuxer takes up to 350 bytes for each.
+_MOST_SAMPLES = 2**17
 
 _BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"pnot", b"sidx"})
 _STARTS: tuple[tuple[bytes, str], ...] = (

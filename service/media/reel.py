@@ -18,8 +18,8 @@ from service.media.picture import check_size
 from service.settings import Limits
 
 # While libav looks for the codec's parameters it may decode a frame: that one must not be huge either. Above the
-# usual limit, so that the refusal of an 8K file can name its size.
-_PROBE_PIXELS = 2**26
+# usual limit, so that the refusal of an 8K file (33 million) can name its size.
+_PROBE_PIXELS = 2**25
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,19 +12,29 @@ from numpy.typing import NDArray
 
 from service.media.picture import over_black
 
+# AVCOL_*_UNSPECIFIED.
+_UNSPECIFIED = 2
+
 
 def upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """uint8 [H, W, 3] RGB as a player shows it: rotation and mirroring applied, alpha laid over black.
 
-    The colour matrix and range are the frame's own. Pixels are taken as square.
+    The colour matrix and range are the frame's own. Pixels are taken as square. Raises av.FFmpegError when the pixel
+    format has no conversion to RGB.
     """
     translucent = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
-    if translucent:
-        picture = over_black(np.asarray(frame.to_ndarray(format="rgba"), np.uint8))
-    else:
-        picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    picture = over_black(_convert(frame, "rgba")) if translucent else _convert(frame, "rgb24")
     extras: Any = frame.side_data
     return turn(picture, bytes(extras[Type.DISPLAYMATRIX])) if Type.DISPLAYMATRIX in extras else picture
+
+
+def _convert(frame: av.VideoFrame, form: str) -> NDArray[np.uint8]:
+    try:
+        return np.asarray(frame.to_ndarray(format=form), np.uint8)
+    except av.FFmpegError:
+        # A colour description that no converter knows (often a damaged header): take the usual one.
+        frame.colorspace = frame.color_primaries = frame.color_trc = _UNSPECIFIED
+        return np.asarray(frame.to_ndarray(format=form), np.uint8)
 
 
 def turn(picture: NDArray[np.uint8], matrix: bytes) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,12 +55,12 @@ def read_video(
 
     with open_reel(data, limits, deadline, field) as reel:
         indices = choose(len(reel.times) or len(reel.packets))
-        footage = decode_frames(reel, set(indices), keep_alike, limits, deadline)
+        footage = _decode(reel, indices, keep_alike, limits, deadline, field)
         if footage.total is not None and not _complete(footage, indices, reel):
             # Packets and frames need not agree (hidden or damaged frames): now the true number is known.
             indices = choose(_positive(footage.total, field))
             if not footage.frames.keys() >= set(indices):
-                footage = decode_frames(reel, set(indices), keep_alike, limits, deadline)
+                footage = _decode(reel, indices, keep_alike, limits, deadline, field)
         if not footage.frames.keys() >= set(indices):
             raise _no_frames(field)
         seconds, fps = _clock(footage, reel)
@@ -72,6 +73,24 @@ def read_video(
         height=height,
         fps=fps,
     )
+
+
+def _decode(
+    reel: Reel,
+    indices: tuple[int, ...],
+    keep: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    limits: Limits,
+    deadline: Deadline,
+    field: str,
+) -> Footage:
+    try:
+        return decode_frames(reel, set(indices), keep, limits, deadline)
+    except av.FFmpegError as error:
+        raise InvalidArgument(
+            f"{field}: the pixels cannot be converted to RGB ({error.strerror}); convert the video to yuv420p",
+            field=field,
+            reason="VIDEO_BROKEN",
+        ) from error
 
 
 def _complete(footage: Footage, indices: tuple[int, ...], reel: Reel) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +20,9 @@ def having(role: str) -> list[psutil.Process]:
     return [process for process in family() if _role(process) == role]
 
 
-def folders() -> set[Path]:
-    return set(Path("/tmp").glob("actionlens-*"))
+def folders(root: int | None = None) -> set[Path]:
+    """Work folders of a process (this one by default)."""
+    return set(Path("/tmp").glob(f"actionlens-{root or os.getpid()}-*"))
 
 
 async def until(check: Callable[[], bool], seconds: float) -> None:

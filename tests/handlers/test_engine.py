@@ -114,7 +114,7 @@ def test_contrasting_a_class_with_itself_is_refused(engine: Engine) -> None:
 
 def test_logits_that_are_not_finite_are_an_error_of_that_clip() -> None:
     model = networks.model()
-    network = networks.module(networks.card())
+    network = networks.module(networks.card()).eval()
     with torch.no_grad():
         network.get_submodule("fc1").bias[0] = float("inf")
     broken = Engine(type(model)(model.card, network))

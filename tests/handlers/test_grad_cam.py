@@ -29,7 +29,7 @@ def test_equals_gradients_of_the_untouched_network(layer: str, pool_time: bool, 
     made = networks.card(arguments={"channels": [4, 6], "hidden": [5]})
     model = networks.model(arguments={"channels": [4, 6], "hidden": [5]})
     clips = model.prepare([networks.clip(1), networks.clip(2)])
-    forward = model.traced.forward(clips, [layer], gradients=True)
+    forward = model.program.forward(clips, [layer], relevance=False)
     parameters = GradCamParameters(layer=layer, pool_time=pool_time, signed=signed)
     results = EXPLAINER.attribute(model, forward, [(0, Target(2)), (1, Target(0))], parameters)
 
@@ -46,10 +46,10 @@ def test_equals_gradients_of_the_untouched_network(layer: str, pool_time: bool, 
 
 def test_is_closed_form_for_an_average_and_a_linear_layer() -> None:
     model = networks.model()
-    forward = model.traced.forward(model.prepare([networks.clip()]), ["relu2"], gradients=True)
+    forward = model.program.forward(model.prepare([networks.clip()]), ["relu2"], relevance=False)
     (result,) = EXPLAINER.attribute(model, forward, [(0, Target(1))], GradCamParameters(signed=True))
     weight = networks.module(networks.card()).state_dict()["fc1.weight"][1]
-    activation = forward.activations["relu2"][0].detach()
+    activation = forward.activation("relu2")[0]
     expected = torch.einsum("k,kthw->thw", weight, activation) / activation[0].numel()
     assert isinstance(result, SaliencyVolume)
     torch.testing.assert_close(result.values, expected)
@@ -57,7 +57,7 @@ def test_is_closed_form_for_an_average_and_a_linear_layer() -> None:
 
 def test_a_contrast_explains_the_difference_of_logits() -> None:
     model = networks.model()
-    forward = model.traced.forward(model.prepare([networks.clip()]), ["relu2"], gradients=True)
+    forward = model.program.forward(model.prepare([networks.clip()]), ["relu2"], relevance=False)
     parameters = GradCamParameters(signed=True)
     one, other, both = (
         EXPLAINER.attribute(model, forward, [(0, target)], parameters)[0]
@@ -68,7 +68,7 @@ def test_a_contrast_explains_the_difference_of_logits() -> None:
 
 def test_one_clip_may_be_asked_about_twice() -> None:
     model = networks.model()
-    forward = model.traced.forward(model.prepare([networks.clip(1), networks.clip(2)]), ["relu2"], gradients=True)
+    forward = model.program.forward(model.prepare([networks.clip(1), networks.clip(2)]), ["relu2"], relevance=False)
     items = [(0, Target(0)), (1, Target(1)), (0, Target(2))]
     together = EXPLAINER.attribute(model, forward, items, GradCamParameters())
     for item, result in zip(items, together, strict=True):

@@ -126,7 +126,7 @@ def test_random_bytes_are_refused(start, rest):
         decode_picture(start + rest, LIMITS, "f")
 
 
-def test_damaged_pictures_are_a_picture_or_an_error(png, capfd):
+def test_damaged_pictures_are_a_picture_or_an_error(png):
     picture = np.random.default_rng(3).integers(0, 256, (40, 50, 3), np.uint8)
     random = np.random.default_rng(4)
     for data in (jpeg(picture), png(picture)):

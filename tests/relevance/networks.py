@@ -196,8 +196,57 @@ class Flattened(Net):
         return self.f2(self.drop(self.act(self.f1(x), 2)))
 
 
+class TwoSpeed(Net):
+    """SlowFast: a slow branch on every second frame, a fast one on all, a strided lateral connection between them."""
+
+    def __init__(self, oracle: bool) -> None:
+        super().__init__(oracle)
+        self.make(relus=5)
+        self.s1, self.s2 = nn.Conv3d(3, 6, (1, 3, 3), (1, 2, 2), (0, 1, 1)), nn.Conv3d(10, 8, 3, 1, 1)
+        self.f1, self.f2 = nn.Conv3d(3, 4, (5, 3, 3), (1, 2, 2), (2, 1, 1)), nn.Conv3d(4, 4, 3, 1, 1)
+        self.lateral = nn.Conv3d(4, 4, (5, 1, 1), (2, 1, 1), (2, 0, 0))
+        self.pool_slow, self.pool_fast = nn.AdaptiveAvgPool3d((None, 1, 1)), nn.AdaptiveAvgPool3d((None, 1, 1))
+        self.fc = nn.Linear(12, 4)
+
+    def trunk(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        slow, fast = self.act(self.s1(x[:, :, ::2]), 0), self.act(self.f1(x), 1)
+        slow = torch.cat([slow, self.act(self.lateral(fast), 2)], 1)
+        return self.act(self.s2(slow), 3), self.act(self.f2(fast), 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        slow, fast = self.trunk(x)
+        return self.fc(torch.cat([slow.mean((2, 3, 4)), fast.mean((2, 3, 4))], 1))
+
+    def by_step(self, x: Tensor) -> Tensor:
+        """[B, T, K]: slow features at slow frames and 0 between, beside the fast ones (ATR paper, appendix B)."""
+        slow, fast = self.trunk(x)
+        slow, fast = self.pool_slow(slow).flatten(2), self.pool_fast(fast).flatten(2)
+        spaced = torch.stack([slow, torch.zeros_like(slow)], 3).flatten(2)[:, :, : fast.shape[2]]
+        return self.fc(torch.cat([spaced, fast], 1).transpose(1, 2))
+
+
+class Shifted(Net):
+    """Temporal pooling and padding, an even kernel, dilation in time: rows and frames on different grids."""
+
+    def __init__(self, oracle: bool) -> None:
+        super().__init__(oracle)
+        self.make(relus=3)
+        self.c1 = nn.Conv3d(3, 5, (2, 3, 3), (1, 2, 2), (0, 1, 1))
+        self.c2 = nn.Conv3d(5, 6, (3, 3, 3), 1, (2, 1, 1), dilation=(2, 1, 1))
+        self.pool = nn.MaxPool3d((3, 2, 2), (2, 2, 2), (1, 0, 0))
+        self.average = nn.AvgPool3d((2, 1, 1), (1, 1, 1))
+        self.c3 = nn.Conv3d(6, 6, (3, 1, 1), (2, 1, 1), (1, 0, 0))
+        _head(self, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.pad(x, (0, 0, 0, 0, 1, 0))
+        x = self.pool(self.act(self.c1(x), 0))
+        x = self.average(self.act(self.c2(x), 1))
+        return self.head(self.act(self.c3(x), 2))
+
+
 ALL: tuple[type[Net], ...] = (Plain, Normed, Residual, Branches, Signed, PreNorm, Flattened)
-FRAMED: tuple[type[Net], ...] = (Plain, Normed, Residual, Branches, Signed, PreNorm)
+FRAMED: tuple[type[Net], ...] = (Plain, Normed, Residual, Branches, Signed, PreNorm, Shifted)
 
 
 def pair(kind: type[Net], seed: int = 0) -> tuple[Net, Net]:

@@ -46,16 +46,10 @@ def relevance(net: nn.Module, clip: Tensor, start: Tensor, rules: Rules) -> Tens
             case _:
                 return rule.ZPlus(**options)
 
-    seen = []
-
     def layer_map(ctx: dict[str, object], name: str, module: nn.Module) -> object:
         match module:
-            case nn.Conv3d() if rules.low is not None and not seen:
-                seen.append(name)
-                low, high = (
-                    torch.tensor(b, dtype=clip.dtype).view(1, -1, 1, 1, 1).expand_as(clip[:1])
-                    for b in (rules.low, rules.high)
-                )
+            case nn.Conv3d() if rules.low is not None and module.in_channels == clip.shape[1]:
+                low, high = (torch.tensor(b, dtype=clip.dtype).view(1, -1, 1, 1, 1) for b in (rules.low, rules.high))
                 return rule.ZBox(low, high, **options)
             case nn.Conv3d() | nn.Linear():
                 return weighted()

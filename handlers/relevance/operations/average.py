@@ -82,6 +82,14 @@ class AveragePool(Averaging):
         first = (self.size[0], self.stride[0], self.padding[0])
         self.keeps_time = len(self.size) == 3 and first == (1, 1, 0)
 
+    @property
+    def time_kernel(self) -> tuple[int, int]:
+        return (self.size[0], self.stride[0]) if len(self.size) == 3 else (0, 1)
+
+    @property
+    def time_padding(self) -> int:
+        return self.padding[0]
+
     def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
         pool = F.avg_pool3d if len(self.size) == 3 else F.avg_pool2d
         result: Tensor = pool(

@@ -50,6 +50,16 @@ class Operation:
     keeps_time = False
     """Works on windows of time steps as it stands, each step by itself."""
 
+    @property
+    def time_kernel(self) -> tuple[int, int]:
+        """(time steps of the input that one output step reads, stride); (0, 1): all of them."""
+        return (1, 1) if self.keeps_time else (0, 1)
+
+    @property
+    def time_padding(self) -> int:
+        """Time steps added in front."""
+        return 0
+
     def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Any:
         """The operation itself. `saved` is filled with what the way back needs, unless it is None."""
         raise NotImplementedError

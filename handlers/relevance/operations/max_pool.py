@@ -33,6 +33,14 @@ class MaxPool(Operation):
         first = (self.size[0], self.stride[0], self.padding[0])
         self.keeps_time = len(self.size) == 3 and first == (1, 1, 0)
 
+    @property
+    def time_kernel(self) -> tuple[int, int]:
+        return (self.dilation[0] * (self.size[0] - 1) + 1, self.stride[0]) if len(self.size) == 3 else (0, 1)
+
+    @property
+    def time_padding(self) -> int:
+        return self.padding[0]
+
     def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
         pool: Any = F.max_pool3d if len(self.size) == 3 else F.max_pool2d
         options = (self.size, self.stride, self.padding, self.dilation, self.ceil_mode)

@@ -79,7 +79,7 @@ class Slice(Operation):
         return (_scatter(y, self.index, site.inputs[0].shape[1:]),)
 
     def fitted(self, message: Message, site: Site) -> Message:
-        if message.starts is not None and message.sample.shape[2] > 1 and self._span(site)[1] > 1:
+        if message.starts is not None and message.sample.shape[2] > 1 and self.span(site.inputs[0].shape[2])[1] > 1:
             return super().fitted(message, site)
         return message
 
@@ -87,7 +87,7 @@ class Slice(Operation):
         message = self.fitted(message, site)
         if message.starts is None:
             return super().relevance(message, site)
-        first, step = self._span(site)
+        first, step = self.span(site.inputs[0].shape[2])
         width, shape = message.sample.shape[2], site.inputs[0].shape
         sizes = (shape[1], width, *shape[3:])
         parts = [None if t is None else _scatter(t, self._space, sizes) for t in (message.slope, message.amount)]
@@ -95,7 +95,7 @@ class Slice(Operation):
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]
-        first, step = self._span(site)
+        first, step = self.span(site.inputs[0].shape[2])
         if portion.values is None:
             return Portion(portion.count, None, None, portion.first + portion.step * first, portion.step * step)
         whole = place(portion.values, portion.starts, None, site.inputs[0].shape[2])
@@ -105,8 +105,9 @@ class Slice(Operation):
     def _space(self) -> tuple[slice, ...]:
         return tuple(slice(None) if axis == 2 else part for axis, part in enumerate(self.index))
 
-    def _span(self, site: Site) -> tuple[int, int]:
-        first, _, step = (self.index[2] if len(self.index) > 2 else slice(None)).indices(site.inputs[0].shape[2])
+    def span(self, steps: int) -> tuple[int, int]:
+        """(first, stride) of the time steps taken out of so many."""
+        first, _, step = (self.index[2] if len(self.index) > 2 else slice(None)).indices(steps)
         return first, step
 
 
@@ -128,19 +129,20 @@ class Pad(Operation):
         if message.starts is None:
             return super().relevance(message, site)
         parts = [None if t is None else self._crop(t, site, 2) for t in (message.slope, message.amount)]
-        return (Message(parts[0], parts[1], tuple(start - self._front for start in message.starts)),)
+        return (Message(parts[0], parts[1], tuple(start - self.front for start in message.starts)),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]
         if portion.values is None:
-            return Portion(portion.count, None, None, portion.first - portion.step * self._front, portion.step)
+            return Portion(portion.count, None, None, portion.first - portion.step * self.front, portion.step)
         if portion.starts is None:
             return Portion(portion.count, torch.nn.functional.pad(portion.values, self.amounts))
         values = torch.nn.functional.pad(portion.values, self.amounts[:4])
-        return Portion(portion.count, values, tuple(start + self._front for start in portion.starts))
+        return Portion(portion.count, values, tuple(start + self.front for start in portion.starts))
 
     @property
-    def _front(self) -> int:
+    def front(self) -> int:
+        """Time steps added in front."""
         return self.amounts[4] if len(self.amounts) > 4 else 0
 
     def _crop(self, y: Tensor, site: Site, axes: int) -> Tensor:

@@ -143,7 +143,7 @@ class Weighted(Operation):
         x = spread(site.inputs[0], sample)
         if Piece.POSITIVE in found:
             return Message(torch.where(x > 0, found[Piece.POSITIVE], found[Piece.NEGATIVE]), None, starts)
-        low, high = (spread(bound, sample) for bound in self._box(site))
+        low, high = (b if b.shape[2] == 1 else spread(b, sample) for b in self._box(site))
         amount = (
             (x - low).mul_(found[Piece.ABOVE_LOW])
             if found[Piece.ABOVE_LOW].shape == x.shape
@@ -254,6 +254,17 @@ class Weighted(Operation):
         return low, high
 
     # -- upwards -----------------------------------------------------------------------------------------------
+
+    @property
+    def time_kernel(self) -> tuple[int, int]:
+        geometry = self.weights.geometry
+        if geometry is None or len(geometry.stride) != 3:
+            return (0, 1)
+        return geometry.dilation[0] * (self.weights.weight.shape[2] - 1) + 1, geometry.stride[0]
+
+    @property
+    def time_padding(self) -> int:
+        return 0 if self.weights.geometry is None else self.weights.geometry.padding[0]
 
     @property
     def rises(self) -> bool:

@@ -53,7 +53,7 @@ class TorchServe:
         Raises Unavailable when TorchServe is not installed or an archive cannot be built.
         """
         # /tmp, not $TMPDIR: the workers' socket paths must stay below 107 characters.
-        folder = Path(tempfile.mkdtemp(prefix="actionlens-", dir="/tmp"))
+        folder = Path(tempfile.mkdtemp(prefix=f"actionlens-{os.getpid()}-", dir="/tmp"))
         preparing = asyncio.create_task(asyncio.to_thread(config.prepare, folder, models, settings))
         try:
             try:

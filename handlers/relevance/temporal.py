@@ -1,0 +1,140 @@
+"""ATR: how much every input frame contributes to every output time step (ATR paper, 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from handlers.relevance.ascent import ancestors, ascend, crossing
+from handlers.relevance.cost import Costs
+from handlers.relevance.errors import NotKept, RelevanceError
+from handlers.relevance.forward_pass import ForwardPass
+from handlers.relevance.lengths import row_lengths, summary
+from handlers.relevance.meeting import by_time, in_frames, met
+from handlers.relevance.operations.base import Portion
+from handlers.relevance.propagate import Contrast, descend, start_slopes
+from handlers.relevance.rows import first_messages
+
+Rectify = Literal["element", "frame"] | None
+
+MEMORY = 2 * 2**30
+"""Default bound in bytes of what temporal relevance allocates beyond the forward pass."""
+
+
+@dataclass(frozen=True)
+class TemporalRelevance:
+    """values: [B, T', N] relevance a_ij of input frame j for output time step i.
+
+    row_logits: [B, T'] logit of the target per time step. anchors: [T'] the input frame at the centre of each row's
+    receptive field, may be fractional. lengths: [B, T'] frames of the shortest window around the anchor that
+    holds the share sigma of the row, 0 where undefined. average, maximum: avg-ATR and max-ATR of each clip, None
+    with the reason in `reasons` (else "") where no row has a positive logit. meeting: number of the step above which
+    rows were carried; 0: down to the clip.
+    """
+
+    values: Tensor
+    row_logits: Tensor
+    anchors: tuple[float, ...]
+    lengths: Tensor
+    average: tuple[float | None, ...]
+    maximum: tuple[float | None, ...]
+    reasons: tuple[str, ...]
+    meeting: int
+
+    @property
+    def frame_curve(self) -> Tensor:
+        """[B, N] relevance of every frame for the clip's logit: the mean over the rows."""
+        return self.values.mean(1)
+
+    def merged(self, block: int) -> Tensor:
+        """[B, T' / block, N / block] block sums (SlowFast: block = frames per slow frame; ATR paper, appendix B)."""
+        batch, rows, columns = self.values.shape
+        if block < 1 or rows % block or columns % block:
+            raise RelevanceError(f"block: {block} does not divide {rows} rows and {columns} frames")
+        return self.values.reshape(batch, rows // block, block, columns // block, block).sum((2, 4))
+
+
+def temporal_relevance(
+    forward: ForwardPass,
+    target: Tensor | int,
+    contrast: Contrast = None,
+    rectify: Rectify = None,
+    share: float = 0.975,
+    memory: int = MEMORY,
+    meeting: int | None = None,
+    items: Sequence[int] | None = None,
+) -> TemporalRelevance:
+    """The relevance matrix of every clip, exact, at the cost of a few forward passes.
+
+    target, contrast: as in `relevance`; contrast=None is LRP, where every row sums to its logit (up to relevance
+    that z+ loses), "negated" is CLRP, whose rows sum to 0 until rectified. rectify: "element" is Eq. 2 of the paper as
+    printed, max(0, .) at every input value, which needs all rows carried to the clip; "frame" rectifies the frame
+    sums, a cheaper and different quantity. share: sigma of the lengths. memory: bytes; rows are taken in chunks
+    that fit. meeting: step number at which rows and frames meet; None lets the cost model choose. items: only these
+    clips of the batch, in this order; target and contrast still count the whole batch.
+    Raises NoFrameLogits (with the reason), UnknownClass, NotKept, MemoryLimitExceeded, RelevanceError.
+    """
+    if not forward.has_relevance:
+        raise NotKept("forward: ran with relevance=False; run it again with relevance=True")
+    if rectify not in (None, "element", "frame"):
+        raise RelevanceError(f"rectify: {rectify!r} is none of None, 'element', 'frame'")
+    if not 0 < share <= 1:
+        raise RelevanceError(f"share: must be above 0 and at most 1, got {share}")
+    logits = forward.frame_logits
+    slopes = start_slopes(forward, target, contrast)
+    chosen = start_slopes(forward, target, None)
+    wanted = list(range(len(forward)) if items is None else items)
+    costs = Costs(forward)
+    cut = 0 if rectify == "element" else costs.best(memory) if meeting is None else costs.checked(meeting)
+    size = costs.rows_at_once(cut, memory)
+    with torch.no_grad():
+        matrices = [
+            _matrix(forward, item, slopes[item], isinstance(contrast, str), rectify == "element", cut, size)
+            for item in wanted
+        ]
+        values = torch.stack(matrices)
+        if rectify == "frame":
+            values = values.clamp(min=0)
+        row_logits = (logits * chosen[:, None]).sum(2)[wanted]
+    anchors = costs.anchors()
+    lengths = torch.stack([row_lengths(matrix, anchors, share) for matrix in values])
+    found = [summary(own, row) for own, row in zip(lengths, row_logits, strict=True)]
+    average, maximum, reasons = (tuple(part) for part in zip(*found, strict=True))
+    return TemporalRelevance(values, row_logits, anchors, lengths, average, maximum, reasons, cut)
+
+
+def _matrix(
+    forward: ForwardPass, item: int, slopes: Tensor, negated: bool, rectify: bool, cut: int, size: int
+) -> Tensor:
+    """[T', N] of one clip."""
+    rows = forward.frame_logits.shape[1]
+    portions = _portions(forward, item, cut)
+    parts = []
+    for first in range(0, rows, size):
+        chunk = range(first, min(rows, first + size))
+        start = first_messages(forward, item, slopes, negated, chunk)
+        found = descend(forward, item, start, cut)
+        part = slopes.new_zeros((len(chunk), forward.clip.shape[2]))
+        for value, message in found.items():
+            x = forward.value(value, item)
+            if rectify:
+                part += in_frames(by_time(message, x, True), message, portions[value])
+            else:
+                part += met(message, portions[value], x)
+        parts.append(part)
+    return torch.cat(parts)
+
+
+def _portions(forward: ForwardPass, item: int, cut: int) -> dict[int, Portion]:
+    """The frames' portions at a cut, computed once per clip: another class or contrast costs the top half only."""
+    key = ("portions", item, cut)
+    if key not in forward.derived:
+        wanted = crossing(forward.graph, cut, ancestors(forward.graph, set(forward.head.values)))
+        wanted |= {value for value in forward.head.values if value <= cut}
+        forward.derived[key] = ascend(forward, item, cut, wanted)
+    result: dict[int, Portion] = forward.derived[key]
+    return result

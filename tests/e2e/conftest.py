@@ -1,0 +1,145 @@
+"""One real service for all end-to-end tests: `actionlens serve` with TorchServe behind it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from service.client import Client
+from service.errors import ActionLensError
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL_STORE = ROOT / "model_store"
+GESTURE = "gesture-conv3d"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service: its process, address and log."""
+
+    process: psutil.Process
+    address: str
+    log: Path
+
+    def client(self, timeout: float = 60.0) -> Client:
+        return Client(self.address, timeout=timeout)
+
+    def java(self) -> psutil.Process:
+        """The TorchServe front end."""
+        return next(child for child in self.process.children(recursive=True) if child.name() == "java")
+
+    def worker(self, model: str) -> psutil.Process:
+        """A TorchServe worker of that model."""
+        for child in self.process.children(recursive=True):
+            line = " ".join(child.cmdline())
+            if "model_service_worker" in line and model in _open_model(child):
+                return child
+        raise LookupError(f"no worker of {model}")
+
+    def wait_serving(self, seconds: float) -> float:
+        """Seconds until the service says SERVING. Fails the test when it does not in time."""
+        start = time.monotonic()
+        while time.monotonic() - start < seconds:
+            try:
+                with self.client(2.0) as client:
+                    if client.health() == "SERVING":
+                        return time.monotonic() - start
+            except ActionLensError:
+                pass
+            time.sleep(0.1)
+        pytest.fail(f"not SERVING within {seconds:g} s:\n{self.log.read_text()[-4000:]}")
+
+
+def _open_model(worker: psutil.Process) -> str:
+    """What a worker's command line and environment say about its model."""
+    return " ".join([*worker.cmdline(), worker.environ().get("MODEL_NAME", ""), worker.cwd()])
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+def actionlens(*arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "service.cli", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False,
+    )  # fmt: skip
+
+
+def gesture_card(folder: Path, assets: Path) -> Path:
+    """The card of the outside model, as its README describes it."""
+    labels = (assets / "models/gesture_conv3d/labels.txt").read_text().split()
+    card = {
+        "name": GESTURE,
+        "description": "five hand gestures",
+        "architecture": "conv3d",
+        "arguments": {"channels": [32, 64, 128], "hidden": [128]},
+        "labels": labels,
+        "input": {"frames": 30, "height": 200, "width": 200, "resize": "letterbox", "color": "bgr"},
+        "layer": "relu3",
+    }
+    path = folder / "card.yaml"
+    path.write_text(yaml.safe_dump(card))
+    return path
+
+
+def start(
+    store: Path, folder: Path, port: int | None = None, **environment: str
+) -> tuple[subprocess.Popen[bytes], Service]:
+    """Start `actionlens serve`, on a free port unless one is given."""
+    port, log = port or free_port(), folder / "serve.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--metrics-port", "0"],
+            cwd=ROOT,
+            env=os.environ | {"ACTIONLENS_MODEL_STORE": str(store)} | environment,
+            stdout=output,
+            stderr=output,
+        )
+    return process, Service(psutil.Process(process.pid), f"127.0.0.1:{port}", log)
+
+
+def stop(process: subprocess.Popen[bytes], sign: int = signal.SIGTERM) -> int:
+    process.send_signal(sign)
+    return process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model store with the bundled model and, where the assets are, the outside model, imported by the command."""
+    folder = tmp_path_factory.mktemp("store")
+    shutil.copytree(MODEL_STORE / "motion-primitives", folder / "motion-primitives")
+    assets = os.environ.get("ACTIONLENS_TEST_ASSETS")
+    if assets:
+        work = tmp_path_factory.mktemp("card")
+        card = gesture_card(work, Path(assets))
+        weights = Path(assets) / "models/gesture_conv3d/gesture_conv3d_torch_layout.npz"
+        done = actionlens("models", "import", str(card), str(weights), "--store", str(folder))
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def service(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with all models of the store."""
+    process, running = start(store, tmp_path_factory.mktemp("service"))
+    try:
+        running.wait_serving(90)
+        yield running
+    finally:
+        stop(process)

@@ -1,0 +1,119 @@
+"""Killing parts of a running service under load: clear answers, nothing hangs, whole again within ten seconds."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from service.errors import ActionLensError, Unavailable
+from tests.e2e.conftest import Service, start, stop
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def clip(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (16, 112, 112, 3), dtype=np.uint8)
+
+
+class Load:
+    """Four clients that ask until told to stop; what each call ended in is counted."""
+
+    def __init__(self, service: Service) -> None:
+        self.ended: Counter[str] = Counter()
+        self.slowest = 0.0
+        self._service = service
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(seed,)) for seed in range(4)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        for thread in self._threads:
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in self._threads), "a call hangs"
+
+    def _ask(self, seed: int) -> None:
+        with self._service.client(20.0) as client:
+            while not self._done.is_set():
+                start = time.monotonic()
+                try:
+                    client.explain_clip(clip(seed), model="motion-primitives", methods=["grad-cam"])
+                    self.ended["answered"] += 1
+                except Unavailable:
+                    self.ended["unavailable"] += 1
+                    time.sleep(0.1)
+                except ActionLensError as error:
+                    self.ended[error.reason] += 1
+                self.slowest = max(self.slowest, time.monotonic() - start)
+
+
+@pytest.mark.parametrize("victim", ["worker", "java"])
+def test_a_killed_process_is_replaced_under_load(service: Service, victim: str) -> None:
+    with Load(service) as load:
+        time.sleep(2)
+        assert load.ended["answered"] > 0
+        process = service.java() if victim == "java" else service.worker("motion-primitives")
+        process.send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+        psutil.wait_procs([process], timeout=5)
+        service.wait_serving(30)
+        with service.client() as client:
+            client.explain_clip(clip(), model="motion-primitives")
+        whole = time.monotonic() - killed
+        before = load.ended["answered"]
+        time.sleep(2)
+    assert load.ended["answered"] > before
+    assert set(load.ended) <= {"answered", "unavailable"}, load.ended
+    assert whole < 10, f"whole again after {whole:.1f} s"
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_outlives_the_service(store: Path, tmp_path: Path, sign: int) -> None:
+    process, running = start(store, tmp_path, ACTIONLENS_MODELS='["motion-primitives"]')
+    running.wait_serving(90)
+    family = running.process.children(recursive=True)
+    folders = {Path(child.cwd()) for child in family if child.name() == "java"}
+    assert folders
+    assert stop(process, sign) == (-9 if sign == signal.SIGKILL else 0)
+    gone, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
+    assert len(gone) == len(family)
+    deadline = time.monotonic() + 5
+    while any(folder.exists() for folder in folders) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_a_model_that_cannot_load_is_said_at_once(store: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "store" / "broken"
+    broken.mkdir(parents=True)
+    card = (store / "motion-primitives" / "card.yaml").read_text()
+    (broken / "card.yaml").write_text(card.replace("motion-primitives", "broken"))
+    (broken / "weights.safetensors").write_bytes(b"not weights")
+    begun = time.monotonic()
+    process, running = start(tmp_path / "store", tmp_path, ACTIONLENS_DEFAULT_MODEL="broken")
+    assert process.wait(60) == 1
+    assert time.monotonic() - begun < 45
+    assert "weights" in running.log.read_text()
+
+
+def test_a_taken_port_is_said(store: Path, tmp_path: Path) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        port = int(held.getsockname()[1])
+        process, running = start(store, tmp_path, port, ACTIONLENS_MODELS='["motion-primitives"]')
+        assert process.wait(60) == 1
+    assert str(port) in running.log.read_text()

@@ -1,0 +1,124 @@
+"""The relevance methods through the engine: same forward, batches as singles, sums that theory fixes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from handlers.attribution import RelevanceMatrix, SaliencyVolume
+from handlers.engine import ClipAnswer, ClipRequest, Engine, MethodCall
+from handlers.errors import RequestError
+from tests.handlers import networks
+
+METHODS = [
+    MethodCall("dtd"),
+    MethodCall("clrp"),
+    MethodCall("guided-backprop"),
+    MethodCall("guided-grad-cam"),
+    MethodCall("atr"),
+    MethodCall("atr", {"relevance": "clrp", "rectify": "element"}),
+    MethodCall("selective-relevance", {"base": "dtd", "threshold": 1.0}),
+]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """A head that is linear on an average, without biases, so that relevance is conserved."""
+    model = networks.card(arguments={"channels": [4, 6], "hidden": []})
+    network = networks.module(model)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+    from handlers.models.action_model import ActionModel
+
+    return Engine(ActionModel(model, network.eval()))
+
+
+def answers(engine: Engine, *requests: ClipRequest) -> list[ClipAnswer]:
+    found = engine.explain(requests)
+    assert all(isinstance(answer, ClipAnswer) for answer in found), found
+    return [answer for answer in found if isinstance(answer, ClipAnswer)]
+
+
+def test_a_mixed_batch_is_its_singles(engine: Engine) -> None:
+    requests = [
+        ClipRequest(networks.clip(1), METHODS, target="right"),
+        ClipRequest(networks.clip(2), [MethodCall("grad-cam")]),
+        ClipRequest(networks.clip(3), [METHODS[0], METHODS[4], METHODS[0]], target=2, contrast=0),
+        ClipRequest(networks.clip(4), METHODS[::-1]),
+    ]
+    for request, together in zip(requests, answers(engine, *requests), strict=True):
+        (alone,) = answers(engine, request)
+        for one, other in zip(together.explained, alone.explained, strict=True):
+            assert isinstance(one.result, SaliencyVolume | RelevanceMatrix), one
+            assert type(one.result) is type(other.result)
+            torch.testing.assert_close(one.result.values, other.result.values, rtol=1e-4, atol=1e-6)
+
+
+def test_relevance_sums_to_the_logit(engine: Engine) -> None:
+    (answer,) = answers(engine, ClipRequest(networks.clip(1), [METHODS[0], METHODS[4], METHODS[1]], target=1))
+    dtd, atr, clrp = (entry.result for entry in answer.explained)
+    assert isinstance(dtd, SaliencyVolume)
+    assert isinstance(atr, RelevanceMatrix)
+    assert isinstance(clrp, SaliencyVolume)
+    assert float(dtd.values.sum()) == pytest.approx(float(answer.logits[1]), rel=1e-3)
+    assert dtd.quality.conservation_defect == pytest.approx(0, abs=1e-3)
+    assert answer.frame_logits is not None
+    torch.testing.assert_close(atr.values.sum(1), answer.frame_logits[:, 1], rtol=1e-3, atol=1e-5)
+    assert float(clrp.values.min()) >= 0
+
+
+def test_a_contrast_is_the_difference_of_two_maps(engine: Engine) -> None:
+    both, one, other = (
+        answers(engine, ClipRequest(networks.clip(1), [METHODS[0]], target=target, contrast=contrast))[0]
+        for target, contrast in ((0, 2), (0, None), (2, None))
+    )
+    expected = one.explained[0].result.values - other.explained[0].result.values  # type: ignore[union-attr]
+    torch.testing.assert_close(both.explained[0].result.values, expected, rtol=1e-3, atol=1e-6)  # type: ignore[union-attr]
+
+
+def test_guided_gradients_equal_autograd_with_clamped_gradients(engine: Engine) -> None:
+    (answer,) = answers(engine, ClipRequest(networks.clip(1), [METHODS[2]], target=1))
+    card = networks.card(arguments={"channels": [4, 6], "hidden": []})
+    network = networks.module(card).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.ReLU):
+            module.register_full_backward_hook(lambda _m, incoming, _o: (incoming[0].clamp(min=0),))
+        if getattr(module, "bias", None) is not None:
+            module.bias.data.zero_()
+    clip = engine.model.prepare([networks.clip(1)]).contiguous().requires_grad_()
+    (gradient,) = torch.autograd.grad(network(clip)[0, 1], clip)
+    result = answer.explained[0].result
+    assert isinstance(result, SaliencyVolume)
+    torch.testing.assert_close(result.values, gradient[0].sum(0), rtol=1e-3, atol=1e-7)
+
+
+def test_atr_refuses_a_head_that_is_not_linear() -> None:
+    engine = Engine(networks.model(arguments={"channels": [4, 6], "hidden": [5]}))
+    (answer,) = answers(engine, ClipRequest(networks.clip(1), [METHODS[4], METHODS[0]]))
+    refused, fine = (entry.result for entry in answer.explained)
+    assert isinstance(refused, RequestError)
+    assert refused.reason == "METHOD_UNSUPPORTED"
+    assert "head is not linear" in refused.message
+    assert isinstance(fine, SaliencyVolume)
+
+
+def test_all_rows_negative_gives_no_length_but_the_reason() -> None:
+    model = networks.model(arguments={"channels": [4, 6], "hidden": []})
+    network = networks.module(model.card).eval()
+    with torch.no_grad():
+        network.get_submodule("fc1").weight[0] = -network.get_submodule("fc1").weight[0].abs()
+        network.get_submodule("fc1").bias[0] = -1.0
+    (answer,) = answers(Engine(type(model)(model.card, network)), ClipRequest(networks.clip(), [METHODS[4]], target=0))
+    result = answer.explained[0].result
+    assert isinstance(result, RelevanceMatrix)
+    assert (result.average_length, result.maximum_length) == (None, None)
+    assert "no time step has a positive logit" in result.undefined
+
+
+def test_clrp_takes_no_second_class(engine: Engine) -> None:
+    (answer,) = answers(engine, ClipRequest(networks.clip(), [METHODS[1], METHODS[5]], target=0, contrast=1))
+    for entry in answer.explained:
+        assert isinstance(entry.result, RequestError)
+        assert entry.result.reason == "CONTRAST_UNSUPPORTED"

@@ -1,0 +1,56 @@
+"""A real server on loopback ports, and a real client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from actionlens.v1 import service_pb2_grpc
+from service.server import Server
+from service.settings import Settings
+from tests.service.backend import PixelBackend
+
+Serve = Callable[..., AbstractAsyncContextManager[Server]]
+
+
+@pytest.fixture
+def backend() -> PixelBackend:
+    return PixelBackend()
+
+
+@pytest.fixture
+def serve(backend: PixelBackend, tmp_path: Path) -> Serve:
+    """Starts a server with settings of the test's choice over the pixel backend (or another)."""
+
+    @asynccontextmanager
+    async def start(*, over: Any = None, **fields: Any) -> AsyncIterator[Server]:
+        defaults: dict[str, Any] = {"port": 0, "metrics_port": 0, "model_store": tmp_path, "drain_seconds": 2}
+        async with Server(Settings(**{**defaults, **fields}), over or backend) as server:
+            yield server
+
+    return start
+
+
+@pytest.fixture
+async def server(serve: Serve) -> AsyncIterator[Server]:
+    async with serve() as running:
+        yield running
+
+
+@asynccontextmanager
+async def connect(server: Server, **options: int) -> AsyncIterator[Any]:
+    """A stub with its own channel to the server."""
+    arguments = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1), *options.items()]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=arguments) as channel:
+        yield service_pb2_grpc.ExplanationServiceStub(channel)
+
+
+@pytest.fixture
+async def stub(server: Server) -> AsyncIterator[Any]:
+    async with connect(server) as made:
+        yield made
