@@ -59,7 +59,7 @@ class AsyncClient:
     def explain_stream(
         self, frames: Iterable[FrameLike] | AsyncIterable[FrameLike], **options: Unpack[StreamOptions]
     ) -> AsyncExplainedStream:
-        """Explain a stream, `async for window in client.explain_stream(...)`; the source may block or be asynchronous."""
+        """Explain a stream: `async for window in client.explain_stream(...)`. A source may block or be asynchronous."""
         stub = service_pb2_grpc.ExplanationServiceStub(self._streams)  # type: ignore[no-untyped-call]
         return AsyncExplainedStream(stub, frames, options, self.address)
 
