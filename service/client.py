@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from actionlens.v1 import model_pb2, service_pb2, service_pb2_grpc
 from service.client_asyncio import AsyncClient, AsyncExplainedStream
-from service.client_channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, channel_options
+from service.client_channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, open_channel
 from service.client_clips import ClipLike, ClipOptions, clip_request
 from service.client_errors import from_rpc
 from service.client_frames import Frame, FrameLike, StreamOptions
@@ -55,12 +55,7 @@ class Client:
     ) -> None:
         self.address = address
         self._timeout = timeout
-        options = channel_options()
-        self._channel = (
-            grpc.insecure_channel(address, options)
-            if credentials is None
-            else grpc.secure_channel(address, credentials, options)
-        )
+        self._channel = open_channel(address, credentials)
         self._stub = service_pb2_grpc.ExplanationServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._health = health_pb2_grpc.HealthStub(self._channel)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -13,13 +13,12 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from actionlens.v1 import model_pb2, service_pb2, service_pb2_grpc
-from service.client_channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, channel_options
+from service.client_channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, channel_options, open_channel
 from service.client_clips import ClipLike, ClipOptions, QuestionOptions, clip_request
 from service.client_errors import from_rpc
-from service.client_frames import END, FrameLike, StreamOptions, frame_encoder, open_message, update_message
+from service.client_frames import FrameLike, StreamOptions
 from service.client_result import Result, WindowResult
-from service.client_stream import IDLE_TIMEOUT
-from service.errors import DeadlineExceeded
+from service.client_stream import ExplainedStream
 
 
 class AsyncClient:
@@ -46,6 +45,8 @@ class AsyncClient:
         )
         self._stub = service_pb2_grpc.ExplanationServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._health = health_pb2_grpc.HealthStub(self._channel)
+        # It connects when the first stream is opened.
+        self._streams = open_channel(address, credentials)
 
     async def explain_clip(
         self, clip: ClipLike, *, timeout: float | None = None, **options: Unpack[ClipOptions]
@@ -58,8 +59,9 @@ class AsyncClient:
     def explain_stream(
         self, frames: Iterable[FrameLike] | AsyncIterable[FrameLike], **options: Unpack[StreamOptions]
     ) -> AsyncExplainedStream:
-        """Explain a stream; `async for window in client.explain_stream(...)`. A blocking source runs on a thread."""
-        return AsyncExplainedStream(self._stub, frames, options, self.address)
+        """Explain a stream: `async for window in client.explain_stream(...)`. A source may block or be asynchronous."""
+        stub = service_pb2_grpc.ExplanationServiceStub(self._streams)  # type: ignore[no-untyped-call]
+        return AsyncExplainedStream(stub, frames, options, self.address)
 
     async def list_models(self, *, timeout: float | None = None) -> list[model_pb2.Model]:
         """All models as served."""
@@ -87,6 +89,7 @@ class AsyncClient:
     async def close(self) -> None:
         """Release the connection; calls in flight are cancelled."""
         await self._channel.close(None)
+        self._streams.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -104,65 +107,61 @@ class AsyncClient:
 
 
 class AsyncExplainedStream:
-    """An ExplainedStream for `async for`: same options, same errors, same `summary`. Leaving `async with` ends it."""
+    """An ExplainedStream for `async for`: same options, same errors. Leaving `async with` ends it.
+
+    It runs on threads of its own. grpc.aio would tell a stream that the service ended while a frame was being written
+    as INTERNAL, whatever the service said.
+    """
 
     def __init__(
         self,
-        stub: Any,
+        stub: service_pb2_grpc.ExplanationServiceStub,
         frames: Iterable[FrameLike] | AsyncIterable[FrameLike],
         options: StreamOptions,
         address: str,
     ) -> None:
-        self.opened: service_pb2.StreamOpened | None = None
-        self.summary: service_pb2.StreamSummary | None = None
-        self.sent = 0
-        self._open = open_message(options)
-        self._encode = frame_encoder(options)
-        self._idle = options.get("idle_timeout", IDLE_TIMEOUT)
-        self._address = address
-        self._frames = frames
-        self._call = stub.ExplainStream()
-        self._updates: list[service_pb2.ExplainStreamRequest] = []
-        self._changed = asyncio.Event()
-        self._credit = 0
-        self._heard = time.monotonic()
-        self._ending = False
-        self._failure: BaseException | None = None
-        self._sender: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._pulling: Future[FrameLike | None] | None = None
+        source = self._pulled(frames) if isinstance(frames, AsyncIterable) else frames
+        self._stream = ExplainedStream(stub, source, options, address)
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="stream")
+
+    @property
+    def opened(self) -> service_pb2.StreamOpened | None:
+        """What the service opened; None until it did."""
+        return self._stream.opened
+
+    @property
+    def summary(self) -> service_pb2.StreamSummary | None:
+        """The totals; None until the stream ended well."""
+        return self._stream.summary
+
+    @property
+    def sent(self) -> int:
+        """Frames sent so far."""
+        return self._stream.sent
 
     async def __aiter__(self) -> AsyncIterator[WindowResult]:
-        self._sender = asyncio.create_task(self._send())
         try:
-            async for response in self._call:
-                window = self._take(response)
-                if window is not None:
-                    yield window
-        except aio.AioRpcError as error:
-            raise self._failure or from_rpc(error, self._address) from None
-        except asyncio.CancelledError:
-            if self._failure is not None:
-                raise self._failure from None
-            raise
+            while (window := await self._loop.run_in_executor(self._reader, next, self._stream, None)) is not None:
+                yield window
         finally:
             await self.close()
-        if self._failure is not None:
-            raise self._failure
 
     def update(self, **options: Unpack[QuestionOptions]) -> None:
         """Change target, contrast or methods for the following windows."""
-        self._updates.append(update_message(options))
+        self._stream.update(**options)
 
     def end(self) -> None:
         """Take no more frames; the windows that are due and the summary still come."""
-        self._ending = True
-        self._changed.set()
+        self._stream.end()
 
     async def close(self) -> None:
         """Drop the stream at once. Safe to call twice."""
-        self._call.cancel()
-        if self._sender is not None:
-            self._sender.cancel()
-            await asyncio.gather(self._sender, return_exceptions=True)
+        self._stream.close()
+        if self._pulling is not None:
+            self._pulling.cancel()
+        self._reader.shutdown(wait=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -172,60 +171,16 @@ class AsyncExplainedStream:
     ) -> None:
         await self.close()
 
-    def _take(self, response: service_pb2.ExplainStreamResponse) -> WindowResult | None:
-        self._heard = time.monotonic()
-        kind = response.WhichOneof("message")
-        if kind == "opened":
-            self.opened = response.opened
-            self._credit += response.opened.credit
-        elif kind == "credit":
-            self._credit += response.credit.frames
-        elif kind == "summary":
-            self.summary = response.summary
-        self._changed.set()
-        return WindowResult.of(response.window) if kind == "window" else None
+    def _pulled(self, frames: AsyncIterable[FrameLike]) -> Iterator[FrameLike]:
+        """Frames of an asyncio source, for the thread that sends them."""
+        source = aiter(frames)
 
-    async def _send(self) -> None:
-        """Write the requests. An error is kept for the reader, and the call cancelled."""
-        try:
-            await self._call.write(self._open)
-            async for frame in _async(self._frames):
-                await self._wait(lambda: self._credit > 0 or self._ending, "no credit for more frames")
-                while self._updates:
-                    await self._call.write(self._updates.pop(0))
-                if self._ending:
-                    break
-                self._credit -= 1
-                self.sent += 1
-                await self._call.write(self._encode(frame))
-            await self._call.write(END)
-            await self._wait(self._call.done, "no answer to the last frames")
-        except (aio.AioRpcError, asyncio.InvalidStateError):
-            # The call ended first; the reader has its status.
-            return
-        except Exception as error:
-            self._failure = error
-            self._call.cancel()
+        async def pull() -> FrameLike | None:
+            return await anext(source, None)
 
-    async def _wait(self, ready: Callable[[], bool], owed: str) -> None:
-        start = time.monotonic()
-        while not ready():
-            left = max(start, self._heard) + self._idle - time.monotonic()
-            if left <= 0:
-                raise DeadlineExceeded(f"{self._address}: {owed} for {self._idle:g} s; the service hangs or is cut off")
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except TimeoutError:
-                continue
-
-
-async def _async(frames: Iterable[FrameLike] | AsyncIterable[FrameLike]) -> AsyncIterator[FrameLike]:
-    if isinstance(frames, AsyncIterable):
-        async for frame in frames:
+        while True:
+            self._pulling = asyncio.run_coroutine_threadsafe(pull(), self._loop)
+            frame = self._pulling.result()
+            if frame is None:
+                return
             yield frame
-        return
-    source = iter(frames)
-    done = object()
-    while (item := await asyncio.to_thread(next, source, done)) is not done:
-        yield item  # type: ignore[misc]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import grpc
+
 DEFAULT_ADDRESS = "127.0.0.1:8470"
 DEFAULT_TIMEOUT = 30.0
 """Seconds that a unary call may take, retries included."""
@@ -22,17 +24,23 @@ _RETRY = {
 _LARGEST = 64 * 2**20
 
 
-def channel_options(*, retries: bool = True) -> list[tuple[str, str | int]]:
-    """gRPC channel options of every client. retries: repeat unary calls that end in UNAVAILABLE."""
+def open_channel(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.Channel:
+    """A channel for blocking calls, plain unless there are credentials. It connects with the first call."""
+    if credentials is None:
+        return grpc.insecure_channel(address, channel_options())
+    return grpc.secure_channel(address, credentials, channel_options())
+
+
+def channel_options() -> list[tuple[str, str | int]]:
+    """gRPC channel options of every client."""
     names = [{"service": _SERVICE, "method": method} for method in _UNARY]
-    config = {"methodConfig": [{"name": names, "retryPolicy": _RETRY}]} if retries else {}
+    config = {"methodConfig": [{"name": names, "retryPolicy": _RETRY}]}
     return [
         # The service says how much it takes; the client only bounds what it gets.
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", _LARGEST),
         # A call is only repeated while all of its request is still held.
         ("grpc.per_rpc_retry_buffer_size", _LARGEST),
-        ("grpc.enable_retries", int(retries)),
         ("grpc.service_config", json.dumps(config)),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),

@@ -61,6 +61,9 @@ class ExplainedStream(Iterator[WindowResult]):
                 if window is not None:
                     return window
         except grpc.RpcError as error:
+            if self._over and self._failure is None:
+                # Closed from this side: that is an end, not an error.
+                raise StopIteration from None
             self._finish()
             raise self._failure or from_rpc(error, self._address) from None
         except BaseException:
@@ -137,9 +140,10 @@ class ExplainedStream(Iterator[WindowResult]):
         except GeneratorExit:
             raise
         except BaseException as error:
-            self._failure = error
             with self._changed:
-                self._call.cancel()
+                if not self._over:
+                    self._failure = error
+                    self._call.cancel()
 
     def _wait_for_credit(self) -> bool:
         """Wait until a frame may be sent; False when no more frames are wanted."""

@@ -52,7 +52,7 @@ def open_source(where: str, *, loop: bool = False, realtime: bool = False, fps: 
     if where.lower().startswith(_SCHEMES):
         return _live(where, lambda: _address(where), stop)
     path = Path(where)
-    if path.is_dir():
+    if where and path.is_dir():
         files = picture_files(path)
         once: Callable[[], Iterator[Frame]] = lambda: _pictures(files, fps)  # noqa: E731
     elif path.is_file():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -99,69 +101,71 @@ def stream(
     }
     console = out()
     with connect(address) as client, client.explain_stream(opened.frames, **options) as windows:
-        ending = _Ending(windows, opened.close)
-        if seconds is not None:
-            ending.after(seconds)
-        interrupted = _follow(windows, ending, console, max_windows, as_json)
+        with _Ending(windows, opened.close) as ending:
+            if seconds is not None:
+                ending.after(seconds)
+            _follow(windows, ending, console, max_windows, as_json)
         _show_summary(windows, console, as_json)
-    if interrupted:
-        raise typer.Exit(130)
+    if ending.signal:
+        raise typer.Exit(128 + ending.signal)
 
 
 class _Ending:
-    """Asks a stream and its source to end, and drops the stream when that takes too long."""
+    """Ends a stream and its source: after some time, or at Ctrl-C or SIGTERM, at the second one without grace."""
 
-    def __init__(self, windows: ExplainedStream, close_source: Any) -> None:
+    def __init__(self, windows: ExplainedStream, close_source: Callable[[], None]) -> None:
+        self.signal = 0
         self._windows = windows
         self._close_source = close_source
         self._timers: list[threading.Timer] = []
+        self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def after(self, seconds: float) -> None:
-        self._timer(seconds, self.now)
+    def __enter__(self) -> Self:
+        for number in self._before:
+            signal.signal(number, self._signalled)
+        return self
 
-    def now(self) -> None:
-        self._close_source()
-        self._windows.end()
-        self._timer(_LAST_SECONDS, self._windows.close)
-
-    def cancel(self) -> None:
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
         for timer in self._timers:
             timer.cancel()
 
-    def _timer(self, seconds: float, action: Any) -> None:
-        timer = threading.Timer(seconds, action)
+    def after(self, seconds: float) -> None:
+        """End when so much time has passed."""
+        timer = threading.Timer(seconds, self.now)
         timer.daemon = True
         self._timers.append(timer)
         timer.start()
 
+    def now(self) -> None:
+        """Take no more frames, and drop the stream when its last answers take too long."""
+        self._close_source()
+        self._windows.end()
+        timer = threading.Timer(_LAST_SECONDS, self._windows.close)
+        timer.daemon = True
+        self._timers.append(timer)
+        timer.start()
 
-def _follow(windows: ExplainedStream, ending: _Ending, console: Console, most: int | None, as_json: bool) -> bool:
-    """Show windows until the stream ends; whether Ctrl-C ended it. A second Ctrl-C ends at once."""
-    interrupted = False
-    shown = 0
-    try:
-        while True:
-            try:
-                window = next(windows, None)
-            except KeyboardInterrupt:
-                if interrupted:
-                    raise
-                interrupted = True
-                ending.now()
-                continue
-            if window is None:
-                return interrupted
-            if most is not None and shown >= most:
-                continue
-            shown += 1
-            if as_json:
-                print(json.dumps(_document(window), ensure_ascii=False), flush=True)
-            else:
-                _show(window, console)
-            if shown == most:
-                ending.now()
-    finally:
-        ending.cancel()
+    def _signalled(self, number: int, _: object) -> None:
+        if self.signal:
+            raise KeyboardInterrupt
+        self.signal = number
+        # Not here: the interrupted code may hold the locks that ending takes.
+        self.after(0.0)
+
+
+def _follow(windows: ExplainedStream, ending: _Ending, console: Console, most: int | None, as_json: bool) -> None:
+    """Show windows until the stream ends, at most `most`."""
+    for shown, window in enumerate(windows, start=1):
+        if most is not None and shown > most:
+            continue
+        if as_json:
+            print(json.dumps(_document(window), ensure_ascii=False), flush=True)
+        else:
+            _show(window, console)
+        if shown == most:
+            ending.now()
 
 
 def _show(window: WindowResult, console: Console) -> None:

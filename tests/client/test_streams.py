@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import grpc
@@ -12,7 +13,7 @@ import pytest
 
 from actionlens.v1 import service_pb2
 from service import errors
-from service.client import Client, Frame
+from service.client import AsyncClient, Client, Frame
 from tests.client.peer import INVALID_ARGUMENT, Peer, answer, rich_abort
 
 Requests = Iterator[service_pb2.ExplainStreamRequest]
@@ -149,14 +150,16 @@ def test_what_the_service_refuses_is_raised_and_not_tried_again(peer: Peer, wind
     assert caught.value.field == "open.window.stride"
 
     def die(requests: Requests, context: grpc.ServicerContext) -> Responses:
+        yield opened(100)
         context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
-        yield opened(0)
 
     peer.stream = die
     peer.streams = 0
-    with pytest.raises(errors.Unavailable):
-        windows(itertools.repeat(PICTURE))
-    assert peer.streams == 1
+    # Whichever of the two ends first: many frames are on their way when the service leaves.
+    for _ in range(20):
+        with pytest.raises(errors.Unavailable):
+            windows(itertools.repeat(PICTURE))
+    assert peer.streams == 20
 
 
 @pytest.mark.parametrize("given", [0, 100])
@@ -216,3 +219,56 @@ def test_leaving_early_ends_the_call_and_the_sender(peer: Peer, client: Client) 
     before = next(taken)
     time.sleep(0.1)
     assert next(taken) == before + 1
+
+
+def test_closing_from_another_thread_ends_the_iteration(peer: Peer, client: Client) -> None:
+    peer.stream = Echo()
+    with client.explain_stream(itertools.repeat(PICTURE)) as stream:
+        next(stream)
+        threading.Timer(0.2, stream.close).start()
+        list(stream)
+    assert stream.summary is None
+
+
+async def test_closing_from_another_task_ends_the_iteration(peer: Peer, address: str) -> None:
+    peer.stream = Echo()
+    async with AsyncClient(address) as client, client.explain_stream(itertools.repeat(PICTURE)) as stream:
+        seen = 0
+        async for _ in stream:
+            seen += 1
+            if seen == 3:
+                closing = asyncio.create_task(stream.close())
+        await closing
+    assert stream.summary is None
+    assert seen >= 3
+
+
+async def test_an_asynchronous_source(peer: Peer, address: str) -> None:
+    peer.stream = Echo()
+
+    async def frames() -> AsyncIterator[Frame]:
+        for number in range(5):
+            await asyncio.sleep(0.01)
+            yield Frame(b"jpeg", 10 * number, float(number))
+
+    async with AsyncClient(address) as client, client.explain_stream(frames()) as stream:
+        assert [window.window async for window in stream] == [0, 10, 20, 30, 40]
+    assert stream.summary is not None
+    assert stream.summary.counts.received == 5
+
+
+async def test_leaving_while_an_asynchronous_source_waits(peer: Peer, address: str) -> None:
+    peer.stream = Echo()
+    released = asyncio.Event()
+
+    async def frames() -> AsyncIterator[Frame]:
+        try:
+            yield Frame(b"jpeg", 0, 0.0)
+            await asyncio.sleep(60)
+        finally:
+            released.set()
+
+    async with AsyncClient(address) as client, client.explain_stream(frames()) as stream:
+        async for _ in stream:
+            break
+    await asyncio.wait_for(released.wait(), 5)

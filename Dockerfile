@@ -1,0 +1,31 @@
+# Serves the bundled models: docker build -t actionlens . && docker run --rm -p 8470:8470 -p 8471:8471 actionlens
+# Other models: -v /my/models:/models -e ACTIONLENS_MODEL_STORE=/models
+FROM python:3.11-slim AS build
+# An index with torch's CPU build keeps the image small; PyPI's carries CUDA.
+ARG PIP_EXTRA_INDEX_URL=
+ENV PIP_NO_CACHE_DIR=1
+WORKDIR /source
+COPY pyproject.toml constraints.txt ./
+COPY scripts/environment scripts/build-image-steps scripts/
+RUN scripts/build-image-steps dependencies /opt/actionlens
+COPY README.md LICENSE ./
+COPY actionlens actionlens
+COPY handlers handlers
+COPY service service
+COPY model_store model_store
+RUN scripts/build-image-steps application /opt/actionlens
+
+FROM python:3.11-slim
+RUN useradd --create-home --uid 10001 actionlens
+COPY --from=build /opt/actionlens /opt/actionlens
+ENV PATH=/opt/actionlens/bin:$PATH \
+    ACTIONLENS_HOST=0.0.0.0 \
+    ACTIONLENS_LOG_FORMAT=json \
+    ACTIONLENS_MODEL_STORE=/opt/actionlens/model_store
+USER actionlens
+WORKDIR /home/actionlens
+EXPOSE 8470 8471
+HEALTHCHECK --interval=10s --timeout=6s --start-period=180s --retries=3 CMD ["actionlens", "health"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["actionlens"]
+CMD ["serve"]
