@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from handlers.models.family import Family
+
 
 def _convolution(inputs: int, outputs: int, kernel: tuple[int, int, int], stride: int = 1) -> list[nn.Module]:
     """Convolution, batch norm, ReLU; `stride` acts on rows and columns only, so time keeps its length."""
@@ -51,3 +53,11 @@ class MotionCNN(nn.Module):
         pooled: Tensor = self.features(clip).mean(dim=(2, 3, 4))
         logits: Tensor = self.head(pooled)
         return logits
+
+
+FAMILY = Family(
+    name="motion-cnn",
+    summary="small 3-D CNN for live use: 16 frames of 112 x 112, no pooling in time, global average, linear head",
+    build=MotionCNN,
+    layer="features",
+)
