@@ -12,7 +12,7 @@ from google.protobuf.struct_pb2 import Struct
 from numpy.typing import NDArray
 
 from actionlens.tensors import to_array
-from actionlens.v1 import answer_pb2, explanation_pb2, tensor_pb2
+from actionlens.v1 import answer_pb2, tensor_pb2
 from service.client_result import explanation_names
 
 # Parts of a message that arrays are not named after.
