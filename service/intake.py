@@ -31,7 +31,7 @@ class Arrival:
 class Picture:
     """A decoded frame at the model's size, uint8 [height, width, 3].
 
-    arrived, ready: seconds on time.perf_counter's clock; decoding: seconds that decoding and fitting took.
+    arrived: seconds on time.perf_counter's clock; decoding: seconds that decoding and fitting took.
     """
 
     pixels: NDArray[np.uint8]
@@ -40,7 +40,6 @@ class Picture:
     height: int
     ask: Ask
     arrived: float
-    ready: float
     decoding: float
 
 
@@ -74,9 +73,7 @@ class Darkroom:
                 field="frame",
                 reason="PICTURE_SIZE_DIFFERS",
             )
-        return Picture(
-            pixels, placement, width, height, arrival.ask, arrival.at, ready=time.perf_counter(), decoding=seconds
-        )
+        return Picture(pixels, placement, width, height, arrival.ask, arrival.at, seconds)
 
     def _decode(self, message: service_pb2.StreamFrame) -> tuple[NDArray[np.uint8], answer_pb2.Placement, int, int]:
         if message.WhichOneof("picture") == "image":
