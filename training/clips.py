@@ -74,7 +74,7 @@ def _mover(
     side = rng.choice(list(ARM_ANGLES), p=(0.6, 0.17, 0.06, 0.17))
     arm = ARM_ANGLES[str(side)] + rng.normal(0, 0.3) if has_arm else None
     path = make_path(rng, label, frames, arm, plain)
-    smallest = 0.35 if plain else 0.18 if label in (labels.LEFT, labels.RIGHT, labels.UP, labels.DOWN) else 0.24
+    smallest = 0.35 if plain else 0.24 if label in (labels.LEFT, labels.RIGHT, labels.UP, labels.DOWN) else 0.28
     extent = float(np.exp(rng.uniform(np.log(smallest), np.log(0.65))))
     path.poses[:, 2] += np.log(extent)
     path.poses[:, 3] += arm if arm is not None else rng.uniform(0, 2 * np.pi)

@@ -51,12 +51,21 @@ def read_clip(path: Path) -> Clip:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(np.uint8)
 
 
+def letterboxed(picture: Clip) -> Clip:
+    """A picture [H, W, 3] scaled until its longer side is 112, centred on black, [112, 112, 3]."""
+    height, width = picture.shape[:2]
+    scale = SIZE / max(height, width)
+    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (SIZE - rows) // 2, (SIZE - columns) // 2
+    square = np.zeros((SIZE, SIZE, 3), np.uint8)
+    square[top : top + rows, left : left + columns] = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+    return square
+
+
 def prepare(clip: Clip) -> Clip:
-    """The model's view of a clip: 16 frames spread evenly, both sides resized to 112 ("stretch"), uint8
-    [1, 16, 112, 112, 3]."""
+    """The model's view of a clip: 16 frames spread evenly, letterboxed, uint8 [1, 16, 112, 112, 3]."""
     chosen = np.linspace(0, len(clip) - 1, FRAMES).round().astype(int)
-    pictures = [cv2.resize(clip[i], (SIZE, SIZE), interpolation=cv2.INTER_AREA) for i in chosen]
-    return np.stack(pictures)[None].astype(np.uint8)
+    return np.stack([letterboxed(clip[index]) for index in chosen])[None]
 
 
 def confusion(model: MotionCNN, count: int) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from training.scenes import Scene, paste, warp
 from training.shapes import Sprite
 
 _MOVING = np.array((0.004, 0.004, 0.012, 0.03))  # least change per frame (x, y, log-scale, angle) that counts as moving
-_LEAST_AREA = 0.005  # of the frame
+_LEAST_AREA = 0.01  # of the frame
 _LEAST_CONTRAST = 10.0  # mean difference in 0..255
 
 

@@ -29,7 +29,7 @@ BATCH = 16
 @dataclass(frozen=True, slots=True)
 class Stage:
     """`steps` optimiser steps on `size` x `size` clips (`cells` x `cells` features; `full`: with the full-size first
-    layer), the learning rate starting at `rate` and ending near 0.
+    layer). The learning rate starts at `rate` and would end near 0 at step `horizon`.
 
     Every generated clip is used `uses` times; the first `plain` generated batches contain easy clips, fewer and fewer.
     """
@@ -38,6 +38,7 @@ class Stage:
     size: int
     cells: int
     steps: int
+    horizon: int
     rate: float
     uses: int
     plain: int = 0
@@ -45,15 +46,15 @@ class Stage:
 
 #: Most steps are cheap ones at less than half resolution; a few at full resolution adapt the filters to it.
 STAGES = (
-    Stage(full=False, size=48, cells=6, steps=2600, rate=2e-3, uses=4, plain=80),
-    Stage(full=True, size=112, cells=7, steps=260, rate=1e-3, uses=3),
+    Stage(full=False, size=48, cells=6, steps=2000, horizon=2600, rate=2e-3, uses=4, plain=80),
+    Stage(full=True, size=112, cells=7, steps=230, horizon=230, rate=8e-4, uses=3),
 )
 
 
 def learning_rate(stage: Stage, step: int) -> float:
-    """Warm-up over the first 3 % of the steps, then a cosine to 1 % of the stage's rate."""
-    warm = min(1.0, (step + 1) / (0.03 * stage.steps))
-    return stage.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / stage.steps)))
+    """Warm-up over the first 3 % of the horizon, then a cosine to 1 % of the stage's rate."""
+    warm = min(1.0, (step + 1) / (0.03 * stage.horizon))
+    return stage.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / stage.horizon)))
 
 
 def save(weights: dict[str, Tensor], folder: Path) -> None:
@@ -149,7 +150,9 @@ def train(seed: int, folder: Path, scale: float, resume: bool) -> None:
         trainee.load(checkpoint)
     try:
         for stage in STAGES:
-            stage = replace(stage, steps=max(1, round(stage.steps * scale)))
+            stage = replace(
+                stage, steps=max(1, round(stage.steps * scale)), horizon=max(1, round(stage.horizon * scale))
+            )
             if stage.full and trainee.done >= before:
                 trainee.grow()
             run_stage(trainee, stage, seed, before, max(trainee.done - before, 0), folder)
