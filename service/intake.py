@@ -31,7 +31,7 @@ class Arrival:
 class Picture:
     """A decoded frame at the model's size, uint8 [height, width, 3].
 
-    arrived, ready: seconds on time.perf_counter's clock; decoding: seconds that decoding and fitting took.
+    arrived: seconds on time.perf_counter's clock; decoding: seconds that decoding and fitting took.
     """
 
     pixels: NDArray[np.uint8]
@@ -40,7 +40,6 @@ class Picture:
     height: int
     ask: Ask
     arrived: float
-    ready: float
     decoding: float
 
 
@@ -74,9 +73,7 @@ class Darkroom:
                 field="frame",
                 reason="PICTURE_SIZE_DIFFERS",
             )
-        return Picture(
-            pixels, placement, width, height, arrival.ask, arrival.at, ready=time.perf_counter(), decoding=seconds
-        )
+        return Picture(pixels, placement, width, height, arrival.ask, arrival.at, seconds)
 
     def _decode(self, message: service_pb2.StreamFrame) -> tuple[NDArray[np.uint8], answer_pb2.Placement, int, int]:
         if message.WhichOneof("picture") == "image":
@@ -89,5 +86,6 @@ class Darkroom:
             # Refused anyway; fitting it would be wasted.
             return picture, answer_pb2.Placement(), width, height
         pixels, placement = fit(picture, self._input)
-        # A raw picture of the model's own size is a view of the message, which must not live as long as the ring.
-        return (pixels.copy() if pixels.base is not None else pixels), placement, width, height
+        # The ring must not keep a whole message or a large picture alive for the sake of a view of it.
+        kept = pixels.copy() if np.may_share_memory(pixels, picture) else pixels
+        return kept, placement, width, height

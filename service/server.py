@@ -176,9 +176,9 @@ async def run(settings: Settings, ready: Callable[[Server], None] | None = None)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
+    starting = asyncio.create_task(server.start())
+    waiting = asyncio.create_task(stopping.wait())
     try:
-        starting = asyncio.create_task(server.start())
-        waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting
@@ -186,12 +186,12 @@ async def run(settings: Settings, ready: Callable[[Server], None] | None = None)
                 ready(server)
             await waiting
             get_logger().info("stopping", drain_seconds=settings.drain_seconds)
-        else:
-            starting.cancel()
-            await asyncio.wait((starting,))
-        waiting.cancel()
-        await server.stop()
     finally:
+        # Also when the signal came while starting, or `ready` failed.
+        for task in (starting, waiting):
+            task.cancel()
+        await asyncio.wait((starting, waiting))
+        await server.stop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 

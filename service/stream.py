@@ -12,37 +12,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 
-import numpy as np
 from google.protobuf import duration_pb2
 
 from actionlens.v1 import answer_pb2, service_pb2
-from service.answer import build_answer
 from service.ask import Ask, updated
 from service.changes import Changes
 from service.errors import (
     ActionLensError,
     DeadlineExceeded,
-    FailedPrecondition,
     InvalidArgument,
-    NotFound,
     ResourceExhausted,
-    Unavailable,
 )
 from service.explain import ExplainService
-from service.intake import Arrival, Darkroom, Picture, check_frame
+from service.intake import Arrival, Darkroom, check_frame
 from service.opening import Opening
+from service.outbox import Outbox, Send
 from service.records import record_answer
 from service.window import Counts, FrameBuffer, Overrun, Window
+from service.window_answer import Outcome, answer_window
 
 # Windows of one stream that may be at the backend at once under EVERY, so that workers can batch them.
 _AHEAD = 4
 _BACKLOG = 2
-_LONGEST_PAUSE = 1.0
-
-Send = Callable[[service_pb2.ExplainStreamResponse], Awaitable[None]]
 
 
 class StreamSession:
@@ -53,7 +47,7 @@ class StreamSession:
         self._bounds = service.settings.stream
         self._opening = opening
         self._ask: Ask = opening.ask
-        self._send_now = send
+        self._outbox = Outbox(send, self._bounds.idle_seconds)
         credit = self._bounds.credit
         self._buffer = FrameBuffer(
             opening.shape,
@@ -66,8 +60,7 @@ class StreamSession:
         self._darkroom = Darkroom(service.pictures, opening.ask.model.input, service.settings.limits)
         self._ahead = 1 if opening.newest else max(1, min(_AHEAD, service.backend.capacity()))
         self._changes = Changes()
-        self._sending = asyncio.Lock()
-        self._line: asyncio.Queue[tuple[Window, asyncio.Task[_Outcome]] | None] = asyncio.Queue()
+        self._line: asyncio.Queue[tuple[Window, asyncio.Task[Outcome]] | None] = asyncio.Queue()
         self._reader: asyncio.Task[None] | None = None
         self._reading = True
         self._decoding = True
@@ -94,7 +87,7 @@ class StreamSession:
         """Serve the stream to its end. Raises ActionLensError; cancelled when the client leaves."""
         shape, model = self._opening.shape, self._ask.model
         try:
-            await self._send(
+            await self._outbox.send(
                 opened=service_pb2.StreamOpened(
                     credit=self._bounds.credit,
                     window=service_pb2.Window(stride=shape.stride, hop=shape.hop),
@@ -106,7 +99,7 @@ class StreamSession:
             self._buffer.close()
             if self._refusal is not None and not (self._buffer.windows or self._draining):
                 raise self._refusal
-            await self._send(summary=self._summary())
+            await self._outbox.send(summary=self._summary())
         finally:
             self._buffer.close()
             self._tell_metrics()
@@ -235,35 +228,10 @@ class StreamSession:
             self._tell_metrics()
             self._changes.notify()
 
-    async def _answer(self, window: Window) -> _Outcome:
-        """The window's answer and the arrival of its newest frame; or why there is none."""
-        pictures: list[Picture] = [frame.content for frame in window.frames]
-        newest = pictures[-1]
-        pixels = np.stack([picture.pixels for picture in pictures])
-        asked = time.perf_counter()
-        deadline = asked + self._bounds.window_seconds
-        while True:
-            try:
-                reply = await self._service.compute(newest.ask, pixels, deadline - time.perf_counter())
-                break
-            except (InvalidArgument, NotFound, FailedPrecondition):
-                raise  # wrong for every window
-            except ActionLensError as error:
-                if self._opening.newest:
-                    return error
-                pause = min(error.retry_after or 0.1, _LONGEST_PAUSE)
-                passing = isinstance(error, Unavailable | ResourceExhausted)
-                if not passing or time.perf_counter() + pause >= deadline:
-                    raise
-                await asyncio.sleep(pause)
-        report = self._report(window, newest)
-        answer, _, _ = await self._service.pictures.run(
-            lambda: build_answer(newest.ask, reply.response, report, pixels)
+    async def _answer(self, window: Window) -> Outcome:
+        return await answer_window(
+            self._service, window, since=self._first_time or 0.0, patient=not self._opening.newest
         )
-        answer.timings.decode = newest.decoding
-        answer.timings.queue = asked - newest.arrived - newest.decoding + reply.queue
-        answer.timings.transport = reply.transport
-        return answer, newest.arrived
 
     async def _send_answer(self, window: Window, answer: answer_pb2.Answer, arrived: float) -> None:
         self._buffer.settle(window, answered=True)
@@ -274,7 +242,7 @@ class StreamSession:
             answer.level_reason = "; ".join(part for part in (answer.level_reason, f"{many}: {self._why}") if part)
         self._failed_since, self._unanswered = None, 0
         self._service.metrics.window_answered(record_answer(answer), lag)
-        await self._send(
+        await self._outbox.send(
             window=service_pb2.WindowAnswer(
                 window=window.ordinal,
                 answer=answer,
@@ -289,7 +257,7 @@ class StreamSession:
         while self._reading:
             await self._changes.until(lambda: self._buffer.releasable >= batch or not self._reading)
             if self._reading:
-                await self._send(credit=service_pb2.StreamCredit(frames=self._buffer.release()))
+                await self._outbox.send(credit=service_pb2.StreamCredit(frames=self._buffer.release()))
 
     async def _watch(self) -> None:
         """End the stream when the client sends nothing although the service waits for it."""
@@ -301,16 +269,6 @@ class StreamSession:
                 raise DeadlineExceeded(
                     f"no frame came for {limit:g} s; open a new stream when there are frames", reason="STREAM_IDLE"
                 )
-
-    async def _send(self, **message: object) -> None:
-        async with self._sending:
-            try:
-                async with asyncio.timeout(self._bounds.idle_seconds):
-                    await self._send_now(service_pb2.ExplainStreamResponse(**message))  # type: ignore[arg-type]
-            except TimeoutError:
-                raise DeadlineExceeded(
-                    f"the client took no answer for {self._bounds.idle_seconds:g} s", reason="CLIENT_NOT_READING"
-                ) from None
 
     def _note_refusal(self, error: InvalidArgument) -> None:
         """A frame was rejected. A stream of nothing else ends with the reason."""
@@ -327,17 +285,6 @@ class StreamSession:
         if now - self._failed_since > self._bounds.idle_seconds:
             raise error
 
-    def _report(self, window: Window, newest: Picture) -> answer_pb2.FrameReport:
-        start = self._first_time or 0.0
-        return answer_pb2.FrameReport(
-            used=[frame.sequence for frame in window.frames],
-            timestamps=[frame.timestamp - start for frame in window.frames] if window.fps else [],
-            effective_fps=window.fps,
-            source_width=newest.width,
-            source_height=newest.height,
-            placement=newest.placement,
-        )
-
     def _summary(self) -> service_pb2.StreamSummary:
         elapsed = duration_pb2.Duration()
         elapsed.FromNanoseconds(round((time.perf_counter() - self._started) * 1e9))
@@ -352,9 +299,6 @@ class StreamSession:
         counts, skipped = self._buffer.counts, self._buffer.skipped
         self._service.metrics.frames_moved(self._ask.model.name, self._told, counts, skipped - self._told_skipped)
         self._told, self._told_skipped = counts, skipped
-
-
-_Outcome = tuple[answer_pb2.Answer, float] | ActionLensError
 
 
 def _cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:

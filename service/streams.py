@@ -9,7 +9,8 @@ from actionlens.v1 import service_pb2
 from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from service.explain import ExplainService
 from service.opening import Opening, read_opening
-from service.stream import Send, StreamSession
+from service.outbox import Send
+from service.stream import StreamSession
 
 _RETRY_SECONDS = 5.0
 

@@ -30,7 +30,7 @@ WHOLE_SECONDS = 60.0
 class Load:
     """Callers that never pause, and what became of every call."""
 
-    def __init__(self, backend: TorchServeBackend, callers: int = 4, deadline: float = 30.0) -> None:
+    def __init__(self, backend: TorchServeBackend, callers: int = 4, deadline: float = 2 * WHOLE_SECONDS) -> None:
         self.replies: list[float] = []
         self.errors: list[ActionLensError] = []
         self._on = True
@@ -50,7 +50,7 @@ class Load:
         await processes.until(lambda: self.replies[-1:] > [begun], seconds)
         return next(at for at in self.replies if at > begun) - begun
 
-    async def end(self, seconds: float = WHOLE_SECONDS) -> None:
+    async def end(self, seconds: float = 2 * WHOLE_SECONDS) -> None:
         self._on = False
         _, stuck = await asyncio.wait(self._callers, timeout=seconds)
         assert not stuck, "calls that never ended"

@@ -40,13 +40,10 @@ class Service:
         """The TorchServe front end."""
         return next(child for child in self.process.children(recursive=True) if child.name() == "java")
 
-    def worker(self, model: str) -> psutil.Process:
-        """A TorchServe worker of that model."""
-        for child in self.process.children(recursive=True):
-            line = " ".join(child.cmdline())
-            if "model_service_worker" in line and model in _open_model(child):
-                return child
-        raise LookupError(f"no worker of {model}")
+    def workers(self) -> list[psutil.Process]:
+        """The TorchServe workers of all models."""
+        family = self.process.children(recursive=True)
+        return [child for child in family if any("model_service_worker" in part for part in child.cmdline())]
 
     def wait_serving(self, seconds: float) -> float:
         """Seconds until the service says SERVING. Fails the test when it does not in time."""
@@ -60,11 +57,6 @@ class Service:
                 pass
             time.sleep(0.1)
         pytest.fail(f"not SERVING within {seconds:g} s:\n{self.log.read_text()[-4000:]}")
-
-
-def _open_model(worker: psutil.Process) -> str:
-    """What a worker's command line and environment say about its model."""
-    return " ".join([*worker.cmdline(), worker.environ().get("MODEL_NAME", ""), worker.cwd()])
 
 
 def free_port() -> int:

@@ -27,7 +27,7 @@ def target(**fields: Any) -> method_pb2.Target:
 
 
 BAD = {
-    "no clip": (clip_request(clip=clip_pb2.Clip()), INVALID, "clip.source", ["video", "frames", "raw"]),
+    "no clip": (clip_request(clip=clip_pb2.Clip()), INVALID, "clip", ["video", "frames", "raw"]),
     "unset method": (clip_request(GRAD_CAM, method_pb2.Method()), INVALID, "methods[1]", ["grad_cam"]),
     "17 methods": (clip_request(*[GRAD_CAM] * 17), INVALID, "methods", ["16"]),
     "NaN parameter": (

@@ -80,11 +80,8 @@ async def test_not_serving_until_the_canary_was_answered(tmp_path: Path) -> None
         assert (await scrape(server, "/healthz")).status_code == 503
         backend.open.set()
         await starting
-        # The canary asked for every method, with grey frames.
-        assert [method.WhichOneof("method") for method in backend.requests[0].methods] == [
-            "grad_cam",
-            "selective_relevance",
-        ]
+        # The canary asked for one method, with grey frames.
+        assert [method.WhichOneof("method") for method in backend.requests[0].methods] == ["grad_cam"]
         assert set(backend.requests[0].clip) == {128}
         assert await health_of(server) == await health_of(server, EXPLANATION_SERVICE) == SERVING
         assert (await scrape(server, "/healthz")).status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ import pytest
 
 from actionlens.v1 import answer_pb2, explanation_pb2, method_pb2, service_pb2
 from service.errors import Unavailable
+from service.intake import Arrival
 from tests.service.backend import PixelBackend, frames_seen
 from tests.service.client import BLOCK, DROP, EVERY, NEWEST, WINDOW, StreamClient, exact, raw, refused
 from tests.service.conftest import Serve, connect
@@ -150,13 +152,19 @@ async def test_a_client_that_keeps_its_credit_never_waits_in_vain(serve: Serve, 
 
 
 async def test_large_frames_stop_the_reading_and_nothing_is_lost(serve: Serve, backend: PixelBackend) -> None:
-    async with serve(stream={"buffer_bytes": 100_000}) as server, connect(server) as stub:
+    async with serve(stream={"buffer_bytes": 600_000}) as server, connect(server) as stub:
+        backend.open.clear()
         client = await StreamClient.open(stub)
-        for number in range(20):
-            await client.send(number, raw=raw(number, 300))
+        # 270 kB each: nine are decoded into windows in flight and waiting; the third undecoded one fills the room.
+        sending = asyncio.ensure_future(client.feed(range(20), raw=raw(7, 300)))
+        await eventually(lambda: backend.busy == 4)
+        await asyncio.sleep(0.3)
+        waiting = sum(type(thing) is Arrival for thing in gc.get_objects())
+        assert 3 <= waiting <= 4
+        backend.open.set()
+        await sending
         summary = await client.end()
         assert (summary.windows, summary.counts.used) == (17, 20)
-        assert frames_seen(client.windows[-1].answer.prediction) == [16, 17, 18, 19]
 
 
 async def test_bad_frames_are_rejected_and_counted(stub: Any) -> None:
@@ -338,8 +346,11 @@ async def test_a_camera_skips_what_a_dead_worker_cannot_answer_and_says_so(backe
         await client.send(number)
         await eventually(lambda left=WINDOW + 1 - number: len(backend.failures) == left)
     await client.send(WINDOW + 2)
+    await eventually(lambda: len(client.windows) == 2)
+    await client.send(WINDOW + 3)
     summary = await client.end()
-    assert [window.window for window in client.windows] == [0, 3]
+    assert [window.window for window in client.windows] == [0, 3, 4]
+    assert not client.windows[2].answer.level_reason
     reason = client.windows[1].answer.level_reason
     assert "2 windows before this one not answered" in reason
     assert "out of memory" in reason

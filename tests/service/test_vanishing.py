@@ -37,7 +37,7 @@ def no_incident(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
 def pictures_alive() -> int:
     """Frames with their bytes or pixels that are still in memory."""
     gc.collect()
-    return sum(isinstance(thing, Arrival | Picture) for thing in gc.get_objects())
+    return sum(type(thing) in (Arrival, Picture) for thing in gc.get_objects())
 
 
 async def everything_released(server: Server, backend: PixelBackend, tasks: int) -> None:

@@ -1,0 +1,72 @@
+"""One window of a stream: from decoded frames to an answer, or to the reason why there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import numpy as np
+
+from actionlens.v1 import answer_pb2
+from service.answer import build_answer
+from service.errors import (
+    ActionLensError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
+from service.explain import ExplainService
+from service.intake import Picture
+from service.window import Window
+
+_LONGEST_PAUSE = 1.0
+
+# The answer and the arrival of the window's newest frame (time.perf_counter); or why there is no answer.
+Outcome = tuple[answer_pb2.Answer, float] | ActionLensError
+
+
+async def answer_window(service: ExplainService, window: Window, *, since: float, patient: bool) -> Outcome:
+    """Answer one window whose frames are decoded.
+
+    since: timestamp of the stream's first frame. patient: try again while workers are unavailable or busy, at most
+    settings.stream.window_seconds, and then raise; else return the error, for the window to be skipped. Raises
+    InvalidArgument, NotFound and FailedPrecondition in any case: they are wrong for every window.
+    """
+    pictures: list[Picture] = [frame.content for frame in window.frames]
+    newest = pictures[-1]
+    pixels = np.stack([picture.pixels for picture in pictures])
+    asked = time.perf_counter()
+    deadline = asked + service.settings.stream.window_seconds
+    while True:
+        try:
+            reply = await service.compute(newest.ask, pixels, deadline - time.perf_counter())
+            break
+        except (InvalidArgument, NotFound, FailedPrecondition):
+            raise  # wrong for every window
+        except ActionLensError as error:
+            if not patient:
+                return error
+            pause = min(error.retry_after or 0.1, _LONGEST_PAUSE)
+            passing = isinstance(error, Unavailable | ResourceExhausted)
+            if not passing or time.perf_counter() + pause >= deadline:
+                raise
+            await asyncio.sleep(pause)
+    report = _report(window, newest, since)
+    answer, _, _ = await service.pictures.run(lambda: build_answer(newest.ask, reply.response, report, pixels))
+    answer.timings.decode = newest.decoding
+    answer.timings.queue = asked - newest.arrived - newest.decoding + reply.queue
+    answer.timings.transport = reply.transport
+    return answer, newest.arrived
+
+
+def _report(window: Window, newest: Picture, since: float) -> answer_pb2.FrameReport:
+    return answer_pb2.FrameReport(
+        used=[frame.sequence for frame in window.frames],
+        timestamps=[frame.timestamp - since for frame in window.frames] if window.fps else [],
+        effective_fps=window.fps,
+        source_width=newest.width,
+        source_height=newest.height,
+        placement=newest.placement,
+    )

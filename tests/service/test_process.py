@@ -1,0 +1,69 @@
+"""The process of `serve`: it starts, says so, drains at a signal, and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.backends.requests import TINY, store
+
+PROGRAM = """
+import sys
+from service.server import serve
+from service.settings import Settings
+settings = Settings(port=0, metrics_port=0, backend="in-process", models=("tiny",), threads=1, log_format="json",
+                    model_store=sys.argv[1], drain_seconds=2)
+serve(settings, lambda server: print(server.port, flush=True))
+print("stopped", flush=True)
+"""
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", PROGRAM, str(store(tmp_path / "store"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        try:
+            yield started
+        finally:
+            if started.poll() is None:
+                started.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serves_until_a_signal_and_ends_well(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    assert process.stdout is not None
+    port = int(process.stdout.readline())
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        status = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5).status
+    assert status == health_pb2.HealthCheckResponse.SERVING
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    started = time.monotonic()
+    out, err = process.communicate(timeout=20)
+    assert time.monotonic() - started < 10
+    assert process.returncode == 0
+    assert "stopped" in out
+    assert not [child for child in children if child.is_running()]
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert lines[0]["event"] == "serving"
+    assert lines[0]["models"] == [TINY]
+    assert lines[-1]["event"] == "stopping"
+
+
+def test_a_signal_while_starting_ends_it_too(process: subprocess.Popen[str]) -> None:
+    time.sleep(1.0)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=20)
+    # Before Python has installed the handler, the signal simply kills.
+    assert process.returncode in (0, -signal.SIGTERM)
+    assert not out or "stopped" in out

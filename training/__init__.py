@@ -1,0 +1,1 @@
+"""Procedural training of the bundled model "motion-primitives": generator, training loop, evaluation, sample clip."""

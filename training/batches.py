@@ -1,0 +1,148 @@
+"""Training batches: clips from a background process, flipped in space and time, as normalised tensors."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import signal
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from multiprocessing.queues import Queue
+from queue import Full
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.clips import Sample, generate
+from training.labels import MIRROR_COLUMNS, MIRROR_ROWS, REVERSE_TIME, STILL, TRANSPOSE
+
+#: Input normalisation of the model, per channel: (value / 255 - MEAN) / STD.
+MEAN, STD = 0.5, 0.25
+
+#: Where no answer is asked for in `Batch.places`.
+IGNORED = -100
+
+Clips = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`clips` uint8 RGB [B, 16, S, S, 3]; `labels` int64 [B]; `places` int64 [B, 16, C, C] for the C x C cells of the
+    network's feature map: the label where the stroke is seen, STILL where nothing moves, IGNORED at the mover's edges
+    and while it comes or leaves."""
+
+    clips: Clips
+    labels: Labels
+    places: Labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def normalise(clips: Clips) -> Tensor:
+    """uint8 RGB [B, T, H, W, 3] -> float32 [B, 3, T, H, W] in the model's input range."""
+    tensor = torch.from_numpy(np.ascontiguousarray(clips)).permute(0, 4, 1, 2, 3)
+    return tensor.to(torch.float32).div_(255 * STD).sub_(MEAN / STD)
+
+
+def _places(sample: Sample, cells: int) -> Labels:
+    """One clip's part of `Batch.places`."""
+    mask = sample.mask.astype(np.float32)
+    share = np.stack([cv2.resize(frame, (cells, cells), interpolation=cv2.INTER_AREA) for frame in mask])
+    places = np.full(share.shape, IGNORED, np.int64)
+    places[share < 0.01] = STILL
+    places[(share > 0.25) & sample.stroke[:, None, None]] = sample.label
+    return places
+
+
+def make_batch(seeds: range, size: int, cells: int = 7, plain: float = 0.0) -> Batch:
+    """The clips of consecutive seeds; the share `plain` of them is easy. `cells`: rows of the network's feature map."""
+    samples = [generate(seed, size=size, plain=index < plain * len(seeds)) for index, seed in enumerate(seeds)]
+    return Batch(
+        np.stack([sample.clip for sample in samples]),
+        np.array([sample.label for sample in samples]),
+        np.stack([_places(sample, cells) for sample in samples]),
+    )
+
+
+def _produce(queue: Queue[Batch], first: int, batch: int, size: int, cells: int, plain: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
+    cv2.setNumThreads(1)
+    trainer = multiprocessing.parent_process()
+    for made in itertools.count():
+        ease = max(0.0, 1 - made / plain) if plain else 0.0
+        clips = make_batch(range(first, first + batch), size, cells, ease)
+        first += batch
+        while True:
+            try:
+                queue.put(clips, timeout=5)
+                break
+            except Full:  # also how a trainer that was killed is noticed
+                if trainer is None or not trainer.is_alive():
+                    queue.cancel_join_thread()
+                    return
+
+
+def fresh_batches(first: int, batch: int, size: int, cells: int, plain: int) -> Generator[Batch]:
+    """Endless batches of seeds `first`, `first + 1`, ..., made ahead by one background process.
+
+    The share of easy clips falls from 1 to 0 over the first `plain` batches.
+    """
+    context = multiprocessing.get_context("spawn")
+    queue: Queue[Batch] = context.Queue(maxsize=4)
+    process = context.Process(target=_produce, args=(queue, first, batch, size, cells, plain), daemon=True)
+    process.start()
+    try:
+        while True:
+            yield queue.get()
+    finally:
+        process.kill()
+        process.join()
+
+
+def flipped(rng: np.random.Generator, batch: Batch) -> Batch:
+    """Every clip mirrored, transposed, reversed in time and with its colours swapped at random, its label adapted.
+
+    Motion keeps its exact meaning under these, so each generated clip serves as sixteen.
+    """
+    clips, labels, places = np.empty_like(batch.clips), np.empty_like(batch.labels), np.empty_like(batch.places)
+    for item in range(len(batch)):
+        clip, place, label = batch.clips[item], batch.places[item], int(batch.labels[item])
+        columns, rows, swap, back, colours = rng.random(5) < 0.5
+        if columns:
+            clip, place, label = clip[:, :, ::-1], place[:, :, ::-1], MIRROR_COLUMNS[label]
+        if rows:
+            clip, place, label = clip[:, ::-1], place[:, ::-1], MIRROR_ROWS[label]
+        if swap:
+            clip, place, label = clip.transpose(0, 2, 1, 3), place.transpose(0, 2, 1), TRANSPOSE[label]
+        if back:
+            clip, place, label = clip[::-1], place[::-1], REVERSE_TIME[label]
+        if colours:
+            clip = clip[..., rng.permutation(3)]
+        clips[item], labels[item] = clip, label
+        places[item] = np.where(place == batch.labels[item], label, place)
+    return Batch(clips, labels, places)
+
+
+def replayed(rng: np.random.Generator, source: Iterator[Batch], uses: int, memory: int) -> Iterator[Batch]:
+    """Batches mixed from the last `memory` generated ones, each clip used about `uses` times."""
+    kept: list[Batch] = []
+    while True:
+        kept.append(next(source))
+        if len(kept) < memory // 2:
+            continue
+        kept = kept[-memory:]
+        for _ in range(uses):
+            size = len(kept[0])
+            sources = [kept[index] for index in rng.integers(0, len(kept), size)]
+            picks = list(zip(sources, rng.permutation(size), strict=True))
+            mixed = Batch(
+                np.stack([batch.clips[item] for batch, item in picks]),
+                np.array([batch.labels[item] for batch, item in picks]),
+                np.stack([batch.places[item] for batch, item in picks]),
+            )
+            yield flipped(rng, mixed)

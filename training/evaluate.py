@@ -1,0 +1,121 @@
+"""Measure a trained model: python -m training.evaluate --weights DIR [--clips FOLDER ...]
+
+Without `--clips`: accuracy and confusion on held-out synthetic clips. With it: the answers on real clips
+(video files, and folders of images), as recorded, mirrored and reversed in time.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from handlers.models.motion_cnn import MotionCNN
+from training.batches import make_batch, normalise
+from training.clips import HELD_OUT_SEED
+from training.labels import CLASSES
+
+SIZE, FRAMES = 112, 16
+_IMAGES = {".png", ".jpg", ".jpeg"}
+_VIDEOS = {".mp4", ".avi", ".mkv", ".webm", ".mov"}
+
+Clip = NDArray[np.uint8]
+
+
+def load_model(folder: Path) -> MotionCNN:
+    """The network with the weights in `folder`, in evaluation mode."""
+    model = MotionCNN(len(CLASSES))
+    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    return model.eval()
+
+
+def probabilities(model: MotionCNN, clips: Clip) -> NDArray[np.float32]:
+    """Softmax [B, 10] of uint8 RGB clips [B, T, H, W, 3]."""
+    with torch.inference_mode():
+        return np.asarray(model(normalise(clips)).softmax(1).numpy(), dtype=np.float32)
+
+
+def read_clip(path: Path) -> Clip:
+    """All frames of a video file, or of a folder of images in name order, uint8 RGB [N, H, W, 3]."""
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in _IMAGES)
+        frames = [cv2.cvtColor(np.asarray(cv2.imread(str(file))), cv2.COLOR_BGR2RGB) for file in files]
+        return np.stack(frames).astype(np.uint8)
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(np.uint8)
+
+
+def letterboxed(picture: Clip) -> Clip:
+    """A picture [H, W, 3] scaled until its longer side is 112, centred on black, [112, 112, 3]."""
+    height, width = picture.shape[:2]
+    scale = SIZE / max(height, width)
+    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (SIZE - rows) // 2, (SIZE - columns) // 2
+    square = np.zeros((SIZE, SIZE, 3), np.uint8)
+    square[top : top + rows, left : left + columns] = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+    return square
+
+
+def prepare(clip: Clip) -> Clip:
+    """The model's view of a clip: 16 frames spread evenly, letterboxed, uint8 [1, 16, 112, 112, 3]."""
+    chosen = np.linspace(0, len(clip) - 1, FRAMES).round().astype(int)
+    return np.stack([letterboxed(clip[index]) for index in chosen])[None]
+
+
+def confusion(model: MotionCNN, count: int) -> NDArray[np.int64]:
+    """Counts [true, predicted] over `count` held-out synthetic clips."""
+    table = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
+    for first in range(0, count, 25):
+        seeds = range(HELD_OUT_SEED + first, HELD_OUT_SEED + min(first + 25, count))
+        batch = make_batch(seeds, SIZE)
+        np.add.at(table, (batch.labels, probabilities(model, batch.clips).argmax(1)), 1)
+    return table
+
+
+def print_confusion(table: NDArray[np.int64]) -> None:
+    """Accuracy, overall and per class, and the confusion matrix."""
+    print(f"held-out accuracy {np.trace(table) / table.sum():.4f} on {table.sum()} clips")
+    for label, row in enumerate(table):
+        print(f"{CLASSES[label]:26s}{row[label] / max(row.sum(), 1):7.3f}   {'  '.join(f'{n:4d}' for n in row)}")
+
+
+def print_answers(model: MotionCNN, path: Path) -> None:
+    """The two best classes for a real clip and its mirrored and reversed versions."""
+    clip = read_clip(path)
+    for name, variant in (("as recorded", clip), ("mirrored", clip[:, :, ::-1]), ("reversed", clip[::-1])):
+        scores = probabilities(model, prepare(np.ascontiguousarray(variant)))[0]
+        best = np.argsort(-scores)[:2]
+        print(f"{path.name:24s}{name:14s}" + "   ".join(f"{CLASSES[k]} {scores[k]:.3f}" for k in best))
+
+
+def real_clips(folder: Path) -> list[Path]:
+    """Video files in `folder` and its sub-folders, and folders that hold images."""
+    if any(file.suffix.lower() in _IMAGES for file in folder.iterdir()):
+        return [folder]
+    found = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in _VIDEOS]
+    return found + [clip for inner in sorted(folder.iterdir()) if inner.is_dir() for clip in real_clips(inner)]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Measure a trained motion model.")
+    parser.add_argument("--weights", type=Path, default=Path("model_store/motion-primitives"))
+    parser.add_argument("--count", type=int, default=2000, help="held-out synthetic clips")
+    parser.add_argument("--clips", type=Path, nargs="*", default=[], help="folders of real clips to answer")
+    options = parser.parse_args()
+    model = load_model(options.weights)
+    if not options.clips:
+        print_confusion(confusion(model, options.count))
+    for folder in options.clips:
+        for path in real_clips(folder):
+            print_answers(model, path)
+
+
+if __name__ == "__main__":
+    main()
