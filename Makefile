@@ -22,7 +22,7 @@ $(VENV)/dev-$(KEY): ; @scripts/environment $(VENV) dev && $(MAKE) --no-print-dir
 
 .PHONY: install
 install:
-	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --editable .
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet --no-deps --editable .
 
 run: $(VENV)/run-$(KEY)
 	@exec $(BIN)/actionlens serve --demo $(if $(ONCE),--once)
