@@ -115,17 +115,53 @@ def dense(message: Message, steps: int) -> Message:
     return Message(slope, amount)
 
 
+def added(tensors: Sequence[Tensor], starts: Sequence[Starts], steps: int) -> tuple[Tensor, Starts]:
+    """Sum of rows on different windows, on the narrowest windows that hold all; always a new tensor."""
+    rows = tensors[0].shape[0]
+    if all(start == starts[0] and t.shape == tensors[0].shape for t, start in zip(tensors, starts, strict=True)):
+        result = torch.add(tensors[0], tensors[1])
+        for tensor in tensors[2:]:
+            result += tensor
+        return result, starts[0]
+    target, width = union([(start, t.shape[2]) for t, start in zip(tensors, starts, strict=True)], rows, steps)
+    order = sorted(range(len(tensors)), key=lambda i: (starts[i], tensors[i].shape[2]) != (target, width))
+    first = order[0]
+    result = place(tensors[first], starts[first], target, width)
+    if result is tensors[first]:
+        result = result.clone()
+    for other in order[1:]:
+        _add_rows(result, target, tensors[other], starts[other])
+    return result, target
+
+
+def _add_rows(result: Tensor, target: Starts, values: Tensor, starts: Starts) -> None:
+    """Add rows, in place, to rows whose windows hold theirs wherever they are not zero."""
+    rows = result.shape[0]
+    into = target if target is not None else (0,) * rows
+    source = starts if starts is not None else (0,) * rows
+    offsets = [a - b for a, b in zip(source, into, strict=True)]
+    pieces = (
+        [(slice(None), offsets[0])]
+        if len(set(offsets)) == 1
+        else [(slice(row, row + 1), offset) for row, offset in enumerate(offsets)]
+    )
+    for row, offset in pieces:
+        first, last = max(0, offset), min(result.shape[2], offset + values.shape[2])
+        if first < last:
+            result[row, :, first:last] += values[row, :, first - offset : last - offset]
+
+
 def total(messages: Sequence[Message], steps: int) -> Message:
     """Sum of messages at one activation with `steps` time steps (ignored where no message is windowed)."""
     if len(messages) == 1:
         return messages[0]
-    if all(message.starts is None for message in messages):
-        starts: Starts = None
-        placed = list(messages)
-    else:
+    if all(m.amount is None for m in messages):
+        slope, starts = added([m.slope for m in messages if m.slope is not None], [m.starts for m in messages], steps)
+        return Message(slope, None, starts)
+    if any(m.starts is not None for m in messages):
         spans = [(m.starts, m.sample.shape[2]) for m in messages]
         starts, width = union(spans, messages[0].sample.shape[0], steps)
-        placed = [
+        messages = [
             Message(
                 None if m.slope is None else place(m.slope, m.starts, starts, width),
                 None if m.amount is None else place(m.amount, m.starts, starts, width),
@@ -133,7 +169,7 @@ def total(messages: Sequence[Message], steps: int) -> Message:
             )
             for m in messages
         ]
-    return Message(_sum([m.slope for m in placed]), _sum([m.amount for m in placed]), starts)
+    return Message(_sum([m.slope for m in messages]), _sum([m.amount for m in messages]), messages[0].starts)
 
 
 def _sum(tensors: Sequence[Tensor | None]) -> Tensor | None:

@@ -192,7 +192,7 @@ class Weighted(Operation):
             if self.watches_dead and number == 0 and not negated:
                 site.derived["dead"] = bool(((z <= small) & (site.output > 0)).any())
             z = _apart_from_zero(z, share.sign, small)
-            ratio = torch.div(site.output if of_output else torch.ones_like(z), z)
+            ratio = torch.div(site.output, z, out=z) if of_output else z.reciprocal_()
             if share.coefficient != 1.0:
                 ratio *= share.coefficient
             if share.selects:
