@@ -1,11 +1,11 @@
 """What explaining costs, in units of one plain forward F of the same network: the table and plot in results/.
 
-    PYTHONPATH=. python -m benchmarks.relevance [--networks "small 16f,I3D 8f"] [--rounds 3] [--threads 1]
+    PYTHONPATH=. python -m benchmarks.relevance [--networks "small 16f,I3D 8f"] [--rounds 2] [--threads 1]
 
 All candidates take turns in one process (A B C A B C ...); ratios are of medians. With one thread the clock is
-the process's CPU time, which other work on the machine disturbs least; with more it is wall time. Captum and zennit are called
-as their users would call them. The naive temporal relevance (two zennit passes per frame) is one measured pass
-times 2 N, and labelled so.
+the process's CPU time, which other work on the machine disturbs least; with more it is wall time. Captum and zennit
+are called as their users would call them: a prediction, then their method. The naive temporal relevance (two zennit
+passes per frame) is one measured pass times 2 N, and labelled so.
 """
 
 from __future__ import annotations
@@ -171,11 +171,9 @@ def main() -> None:
     """Measure, write results/relevance.md and results/relevance.png."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", default=",".join(NETWORKS))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--slow-below", type=int, default=16, help="time other tools and `element` up to so many frames"
-    )
+    parser.add_argument("--others", default="small 16f,I3D 8f", help="networks on which zennit and `element` are timed")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(options.threads)
@@ -183,13 +181,13 @@ def main() -> None:
     rows: dict[str, tuple[float, dict[str, float | str]]] = {}
     for name in options.networks.split(","):
         started = time.perf_counter()
-        rows[name] = measured(name, options.rounds, options.threads, NETWORKS[name][1] <= options.slow_below)
+        rows[name] = measured(name, options.rounds, options.threads, name in options.others.split(","))
         print(
             f"{name}: {time.perf_counter() - started:.0f} s",
             {k: v if isinstance(v, str) else round(v, 2) for k, v in rows[name][1].items()},
             flush=True,
         )
-    write(rows, options, kept)
+        write(rows, options, kept)
 
 
 def write(rows: dict[str, tuple[float, dict[str, float | str]]], options: argparse.Namespace, kept: bool) -> None:
@@ -199,8 +197,8 @@ def write(rows: dict[str, tuple[float, dict[str, float | str]]], options: argpar
     lines = [
         "# Cost of explanations",
         "",
-        f"Multiples of one plain eager float32 forward F of the same network, prediction included; 112 px, random weights; "
-        f"{clock}; medians of {options.rounds} interleaved rounds; torch {torch.__version__}; {memory}.",
+        "Multiples of one plain eager float32 forward F of the same network, prediction included; 112 px, random "
+        f"weights; {clock}; medians of {options.rounds} interleaved rounds; torch {torch.__version__}; {memory}.",
         "Captum's LRP runs with rules set by hand and is not right on residual networks; it is timed, not endorsed.",
         '"everything live" is Grad-CAM, DTD and exact ATR (frame sums) from one forward, without the selective filter.',
         "bf16 relevance was not measured: this machine has neither AMX nor AVX512_BF16.",

@@ -8,6 +8,7 @@ the values are zero.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,7 +61,7 @@ def look(tensor: Tensor, starts: Starts, width: int) -> Tensor:
         padded[front : front + steps] = source
         source = padded
     step = starts[1] - starts[0] if len(starts) > 1 else 0
-    if step >= 0 and all(b - a == step for a, b in zip(starts, starts[1:], strict=False)):
+    if step >= 0 and all(b - a == step for a, b in itertools.pairwise(starts)):
         stride = source.stride()
         rows = source.as_strided(
             (len(starts), width, *source.shape[1:]),
@@ -104,6 +105,25 @@ def union(spans: Sequence[tuple[Starts, int]], rows: int, steps: int) -> tuple[S
     last = [max(starts[r] + width for starts, width in spans if starts is not None) for r in range(rows)]
     width = max(b - a for a, b in zip(first, last, strict=True))
     return (None, steps) if width >= steps else (first, width)
+
+
+def trimmed(starts: tuple[int, ...], width: int, steps: int) -> tuple[tuple[int, ...], int]:
+    """Windows cut to the clip's 0 .. steps-1, where that makes them narrower by a tenth or more; else the same."""
+    first = tuple(min(max(0, start), steps) for start in starts)
+    last = [max(a, min(steps, start + width)) for a, start in zip(first, starts, strict=True)]
+    narrow = max(1, max(b - a for a, b in zip(first, last, strict=True)))
+    return (first, narrow) if narrow <= 0.9 * width else (starts, width)
+
+
+def inside(message: Message, steps: int) -> Message:
+    """The message without the parts of its windows that lie outside the clip, where that saves work."""
+    if message.starts is None:
+        return message
+    starts, width = trimmed(message.starts, message.sample.shape[2], steps)
+    if starts is message.starts:
+        return message
+    parts = [None if t is None else place(t, message.starts, starts, width) for t in (message.slope, message.amount)]
+    return Message(parts[0], parts[1], starts)
 
 
 def dense(message: Message, steps: int) -> Message:

@@ -19,7 +19,7 @@ from handlers.relevance.windows import Message, look
 class MaxPool(Operation):
     """Max pooling over two or three axes, parameters as in torch.nn.MaxPool3d.
 
-    The winner is kept as one small number per output, its place in the pooling window (its *tap*).
+    The winner is kept as one number per output: its place in the pooling window.
     """
 
     size: tuple[int, ...]
@@ -69,12 +69,12 @@ class MaxPool(Operation):
         winner = self._winner(site)
         if self.keeps_time:
             winner = look(winner, written.starts, written.values.shape[2])
-        shape = (portion.count, *winner.shape[1:])
+        shape = (len(portion.frames), *winner.shape[1:])
         layout = torch.channels_last_3d if len(self.size) == 3 else torch.channels_last
         result = torch.empty(shape, dtype=written.values.dtype, device=winner.device, memory_format=layout).zero_()
         for code, into, source in self._taps(site, written.values.shape[2:], winner.shape[2:]):
             result[into] += torch.where(winner[into] == code, written.values[source], 0.0)
-        return Portion(portion.count, result, written.starts)
+        return Portion(portion.frames, result, written.starts)
 
     def _pull(self, y: Tensor, site: Site, message: Message) -> Tensor:
         shape = list(site.inputs[0].shape)
@@ -111,7 +111,7 @@ class MaxPool(Operation):
     def _taps(
         self, site: Site, inputs: Sequence[int], outputs: Sequence[int]
     ) -> Iterator[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
-        """For each place in the pooling window its number as in `_winner`, the outputs it serves, the inputs it reads."""
+        """For each place in the window: its number as in `_winner`, the outputs it serves, the inputs it reads."""
         extents = site.inputs[0].shape[2:]
         for tap in itertools.product(*(range(k) for k in self.size)):
             code = 0
