@@ -58,7 +58,10 @@ class FactoredBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """ResNet-50 block. time: temporal size of the first convolution; shift: depthwise temporal convolution before it."""
+    """ResNet-50 block.
+
+    time: temporal size of the first convolution. shift: a depthwise temporal convolution before it.
+    """
 
     def __init__(self, c_in: int, width: int, stride: int, time: int, shift: bool) -> None:
         super().__init__()

@@ -20,8 +20,8 @@ from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.guided import guided_backprop, guided_grad_cam
 from handlers.relevance.program import Program, trace
 from handlers.relevance.propagate import Relevance, relevance
-from handlers.relevance.temporal import TemporalRelevance, temporal_relevance
 from handlers.relevance.rules import AddRule, AlphaBeta, Gamma, NormRule, Rules, ZPlus, bounds_of_pixels
+from handlers.relevance.temporal import TemporalRelevance, temporal_relevance
 
 __all__ = [
     "AddRule",

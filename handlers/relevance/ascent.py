@@ -7,9 +7,12 @@ Jacobian-vector product of the same operator of which relevance is the vector-Ja
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.graph import Graph, Step
 from handlers.relevance.operations.base import Portion
+from handlers.relevance.windows import place, trimmed
 
 
 def crossing(graph: Graph, cut: int, needed: set[int]) -> set[int]:
@@ -26,16 +29,27 @@ def ancestors(graph: Graph, values: set[int]) -> set[int]:
     return found
 
 
-def ascend(forward: ForwardPass, item: int, cut: int, wanted: set[int]) -> dict[int, Portion]:
-    """The frames' portions of the wanted values (all numbered `cut` or below)."""
+def ascend(forward: ForwardPass, item: int, cut: int, wanted: set[int], frames: range) -> dict[int, Portion]:
+    """The portions of some neighbouring frames at the wanted values (all numbered `cut` or below)."""
     needed = ancestors(forward.graph, wanted)
     steps: list[Step] = [s for s in forward.graph.steps if s.number <= cut and s.number in needed and s.carries]
     last = {value: step.number for step in steps for value in step.inputs}
-    found: dict[int, Portion] = {0: Portion(forward.clip.shape[2])}
+    found: dict[int, Portion] = {0: Portion(frames)}
     for step in steps:
         tensors = [value for value in step.inputs if value in found]
-        found[step.number] = step.operation.portions([found[v] for v in tensors], forward.site(step, item))
+        site = forward.site(step, item)
+        found[step.number] = _inside(step.operation.portions([found[v] for v in tensors], site), site.output)
         for value in set(tensors):
             if last[value] == step.number and value not in wanted:
                 del found[value]
     return {value: found[value] for value in wanted}
+
+
+def _inside(portion: Portion, x: Tensor) -> Portion:
+    """The portion without the parts of its windows that lie outside the clip, where that saves work."""
+    if portion.values is None or portion.starts is None:
+        return portion
+    starts, width = trimmed(portion.starts, portion.values.shape[2], x.shape[2])
+    if starts is portion.starts:
+        return portion
+    return Portion(portion.frames, place(portion.values, portion.starts, starts, width), starts)

@@ -182,7 +182,7 @@ class Costs:
         if not isinstance(step.operation, Weighted):
             return 0.0
         output = self._forward.value(step.number)
-        return 2.0 * output[0].numel() * step.operation.weights.weight[0].numel()
+        return float(2 * output[0].numel() * step.operation.weights.weight[0].numel())
 
     def _bytes_down(self, value: int) -> float:
         return self._bytes_per_step(value) * self._rows * self._down.get(value, 0)

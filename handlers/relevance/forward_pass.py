@@ -89,7 +89,7 @@ class ForwardPass:
             return None, "the classifier does not see averages of whole feature maps"
         result = self.logits.new_zeros((len(self), steps, weight.shape[0]))
         mean = self.logits.new_zeros(self.logits.shape)
-        for part, columns in zip(pooled, weight.split([p.shape[2] for p in pooled], 1), strict=True):
+        for part, columns in zip(pooled, torch.split(weight, [p.shape[2] for p in pooled], 1), strict=True):
             own = part @ columns.T
             result[:, :: steps // part.shape[1]] += own
             mean += own.mean(1)
@@ -177,7 +177,7 @@ class ForwardPass:
         if key not in self._sites:
             saved = self._saved.get(step.number, {})
             if item is not None:
-                saved = {n: t.unflatten(0, (len(self), -1))[item] for n, t in saved.items()}
+                saved = {n: t.reshape(len(self), -1, *t.shape[1:])[item] for n, t in saved.items()}
             inputs = tuple(self.value(number, item) if number in self._values else None for number in step.inputs)
             shape = torch.Size((1, *self.clip.shape[1:]))
             self._sites.setdefault(key, Site(inputs, self.value(step.number, item), saved, shape))

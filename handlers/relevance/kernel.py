@@ -177,13 +177,14 @@ class Kernel:
         return self._packed["phase weight"]
 
 
+_ONEDNN = bool(torch._C._has_mkldnn) and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def _packs(x: Tensor, weight: Tensor) -> bool:
     if x.dtype is not torch.float32 or x.device.type != "cpu" or weight.dim() not in _LAST or x.numel() == 0:
         return False
-    return bool(torch.backends.mkldnn.is_available())
+    return _ONEDNN
 
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, g: Geometry) -> Tensor:

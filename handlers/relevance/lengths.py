@@ -43,7 +43,10 @@ def row_lengths(matrix: Tensor, anchors: Sequence[float], share: float) -> Tenso
 
 
 def summary(lengths: Tensor, row_logits: Tensor) -> tuple[float | None, float | None, str]:
-    """(avg-ATR, max-ATR, reason): rows with positive logit, the average weighted by it; None and why if there are none."""
+    """(avg-ATR, max-ATR, reason) over the rows with positive logit, the average weighted by it.
+
+    None, None and the reason where there is no such row.
+    """
     logits = row_logits.double()
     if not bool(logits.isfinite().all()):
         return None, None, "the logits are not finite"

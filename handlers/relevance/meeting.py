@@ -10,7 +10,7 @@ from handlers.relevance.windows import Message, frames, look
 
 
 def met(message: Message, portion: Portion, x: Tensor) -> Tensor:
-    """[rows, N] relevance of every frame for every row, from one activation x [1, C, T, H, W].
+    """[rows, N] relevance of the portion's frames for every row, from one activation x [1, C, T, H, W].
 
     message: the rows' relevance at x. portion: the frames' parts of x; where it is explicit, the message must be a
     slope alone.
@@ -49,13 +49,13 @@ def by_time(message: Message, x: Tensor, rectify: bool = False) -> Tensor:
 
 def in_frames(sums: Tensor, message: Message, portion: Portion) -> Tensor:
     """[rows, width] sums per time step as [rows, N] sums per frame."""
-    result = sums.new_zeros((sums.shape[0], portion.count))
+    result = sums.new_zeros((sums.shape[0], len(portion.frames)))
     for row in range(sums.shape[0]):
         start = 0 if message.starts is None else message.starts[row]
         for k in range(sums.shape[1]):
             frame = portion.first + portion.step * (start + k)
-            if 0 <= frame < portion.count:
-                result[row, frame] += sums[row, k]
+            if frame in portion.frames:
+                result[row, frame - portion.frames.start] += sums[row, k]
     return result
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from handlers.relevance.errors import BadClip, NotKept, UnknownClass
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.operations.weighted import Weighted
-from handlers.relevance.windows import Message, scaled, total
+from handlers.relevance.windows import Message, inside, scaled, total
 
 Contrast = Tensor | int | Literal["negated"] | None
 
@@ -63,7 +63,7 @@ def relevance(
         begun = (slopes * forward.logits).sum(1)[chosen]
         if negated:
             begun = torch.zeros_like(begun)
-        whole = values.unflatten(0, (len(chosen), -1)).flatten(1).sum(1, dtype=torch.float64)
+        whole = values.reshape(len(chosen), -1).sum(1, dtype=torch.float64)
         defect = torch.where(begun == 0, torch.nan, 1.0 - whole / begun.double())
     return Relevance(values, begun, defect)
 
@@ -136,6 +136,8 @@ def descend(
         del message
         for value, part in zip(step.inputs, parts, strict=False):
             if part is not None:
+                if part.starts is not None:
+                    part = inside(part, forward.value(value).shape[2])
                 pending.setdefault(value, []).append(part)
     return {
         value: total(messages, forward.value(value).shape[2] if forward.value(value).dim() == 5 else 0)

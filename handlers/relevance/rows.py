@@ -44,7 +44,9 @@ def first_messages(forward: ForwardPass, item: int, slopes: Tensor, negated: boo
     assert answer.slope is not None
     slope = answer.slope.flatten(1)
     messages: dict[int, Message] = {}
-    for value, x, part in zip(forward.head.values, features, slope.split([p.shape[1] for p in pooled], 1), strict=True):
+    for value, x, part in zip(
+        forward.head.values, features, torch.split(slope, [p.shape[1] for p in pooled], 1), strict=True
+    ):
         every = count // x.shape[2]
         present = torch.tensor([row % every == 0 for row in chosen], device=x.device)
         part = part * present[:, None] / (x.shape[3] * x.shape[4])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -23,6 +23,10 @@ Rectify = Literal["element", "frame"] | None
 
 MEMORY = 2 * 2**30
 """Default bound in bytes of what temporal relevance allocates beyond the forward pass."""
+
+
+TOGETHER = 16
+"""Neighbouring rows or frames that share one window width: at the clip's ends windows are narrower."""
 
 
 @dataclass(frozen=True)
@@ -111,30 +115,41 @@ def _matrix(
     forward: ForwardPass, item: int, slopes: Tensor, negated: bool, rectify: bool, cut: int, size: int
 ) -> Tensor:
     """[T', N] of one clip."""
-    rows = forward.frame_logits.shape[1]
-    portions = _portions(forward, item, cut)
+    rows, frames = forward.frame_logits.shape[1], forward.clip.shape[2]
+    groups = _portions(forward, item, cut)
     parts = []
+    size = min(size, TOGETHER)
     for first in range(0, rows, size):
         chunk = range(first, min(rows, first + size))
         start = first_messages(forward, item, slopes, negated, chunk)
         found = descend(forward, item, start, cut)
-        part = slopes.new_zeros((len(chunk), forward.clip.shape[2]))
+        part = slopes.new_zeros((len(chunk), frames))
         for value, message in found.items():
             x = forward.value(value, item)
-            if rectify:
-                part += in_frames(by_time(message, x, True), message, portions[value])
-            else:
-                part += met(message, portions[value], x)
+            if groups[0][value].values is None:
+                portion = replace(groups[0][value], frames=range(frames))
+                part += in_frames(by_time(message, x, rectify), message, portion)
+                continue
+            for group in groups:
+                columns = group[value].frames
+                part[:, columns.start : columns.stop] += met(message, group[value], x)
         parts.append(part)
     return torch.cat(parts)
 
 
-def _portions(forward: ForwardPass, item: int, cut: int) -> dict[int, Portion]:
-    """The frames' portions at a cut, computed once per clip: another class or contrast costs the top half only."""
+def _portions(forward: ForwardPass, item: int, cut: int) -> list[dict[int, Portion]]:
+    """Portions at a cut, for a few neighbouring frames at a time so that their windows fit closely.
+
+    Computed once per clip: another class or contrast costs the top half only.
+    """
     key = ("portions", item, cut)
     if key not in forward.derived:
         wanted = crossing(forward.graph, cut, ancestors(forward.graph, set(forward.head.values)))
         wanted |= {value for value in forward.head.values if value <= cut}
-        forward.derived[key] = ascend(forward, item, cut, wanted)
-    result: dict[int, Portion] = forward.derived[key]
+        frames = forward.clip.shape[2]
+        forward.derived[key] = [
+            ascend(forward, item, cut, wanted, range(first, min(frames, first + TOGETHER)))
+            for first in range(0, frames, TOGETHER)
+        ]
+    result: list[dict[int, Portion]] = forward.derived[key]
     return result

@@ -146,15 +146,11 @@ class _Recorder:
         if node.op == "call_module":
             return self._call_module(node, self._module.get_submodule(str(node.target)), *args, **kwargs)
         target = node.target
-        if not any(isinstance(a, Ref) for a in _flat((args, kwargs))):
-            return (
-                getattr(args[0], str(target))(*args[1:], **kwargs)
-                if node.op == "call_method"
-                else target(*args, **kwargs)
-            )  # type: ignore[operator]
-        if any(isinstance(a, Ref) and a.is_size for a in _flat((args, kwargs))) and not any(
-            isinstance(a, Ref) and not a.is_size for a in _flat((args, kwargs))
-        ):
+        refs = [a for a in _flat((args, kwargs)) if isinstance(a, Ref)]
+        if not refs:
+            call: Any = getattr(args[0], str(target)) if node.op == "call_method" else target
+            return call(*(args[1:] if node.op == "call_method" else args), **kwargs)
+        if all(ref.is_size for ref in refs):
             return self._arithmetic(target, args)
         handler = _CALLS.get(target)
         if handler is None:

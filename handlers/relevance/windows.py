@@ -8,6 +8,7 @@ the values are zero.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,7 +61,7 @@ def look(tensor: Tensor, starts: Starts, width: int) -> Tensor:
         padded[front : front + steps] = source
         source = padded
     step = starts[1] - starts[0] if len(starts) > 1 else 0
-    if step >= 0 and all(b - a == step for a, b in zip(starts, starts[1:], strict=False)):
+    if step >= 0 and all(b - a == step for a, b in itertools.pairwise(starts)):
         stride = source.stride()
         rows = source.as_strided(
             (len(starts), width, *source.shape[1:]),
@@ -106,6 +107,25 @@ def union(spans: Sequence[tuple[Starts, int]], rows: int, steps: int) -> tuple[S
     return (None, steps) if width >= steps else (first, width)
 
 
+def trimmed(starts: tuple[int, ...], width: int, steps: int) -> tuple[tuple[int, ...], int]:
+    """Windows cut to the clip's 0 .. steps-1, where that makes them narrower by a tenth or more; else the same."""
+    first = tuple(min(max(0, start), steps) for start in starts)
+    last = [max(a, min(steps, start + width)) for a, start in zip(first, starts, strict=True)]
+    narrow = max(1, max(b - a for a, b in zip(first, last, strict=True)))
+    return (first, narrow) if narrow <= 0.9 * width else (starts, width)
+
+
+def inside(message: Message, steps: int) -> Message:
+    """The message without the parts of its windows that lie outside the clip, where that saves work."""
+    if message.starts is None:
+        return message
+    starts, width = trimmed(message.starts, message.sample.shape[2], steps)
+    if starts is message.starts:
+        return message
+    parts = [None if t is None else place(t, message.starts, starts, width) for t in (message.slope, message.amount)]
+    return Message(parts[0], parts[1], starts)
+
+
 def dense(message: Message, steps: int) -> Message:
     """The message with every row spanning all time steps 0 .. steps-1."""
     if message.starts is None:
@@ -115,17 +135,53 @@ def dense(message: Message, steps: int) -> Message:
     return Message(slope, amount)
 
 
+def added(tensors: Sequence[Tensor], starts: Sequence[Starts], steps: int) -> tuple[Tensor, Starts]:
+    """Sum of rows on different windows, on the narrowest windows that hold all; always a new tensor."""
+    rows = tensors[0].shape[0]
+    if all(start == starts[0] and t.shape == tensors[0].shape for t, start in zip(tensors, starts, strict=True)):
+        result = torch.add(tensors[0], tensors[1])
+        for tensor in tensors[2:]:
+            result += tensor
+        return result, starts[0]
+    target, width = union([(start, t.shape[2]) for t, start in zip(tensors, starts, strict=True)], rows, steps)
+    order = sorted(range(len(tensors)), key=lambda i: (starts[i], tensors[i].shape[2]) != (target, width))
+    first = order[0]
+    result = place(tensors[first], starts[first], target, width)
+    if result is tensors[first]:
+        result = result.clone()
+    for other in order[1:]:
+        _add_rows(result, target, tensors[other], starts[other])
+    return result, target
+
+
+def _add_rows(result: Tensor, target: Starts, values: Tensor, starts: Starts) -> None:
+    """Add rows, in place, to rows whose windows hold theirs wherever they are not zero."""
+    rows = result.shape[0]
+    into = target if target is not None else (0,) * rows
+    source = starts if starts is not None else (0,) * rows
+    offsets = [a - b for a, b in zip(source, into, strict=True)]
+    pieces = (
+        [(slice(None), offsets[0])]
+        if len(set(offsets)) == 1
+        else [(slice(row, row + 1), offset) for row, offset in enumerate(offsets)]
+    )
+    for row, offset in pieces:
+        first, last = max(0, offset), min(result.shape[2], offset + values.shape[2])
+        if first < last:
+            result[row, :, first:last] += values[row, :, first - offset : last - offset]
+
+
 def total(messages: Sequence[Message], steps: int) -> Message:
     """Sum of messages at one activation with `steps` time steps (ignored where no message is windowed)."""
     if len(messages) == 1:
         return messages[0]
-    if all(message.starts is None for message in messages):
-        starts: Starts = None
-        placed = list(messages)
-    else:
+    if all(m.amount is None for m in messages):
+        slope, starts = added([m.slope for m in messages if m.slope is not None], [m.starts for m in messages], steps)
+        return Message(slope, None, starts)
+    if any(m.starts is not None for m in messages):
         spans = [(m.starts, m.sample.shape[2]) for m in messages]
         starts, width = union(spans, messages[0].sample.shape[0], steps)
-        placed = [
+        messages = [
             Message(
                 None if m.slope is None else place(m.slope, m.starts, starts, width),
                 None if m.amount is None else place(m.amount, m.starts, starts, width),
@@ -133,7 +189,7 @@ def total(messages: Sequence[Message], steps: int) -> Message:
             )
             for m in messages
         ]
-    return Message(_sum([m.slope for m in placed]), _sum([m.amount for m in placed]), starts)
+    return Message(_sum([m.slope for m in messages]), _sum([m.amount for m in messages]), messages[0].starts)
 
 
 def _sum(tensors: Sequence[Tensor | None]) -> Tensor | None:

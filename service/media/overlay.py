@@ -37,9 +37,10 @@ def blend(
     """Lay an explanation over frames: uint8 [n, h, w, 3] RGB in, the same out.
 
     frames: one picture per model frame, at any size; the model's own, or the source's when `placement` says where it
-    lies in the model's frame. Small ones look better enlarged first (`enlarge`). places: the model frame that each
-    picture is, when they are not frames 0 .. n - 1 in full. The colour scale is one for the clip, never per frame. A selective method's kept part is outlined and in full colour,
-    what it leaves out is tinted faintly. Parts that the model did not see are dimmed. An explanation without a
+    lies in the model's frame. Small ones look better enlarged first (`enlarge`). places: the model frame
+    that each picture is, when they are not frames 0 .. n - 1 in full. The colour scale is one for the clip, never per
+    frame. A selective method's kept part is outlined and in full colour, what it leaves out is tinted faintly. Parts
+    that the model did not see are dimmed. An explanation without a
     saliency volume leaves the frames as they are. Raises ValueError when its tensors do not decode.
     """
     chosen = range(len(frames)) if places is None else places

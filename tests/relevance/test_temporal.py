@@ -7,11 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from handlers.relevance import (
+    AlphaBeta,
     ForwardPass,
+    Gamma,
     MemoryLimitExceeded,
     NoFrameLogits,
     RelevanceError,
     Rules,
+    temporal,
     temporal_relevance,
     trace,
 )
@@ -164,8 +167,7 @@ def test_rows_sum_to_their_logits_where_no_unit_lives_through_its_bias_only() ->
 
 
 @pytest.mark.parametrize("kind", [Residual, TwoSpeed, Shifted])
-def test_frame_sums_are_those_of_ordinary_relevance(kind: type[Net]) -> None:
-    """All rows together are the clip's relevance, started per row: the mean of starts is one start where z+ is shared."""
+def test_batch_equals_singles(kind: type[Net]) -> None:
     net, _ = pair(kind)
     x = clip(frames=10)
     program = trace(net, BOX)
@@ -221,3 +223,43 @@ def test_a_head_that_is_not_linear_is_refused_with_the_reason() -> None:
     forward = trace(net, BOX).forward(clip(frames=7))
     with pytest.raises(NoFrameLogits, match="not linear: linear \\+ relu"):
         temporal_relevance(forward, 0)
+
+
+@pytest.mark.parametrize("rule", [AlphaBeta(2, 1), Gamma(0.25)])
+def test_other_rules_meet_exactly_too(rule: AlphaBeta | Gamma) -> None:
+    net, twin = pair(Normed)
+    x = clip(1, frames=8)
+    rules = Rules(convolution=rule, low=BOX.low, high=BOX.high)
+    forward = trace(net, rules).forward(x)
+    expected = naive(twin, x, 1, rules)
+    for cut in cuts(forward):
+        assert difference(temporal_relevance(forward, 1, meeting=cut).values, expected) < 1e-9
+
+
+@pytest.mark.parametrize("kind", [Normed, Residual])
+def test_many_frames_are_carried_in_groups(kind: type[Net], monkeypatch: pytest.MonkeyPatch) -> None:
+    net, _ = pair(kind)
+    forward = trace(net, BOX).forward(clip(1, frames=13))
+    whole = temporal_relevance(forward, 1, meeting=0).values
+    monkeypatch.setattr(temporal, "TOGETHER", 3)
+    for cut in cuts(forward):
+        forward.derived.clear()
+        assert torch.allclose(temporal_relevance(forward, 1, meeting=cut).values, whole, rtol=1e-10, atol=1e-14)
+
+
+def test_clips_that_say_nothing() -> None:
+    net, _ = pair(Normed)
+    program = trace(net, BOX)
+    single = temporal_relevance(program.forward(clip(1, frames=1)), 0)
+    assert single.values.shape == (1, 1, 1)
+    assert single.lengths.tolist() == [[1]]
+    constant = temporal_relevance(program.forward(torch.zeros((1, 3, 6, 16, 16), dtype=torch.float64)), 0)
+    assert bool(constant.values.isfinite().all())
+    lost = temporal_relevance(program.forward(torch.full((1, 3, 6, 16, 16), torch.nan, dtype=torch.float64)), 0)
+    assert lost.average == (None,)
+    assert lost.reasons == ("the logits are not finite",)
+    net.fc.bias.data.fill_(-100.0)
+    against = temporal_relevance(trace(net, BOX).forward(clip()), 0)
+    assert against.average == (None, None)
+    assert against.maximum == (None, None)
+    assert "no time step has a positive logit" in against.reasons[0]

@@ -36,7 +36,7 @@ class Averaging(Operation):
         written = explicit(portion, site.inputs[0])
         if not self.keeps_time:
             written = spanning(written, site.inputs[0].shape[2])
-        return Portion(portion.count, self.forward([written.values], None), written.starts)
+        return Portion(portion.frames, self.forward([written.values], None), written.starts)
 
 
 @dataclass(eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ class Site:
     output: Tensor
     saved: dict[str, Tensor]
     clip: torch.Size
-    derived: dict[str, Any] = field(default_factory=dict)
+    derived: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,11 @@ class Portion:
     """On the way up: for each input frame j the part x * f_j of an activation x that belongs to that frame.
 
     values None: every unit belongs wholly to one frame, time step t to frame `first + step * t`; nothing is carried.
-    Otherwise values [N, C, width, H, W] from time step starts[j] on (starts None: all time steps). count: N.
+    Otherwise values [N, C, width, H, W] from time step starts[j] on (starts None: all time steps). frames: which
+    input frames, N of them.
     """
 
-    count: int
+    frames: range
     values: Tensor | None = None
     starts: Starts = None
     first: int = 0
@@ -117,17 +119,17 @@ def inverse(denominator: Tensor) -> Tensor:
 
 def tiny(dtype: torch.dtype) -> float:
     """Denominators below this count as 0: far below any activation, far above what overflows when inverted."""
-    return float(torch.finfo(dtype).tiny) ** 0.5
+    return math.sqrt(torch.finfo(dtype).tiny)
 
 
 def explicit(portion: Portion, activation: Tensor) -> Portion:
     """The same portion with its values written out, one row per input frame."""
     if portion.values is not None:
         return portion
-    steps, count = activation.shape[2], portion.count
+    steps = activation.shape[2]
     by_frame = {portion.first + portion.step * t: t for t in range(steps)}
-    starts = tuple(by_frame.get(j, -1) for j in range(count))
-    return Portion(count, look(activation, starts, 1), starts)
+    starts = tuple(by_frame.get(j, -1) for j in portion.frames)
+    return Portion(portion.frames, look(activation, starts, 1), starts)
 
 
 def spanning(portion: Portion, steps: int) -> Portion:
@@ -135,7 +137,7 @@ def spanning(portion: Portion, steps: int) -> Portion:
     assert portion.values is not None
     if portion.starts is None:
         return portion
-    return Portion(portion.count, place(portion.values, portion.starts, None, steps))
+    return Portion(portion.frames, place(portion.values, portion.starts, None, steps))
 
 
 def joined(portions: Sequence[Portion], activations: Sequence[Tensor]) -> tuple[list[Tensor], Starts]:
@@ -143,7 +145,7 @@ def joined(portions: Sequence[Portion], activations: Sequence[Tensor]) -> tuple[
     written = [explicit(p, x) for p, x in zip(portions, activations, strict=True)]
     values = [w.values for w in written if w.values is not None]
     spans = [(w.starts, v.shape[2]) for w, v in zip(written, values, strict=True)]
-    starts, width = union(spans, portions[0].count, activations[0].shape[2])
+    starts, width = union(spans, len(portions[0].frames), activations[0].shape[2])
     return [place(v, start, starts, width) for v, (start, _) in zip(values, spans, strict=True)], starts
 
 

@@ -19,7 +19,7 @@ from handlers.relevance.windows import Message, look
 class MaxPool(Operation):
     """Max pooling over two or three axes, parameters as in torch.nn.MaxPool3d.
 
-    The winner is kept as one small number per output, its place in the pooling window (its *tap*).
+    The winner is kept as one number per output: its place in the pooling window.
     """
 
     size: tuple[int, ...]
@@ -66,61 +66,62 @@ class MaxPool(Operation):
         if not self.keeps_time:
             written = spanning(written, site.inputs[0].shape[2])
         assert written.values is not None
-        tap = self._tap(site)
+        winner = self._winner(site)
         if self.keeps_time:
-            tap = look(tap, written.starts, written.values.shape[2])
-        shape = (portion.count, tap.shape[1], *tap.shape[2:])
+            winner = look(winner, written.starts, written.values.shape[2])
+        shape = (len(portion.frames), *winner.shape[1:])
         layout = torch.channels_last_3d if len(self.size) == 3 else torch.channels_last
-        result = torch.empty(shape, dtype=written.values.dtype, device=tap.device, memory_format=layout).zero_()
-        for number, into, source in self._taps(written.values.shape[2:], tap.shape[2:]):
-            result[into] += written.values[source] * (tap[into] == number)
-        return Portion(portion.count, result, written.starts)
+        result = torch.empty(shape, dtype=written.values.dtype, device=winner.device, memory_format=layout).zero_()
+        for code, into, source in self._taps(site, written.values.shape[2:], winner.shape[2:]):
+            result[into] += torch.where(winner[into] == code, written.values[source], 0.0)
+        return Portion(portion.frames, result, written.starts)
 
     def _pull(self, y: Tensor, site: Site, message: Message) -> Tensor:
         shape = list(site.inputs[0].shape)
-        tap = self._tap(site)
+        winner = self._winner(site)
         if message.starts is not None:
-            tap = look(tap, message.starts, y.shape[2])
+            winner = look(winner, message.starts, y.shape[2])
             shape[2] = y.shape[2]
-        elif tap.shape[0] not in (1, y.shape[0]):
-            tap = tap.repeat(y.shape[0] // tap.shape[0], *([1] * (tap.dim() - 1)))
+        elif winner.shape[0] not in (1, y.shape[0]):
+            winner = winner.repeat(y.shape[0] // winner.shape[0], *([1] * (winner.dim() - 1)))
         layout = torch.channels_last_3d if len(self.size) == 3 else torch.channels_last
         result = torch.empty((y.shape[0], *shape[1:]), dtype=y.dtype, device=y.device, memory_format=layout).zero_()
-        for number, source, into in self._taps(shape[2:], y.shape[2:]):
-            result[into] += y[source] * (tap[source] == number)
+        for code, source, into in self._taps(site, shape[2:], y.shape[2:]):
+            result[into] += torch.where(winner[source] == code, y[source], 0.0)
         return result
 
-    def _tap(self, site: Site) -> Tensor:
-        """[m, C, ...] number of the winning tap, counted row-major over the pooling window."""
-        if "tap" not in site.derived:
+    def _winner(self, site: Site) -> Tensor:
+        """[m, C, ...] int32: how far the winner lies behind the pooling window's first place, in flat positions.
+
+        Two places of one window can share that number only if one of them lies outside the input.
+        """
+        if "winner" not in site.derived:
             index, shape = site.saved["winner"], site.inputs[0].shape[2:]
-            tap = torch.zeros_like(index)
-            for axis in reversed(range(len(shape))):
-                position = index % shape[axis]
-                index = index // shape[axis]
-                outputs = torch.arange(tap.shape[2 + axis], device=tap.device) * self.stride[axis] - self.padding[axis]
-                outputs = outputs.view(-1, *([1] * (len(shape) - 1 - axis)))
-                weight = 1
-                for later in self.size[axis + 1 :]:
-                    weight *= later
-                tap += (position - outputs) // self.dilation[axis] * weight
+            first = torch.zeros((1,) * len(shape), dtype=torch.int64, device=index.device)
+            for axis, extent in enumerate(shape):
+                place = (
+                    torch.arange(index.shape[2 + axis], device=index.device) * self.stride[axis] - self.padding[axis]
+                )
+                first = first * extent + place.view(-1, *([1] * (len(shape) - 1 - axis)))
             layout = torch.channels_last_3d if len(self.size) == 3 else torch.channels_last
-            site.derived["tap"] = tap.to(torch.int16).contiguous(memory_format=layout)
-        result: Tensor = site.derived["tap"]
+            site.derived["winner"] = (index - first).to(torch.int32).contiguous(memory_format=layout)
+        result: Tensor = site.derived["winner"]
         return result
 
     def _taps(
-        self, inputs: Sequence[int], outputs: Sequence[int]
+        self, site: Site, inputs: Sequence[int], outputs: Sequence[int]
     ) -> Iterator[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
-        """For each tap its number, the outputs that it serves, and the inputs that it reads."""
-        for number, tap in enumerate(itertools.product(*(range(k) for k in self.size))):
+        """For each place in the window: its number as in `_winner`, the outputs it serves, the inputs it reads."""
+        extents = site.inputs[0].shape[2:]
+        for tap in itertools.product(*(range(k) for k in self.size)):
+            code = 0
             into, source = [slice(None), slice(None)], [slice(None), slice(None)]
             for axis, k in enumerate(tap):
-                shift = k * self.dilation[axis] - self.padding[axis]
-                stride = self.stride[axis]
-                first = max(0, -(-(-shift) // stride))
+                code = code * extents[axis] + k * self.dilation[axis]
+                shift, stride = k * self.dilation[axis] - self.padding[axis], self.stride[axis]
+                first = max(0, -(shift // stride))
                 last = max(first - 1, min(outputs[axis] - 1, (inputs[axis] - 1 - shift) // stride))
                 into.append(slice(first, last + 1))
                 start = first * stride + shift
                 source.append(slice(start, max(start, start + stride * (last - first) + 1), stride))
-            yield number, tuple(into), tuple(source)
+            yield code, tuple(into), tuple(source)

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handlers.relevance.operations.base import Operation, Portion, Site, alike, inverse, joined, spread
+from handlers.relevance.operations.base import Operation, Portion, Site, alike, explicit, inverse, joined, spread
 from handlers.relevance.rules import AddRule
-from handlers.relevance.windows import Message, look
+from handlers.relevance.windows import Message, added, look
 
 
 def where_active(values: Tensor, output: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class Relu(Operation):
         if portion.values is None:
             return portion
         output = look(site.output, portion.starts, portion.values.shape[2])
-        return Portion(portion.count, where_active(portion.values, output), portion.starts)
+        return Portion(portion.frames, where_active(portion.values, output), portion.starts)
 
 
 @dataclass(eq=False)
@@ -76,7 +76,7 @@ class Factor(Operation):
         portion = portions[0]
         if portion.values is None:
             return portion
-        return Portion(portion.count, portion.values * self.factor, portion.starts)
+        return Portion(portion.frames, portion.values * self.factor, portion.starts)
 
 
 @dataclass(eq=False)
@@ -160,13 +160,18 @@ class Add(Operation):
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         if alike(portions) and not (self.rule is AddRule.POSITIVE and not self.relu):
             return portions[0]
-        (first, second), starts = joined(portions, site.inputs)
-        width = first.shape[2]
-        output = look(site.output, starts, width)
         if self.rule is AddRule.POSITIVE:
+            (first, second), starts = joined(portions, site.inputs)
+            width = first.shape[2]
+            output = look(site.output, starts, width)
             terms = [look(x, starts, width) for x in site.inputs]
             both = where_active(first, terms[0]) + where_active(second, terms[1])
             share = output * inverse(terms[0].clamp(min=0) + terms[1].clamp(min=0))
-            return Portion(portions[0].count, both * share, starts)
-        both = first + second
-        return Portion(portions[0].count, where_active(both, output) if self.relu else both, starts)
+            return Portion(portions[0].frames, both * share, starts)
+        written = [explicit(p, x) for p, x in zip(portions, site.inputs, strict=True)]
+        values = [w.values for w in written if w.values is not None]
+        both, starts = added(values, [w.starts for w in written], site.output.shape[2])
+        if self.relu:
+            output = look(site.output, starts, both.shape[2])
+            torch.ops.aten.threshold_backward.grad_input(both, output, 0, grad_input=both)
+        return Portion(portions[0].frames, both, starts)

@@ -56,7 +56,7 @@ class Share(Generic[Map]):
     selects: bool = False
 
 
-def shares(
+def shares_of(
     rule: ConvolutionRule, weight: Tensor, build: Callable[[Tensor], Map], reads_clip: bool, not_negative: bool
 ) -> tuple[Share[Map], ...]:
     """The shares of one layer. reads_clip: zB applies. not_negative: the input has no negative entries."""

@@ -97,9 +97,9 @@ class Slice(Operation):
         portion = portions[0]
         first, step = self.span(site.inputs[0].shape[2])
         if portion.values is None:
-            return Portion(portion.count, None, None, portion.first + portion.step * first, portion.step * step)
+            return Portion(portion.frames, None, None, portion.first + portion.step * first, portion.step * step)
         whole = place(portion.values, portion.starts, None, site.inputs[0].shape[2])
-        return Portion(portion.count, whole[self.index])
+        return Portion(portion.frames, whole[self.index])
 
     @property
     def _space(self) -> tuple[slice, ...]:
@@ -134,11 +134,11 @@ class Pad(Operation):
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]
         if portion.values is None:
-            return Portion(portion.count, None, None, portion.first - portion.step * self.front, portion.step)
+            return Portion(portion.frames, None, None, portion.first - portion.step * self.front, portion.step)
         if portion.starts is None:
-            return Portion(portion.count, torch.nn.functional.pad(portion.values, self.amounts))
+            return Portion(portion.frames, torch.nn.functional.pad(portion.values, self.amounts))
         values = torch.nn.functional.pad(portion.values, self.amounts[:4])
-        return Portion(portion.count, values, tuple(start + self.front for start in portion.starts))
+        return Portion(portion.frames, values, tuple(start + self.front for start in portion.starts))
 
     @property
     def front(self) -> int:
@@ -170,17 +170,17 @@ class Concatenate(Operation):
             raise BadClip(f"clip: the branches of the model do not fit together for this size: {error}") from error
 
     def pull(self, y: Tensor, site: Site) -> tuple[Tensor | None, ...]:
-        return tuple(y.split([x.shape[self.axis] for x in site.inputs], self.axis))
+        return torch.split(y, [x.shape[self.axis] for x in site.inputs], self.axis)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
-        count = portions[0].count
+        frames = portions[0].frames
         if self.axis == 2:
             written = [spanning(explicit(p, x), x.shape[2]) for p, x in zip(portions, site.inputs, strict=True)]
-            return Portion(count, torch.cat([w.values for w in written if w.values is not None], 2))
+            return Portion(frames, torch.cat([w.values for w in written if w.values is not None], 2))
         if alike(portions):
             return portions[0]
         values, starts = joined(portions, site.inputs)
-        return Portion(count, torch.cat(values, self.axis), starts)
+        return Portion(frames, torch.cat(values, self.axis), starts)
 
 
 def _scatter(y: Tensor, index: tuple[slice, ...], sizes: Sequence[int]) -> Tensor:

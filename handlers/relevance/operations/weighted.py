@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from handlers.relevance.kernel import Geometry, Kernel
-from handlers.relevance.operations.base import Operation, Portion, Site, explicit, spread, tiny
+from handlers.relevance.operations.base import Operation, Portion, Site, spread, tiny
 from handlers.relevance.operations.matrix import Matrix
 from handlers.relevance.operations.pointwise import rectified
-from handlers.relevance.operations.shares import Part, Piece, Share, shares
-from handlers.relevance.rules import NormRule, Rules
-from handlers.relevance.windows import Message, Starts, look, place
+from handlers.relevance.operations.rising import risen
+from handlers.relevance.operations.shares import Piece, Share, shares_of
+from handlers.relevance.rules import NormRule, Rules, ZPlus
+from handlers.relevance.windows import Message, Starts, place
 
 Map = Kernel | Matrix
 
@@ -51,8 +52,8 @@ class Weighted(Operation):
     take part in no rule. z+ leaves units that live through their bias only without a way down: their relevance is
     lost, and the conservation defect shows it.
 
-    not_negative: the input cannot be negative. reads_clip: the input is the clip or a slice of it; box: low and
-    high of every input value then, made by `box`. watches_dead: note units that are active with denominator 0.
+    not_negative: the input cannot be negative. reads_clip: the input is the clip, or what the slices and paddings of
+    `path` leave of it. watches_dead: note whether any unit is not 0 while its denominator is.
     """
 
     weights: Weights
@@ -122,7 +123,7 @@ class Weighted(Operation):
         message = self._reaching(message, site)
         found: dict[Piece, Tensor] = {}
         starts, down = message.starts, None
-        for number, share in enumerate(self._shares(negated)):
+        for number, share in enumerate(self.shares(negated)):
             ratio = self._quotient(message, site, number, negated)
             for part in share.parts:
                 size = tuple(x.shape[2:])
@@ -143,7 +144,7 @@ class Weighted(Operation):
         x = spread(site.inputs[0], sample)
         if Piece.POSITIVE in found:
             return Message(torch.where(x > 0, found[Piece.POSITIVE], found[Piece.NEGATIVE]), None, starts)
-        low, high = (b if b.shape[2] == 1 else spread(b, sample) for b in self._box(site))
+        low, high = (b if b.shape[2] == 1 else spread(b, sample) for b in self.box(site))
         amount = (
             (x - low).mul_(found[Piece.ABOVE_LOW])
             if found[Piece.ABOVE_LOW].shape == x.shape
@@ -171,18 +172,18 @@ class Weighted(Operation):
         """c_s R / z_s of share number s: slope * (y / z) + amount / z."""
         result: Tensor | None = None
         if message.slope is not None:
-            result = message.slope * spread(self._ratio(site, number, negated, True), message)
+            result = message.slope * spread(self.ratio(site, number, negated, True), message)
         if message.amount is not None:
-            own = message.amount * spread(self._ratio(site, number, negated, False), message)
+            own = message.amount * spread(self.ratio(site, number, negated, False), message)
             result = own if result is None else result + own
         assert result is not None
         return result
 
-    def _ratio(self, site: Site, number: int, negated: bool, of_output: bool) -> Tensor:
+    def ratio(self, site: Site, number: int, negated: bool, of_output: bool) -> Tensor:
         """c y / z (of_output) or c / z of one share, [m, O, ...]; computed once per clip and shared by all rows."""
         key = (number, negated, of_output)
         if key not in site.derived:
-            share = self._shares(negated)[number]
+            share = self.shares(negated)[number]
             z: Tensor | None = None
             for part in share.parts:
                 own = part.map.apply(self._piece(part.piece, site))
@@ -190,9 +191,9 @@ class Weighted(Operation):
             assert z is not None
             small = tiny(z.dtype)
             if self.watches_dead and number == 0 and not negated:
-                site.derived["dead"] = bool(((z <= small) & (site.output > 0)).any())
+                site.derived["dead"] = bool(((z <= small) & (site.output != 0)).any())
             z = _apart_from_zero(z, share.sign, small)
-            ratio = torch.div(site.output if of_output else torch.ones_like(z), z)
+            ratio = torch.div(site.output, z, out=z) if of_output else z.reciprocal_()
             if share.coefficient != 1.0:
                 ratio *= share.coefficient
             if share.selects:
@@ -212,11 +213,11 @@ class Weighted(Operation):
         result: Map = self.weights.once(("plain", id(self.scale)), lambda: self.weights.map(self._rule_weight))
         return result
 
-    def _shares(self, negated: bool) -> tuple[Share[Map], ...]:
+    def shares(self, negated: bool) -> tuple[Share[Map], ...]:
         def build() -> tuple[Share[Map], ...]:
             weight = -self._rule_weight if negated else self._rule_weight
             clip = self.reads_clip and self.rules.low is not None
-            return shares(self.rules.convolution, weight, self.weights.map, clip, self.not_negative)
+            return shares_of(self.rules.convolution, weight, self.weights.map, clip, self.not_negative)
 
         result: tuple[Share[Map], ...] = self.weights.once(
             ("shares", id(self.scale), negated, self.not_negative, self.reads_clip), build
@@ -233,11 +234,11 @@ class Weighted(Operation):
             case Piece.NEGATIVE:
                 return x.clamp(max=0)
             case Piece.ABOVE_LOW:
-                return x - self._box(site)[0]
+                return x - self.box(site)[0]
             case Piece.BELOW_HIGH:
-                return x - self._box(site)[1]
+                return x - self.box(site)[1]
 
-    def _box(self, site: Site) -> tuple[Tensor, Tensor]:
+    def box(self, site: Site) -> tuple[Tensor, Tensor]:
         """Bounds of every input value: the clip's bounds taken through the slices and paddings before this layer."""
         if "box" not in site.derived:
             like = site.inputs[0]
@@ -271,64 +272,13 @@ class Weighted(Operation):
         return isinstance(self.folded[0], Kernel) and len(self.folded[0].size) == 3
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
-        portion, x = portions[0], site.inputs[0]
-        kernel = self.folded[0]
-        assert isinstance(kernel, Kernel)
-        geometry, taps = kernel.geometry, kernel.size[0]
-        ratio = self._ratio(site, 0, False, True)
-        if portion.values is None and taps == 1 and not site.derived.get("dead", False):
-            first = portion.first - portion.step * geometry.padding[0]
-            return Portion(portion.count, None, None, first, portion.step * geometry.stride[0])
-        written = explicit(portion, x)
-        assert written.values is not None
-        reach = geometry.dilation[0] * (taps - 1)
-        steps = site.output.shape[2]
-        width = written.values.shape[2]
-        starts: Starts = None
-        if written.starts is not None and (width - 1 + reach) // geometry.stride[0] + 1 < steps:
-            starts = tuple(-(-(s + geometry.padding[0] - reach) // geometry.stride[0]) for s in written.starts)
-        result: Tensor | None = None
-        for number, share in enumerate(self._shares(False)):
-            total: Tensor | None = None
-            for part in share.parts:
-                assert isinstance(part.map, Kernel)
-                own = self._risen(part, written, starts, site, reach)
-                total = own if total is None else total.add_(own)
-            assert total is not None
-            factor = look(self._ratio(site, number, False, True), starts, total.shape[2])
-            total = total.mul_(factor)
-            result = total if result is None else result.add_(total)
-        assert result is not None
-        del ratio
-        return Portion(portion.count, result, starts)
+        return risen(self, portions[0], site)
 
-    def _risen(self, part: Part[Map], written: Portion, starts: Starts, site: Site, reach: int) -> Tensor:
-        kernel = part.map
-        assert isinstance(kernel, Kernel) and written.values is not None
-        values, x, width = written.values, site.inputs[0], written.values.shape[2]
-        match part.piece:
-            case Piece.POSITIVE:
-                values = torch.where(look(x, written.starts, width) > 0, values, 0.0)
-            case Piece.NEGATIVE:
-                values = torch.where(look(x, written.starts, width) > 0, 0.0, values)
-            case Piece.ABOVE_LOW | Piece.BELOW_HIGH:
-                bound = self._box(site)[0 if part.piece is Piece.ABOVE_LOW else 1]
-                inside = look(torch.ones_like(x[:, :1]), written.starts, width)
-                values = values - look(bound.expand(1, *x.shape[1:]), written.starts, width) * inside
-            case _:
-                pass
-        if starts is None:
-            steps = x.shape[2]
-            return kernel.apply(values if written.starts is None else place(values, written.starts, None, steps))
-        assert written.starts is not None
-        stride, padding = kernel.geometry.stride[0], kernel.geometry.padding[0]
-        if stride == 1:
-            return kernel.apply(values, time_padding=reach)
-        last = [(s + width - 1 + padding) // stride for s in written.starts]
-        count = max(b - a for a, b in zip(starts, last, strict=True)) + 1
-        first = tuple(stride * s - padding for s in starts)
-        values = place(values, written.starts, first, (count - 1) * stride + reach + 1)
-        return kernel.apply(values, time_padding=0)
+    @property
+    def shares_all(self) -> bool:
+        """Whether an output that is not dead gives away exactly what it has."""
+        boxed = self.reads_clip and self.rules.low is not None
+        return boxed or isinstance(self.rules.convolution, ZPlus)
 
 
 def _apart_from_zero(z: Tensor, sign: int, small: float) -> Tensor:
