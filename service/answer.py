@@ -12,7 +12,7 @@ from actionlens.v1 import answer_pb2, explanation_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.ask import Ask
 from service.errors import InvalidArgument
-from service.media.overlay import blend, encode_jpeg, write_mp4
+from service.media.overlay import blend, encode_jpeg, enlarge, write_mp4
 from service.reading import read_explanation
 from service.status import error_of
 
@@ -91,11 +91,14 @@ def _draw(
 ) -> None:
     if overlay == answer_pb2.OVERLAY_FORMAT_UNSPECIFIED or explanation.WhichOneof("value") != "saliency":
         return
-    pictures = blend(frames, explanation, report.placement)
     if overlay == answer_pb2.OVERLAY_FORMAT_JPEG:
+        newest = len(frames) - 1
         explanation.overlay.media_type = "image/jpeg"
-        explanation.overlay.data = encode_jpeg(pictures[-1])
+        explanation.overlay.data = encode_jpeg(
+            blend(enlarge(frames[newest:]), explanation, report.placement, [newest])[0]
+        )
         return
+    pictures = blend(enlarge(frames), explanation, report.placement)
     film = io.BytesIO()
     write_mp4(film, pictures, report.effective_fps or _OVERLAY_FPS)
     explanation.overlay.media_type = "video/mp4"

@@ -71,10 +71,20 @@ def read_explanation(explanation: explanation_pb2.Explanation, report: answer_pb
     """
     if explanation.HasField("failure"):
         return f"not available: {explanation.failure.message}"
+    if _stands_still(explanation):
+        return "nothing in it changes in time beyond the threshold; motion share 0 %"
     parts = [*_temporal_length(explanation, len(report.used)), _when(explanation, report.used)]
     if explanation.quality.HasField("motion_share"):
         parts.append(f"motion share {_percent(explanation.quality.motion_share)}")
     return "; ".join(parts)
+
+
+def _stands_still(explanation: explanation_pb2.Explanation) -> bool:
+    """Whether a selective method kept nothing of a map that does hold positive relevance."""
+    saliency = explanation.saliency
+    if not saliency.HasField("mask") or any(saliency.mask.data):
+        return False
+    return bool((to_array(saliency.values) > 0).any())
 
 
 def _when(explanation: explanation_pb2.Explanation, used: Sequence[int]) -> str:

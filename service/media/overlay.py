@@ -31,20 +31,22 @@ def blend(
     frames: NDArray[np.uint8],
     explanation: explanation_pb2.Explanation,
     placement: answer_pb2.Placement | None = None,
+    places: Sequence[int] | None = None,
     legend: bool = True,
 ) -> NDArray[np.uint8]:
-    """Lay an explanation over frames: uint8 [T, h, w, 3] RGB in, the same out.
+    """Lay an explanation over frames: uint8 [n, h, w, 3] RGB in, the same out.
 
     frames: one picture per model frame, at any size; the model's own, or the source's when `placement` says where it
-    lies in the model's frame. Small ones look better enlarged first (`enlarge`). The
-    colour scale is one for the clip, never per frame. A selective method's kept part is outlined and in full colour,
+    lies in the model's frame. Small ones look better enlarged first (`enlarge`). places: the model frame that each
+    picture is, when they are not frames 0 .. n - 1 in full. The colour scale is one for the clip, never per frame. A selective method's kept part is outlined and in full colour,
     what it leaves out is tinted faintly. Parts that the model did not see are dimmed. An explanation without a
     saliency volume leaves the frames as they are. Raises ValueError when its tensors do not decode.
     """
-    prepared = heat(explanation, len(frames), frames.shape[1], frames.shape[2], placement)
+    chosen = range(len(frames)) if places is None else places
+    prepared = heat(explanation, max(chosen) + 1, frames.shape[1], frames.shape[2], placement)
     if prepared is None:
         return frames.copy()
-    pictures = lay_over(frames, range(len(frames)), prepared)
+    pictures = lay_over(frames, chosen, prepared)
     if legend:
         stamp_legend(pictures, prepared.peak, prepared.signed)
     return pictures

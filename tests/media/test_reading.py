@@ -66,6 +66,14 @@ def test_frames_are_those_of_the_source():
     assert read_explanation(explanation, report([0, 5, 9, 14, 19, 23, 28, 33])).startswith("frames 14-19 carry 95 %")
 
 
+def test_a_map_in_which_nothing_moves_is_said_to_stand_still():
+    still = saliency(np.ones((2, 1, 3)), mask=np.zeros((2, 1, 3)))
+    still.quality.motion_share = 0.0
+    assert read_explanation(still, report(range(2))).startswith("nothing in it changes in time")
+    nothing = saliency(np.zeros((2, 1, 3)), mask=np.zeros((2, 1, 3)))
+    assert read_explanation(nothing, report(range(2))) == "no positive evidence"
+
+
 def test_motion_share_and_failure_are_said():
     explanation = profile(0, 0, 7, 1, 1, 1, 0, 0)
     explanation.quality.motion_share = 0.384
