@@ -59,8 +59,7 @@ Store = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        envvar="ACTIONLENS_MODEL_STORE",
-        show_default="the bundled model_store",
+        show_default="ACTIONLENS_MODEL_STORE, else the bundled model_store",
         help="Folder with one sub-folder per model.",
     ),
 ]

@@ -163,9 +163,14 @@ def _follow(windows: ExplainedStream, ending: _Ending, console: Console, most: i
         if as_json:
             print(json.dumps(_document(window), ensure_ascii=False), flush=True)
         else:
+            if shown == 1:
+                console.print(_TITLES, style="bold")
             _show(window, console)
         if shown == most:
             ending.now()
+
+
+_TITLES = "window   time s  class              %  lag ms dropped skipped  level       reading"
 
 
 def _show(window: WindowResult, console: Console) -> None:
@@ -179,19 +184,18 @@ def _show(window: WindowResult, console: Console) -> None:
     counts = window.counts
     dropped = counts.dropped_stale + counts.dropped_full + counts.rejected + counts.missing
     readings = [entry.reading for entry in window.explanations.values() if not entry.failed]
-    console.print(
-        Text.assemble(
-            (f"{window.window:5d}", "dim"),
-            f" {at:7.2f} s  ",
-            (f"{best.label:<18.18}", "bold cyan"),
-            f"{100 * best.probability:4.0f} %  ",
-            (f"lag {1000 * window.lag:4.0f} ms  ", "dim"),
-            (f"dropped {dropped:<4d} skipped {window.skipped_windows:<4d}", "yellow" if dropped else "dim"),
-            (f" {level_name(answer.level)}", "green"),
-            f"  {readings[-1] if readings else answer.level_reason}",
-        ),
-        soft_wrap=True,
+    cells = (
+        (f"{window.window:6d}", "dim"),
+        (f"{at:9.2f}", ""),
+        (f"  {best.label:<14.14}", "bold cyan"),
+        (f"{100 * best.probability:6.0f}", ""),
+        (f"{1000 * window.lag:8.0f}", "dim"),
+        (f"{dropped:8d}", "yellow" if dropped else "dim"),
+        (f"{window.skipped_windows:8d}  ", "yellow" if window.skipped_windows else "dim"),
+        (f"{level_name(answer.level).removesuffix('-relevance'):<12}", "yellow" if answer.level_reason else "green"),
+        (readings[-1] if readings else answer.level_reason, ""),
     )
+    console.print(Text.assemble(*cells), no_wrap=True, overflow="ellipsis")
 
 
 def _document(window: WindowResult) -> dict[str, Any]:
