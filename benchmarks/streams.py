@@ -104,9 +104,8 @@ def report(options: argparse.Namespace, totals: Totals, memory: list[tuple[float
     warm = [(at, size) for at, size in memory if at > min(30.0, options.seconds / 4)]
     third = max(1, len(warm) // 3)
     first, last = (statistics.median(size for _, size in part) for part in (warm[:third], warm[-third:]))
-    print(
-        f"service memory after warm-up: first third {first:.0f} MiB, last third {last:.0f} MiB, peak {max(s for _, s in memory):.0f} MiB"
-    )
+    peak = max(size for _, size in memory)
+    print(f"service memory after warm-up: first third {first:.0f} MiB, last third {last:.0f} MiB, peak {peak:.0f} MiB")
 
 
 if __name__ == "__main__":

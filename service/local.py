@@ -10,9 +10,9 @@ from typing import Any, Self, Unpack
 
 from actionlens.v1 import model_pb2
 from service.backends.in_process import InProcessBackend
-from service.client_channel import DEFAULT_TIMEOUT
-from service.client_clips import ClipLike, ClipOptions, clip_request
-from service.client_result import Result
+from service.client.channel import DEFAULT_TIMEOUT
+from service.client.clips import ClipLike, ClipOptions, clip_request
+from service.client.results import Result
 from service.explain import ExplainService
 from service.metrics import Metrics
 from service.settings import Settings

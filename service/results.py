@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client_clips import picture_files
-from service.client_result import Result
+from service.client.clips import picture_files
+from service.client.results import Result
 from service.documents import answer_document
 from service.media.contact_sheet import contact_sheet
 from service.media.display import decode_for_display

@@ -13,8 +13,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client_clips import picture_files
-from service.client_frames import Frame
+from service.client.clips import picture_files
+from service.client.frames import Frame
 from service.errors import InvalidArgument, Unavailable
 from service.media.upright import upright
 

@@ -25,7 +25,7 @@ from service.commands.options import (
 
 if TYPE_CHECKING:
     from service.client import Client
-    from service.client_clips import ClipOptions
+    from service.client.clips import ClipOptions
     from service.commands.screen import Stage
     from service.local import LocalClient
     from service.settings import Settings

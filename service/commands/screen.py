@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actionlens.v1 import answer_pb2, explanation_pb2
-from service.client_result import ExplanationResult, Result
+from service.client.results import ExplanationResult, Result
 
 _BAR = 28
 _FILE_WIDTH = 400

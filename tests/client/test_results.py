@@ -10,7 +10,7 @@ import pytest
 
 from actionlens.tensors import to_tensor
 from actionlens.v1 import answer_pb2, explanation_pb2
-from service.client_result import Result
+from service.client.results import Result
 from service.documents import answer_document
 from service.results import result_names, write_results
 from service.settings import Limits

@@ -12,10 +12,10 @@ from typing import Any, Self, Unpack
 import grpc
 
 from actionlens.v1 import service_pb2, service_pb2_grpc
-from service.client_clips import QuestionOptions
-from service.client_errors import from_rpc
-from service.client_frames import END, FrameLike, StreamOptions, frame_encoder, open_message, update_message
-from service.client_result import WindowResult
+from service.client.clips import QuestionOptions
+from service.client.errors import from_rpc
+from service.client.frames import END, FrameLike, StreamOptions, frame_encoder, open_message, update_message
+from service.client.results import WindowResult
 from service.errors import DeadlineExceeded
 
 IDLE_TIMEOUT = 60.0

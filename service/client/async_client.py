@@ -13,12 +13,12 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from actionlens.v1 import model_pb2, service_pb2, service_pb2_grpc
-from service.client_channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, channel_options, open_channel
-from service.client_clips import ClipLike, ClipOptions, QuestionOptions, clip_request
-from service.client_errors import from_rpc
-from service.client_frames import FrameLike, StreamOptions
-from service.client_result import Result, WindowResult
-from service.client_stream import ExplainedStream
+from service.client.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, channel_options, open_channel
+from service.client.clips import ClipLike, ClipOptions, QuestionOptions, clip_request
+from service.client.errors import from_rpc
+from service.client.frames import FrameLike, StreamOptions
+from service.client.results import Result, WindowResult
+from service.client.streams import ExplainedStream
 
 
 class AsyncClient:

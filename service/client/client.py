@@ -1,13 +1,4 @@
-"""The Python client.
-
-    from service.client import Client
-
-    with Client("127.0.0.1:8470") as client:
-        result = client.explain_clip("clip.mp4", methods=["grad-cam", {"selective-relevance": {"threshold": 3}}])
-        print(result.prediction.top[0].label, result.explanations["grad-cam"].reading)
-
-Errors are those of `service.errors`: code, reason, field and retry_after say what happened and where.
-"""
+"""The blocking client."""
 
 from __future__ import annotations
 
@@ -19,24 +10,12 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from actionlens.v1 import model_pb2, service_pb2, service_pb2_grpc
-from service.client_asyncio import AsyncClient, AsyncExplainedStream
-from service.client_channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, open_channel
-from service.client_clips import ClipLike, ClipOptions, clip_request
-from service.client_errors import from_rpc
-from service.client_frames import Frame, FrameLike, StreamOptions
-from service.client_result import ExplanationResult, Result, WindowResult
-from service.client_stream import ExplainedStream
-
-__all__ = [
-    "AsyncClient",
-    "AsyncExplainedStream",
-    "Client",
-    "ExplainedStream",
-    "ExplanationResult",
-    "Frame",
-    "Result",
-    "WindowResult",
-]
+from service.client.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, open_channel
+from service.client.clips import ClipLike, ClipOptions, clip_request
+from service.client.errors import from_rpc
+from service.client.frames import FrameLike, StreamOptions
+from service.client.results import Result
+from service.client.streams import ExplainedStream
 
 
 class Client:

@@ -1,0 +1,27 @@
+"""The Python client.
+
+    from service.client import Client
+
+    with Client("127.0.0.1:8470") as client:
+        result = client.explain_clip("clip.mp4", methods=["grad-cam", {"selective-relevance": {"threshold": 3}}])
+        print(result.prediction.top[0].label, result.explanations["grad-cam"].reading)
+
+Errors are those of `service.errors`: code, reason, field and retry_after say what happened and where.
+"""
+
+from service.client.async_client import AsyncClient, AsyncExplainedStream
+from service.client.client import Client
+from service.client.frames import Frame
+from service.client.results import ExplanationResult, Result, WindowResult
+from service.client.streams import ExplainedStream
+
+__all__ = [
+    "AsyncClient",
+    "AsyncExplainedStream",
+    "Client",
+    "ExplainedStream",
+    "ExplanationResult",
+    "Frame",
+    "Result",
+    "WindowResult",
+]
