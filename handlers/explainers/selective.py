@@ -27,7 +27,7 @@ class SelectiveParameters(Parameters):
     ] = 4.0
     signed: Annotated[bool, Field(description="keep rises only, the equation as printed")] = False
     peer: Annotated[bool, Field(description="zero padding in time, as in the published code")] = False
-    base: Annotated[str, Field(description="the method that makes the map")] = "grad-cam"
+    base: Annotated[str, Field(description="the method that makes the map")] = "dtd"
 
 
 def time_derivative(relevance: Tensor, *, zero_padding: bool = False) -> Tensor:
