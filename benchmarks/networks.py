@@ -125,11 +125,12 @@ def c3d(classes: int = 101) -> nn.Module:
     """C3D for 16 frames of 112 pixels: pooling in time, three linear layers; no logits per frame."""
     layers: list[nn.Module] = []
     c_in = 3
-    for width, pool in ((64, 1), (128, 2), (256, 0), (256, 2), (512, 0), (512, 2), (512, 0), (512, 2)):
+    for number, (width, pool) in enumerate(
+        ((64, 1), (128, 2), (256, 0), (256, 2), (512, 0), (512, 2), (512, 0), (512, 2))
+    ):
         layers += [nn.Conv3d(c_in, width, 3, padding=1), nn.ReLU()]
         if pool:
-            last = len(layers) > 14
-            layers.append(nn.MaxPool3d((pool, 2, 2), (pool, 2, 2), (0, 1, 1) if last else 0))
+            layers.append(nn.MaxPool3d((pool, 2, 2), (pool, 2, 2), (0, 1, 1) if number == 7 else 0))
         c_in = width
     layers += [
         nn.Flatten(),

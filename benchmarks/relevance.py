@@ -11,6 +11,7 @@ passes per frame) is one measured pass times 2 N, and labelled so.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 import types
@@ -178,7 +179,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(options.threads)
     kept = keep_freed_memory()
-    rows: dict[str, tuple[float, dict[str, float | str]]] = {}
+    rows = stored()
     for name in options.networks.split(","):
         started = time.perf_counter()
         rows[name] = measured(name, options.rounds, options.threads, name in options.others.split(","))
@@ -188,6 +189,15 @@ def main() -> None:
             flush=True,
         )
         write(rows, options, kept)
+
+
+def stored() -> dict[str, tuple[float, dict[str, float | str]]]:
+    """What earlier runs measured; a run replaces the networks that it names."""
+    path = RESULTS / "relevance.json"
+    if not path.exists():
+        return {}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return {name: (found[name]["seconds"], found[name]["multiples"]) for name in NETWORKS if name in found}
 
 
 def write(rows: dict[str, tuple[float, dict[str, float | str]]], options: argparse.Namespace, kept: bool) -> None:
@@ -211,6 +221,8 @@ def write(rows: dict[str, tuple[float, dict[str, float | str]]], options: argpar
         cells = [found.get(column, "") for _, found in rows.values()]
         lines.append(f"| {column} | " + " | ".join(c if isinstance(c, str) else f"{c:.2f}" for c in cells) + " |")
     RESULTS.mkdir(exist_ok=True)
+    document = {name: {"seconds": base, "multiples": found} for name, (base, found) in rows.items()}
+    (RESULTS / "relevance.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     (RESULTS / "relevance.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     figure, axes = plt.subplots(figsize=(7, 4.5))
     for column in (

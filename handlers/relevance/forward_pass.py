@@ -42,12 +42,27 @@ class ForwardPass:
         self._values = values
         self._saved = saved
         self._lowest = lowest
+        self._singles: dict[int, ForwardPass] = {}
         self._sites: dict[tuple[int, int | None], Site] = {}
         self._frames: tuple[Tensor | None, str] | None = None
         self.derived: dict[Any, Any] = {}
 
     def __len__(self) -> int:
         return int(self.clip.shape[0])
+
+    def single(self, item: int) -> ForwardPass:
+        """The pass of one clip, sharing memory with this one; for batches in which every clip asks for its own."""
+        if not 0 <= item < len(self):
+            raise BadClip(f"item: the batch holds clips 0 .. {len(self) - 1}, got {item}")
+        if len(self) == 1:
+            return self
+        if item not in self._singles:
+            values = {number: self.value(number, item) for number in self._values}
+            saved = {number: self._saved_of(number, item) for number in self._saved}
+            clip = self.clip[item : item + 1]
+            part = ForwardPass(self.graph, self.head, clip, values, saved, self.has_relevance, self._lowest)
+            self._singles.setdefault(item, part)
+        return self._singles[item]
 
     # -- logits per frame ----------------------------------------------------------------------------------------
 
@@ -175,13 +190,17 @@ class ForwardPass:
             item = None
         key = (step.number, item)
         if key not in self._sites:
-            saved = self._saved.get(step.number, {})
-            if item is not None:
-                saved = {n: t.reshape(len(self), -1, *t.shape[1:])[item] for n, t in saved.items()}
+            saved = self._saved_of(step.number, item)
             inputs = tuple(self.value(number, item) if number in self._values else None for number in step.inputs)
             shape = torch.Size((1, *self.clip.shape[1:]))
             self._sites.setdefault(key, Site(inputs, self.value(step.number, item), saved, shape))
         return self._sites[key]
+
+    def _saved_of(self, number: int, item: int | None) -> dict[str, Tensor]:
+        saved = self._saved.get(number, {})
+        if item is None:
+            return saved
+        return {name: t.reshape(len(self), -1, *t.shape[1:])[item] for name, t in saved.items()}
 
 
 def classifier(head: Head) -> tuple[Tensor, Tensor | None]:

@@ -14,6 +14,7 @@ from handlers.relevance import (
     NoFrameLogits,
     RelevanceError,
     Rules,
+    relevance,
     temporal,
     temporal_relevance,
     trace,
@@ -171,11 +172,15 @@ def test_batch_equals_singles(kind: type[Net]) -> None:
     net, _ = pair(kind)
     x = clip(frames=10)
     program = trace(net, BOX)
-    whole = temporal_relevance(program.forward(x), 1)
+    forward = program.forward(x)
+    whole = temporal_relevance(forward, 1)
     for item in range(len(x)):
-        alone = temporal_relevance(program.forward(x[item : item + 1]), 1)
-        assert torch.allclose(alone.values[0], whole.values[item], rtol=1e-10, atol=1e-13)
-        assert torch.equal(alone.lengths[0], whole.lengths[item])
+        for part in (program.forward(x[item : item + 1]), forward.single(item)):
+            alone = temporal_relevance(part, 1)
+            assert torch.allclose(alone.values[0], whole.values[item], rtol=1e-10, atol=1e-13)
+            assert torch.equal(alone.lengths[0], whole.lengths[item])
+        contrast = relevance(forward.single(item), 2, "negated").values
+        assert torch.allclose(contrast[0], relevance(forward, 2, "negated").values[item], rtol=1e-10, atol=1e-13)
 
 
 def test_chunks_of_rows_give_the_same() -> None:
