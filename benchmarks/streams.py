@@ -84,9 +84,9 @@ async def stream(client, number, pictures, fps, end, totals, options) -> None:  
 
     async with client.explain_stream(frames(), methods=options.method, fill="drop-oldest", consume="newest") as answers:
         async for window in answers:
-            counts = window.message.counts
+            counts = window.counts
             totals.windows += 1
-            totals.lags.append(window.message.lag)
+            totals.lags.append(window.lag)
             gone = counts.used + counts.dropped_stale + counts.dropped_full + counts.rejected + counts.waiting
             totals.uncounted += counts.received != gone
         totals.last[number] = answers.summary.counts
