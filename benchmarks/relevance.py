@@ -80,14 +80,16 @@ def zennit_pass(net: nn.Module) -> Callable[[Tensor], Tensor]:
 def captum_pass(net: nn.Module) -> Callable[[Tensor], Tensor]:
     """Relevance of class 0 by Captum's LRP, with rules set by hand for the layers that it does not know."""
     from captum.attr import LRP
-    from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, IdentityRule
+    from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, IdentityRule
 
     def run(clip: Tensor) -> Tensor:
         for module in net.modules():
             if isinstance(module, nn.Conv3d | nn.Linear):
                 module.rule = Alpha1_Beta0_Rule()  # type: ignore[assignment]
-            elif isinstance(module, nn.BatchNorm3d | nn.Identity | nn.MaxPool3d | nn.Dropout | nn.Flatten):
+            elif isinstance(module, nn.BatchNorm3d):
                 module.rule = IdentityRule()  # type: ignore[assignment]
+            elif isinstance(module, nn.Identity | nn.Flatten):
+                module.rule = EpsilonRule()  # type: ignore[assignment]
         with torch.enable_grad():
             result: Tensor = LRP(net).attribute(clip.clone(), target=0)
         return result
@@ -180,7 +182,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     kept = keep_freed_memory()
     rows = stored()
-    for name in options.networks.split(","):
+    for name in filter(None, options.networks.split(",")):  # none named: only write again what is stored
         started = time.perf_counter()
         rows[name] = measured(name, options.rounds, options.threads, name in options.others.split(","))
         print(
@@ -202,13 +204,14 @@ def stored() -> dict[str, tuple[float, dict[str, float | str]]]:
 
 def write(rows: dict[str, tuple[float, dict[str, float | str]]], options: argparse.Namespace, kept: bool) -> None:
     """The table and the plot."""
+    rows = {name: rows[name] for name in NETWORKS if name in rows}
     clock = "CPU time, one thread" if options.threads == 1 else f"wall time, {options.threads} threads"
     memory = "freed memory kept (`keep_freed_memory`)" if kept else "default memory settings"
     lines = [
         "# Cost of explanations",
         "",
         "Multiples of one plain eager float32 forward F of the same network, prediction included; 112 px, random "
-        f"weights; {clock}; medians of {options.rounds} interleaved rounds; torch {torch.__version__}; {memory}.",
+        f"weights; {clock}; medians of interleaved rounds; torch {torch.__version__}; {memory}.",
         "Captum's LRP runs with rules set by hand and is not right on residual networks; it is timed, not endorsed.",
         '"everything live" is Grad-CAM, DTD and exact ATR (frame sums) from one forward, without the selective filter.',
         "bf16 relevance was not measured: this machine has neither AMX nor AVX512_BF16.",

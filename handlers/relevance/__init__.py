@@ -1,9 +1,14 @@
 """Relevance propagation for video action models, from one forward pass.
 
-program = trace(model)                            # once; the model is not changed
-forward = program.forward(clips)                  # [B, C, T, H, W] -> forward.logits, forward.frame_logits
-best = forward.logits.argmax(1)
-heat = relevance(forward, best).values            # [B, C, T, H, W]
+Five lines in a notebook, for a model in evaluation mode and clips [B, C, T, H, W] normalised as it was trained:
+
+>>> program = trace(model, Rules(low=low, high=high))  # once; the model is not changed; bounds of the clip's values
+>>> forward = program.forward(clips)                   # forward.logits [B, K], forward.frame_logits [B, T', K]
+>>> best = forward.logits.argmax(1)
+>>> heat = relevance(forward, best).values             # [B, C, T, H, W]: how much every value carries
+>>> rows = temporal_relevance(forward, best).values    # [B, T', N]: frame j's part in the logit of time step i
+
+The program shares the model's weights: trace again after changing them or moving the model to another device.
 """
 
 from handlers.relevance.errors import (

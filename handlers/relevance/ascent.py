@@ -1,8 +1,8 @@
 """Upwards: which part of every unit's relevance will end in which frame, before any class is known.
 
 f_j(u) is the fraction of unit u's relevance that ends in frame j. It obeys the transposed rules, so it is carried
-from the clip upwards once and serves every class, contrast and row. What is stored is x * f_j (METHODS: the
-Jacobian-vector product of the same operator of which relevance is the vector-Jacobian product).
+from the clip upwards once and serves every class, contrast and row. What is stored is x * f_j, the
+Jacobian-vector product of the operator of which relevance is the vector-Jacobian product.
 """
 
 from __future__ import annotations
