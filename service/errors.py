@@ -70,3 +70,10 @@ class DeadlineExceeded(ActionLensError):
 
     code = StatusCode.DEADLINE_EXCEEDED
     reason = "DEADLINE_EXCEEDED"
+
+
+BY_CODE: dict[StatusCode, type[ActionLensError]] = {
+    kind.code: kind
+    for kind in (DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable)
+}
+"""The class of each status code that has one."""

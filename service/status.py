@@ -10,15 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 
 from actionlens.v1 import explanation_pb2
-from service.errors import (
-    ActionLensError,
-    DeadlineExceeded,
-    FailedPrecondition,
-    InvalidArgument,
-    NotFound,
-    ResourceExhausted,
-    Unavailable,
-)
+from service.errors import BY_CODE, ActionLensError
 
 DOMAIN = "actionlens"
 # The key under which gRPC carries a google.rpc.Status in the trailing metadata.
@@ -26,10 +18,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 # Trailers travel in HTTP/2 headers, which peers bound at 8 KB; the message is in them three times.
 _LONGEST_MESSAGE = 1000
 
-_BY_NUMBER: dict[int, type[ActionLensError]] = {
-    kind.code.value[0]: kind
-    for kind in (DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable)
-}
+_BY_NUMBER = {code.value[0]: kind for code, kind in BY_CODE.items()}
 
 
 def rich_status(error: ActionLensError, incident: str = "") -> status_pb2.Status:

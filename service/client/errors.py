@@ -8,20 +8,7 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from service.errors import (
-    ActionLensError,
-    DeadlineExceeded,
-    FailedPrecondition,
-    InvalidArgument,
-    NotFound,
-    ResourceExhausted,
-    Unavailable,
-)
-
-_KINDS = {
-    kind.code: kind
-    for kind in (DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable)
-}
+from service.errors import BY_CODE, ActionLensError
 
 
 def from_rpc(error: grpc.RpcError, address: str) -> ActionLensError:
@@ -50,7 +37,7 @@ def from_rpc(error: grpc.RpcError, address: str) -> ActionLensError:
             retry_after = retry.retry_delay.ToNanoseconds() / 1e9
     if not rich:
         message, reason, field = _plain(code, message, address, reason)
-    domain = _KINDS.get(code, ActionLensError)(message, field=field, reason=reason, retry_after=retry_after)
+    domain = BY_CODE.get(code, ActionLensError)(message, field=field, reason=reason, retry_after=retry_after)
     domain.code = code
     return domain
 
