@@ -196,6 +196,7 @@ def main() -> None:
             flush=True,
         )
         write(rows, options, kept)
+    write(rows, options, kept)
 
 
 def stored() -> dict[str, tuple[float, dict[str, float | str]]]:
