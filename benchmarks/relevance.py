@@ -164,7 +164,9 @@ def measured(name: str, rounds: int, threads: int, slow: bool) -> tuple[float, d
             for column in times:
                 times[column].clear()
     base = median(plain)
-    found: dict[str, float | str] = failed | {c: median(t) / base for c, t in times.items() if t}
+    found: dict[str, float | str] = (
+        {"rounds": float(rounds)} | failed | {c: median(t) / base for c, t in times.items() if t}
+    )
     if isinstance(found.get("DTD: zennit"), float) and name != "C3D":
         found["ATR naive, 2N zennit passes (extrapolated)"] = 2 * clip.shape[2] * float(found["DTD: zennit"])
     return base, found
@@ -177,6 +179,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--others", default="small 16f,I3D 8f", help="networks on which zennit and `element` are timed")
+    parser.add_argument(
+        "--note", default="", help="a sentence for the table: what else ran on the machine, for example"
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(options.threads)
@@ -191,6 +196,7 @@ def main() -> None:
             flush=True,
         )
         write(rows, options, kept)
+    write(rows, options, kept)
 
 
 def stored() -> dict[str, tuple[float, dict[str, float | str]]]:
@@ -214,12 +220,15 @@ def write(rows: dict[str, tuple[float, dict[str, float | str]]], options: argpar
         f"weights; {clock}; medians of interleaved rounds; torch {torch.__version__}; {memory}.",
         "Captum's LRP runs with rules set by hand and is not right on residual networks; it is timed, not endorsed.",
         '"everything live" is Grad-CAM, DTD and exact ATR (frame sums) from one forward, without the selective filter.',
+        *([options.note] if options.note else []),
         "bf16 relevance was not measured: this machine has neither AMX nor AVX512_BF16.",
         "",
         "| | " + " | ".join(rows) + " |",
         "|---" * (len(rows) + 1) + "|",
         "| F, ms | " + " | ".join(f"{base * 1e3:.0f}" for base, _ in rows.values()) + " |",
     ]
+    counts = [found.get("rounds", "") for _, found in rows.values()]
+    lines.append("| rounds | " + " | ".join(c if isinstance(c, str) else f"{c:.0f}" for c in counts) + " |")
     for column in COLUMNS:
         cells = [found.get(column, "") for _, found in rows.values()]
         lines.append(f"| {column} | " + " | ".join(c if isinstance(c, str) else f"{c:.2f}" for c in cells) + " |")
