@@ -4,7 +4,8 @@ Side by side in one process, by turns (A B C A B C ...), medians over rounds, at
 
 * plain: the network as PyTorch runs it, eager, under inference mode;
 * predict: the engine, prediction only;
-* +METHOD: the engine with one explanation; its share is against predict.
+* grad-cam, + selective: the engine with Grad-CAM, then with selective relevance on it as well;
+* dtd, atr, live: relevance at the pixels; the relevance matrix; Grad-CAM, selective relevance on dtd and ATR together.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from handlers.models.action_model import ActionModel, build
 from handlers.weights import read_weights
 
 _STORE = Path(__file__).resolve().parents[1] / "model_store"
+_ON_CAM = MethodCall("selective-relevance", {"base": "grad-cam"})
 _METHODS = {
     "grad-cam": [MethodCall("grad-cam")],
-    "selective-relevance": [MethodCall("grad-cam"), MethodCall("selective-relevance")],
+    "+ selective": [MethodCall("grad-cam"), _ON_CAM],
+    "dtd": [MethodCall("dtd")],
     "atr": [MethodCall("atr")],
-    "all three": [MethodCall("grad-cam"), MethodCall("selective-relevance"), MethodCall("atr")],
+    "live": [MethodCall("grad-cam"), MethodCall("selective-relevance"), MethodCall("atr")],
 }
 
 

@@ -46,8 +46,8 @@ class Stage:
 
 #: Most steps are cheap ones at less than half resolution; a few at full resolution adapt the filters to it.
 STAGES = (
-    Stage(full=False, size=48, cells=6, steps=2000, horizon=2600, rate=2e-3, uses=4, plain=80),
-    Stage(full=True, size=112, cells=7, steps=230, horizon=230, rate=8e-4, uses=3),
+    Stage(full=False, size=48, cells=6, steps=3700, horizon=3700, rate=2e-3, uses=4, plain=80),
+    Stage(full=True, size=112, cells=7, steps=240, horizon=240, rate=6e-4, uses=3),
 )
 
 
