@@ -84,7 +84,7 @@ def test_the_bundled_model_sees_a_real_hand_move(service: Service, assets: Path,
 
 
 def test_relevance_lies_on_the_hand(service: Service, assets: Path) -> None:
-    """Only the hand moves; the quarter of the picture that changes most holds far more than a quarter of the relevance."""
+    """Only the hand moves: the quarter of the picture that changes most holds far more of the relevance."""
     clip = swipe(assets)
     with service.client() as client:
         result = client.explain_clip(clip, model="motion-primitives", methods=["dtd"], target="move right")
