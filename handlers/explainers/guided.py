@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from handlers.attribution import Attribution, Target
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.explainers.propagation import by_contrast, class_numbers, pixel_map
@@ -15,15 +13,6 @@ from handlers.relevance import ForwardPass, guided_backprop
 
 class GuidedBackpropParameters(Parameters):
     """Guided Backprop has none."""
-
-
-def guided_gradients(forward: ForwardPass, items: Sequence[tuple[int, Target]]) -> list[Tensor]:
-    """Guided gradients at the pixels, float [C, T, H, W] per item, for any targets."""
-    results: dict[int, Tensor] = {}
-    for places, members in by_contrast(items):
-        gradients = guided_backprop(forward, *class_numbers(forward, members))
-        results.update((place, gradients[index]) for place, (index, _) in zip(places, members, strict=True))
-    return [results[place] for place in range(len(items))]
 
 
 class GuidedBackprop(Explainer[GuidedBackpropParameters]):
@@ -43,7 +32,11 @@ class GuidedBackprop(Explainer[GuidedBackpropParameters]):
         items: Sequence[tuple[int, Target]],
         parameters: GuidedBackpropParameters,
     ) -> list[Attribution]:
-        return [pixel_map(gradient) for gradient in guided_gradients(forward, items)]
+        results: dict[int, Attribution] = {}
+        for places, members in by_contrast(items):
+            found = guided_backprop(forward, *class_numbers(forward, members))
+            results.update((place, pixel_map(found[index])) for place, (index, _) in zip(places, members, strict=True))
+        return [results[place] for place in range(len(items))]
 
 
 EXPLAINER = GuidedBackprop()

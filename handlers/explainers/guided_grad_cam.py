@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
+import torch
 from pydantic import Field
-from torch.nn import functional
 
 from handlers.attribution import Attribution, SaliencyVolume, Target
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.explainers.grad_cam import EXPLAINER as GRAD_CAM
 from handlers.explainers.grad_cam import GradCamParameters
-from handlers.explainers.guided import guided_gradients
-from handlers.explainers.propagation import pixel_map
+from handlers.explainers.propagation import by_contrast, class_numbers, pixel_map
 from handlers.models.action_model import ActionModel
-from handlers.relevance import ForwardPass
+from handlers.relevance import ForwardPass, guided_grad_cam
 
 
 class GuidedGradCamParameters(Parameters):
@@ -45,13 +44,14 @@ class GuidedGradCam(Explainer[GuidedGradCamParameters]):
         parameters: GuidedGradCamParameters,
     ) -> list[Attribution]:
         cams = GRAD_CAM.attribute(model, forward, items, GradCamParameters(layer=parameters.layer))
-        results: list[Attribution] = []
-        for gradient, cam in zip(guided_gradients(forward, items), cams, strict=True):
-            assert isinstance(cam, SaliencyVolume)
-            size = gradient.shape[1:]
-            weights = functional.interpolate(cam.values[None, None], size=size, mode="trilinear", align_corners=False)
-            results.append(pixel_map(gradient * weights[0]))
-        return results
+        results: dict[int, Attribution] = {}
+        for places, members in by_contrast(items):
+            volumes = [cam.values for cam in (cams[place] for place in places) if isinstance(cam, SaliencyVolume)]
+            batch = volumes[0].new_zeros((len(forward), *volumes[0].shape))
+            batch[[index for index, _ in members]] = torch.stack(volumes)
+            found = guided_grad_cam(forward, batch, *class_numbers(forward, members))
+            results.update((place, pixel_map(found[index])) for place, (index, _) in zip(places, members, strict=True))
+        return [results[place] for place in range(len(items))]
 
 
 EXPLAINER = GuidedGradCam()

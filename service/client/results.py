@@ -67,7 +67,7 @@ class ExplanationResult:
 
     @property
     def quality(self) -> dict[str, float]:
-        """The numbers that were computed: motion_share, frame_entropy, conservation_defect, selected_positions."""
+        """The numbers that were computed: motion_share, selected_positions, conservation_defect."""
         return {field.name: value for field, value in self.message.quality.ListFields()}
 
     @property

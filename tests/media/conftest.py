@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -52,15 +50,6 @@ def number_of() -> Callable[[Picture], int]:
 def encode() -> Callable[..., bytes]:
     """encode(pictures, container="mp4", codec="libx264", ...) -> the bytes of a video file."""
     return _encode
-
-
-@pytest.fixture(scope="session")
-def assets() -> Path:
-    """The folder with real clips; the test is skipped where it is not there."""
-    folder = os.environ.get("ACTIONLENS_TEST_ASSETS")
-    if not folder or not Path(folder, "clips").is_dir():
-        pytest.skip("ACTIONLENS_TEST_ASSETS does not name a folder with clips/")
-    return Path(folder)
 
 
 def _draw(number: int, width: int, height: int) -> Picture:
