@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -25,6 +26,27 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """A series of numbers over `x_name`: "iteration", "frames discarded"."""
+
+    name: str
+    x_name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Details:
+    """What belongs to an explanation beside its values: series, notes for the reader ("freezing changes nothing"),
+    single numbers by name, further float or uint8 arrays by name."""
+
+    curves: tuple[Curve, ...] = ()
+    notes: tuple[str, ...] = ()
+    measures: Mapping[str, float] = field(default_factory=dict)
+    arrays: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SaliencyVolume:
     """Relevance over time and space on the grid of a layer.
 
@@ -38,6 +60,7 @@ class SaliencyVolume:
     signed: bool = False
     mask: Tensor | None = None
     quality: Quality = field(default_factory=Quality)
+    details: Details = field(default_factory=Details)
 
 
 @dataclass(frozen=True)
@@ -57,6 +80,7 @@ class RelevanceMatrix:
     maximum_length: float | None
     undefined: str = ""
     quality: Quality = field(default_factory=Quality)
+    details: Details = field(default_factory=Details)
 
 
 @dataclass(frozen=True)
@@ -65,6 +89,7 @@ class FrameAttribution:
 
     values: Tensor
     quality: Quality = field(default_factory=Quality)
+    details: Details = field(default_factory=Details)
 
 
 Attribution = SaliencyVolume | RelevanceMatrix | FrameAttribution

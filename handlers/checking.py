@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from actionlens.card import CARD_FILE, CardError, ModelCard, list_models, read_card
-from handlers.canary import answer_noise
-from handlers.engine import Engine, MethodCall
+from handlers.attribution import Attribution
+from handlers.block import advance
+from handlers.canary import answer_noise, noise
+from handlers.engine import ClipRequest, Engine, MethodCall
 from handlers.errors import ModelError, RequestError
-from handlers.explainers import explainers
+from handlers.explainers import IterativeExplainer, methods
 
 T = TypeVar("T")
 
@@ -77,7 +79,7 @@ def check_model(folder: Path) -> Report:
     if engine is not None:
         step("canary", lambda: _canary(engine))
         if report.passed:
-            report.methods = [_method(engine, name) for name in explainers()]
+            report.methods = [_method(engine, name) for name in methods()]
     return report
 
 
@@ -111,15 +113,22 @@ def _canary(engine: Engine) -> tuple[None, str]:
 
 
 def _method(engine: Engine, name: str) -> MethodCheck:
-    if reason := explainers()[name].unsupported(engine.model):
+    chosen = methods()[name]
+    if reason := chosen.unsupported(engine.model):
         return MethodCheck(name, False, reason, 0.0)
+    start = time.perf_counter()
     try:
-        (explained,) = answer_noise(engine, (MethodCall(name),)).explained
-    except ModelError as error:
+        if isinstance(chosen, IterativeExplainer):
+            block = advance(engine, ClipRequest(noise(engine.model.card), [MethodCall(name)]), b"", 0.0, 0, result=True)
+            found: Attribution | RequestError | None = block.result
+        else:
+            found = answer_noise(engine, (MethodCall(name),)).explained[0].result
+    except (ModelError, RequestError) as error:
         return MethodCheck(name, False, str(error), 0.0)
-    if isinstance(explained.result, RequestError):
-        return MethodCheck(name, False, explained.result.message, explained.seconds)
-    return MethodCheck(name, True, "", explained.seconds)
+    seconds = time.perf_counter() - start
+    if isinstance(found, RequestError):
+        return MethodCheck(name, False, found.message, seconds)
+    return MethodCheck(name, True, "", seconds)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from actionlens.v1 import model_pb2
-from handlers.explainers import explainers
+from handlers.explainers import IterativeExplainer, methods
 from handlers.models.action_model import ActionModel
 
-_TYPES = {"boolean": "bool", "number": "number", "integer": "number", "string": "string"}
+_TYPES = {"boolean": "bool", "number": "number", "integer": "number", "string": "string", "array": "numbers"}
 
 
 def describe(model: ActionModel) -> model_pb2.Model:
@@ -31,10 +31,14 @@ def describe(model: ActionModel) -> model_pb2.Model:
         ),
         ready=True,
     )
-    for entry in explainers().values():
+    for entry in methods().values():
         reason = entry.unsupported(model)
         support = message.methods.add(
-            method=entry.name, supported=reason is None, reason=reason or "", description=entry.summary
+            method=entry.name,
+            supported=reason is None,
+            reason=reason or "",
+            description=entry.summary,
+            job=isinstance(entry, IterativeExplainer),
         )
         for name, schema in entry.parameters.model_json_schema().get("properties", {}).items():
             kinds = [schema.get("type"), *(option.get("type") for option in schema.get("anyOf", ()))]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,9 +16,11 @@ from torch import Tensor
 
 from handlers.attribution import Attribution, Target
 from handlers.errors import FAILED_PRECONDITION, INTERNAL, RESOURCE_EXHAUSTED, RequestError
-from handlers.explainers import Explainer, Parameters, explainer
+from handlers.explainers import Explainer, Method, Parameters, explainer
 from handlers.models.action_model import ActionModel
 from handlers.relevance import ForwardPass, MemoryLimitExceeded
+
+M = TypeVar("M", bound=Method[Any])
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Engine:
         for item, request in enumerate(requests):
             for place, method in enumerate(request.methods):
                 try:
-                    call = _Call(item, place, *self._resolve(method))
+                    call = _Call(item, place, *self.resolve(explainer(method.name), method))
                     layers = call.explainer.layers(self.model, call.parameters)
                     for layer in layers:
                         self.model.check_layer(layer)
@@ -149,7 +151,7 @@ class Engine:
         logits = forward.logits
         broken = ~logits.isfinite().all(dim=1)
         targets = [
-            self._target(request, logits[item]) if not broken[item] else None for item, request in enumerate(requests)
+            self.target(request, logits[item]) if not broken[item] else None for item, request in enumerate(requests)
         ]
         for call, result, seconds in self._attribute(forward, calls, targets):
             explained[call.item][call.place] = Explained(
@@ -173,8 +175,9 @@ class Engine:
             )
         return answers
 
-    def _resolve(self, method: MethodCall) -> tuple[Explainer[Any], Parameters]:
-        chosen = explainer(method.name)
+    def resolve(self, chosen: M, method: MethodCall) -> tuple[M, Parameters]:
+        """A method with its checked parameters. Raises RequestError when it cannot explain this model, or for a
+        parameter that is unknown or out of range."""
         if reason := chosen.unsupported(self.model):
             raise RequestError(
                 f"{method.name} cannot explain {self.model.card.name}: {reason}",
@@ -188,7 +191,8 @@ class Engine:
             name = ".".join(str(part) for part in first["loc"])
             raise RequestError(f"{name}: {first['msg']}", field=name, reason="BAD_PARAMETER") from None
 
-    def _target(self, request: ClipRequest, logits: Tensor) -> Target:
+    def target(self, request: ClipRequest, logits: Tensor) -> Target:
+        """What is explained, given the clip's logits, float [K]. Raises RequestError for an unknown class."""
         index = self.class_index(request.target, "target.explained")
         contrast = self.class_index(request.contrast, "target.contrast")
         return Target(int(logits.argmax()) if index is None else index, contrast)

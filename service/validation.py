@@ -48,18 +48,21 @@ def check_message(message: Message, path: str = "") -> None:
                     )
 
 
-def check_methods(methods: Sequence[method_pb2.Method], model: model_pb2.Model, path: str) -> None:
+def check_methods(
+    methods: Sequence[method_pb2.Method], model: model_pb2.Model, path: str, *, job: bool = False
+) -> None:
     """Check that each entry names a method and that it can explain this model.
 
-    Raises InvalidArgument for more than 16 methods or an entry without one, FailedPrecondition for a method that
-    cannot explain the model, with the reason and the methods that can.
+    job: whether the methods are to run as a job. Raises InvalidArgument for more than 16 methods or an entry without
+    one, FailedPrecondition for a method that cannot explain the model, with the reason and the methods that can, and
+    for one that belongs to the other kind of request.
     """
     if len(methods) > MAX_METHODS:
         raise InvalidArgument(
             f"{path}: {len(methods)} methods; ask for at most {MAX_METHODS}", field=path, reason="TOO_MANY_METHODS"
         )
     supported = {entry.method: entry for entry in model.methods}
-    able = ", ".join(name for name, entry in supported.items() if entry.supported) or "none"
+    able = ", ".join(name for name, entry in supported.items() if entry.supported and entry.job == job) or "none"
     for index, method in enumerate(methods):
         name, place = method_name(method), f"{path}[{index}]"
         if not name:
@@ -71,6 +74,17 @@ def check_methods(methods: Sequence[method_pb2.Method], model: model_pb2.Model, 
             raise FailedPrecondition(
                 f"{place}: {name} cannot explain {model.name}: {why}; methods that can: {able}",
                 field=f"{place}.{name.replace('-', '_')}",
+            )
+        if entry.job != job:
+            where = (
+                "takes too long for a live answer; CreateJob runs it"
+                if entry.job
+                else "needs no job: ExplainClip runs it"
+            )
+            raise FailedPrecondition(
+                f"{place}: {name} {where}; methods that fit here: {able}",
+                field=f"{place}.{name.replace('-', '_')}",
+                reason="RUNS_AS_JOB" if entry.job else "RUNS_LIVE",
             )
 
 

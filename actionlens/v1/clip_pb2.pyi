@@ -63,8 +63,10 @@ class Sampling(_message.Message):
     def __init__(self, uniform: _Optional[_Union[UniformSampling, _Mapping]] = ..., dense: _Optional[_Union[DenseSampling, _Mapping]] = ..., indices: _Optional[_Union[IndexSampling, _Mapping]] = ...) -> None: ...
 
 class UniformSampling(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("count",)
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    def __init__(self, count: _Optional[int] = ...) -> None: ...
 
 class DenseSampling(_message.Message):
     __slots__ = ("stride", "start")

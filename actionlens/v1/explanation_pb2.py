@@ -26,31 +26,41 @@ from actionlens.v1 import tensor_pb2 as actionlens_dot_v1_dot_tensor__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61\x63tionlens/v1/explanation.proto\x12\ractionlens.v1\x1a\x1a\x61\x63tionlens/v1/tensor.proto\x1a\x1cgoogle/protobuf/struct.proto\"N\n\nClassScore\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05logit\x18\x03 \x01(\x02\x12\x13\n\x0bprobability\x18\x04 \x01(\x02\"\x88\x01\n\nPrediction\x12&\n\x03top\x18\x01 \x03(\x0b\x32\x19.actionlens.v1.ClassScore\x12%\n\x06logits\x18\x02 \x01(\x0b\x32\x15.actionlens.v1.Tensor\x12+\n\x0c\x66rame_logits\x18\x03 \x01(\x0b\x32\x15.actionlens.v1.Tensor\"\xe6\x03\n\x0b\x45xplanation\x12\x0e\n\x06method\x18\x01 \x01(\t\x12)\n\x06target\x18\x02 \x01(\x0b\x32\x19.actionlens.v1.ClassScore\x12+\n\x08\x63ontrast\x18\x03 \x01(\x0b\x32\x19.actionlens.v1.ClassScore\x12\x31\n\x08saliency\x18\x04 \x01(\x0b\x32\x1d.actionlens.v1.SaliencyVolumeH\x00\x12:\n\x10relevance_matrix\x18\x05 \x01(\x0b\x32\x1e.actionlens.v1.RelevanceMatrixH\x00\x12<\n\x11\x66rame_attribution\x18\x06 \x01(\x0b\x32\x1f.actionlens.v1.FrameAttributionH\x00\x12\'\n\x07quality\x18\x07 \x01(\x0b\x32\x16.actionlens.v1.Quality\x12-\n\nprovenance\x18\x08 \x01(\x0b\x32\x19.actionlens.v1.Provenance\x12\x0f\n\x07reading\x18\t \x01(\t\x12\'\n\x07\x66\x61ilure\x18\n \x01(\x0b\x32\x16.actionlens.v1.Failure\x12\'\n\x07overlay\x18\x0b \x01(\x0b\x32\x16.actionlens.v1.OverlayB\x07\n\x05value\"\x94\x01\n\x0eSaliencyVolume\x12%\n\x06values\x18\x01 \x01(\x0b\x32\x15.actionlens.v1.Tensor\x12\x0e\n\x06signed\x18\x02 \x01(\x08\x12#\n\x04mask\x18\x03 \x01(\x0b\x32\x15.actionlens.v1.Tensor\x12\x17\n\x0f\x66rame_positions\x18\x04 \x03(\x02\x12\r\n\x05layer\x18\x05 \x01(\t\"\xed\x01\n\x0fRelevanceMatrix\x12%\n\x06values\x18\x01 \x01(\x0b\x32\x15.actionlens.v1.Tensor\x12\x17\n\x0f\x66rame_positions\x18\x02 \x03(\x02\x12\x12\n\nrow_logits\x18\x03 \x03(\x02\x12\x13\n\x0brow_lengths\x18\x04 \x03(\r\x12\x1b\n\x0e\x61verage_length\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0emaximum_length\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\tundefined\x18\x07 \x01(\tB\x11\n\x0f_average_lengthB\x11\n\x0f_maximum_length\"9\n\x10\x46rameAttribution\x12%\n\x06values\x18\x01 \x01(\x0b\x32\x15.actionlens.v1.Tensor\"\xd5\x01\n\x07Quality\x12\x1f\n\x12selected_positions\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cmotion_share\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12 \n\x13\x63onservation_defect\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x1a\n\rframe_entropy\x18\x04 \x01(\x01H\x03\x88\x01\x01\x42\x15\n\x13_selected_positionsB\x0f\n\r_motion_shareB\x16\n\x14_conservation_defectB\x10\n\x0e_frame_entropy\"\x9d\x01\n\nProvenance\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x16\n\x0eweights_digest\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_seed\"+\n\x07Overlay\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"G\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61\x63tionlens/v1/explanation.proto\x12\ractionlens.v1\x1a\x1a\x61\x63tionlens/v1/tensor.proto\x1a\x1cgoogle/protobuf/struct.proto\"N\n\nClassScore\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05logit\x18\x03 \x01(\x02\x12\x13\n\x0bprobability\x18\x04 \x01(\x02\"\x88\x01\n\nPrediction\x12&\n\x03top\x18\x01 \x03(\x0b\x32\x19.actionlens.v1.ClassScore\x12%\n\x06logits\x18\x02 \x01(\x0b\x32\x15.actionlens.v1.Tensor\x12+\n\x0c\x66rame_logits\x18\x03 \x01(\x0b\x32\x15.actionlens.v1.Tensor\"\x86\x06\n\x0b\x45xplanation\x12\x0e\n\x06method\x18\x01 \x01(\t\x12)\n\x06target\x18\x02 \x01(\x0b\x32\x19.actionlens.v1.ClassScore\x12+\n\x08\x63ontrast\x18\x03 \x01(\x0b\x32\x19.actionlens.v1.ClassScore\x12\x31\n\x08saliency\x18\x04 \x01(\x0b\x32\x1d.actionlens.v1.SaliencyVolumeH\x00\x12:\n\x10relevance_matrix\x18\x05 \x01(\x0b\x32\x1e.actionlens.v1.RelevanceMatrixH\x00\x12<\n\x11\x66rame_attribution\x18\x06 \x01(\x0b\x32\x1f.actionlens.v1.FrameAttributionH\x00\x12\'\n\x07quality\x18\x07 \x01(\x0b\x32\x16.actionlens.v1.Quality\x12-\n\nprovenance\x18\x08 \x01(\x0b\x32\x19.actionlens.v1.Provenance\x12\x0f\n\x07reading\x18\t \x01(\t\x12\'\n\x07\x66\x61ilure\x18\n \x01(\x0b\x32\x16.actionlens.v1.Failure\x12\'\n\x07overlay\x18\x0b \x01(\x0b\x32\x16.actionlens.v1.Overlay\x12$\n\x06\x63urves\x18\x0c \x03(\x0b\x32\x14.actionlens.v1.Curve\x12\r\n\x05notes\x18\r \x03(\t\x12:\n\x08measures\x18\x0e \x03(\x0b\x32(.actionlens.v1.Explanation.MeasuresEntry\x12\x36\n\x06\x61rrays\x18\x0f \x03(\x0b\x32&.actionlens.v1.Explanation.ArraysEntry\x1a/\n\rMeasuresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x44\n\x0b\x41rraysEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.actionlens.v1.Tensor:\x02\x38\x01\x42\x07\n\x05value\";\n\x05\x43urve\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06x_name\x18\x02 \x01(\t\x12\t\n\x01x\x18\x03 \x03(\x02\x12\t\n\x01y\x18\x04 \x03(\x02\"\x94\x01\n\x0eSaliencyVolume\x12%\n\x06values\x18\x01 \x01(\x0b\x32\x15.actionlens.v1.Tensor\x12\x0e\n\x06signed\x18\x02 \x01(\x08\x12#\n\x04mask\x18\x03 \x01(\x0b\x32\x15.actionlens.v1.Tensor\x12\x17\n\x0f\x66rame_positions\x18\x04 \x03(\x02\x12\r\n\x05layer\x18\x05 \x01(\t\"\xed\x01\n\x0fRelevanceMatrix\x12%\n\x06values\x18\x01 \x01(\x0b\x32\x15.actionlens.v1.Tensor\x12\x17\n\x0f\x66rame_positions\x18\x02 \x03(\x02\x12\x12\n\nrow_logits\x18\x03 \x03(\x02\x12\x13\n\x0brow_lengths\x18\x04 \x03(\r\x12\x1b\n\x0e\x61verage_length\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0emaximum_length\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\tundefined\x18\x07 \x01(\tB\x11\n\x0f_average_lengthB\x11\n\x0f_maximum_length\"9\n\x10\x46rameAttribution\x12%\n\x06values\x18\x01 \x01(\x0b\x32\x15.actionlens.v1.Tensor\"\xd5\x01\n\x07Quality\x12\x1f\n\x12selected_positions\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cmotion_share\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12 \n\x13\x63onservation_defect\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x1a\n\rframe_entropy\x18\x04 \x01(\x01H\x03\x88\x01\x01\x42\x15\n\x13_selected_positionsB\x0f\n\r_motion_shareB\x16\n\x14_conservation_defectB\x10\n\x0e_frame_entropy\"\x9d\x01\n\nProvenance\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x16\n\x0eweights_digest\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_seed\"+\n\x07Overlay\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"G\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'actionlens.v1.explanation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EXPLANATION_MEASURESENTRY']._loaded_options = None
+  _globals['_EXPLANATION_MEASURESENTRY']._serialized_options = b'8\001'
+  _globals['_EXPLANATION_ARRAYSENTRY']._loaded_options = None
+  _globals['_EXPLANATION_ARRAYSENTRY']._serialized_options = b'8\001'
   _globals['_CLASSSCORE']._serialized_start=108
   _globals['_CLASSSCORE']._serialized_end=186
   _globals['_PREDICTION']._serialized_start=189
   _globals['_PREDICTION']._serialized_end=325
   _globals['_EXPLANATION']._serialized_start=328
-  _globals['_EXPLANATION']._serialized_end=814
-  _globals['_SALIENCYVOLUME']._serialized_start=817
-  _globals['_SALIENCYVOLUME']._serialized_end=965
-  _globals['_RELEVANCEMATRIX']._serialized_start=968
-  _globals['_RELEVANCEMATRIX']._serialized_end=1205
-  _globals['_FRAMEATTRIBUTION']._serialized_start=1207
-  _globals['_FRAMEATTRIBUTION']._serialized_end=1264
-  _globals['_QUALITY']._serialized_start=1267
-  _globals['_QUALITY']._serialized_end=1480
-  _globals['_PROVENANCE']._serialized_start=1483
-  _globals['_PROVENANCE']._serialized_end=1640
-  _globals['_OVERLAY']._serialized_start=1642
-  _globals['_OVERLAY']._serialized_end=1685
-  _globals['_FAILURE']._serialized_start=1687
-  _globals['_FAILURE']._serialized_end=1758
+  _globals['_EXPLANATION']._serialized_end=1102
+  _globals['_EXPLANATION_MEASURESENTRY']._serialized_start=976
+  _globals['_EXPLANATION_MEASURESENTRY']._serialized_end=1023
+  _globals['_EXPLANATION_ARRAYSENTRY']._serialized_start=1025
+  _globals['_EXPLANATION_ARRAYSENTRY']._serialized_end=1093
+  _globals['_CURVE']._serialized_start=1104
+  _globals['_CURVE']._serialized_end=1163
+  _globals['_SALIENCYVOLUME']._serialized_start=1166
+  _globals['_SALIENCYVOLUME']._serialized_end=1314
+  _globals['_RELEVANCEMATRIX']._serialized_start=1317
+  _globals['_RELEVANCEMATRIX']._serialized_end=1554
+  _globals['_FRAMEATTRIBUTION']._serialized_start=1556
+  _globals['_FRAMEATTRIBUTION']._serialized_end=1613
+  _globals['_QUALITY']._serialized_start=1616
+  _globals['_QUALITY']._serialized_end=1829
+  _globals['_PROVENANCE']._serialized_start=1832
+  _globals['_PROVENANCE']._serialized_end=1989
+  _globals['_OVERLAY']._serialized_start=1991
+  _globals['_OVERLAY']._serialized_end=2034
+  _globals['_FAILURE']._serialized_start=2036
+  _globals['_FAILURE']._serialized_end=2107
 # @@protoc_insertion_point(module_scope)

@@ -31,7 +31,21 @@ class Prediction(_message.Message):
     def __init__(self, top: _Optional[_Iterable[_Union[ClassScore, _Mapping]]] = ..., logits: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame_logits: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("method", "target", "contrast", "saliency", "relevance_matrix", "frame_attribution", "quality", "provenance", "reading", "failure", "overlay")
+    __slots__ = ("method", "target", "contrast", "saliency", "relevance_matrix", "frame_attribution", "quality", "provenance", "reading", "failure", "overlay", "curves", "notes", "measures", "arrays")
+    class MeasuresEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class ArraysEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _tensor_pb2.Tensor
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
     METHOD_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     CONTRAST_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +57,10 @@ class Explanation(_message.Message):
     READING_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     OVERLAY_FIELD_NUMBER: _ClassVar[int]
+    CURVES_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
+    ARRAYS_FIELD_NUMBER: _ClassVar[int]
     method: str
     target: ClassScore
     contrast: ClassScore
@@ -54,7 +72,23 @@ class Explanation(_message.Message):
     reading: str
     failure: Failure
     overlay: Overlay
-    def __init__(self, method: _Optional[str] = ..., target: _Optional[_Union[ClassScore, _Mapping]] = ..., contrast: _Optional[_Union[ClassScore, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyVolume, _Mapping]] = ..., relevance_matrix: _Optional[_Union[RelevanceMatrix, _Mapping]] = ..., frame_attribution: _Optional[_Union[FrameAttribution, _Mapping]] = ..., quality: _Optional[_Union[Quality, _Mapping]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., reading: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., overlay: _Optional[_Union[Overlay, _Mapping]] = ...) -> None: ...
+    curves: _containers.RepeatedCompositeFieldContainer[Curve]
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    measures: _containers.ScalarMap[str, float]
+    arrays: _containers.MessageMap[str, _tensor_pb2.Tensor]
+    def __init__(self, method: _Optional[str] = ..., target: _Optional[_Union[ClassScore, _Mapping]] = ..., contrast: _Optional[_Union[ClassScore, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyVolume, _Mapping]] = ..., relevance_matrix: _Optional[_Union[RelevanceMatrix, _Mapping]] = ..., frame_attribution: _Optional[_Union[FrameAttribution, _Mapping]] = ..., quality: _Optional[_Union[Quality, _Mapping]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., reading: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., overlay: _Optional[_Union[Overlay, _Mapping]] = ..., curves: _Optional[_Iterable[_Union[Curve, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., measures: _Optional[_Mapping[str, float]] = ..., arrays: _Optional[_Mapping[str, _tensor_pb2.Tensor]] = ...) -> None: ...
+
+class Curve(_message.Message):
+    __slots__ = ("name", "x_name", "x", "y")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    X_NAME_FIELD_NUMBER: _ClassVar[int]
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    x_name: str
+    x: _containers.RepeatedScalarFieldContainer[float]
+    y: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, name: _Optional[str] = ..., x_name: _Optional[str] = ..., x: _Optional[_Iterable[float]] = ..., y: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class SaliencyVolume(_message.Message):
     __slots__ = ("values", "signed", "mask", "frame_positions", "layer")

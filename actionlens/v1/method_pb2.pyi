@@ -1,6 +1,7 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -22,7 +23,7 @@ class Target(_message.Message):
     def __init__(self, explained: _Optional[_Union[ClassSelector, _Mapping]] = ..., contrast: _Optional[_Union[ClassSelector, _Mapping]] = ...) -> None: ...
 
 class Method(_message.Message):
-    __slots__ = ("grad_cam", "selective_relevance", "dtd", "clrp", "guided_backprop", "guided_grad_cam", "atr")
+    __slots__ = ("grad_cam", "selective_relevance", "dtd", "clrp", "guided_backprop", "guided_grad_cam", "atr", "esv", "frame_shapley", "st_perturbation", "temporal_mask", "integrated_gradients", "gradient_shap", "occlusion", "shapley_sampling", "deep_lift")
     GRAD_CAM_FIELD_NUMBER: _ClassVar[int]
     SELECTIVE_RELEVANCE_FIELD_NUMBER: _ClassVar[int]
     DTD_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +31,15 @@ class Method(_message.Message):
     GUIDED_BACKPROP_FIELD_NUMBER: _ClassVar[int]
     GUIDED_GRAD_CAM_FIELD_NUMBER: _ClassVar[int]
     ATR_FIELD_NUMBER: _ClassVar[int]
+    ESV_FIELD_NUMBER: _ClassVar[int]
+    FRAME_SHAPLEY_FIELD_NUMBER: _ClassVar[int]
+    ST_PERTURBATION_FIELD_NUMBER: _ClassVar[int]
+    TEMPORAL_MASK_FIELD_NUMBER: _ClassVar[int]
+    INTEGRATED_GRADIENTS_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_SHAP_FIELD_NUMBER: _ClassVar[int]
+    OCCLUSION_FIELD_NUMBER: _ClassVar[int]
+    SHAPLEY_SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    DEEP_LIFT_FIELD_NUMBER: _ClassVar[int]
     grad_cam: GradCam
     selective_relevance: SelectiveRelevance
     dtd: Dtd
@@ -37,7 +47,16 @@ class Method(_message.Message):
     guided_backprop: GuidedBackprop
     guided_grad_cam: GuidedGradCam
     atr: Atr
-    def __init__(self, grad_cam: _Optional[_Union[GradCam, _Mapping]] = ..., selective_relevance: _Optional[_Union[SelectiveRelevance, _Mapping]] = ..., dtd: _Optional[_Union[Dtd, _Mapping]] = ..., clrp: _Optional[_Union[Clrp, _Mapping]] = ..., guided_backprop: _Optional[_Union[GuidedBackprop, _Mapping]] = ..., guided_grad_cam: _Optional[_Union[GuidedGradCam, _Mapping]] = ..., atr: _Optional[_Union[Atr, _Mapping]] = ...) -> None: ...
+    esv: Esv
+    frame_shapley: FrameShapley
+    st_perturbation: StPerturbation
+    temporal_mask: TemporalMask
+    integrated_gradients: IntegratedGradients
+    gradient_shap: GradientShap
+    occlusion: Occlusion
+    shapley_sampling: ShapleySampling
+    deep_lift: DeepLift
+    def __init__(self, grad_cam: _Optional[_Union[GradCam, _Mapping]] = ..., selective_relevance: _Optional[_Union[SelectiveRelevance, _Mapping]] = ..., dtd: _Optional[_Union[Dtd, _Mapping]] = ..., clrp: _Optional[_Union[Clrp, _Mapping]] = ..., guided_backprop: _Optional[_Union[GuidedBackprop, _Mapping]] = ..., guided_grad_cam: _Optional[_Union[GuidedGradCam, _Mapping]] = ..., atr: _Optional[_Union[Atr, _Mapping]] = ..., esv: _Optional[_Union[Esv, _Mapping]] = ..., frame_shapley: _Optional[_Union[FrameShapley, _Mapping]] = ..., st_perturbation: _Optional[_Union[StPerturbation, _Mapping]] = ..., temporal_mask: _Optional[_Union[TemporalMask, _Mapping]] = ..., integrated_gradients: _Optional[_Union[IntegratedGradients, _Mapping]] = ..., gradient_shap: _Optional[_Union[GradientShap, _Mapping]] = ..., occlusion: _Optional[_Union[Occlusion, _Mapping]] = ..., shapley_sampling: _Optional[_Union[ShapleySampling, _Mapping]] = ..., deep_lift: _Optional[_Union[DeepLift, _Mapping]] = ...) -> None: ...
 
 class GradCam(_message.Message):
     __slots__ = ("pool_time", "signed", "layer")
@@ -90,3 +109,107 @@ class Atr(_message.Message):
     rectify: str
     share: float
     def __init__(self, relevance: _Optional[str] = ..., rectify: _Optional[str] = ..., share: _Optional[float] = ...) -> None: ...
+
+class Esv(_message.Message):
+    __slots__ = ("exact_up_to", "samples", "iterations", "tolerance")
+    EXACT_UP_TO_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    ITERATIONS_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    exact_up_to: int
+    samples: int
+    iterations: int
+    tolerance: float
+    def __init__(self, exact_up_to: _Optional[int] = ..., samples: _Optional[int] = ..., iterations: _Optional[int] = ..., tolerance: _Optional[float] = ...) -> None: ...
+
+class FrameShapley(_message.Message):
+    __slots__ = ("absent", "elements", "exact_up_to", "iterations", "tolerance")
+    ABSENT_FIELD_NUMBER: _ClassVar[int]
+    ELEMENTS_FIELD_NUMBER: _ClassVar[int]
+    EXACT_UP_TO_FIELD_NUMBER: _ClassVar[int]
+    ITERATIONS_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    absent: str
+    elements: int
+    exact_up_to: int
+    iterations: int
+    tolerance: float
+    def __init__(self, absent: _Optional[str] = ..., elements: _Optional[int] = ..., exact_up_to: _Optional[int] = ..., iterations: _Optional[int] = ..., tolerance: _Optional[float] = ...) -> None: ...
+
+class StPerturbation(_message.Message):
+    __slots__ = ("areas", "mode", "variant", "perturbation", "iterations", "early_stop", "smoothing", "shape", "sufficient")
+    AREAS_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    VARIANT_FIELD_NUMBER: _ClassVar[int]
+    PERTURBATION_FIELD_NUMBER: _ClassVar[int]
+    ITERATIONS_FIELD_NUMBER: _ClassVar[int]
+    EARLY_STOP_FIELD_NUMBER: _ClassVar[int]
+    SMOOTHING_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    SUFFICIENT_FIELD_NUMBER: _ClassVar[int]
+    areas: _containers.RepeatedScalarFieldContainer[float]
+    mode: str
+    variant: str
+    perturbation: str
+    iterations: int
+    early_stop: bool
+    smoothing: float
+    shape: bool
+    sufficient: float
+    def __init__(self, areas: _Optional[_Iterable[float]] = ..., mode: _Optional[str] = ..., variant: _Optional[str] = ..., perturbation: _Optional[str] = ..., iterations: _Optional[int] = ..., early_stop: _Optional[bool] = ..., smoothing: _Optional[float] = ..., shape: _Optional[bool] = ..., sufficient: _Optional[float] = ...) -> None: ...
+
+class TemporalMask(_message.Message):
+    __slots__ = ("perturbation", "iterations", "sparsity", "smoothness", "power")
+    PERTURBATION_FIELD_NUMBER: _ClassVar[int]
+    ITERATIONS_FIELD_NUMBER: _ClassVar[int]
+    SPARSITY_FIELD_NUMBER: _ClassVar[int]
+    SMOOTHNESS_FIELD_NUMBER: _ClassVar[int]
+    POWER_FIELD_NUMBER: _ClassVar[int]
+    perturbation: str
+    iterations: int
+    sparsity: float
+    smoothness: float
+    power: float
+    def __init__(self, perturbation: _Optional[str] = ..., iterations: _Optional[int] = ..., sparsity: _Optional[float] = ..., smoothness: _Optional[float] = ..., power: _Optional[float] = ...) -> None: ...
+
+class IntegratedGradients(_message.Message):
+    __slots__ = ("steps", "baseline")
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    steps: int
+    baseline: str
+    def __init__(self, steps: _Optional[int] = ..., baseline: _Optional[str] = ...) -> None: ...
+
+class GradientShap(_message.Message):
+    __slots__ = ("samples", "noise", "baseline")
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    NOISE_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    samples: int
+    noise: float
+    baseline: str
+    def __init__(self, samples: _Optional[int] = ..., noise: _Optional[float] = ..., baseline: _Optional[str] = ...) -> None: ...
+
+class Occlusion(_message.Message):
+    __slots__ = ("frames", "pixels", "baseline")
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    PIXELS_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    frames: int
+    pixels: int
+    baseline: str
+    def __init__(self, frames: _Optional[int] = ..., pixels: _Optional[int] = ..., baseline: _Optional[str] = ...) -> None: ...
+
+class ShapleySampling(_message.Message):
+    __slots__ = ("samples", "baseline")
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    samples: int
+    baseline: str
+    def __init__(self, samples: _Optional[int] = ..., baseline: _Optional[str] = ...) -> None: ...
+
+class DeepLift(_message.Message):
+    __slots__ = ("baseline",)
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    baseline: str
+    def __init__(self, baseline: _Optional[str] = ...) -> None: ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61\x63tionlens/v1/model.proto\x12\ractionlens.v1\"\xe1\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x04 \x01(\t\x12\x16\n\x0eweights_digest\x18\x05 \x01(\t\x12\x0e\n\x06labels\x18\x06 \x03(\t\x12(\n\x05input\x18\x07 \x01(\x0b\x32\x19.actionlens.v1.ModelInput\x12-\n\x07methods\x18\x08 \x03(\x0b\x32\x1c.actionlens.v1.MethodSupport\x12\r\n\x05ready\x18\t \x01(\x08\"m\n\nModelInput\x12\x0e\n\x06\x66rames\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06resize\x18\x04 \x01(\t\x12\x10\n\x08sampling\x18\x05 \x01(\t\x12\x0e\n\x06stride\x18\x06 \x01(\r\"\x85\x01\n\rMethodSupport\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x11\n\tsupported\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12,\n\nparameters\x18\x04 \x03(\x0b\x32\x18.actionlens.v1.Parameter\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\"S\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x15\n\rdefault_value\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61\x63tionlens/v1/model.proto\x12\ractionlens.v1\"\xe1\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x04 \x01(\t\x12\x16\n\x0eweights_digest\x18\x05 \x01(\t\x12\x0e\n\x06labels\x18\x06 \x03(\t\x12(\n\x05input\x18\x07 \x01(\x0b\x32\x19.actionlens.v1.ModelInput\x12-\n\x07methods\x18\x08 \x03(\x0b\x32\x1c.actionlens.v1.MethodSupport\x12\r\n\x05ready\x18\t \x01(\x08\"\x82\x01\n\nModelInput\x12\x0e\n\x06\x66rames\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06resize\x18\x04 \x01(\t\x12\x10\n\x08sampling\x18\x05 \x01(\t\x12\x0e\n\x06stride\x18\x06 \x01(\r\x12\x13\n\x0bmost_frames\x18\x07 \x01(\r\"\x92\x01\n\rMethodSupport\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x11\n\tsupported\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12,\n\nparameters\x18\x04 \x03(\x0b\x32\x18.actionlens.v1.Parameter\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12\x0b\n\x03job\x18\x06 \x01(\x08\"S\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x15\n\rdefault_value\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODEL']._serialized_start=45
   _globals['_MODEL']._serialized_end=270
-  _globals['_MODELINPUT']._serialized_start=272
-  _globals['_MODELINPUT']._serialized_end=381
-  _globals['_METHODSUPPORT']._serialized_start=384
-  _globals['_METHODSUPPORT']._serialized_end=517
-  _globals['_PARAMETER']._serialized_start=519
-  _globals['_PARAMETER']._serialized_end=602
+  _globals['_MODELINPUT']._serialized_start=273
+  _globals['_MODELINPUT']._serialized_end=403
+  _globals['_METHODSUPPORT']._serialized_start=406
+  _globals['_METHODSUPPORT']._serialized_end=552
+  _globals['_PARAMETER']._serialized_start=554
+  _globals['_PARAMETER']._serialized_end=637
 # @@protoc_insertion_point(module_scope)

@@ -29,34 +29,38 @@ class Model(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., description: _Optional[str] = ..., architecture: _Optional[str] = ..., weights_digest: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., input: _Optional[_Union[ModelInput, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., ready: _Optional[bool] = ...) -> None: ...
 
 class ModelInput(_message.Message):
-    __slots__ = ("frames", "height", "width", "resize", "sampling", "stride")
+    __slots__ = ("frames", "height", "width", "resize", "sampling", "stride", "most_frames")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     RESIZE_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     STRIDE_FIELD_NUMBER: _ClassVar[int]
+    MOST_FRAMES_FIELD_NUMBER: _ClassVar[int]
     frames: int
     height: int
     width: int
     resize: str
     sampling: str
     stride: int
-    def __init__(self, frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., resize: _Optional[str] = ..., sampling: _Optional[str] = ..., stride: _Optional[int] = ...) -> None: ...
+    most_frames: int
+    def __init__(self, frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., resize: _Optional[str] = ..., sampling: _Optional[str] = ..., stride: _Optional[int] = ..., most_frames: _Optional[int] = ...) -> None: ...
 
 class MethodSupport(_message.Message):
-    __slots__ = ("method", "supported", "reason", "parameters", "description")
+    __slots__ = ("method", "supported", "reason", "parameters", "description", "job")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     SUPPORTED_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
     method: str
     supported: bool
     reason: str
     parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
     description: str
-    def __init__(self, method: _Optional[str] = ..., supported: _Optional[bool] = ..., reason: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., description: _Optional[str] = ...) -> None: ...
+    job: bool
+    def __init__(self, method: _Optional[str] = ..., supported: _Optional[bool] = ..., reason: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., description: _Optional[str] = ..., job: _Optional[bool] = ...) -> None: ...
 
 class Parameter(_message.Message):
     __slots__ = ("name", "type", "default_value", "description")

@@ -1,6 +1,17 @@
 """Explanation methods, one file each, and their registry."""
 
-from handlers.explainers.explainer import Explainer, Parameters
-from handlers.explainers.registry import explainer, explainers
+from handlers.explainers.explainer import Explainer, Method, Parameters
+from handlers.explainers.iteration import IterativeExplainer, Question, State
+from handlers.explainers.registry import explainer, iterative, methods
 
-__all__ = ["Explainer", "Parameters", "explainer", "explainers"]
+__all__ = [
+    "Explainer",
+    "IterativeExplainer",
+    "Method",
+    "Parameters",
+    "Question",
+    "State",
+    "explainer",
+    "iterative",
+    "methods",
+]

@@ -1,4 +1,4 @@
-"""What an explanation method is: one verb, `attribute`, on a forward that has already been run."""
+"""What an explanation method is, and one that is live: one verb, `attribute`, on a forward that has been run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Parameters(BaseModel):
 P = TypeVar("P", bound=Parameters)
 
 
-class Explainer(ABC, Generic[P]):
+class Method(ABC, Generic[P]):
     """One method. Stateless: one instance serves every model and thread."""
 
     name: ClassVar[str]
@@ -33,6 +33,10 @@ class Explainer(ABC, Generic[P]):
     def unsupported(self, model: ActionModel) -> str | None:
         """Why this method cannot explain the model, or None when it can."""
         return None
+
+
+class Explainer(Method[P]):
+    """A method that answers live, from the forward that also gives the prediction."""
 
     def layers(self, model: ActionModel, parameters: P) -> tuple[str, ...]:
         """Layers whose activations the forward must keep for this method."""

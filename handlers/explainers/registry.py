@@ -7,22 +7,44 @@ from typing import Any
 
 import handlers.explainers
 from handlers.discovery import find
-from handlers.errors import RequestError
-from handlers.explainers.explainer import Explainer
+from handlers.errors import FAILED_PRECONDITION, RequestError
+from handlers.explainers.explainer import Explainer, Method
+from handlers.explainers.iteration import IterativeExplainer
 
 
 @cache
-def explainers() -> dict[str, Explainer[Any]]:
+def methods() -> dict[str, Method[Any]]:
     """Every method, by name: each module of this package that defines EXPLAINER."""
-    found = [entry for entry in find(handlers.explainers, "EXPLAINER") if isinstance(entry, Explainer)]
+    found = [entry for entry in find(handlers.explainers, "EXPLAINER") if isinstance(entry, Method)]
     return {entry.name: entry for entry in found}
 
 
 def explainer(name: str) -> Explainer[Any]:
-    """The method of that name. Raises RequestError, listing the known ones."""
+    """The live method of that name. Raises RequestError, listing the known ones, or that it runs as a job."""
+    found = _method(name)
+    if not isinstance(found, Explainer):
+        raise RequestError(
+            f"{name} takes too long for a live answer: it runs as a job (ExplanationJobService.CreateJob)",
+            reason="RUNS_AS_JOB",
+            code=FAILED_PRECONDITION,
+        )
+    return found
+
+
+def iterative(name: str) -> IterativeExplainer[Any]:
+    """The method of that name that runs as a job. Raises RequestError, listing the known ones, or that it is live."""
+    found = _method(name)
+    if not isinstance(found, IterativeExplainer):
+        raise RequestError(
+            f"{name} needs no job: ExplainClip answers it at once", reason="RUNS_LIVE", code=FAILED_PRECONDITION
+        )
+    return found
+
+
+def _method(name: str) -> Method[Any]:
     try:
-        return explainers()[name]
+        return methods()[name]
     except KeyError:
         raise RequestError(
-            f"method {name!r} is not known; known are {', '.join(explainers())}", reason="UNKNOWN_METHOD"
+            f"method {name!r} is not known; known are {', '.join(methods())}", reason="UNKNOWN_METHOD"
         ) from None

@@ -20,6 +20,10 @@ class Reply:
     """Round trip minus the worker's own time."""
 
 
+#: What a backend computes: one clip's answer, or one block of a job.
+Work = worker_pb2.Compute | worker_pb2.Advance
+
+
 class InferenceBackend(Protocol):
     """Answers clips. Safe to use from many tasks of one event loop."""
 
@@ -29,8 +33,8 @@ class InferenceBackend(Protocol):
     async def stop(self) -> None:
         """Refuse new work, finish what is in flight (bounded), release everything. Safe to call twice."""
 
-    async def compute(self, model: str, request: worker_pb2.Compute, deadline: float) -> Reply:
-        """Answer one clip.
+    async def compute(self, model: str, request: Work, deadline: float) -> Reply:
+        """Answer one clip, or compute one block of a job.
 
         deadline: seconds from now that the caller will wait. An item that failed alone comes back as
         `response.failure`. Raises NotFound (model not loaded), ResourceExhausted (all places and the waiting

@@ -7,6 +7,7 @@ from pathlib import Path
 from actionlens.card import CardError, list_models
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
+from service.backends.base import Work
 from service.errors import NotFound, Unavailable
 from service.settings import Settings
 
@@ -41,6 +42,13 @@ def chosen_models(settings: Settings) -> dict[str, Path]:
 def describe_request() -> worker_pb2.ComputeRequest:
     """Asks a worker what it has loaded."""
     return worker_pb2.ComputeRequest(describe=worker_pb2.Describe())
+
+
+def wrapped(request: Work) -> worker_pb2.ComputeRequest:
+    """A request as workers take it."""
+    if isinstance(request, worker_pb2.Advance):
+        return worker_pb2.ComputeRequest(advance=request)
+    return worker_pb2.ComputeRequest(compute=request)
 
 
 def canary_request(model: model_pb2.Model) -> worker_pb2.ComputeRequest:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.base import Reply
-from service.backends.choice import canary_request, checked, chosen_models, describe_request
+from service.backends.base import Reply, Work
+from service.backends.choice import canary_request, checked, chosen_models, describe_request, wrapped
 from service.backends.gate import Gate
 from service.errors import DeadlineExceeded, NotFound, Unavailable
 from service.settings import Settings
@@ -71,7 +71,7 @@ class InProcessBackend:
             self._stopping = asyncio.create_task(self._stop())
         await asyncio.shield(self._stopping)
 
-    async def compute(self, model: str, request: worker_pb2.Compute, deadline: float) -> Reply:
+    async def compute(self, model: str, request: Work, deadline: float) -> Reply:
         """See InferenceBackend."""
         if self._stopping is not None or not self._gates:
             raise Unavailable("the backend is not running")
@@ -82,7 +82,7 @@ class InProcessBackend:
         at = asked + deadline
         await self._gates[model].enter(at)
         entered = loop.time()
-        clip = _Clip(worker_pb2.ComputeRequest(compute=request), at, loop.create_future())
+        clip = _Clip(wrapped(request), at, loop.create_future())
         self._inside.add(clip.done)
         clip.done.add_done_callback(lambda done: self._finished(model, entered, done))
         self._lines[model].put_nowait(clip)

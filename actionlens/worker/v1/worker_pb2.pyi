@@ -11,12 +11,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ComputeRequest(_message.Message):
-    __slots__ = ("compute", "describe")
+    __slots__ = ("compute", "describe", "advance")
     COMPUTE_FIELD_NUMBER: _ClassVar[int]
     DESCRIBE_FIELD_NUMBER: _ClassVar[int]
+    ADVANCE_FIELD_NUMBER: _ClassVar[int]
     compute: Compute
     describe: Describe
-    def __init__(self, compute: _Optional[_Union[Compute, _Mapping]] = ..., describe: _Optional[_Union[Describe, _Mapping]] = ...) -> None: ...
+    advance: Advance
+    def __init__(self, compute: _Optional[_Union[Compute, _Mapping]] = ..., describe: _Optional[_Union[Describe, _Mapping]] = ..., advance: _Optional[_Union[Advance, _Mapping]] = ...) -> None: ...
 
 class Compute(_message.Message):
     __slots__ = ("clip", "frames", "height", "width", "target", "methods", "output")
@@ -36,23 +38,53 @@ class Compute(_message.Message):
     output: _answer_pb2.OutputOptions
     def __init__(self, clip: _Optional[bytes] = ..., frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., output: _Optional[_Union[_answer_pb2.OutputOptions, _Mapping]] = ...) -> None: ...
 
+class Advance(_message.Message):
+    __slots__ = ("compute", "state", "budget_seconds", "seed", "result")
+    COMPUTE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    compute: Compute
+    state: bytes
+    budget_seconds: float
+    seed: int
+    result: bool
+    def __init__(self, compute: _Optional[_Union[Compute, _Mapping]] = ..., state: _Optional[bytes] = ..., budget_seconds: _Optional[float] = ..., seed: _Optional[int] = ..., result: _Optional[bool] = ...) -> None: ...
+
+class Advanced(_message.Message):
+    __slots__ = ("state", "iteration", "iterations", "done", "objective")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ITERATION_FIELD_NUMBER: _ClassVar[int]
+    ITERATIONS_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
+    state: bytes
+    iteration: int
+    iterations: int
+    done: bool
+    objective: float
+    def __init__(self, state: _Optional[bytes] = ..., iteration: _Optional[int] = ..., iterations: _Optional[int] = ..., done: _Optional[bool] = ..., objective: _Optional[float] = ...) -> None: ...
+
 class Describe(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class ComputeResponse(_message.Message):
-    __slots__ = ("failure", "prediction", "explanations", "timings", "model")
+    __slots__ = ("failure", "prediction", "explanations", "timings", "model", "advanced")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    ADVANCED_FIELD_NUMBER: _ClassVar[int]
     failure: _explanation_pb2.Failure
     prediction: _explanation_pb2.Prediction
     explanations: _containers.RepeatedCompositeFieldContainer[_explanation_pb2.Explanation]
     timings: ComputeTimings
     model: _model_pb2.Model
-    def __init__(self, failure: _Optional[_Union[_explanation_pb2.Failure, _Mapping]] = ..., prediction: _Optional[_Union[_explanation_pb2.Prediction, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ..., timings: _Optional[_Union[ComputeTimings, _Mapping]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
+    advanced: Advanced
+    def __init__(self, failure: _Optional[_Union[_explanation_pb2.Failure, _Mapping]] = ..., prediction: _Optional[_Union[_explanation_pb2.Prediction, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ..., timings: _Optional[_Union[ComputeTimings, _Mapping]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., advanced: _Optional[_Union[Advanced, _Mapping]] = ...) -> None: ...
 
 class ComputeTimings(_message.Message):
     __slots__ = ("total", "forward", "explain", "encode", "batch_size")

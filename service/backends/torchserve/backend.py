@@ -6,8 +6,8 @@ import asyncio
 
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.base import Reply
-from service.backends.choice import chosen_models
+from service.backends.base import Reply, Work
+from service.backends.choice import chosen_models, wrapped
 from service.backends.gate import Gate
 from service.backends.torchserve import config, replies
 from service.backends.torchserve.http import ConnectionLost, HttpReply
@@ -53,7 +53,7 @@ class TorchServeBackend:
             self._stopping = asyncio.create_task(self._stop())
         await asyncio.shield(self._stopping)
 
-    async def compute(self, model: str, request: worker_pb2.Compute, deadline: float) -> Reply:
+    async def compute(self, model: str, request: Work, deadline: float) -> Reply:
         """See InferenceBackend."""
         supervisor, gate = self._way_to(model)
         loop = asyncio.get_running_loop()
@@ -104,13 +104,18 @@ class TorchServeBackend:
         return supervisor, self._gates[model]
 
     async def _call(
-        self, supervisor: Supervisor, gate: Gate, model: str, request: worker_pb2.Compute, at: float
+        self,
+        supervisor: Supervisor,
+        gate: Gate,
+        model: str,
+        request: Work,
+        at: float,
     ) -> tuple[worker_pb2.ComputeResponse, float]:
         """Send until answered, at most twice. Returns the response and the seconds of the round trip."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
-            body = worker_pb2.ComputeRequest(compute=request).SerializeToString()
+            body = wrapped(request).SerializeToString()
             if len(body) > config.WIRE_BYTES:
                 raise replies.too_large(model, len(body), config.WIRE_BYTES)
             reason = ""

@@ -1,0 +1,1 @@
+"""Expensive explanations as durable jobs."""
