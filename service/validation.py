@@ -77,9 +77,7 @@ def check_methods(
             )
         if entry.job != job:
             where = (
-                "takes too long for a live answer; CreateJob runs it"
-                if entry.job
-                else "needs no job: ExplainClip runs it"
+                "is too dear for a live answer; CreateJob runs it" if entry.job else "needs no job: ExplainClip runs it"
             )
             raise FailedPrecondition(
                 f"{place}: {name} {where}; methods that fit here: {able}",
