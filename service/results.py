@@ -20,6 +20,7 @@ from service.documents import answer_document
 from service.media.contact_sheet import contact_sheet
 from service.media.display import decode_for_display
 from service.media.overlay import blend, write_mp4
+from service.naming import distinct
 from service.settings import Limits
 
 _DISPLAY_SIDE = 640
@@ -70,15 +71,7 @@ def write_results(
 
 def result_names(clips: Sequence[Path]) -> list[str]:
     """A name for the files of each clip: its own without the suffix; "-2", "-3" ... where another has it already."""
-    names: list[str] = []
-    for clip in clips:
-        stem = clip.resolve().stem if clip.is_file() else clip.resolve().name
-        name, turn = stem, 1
-        while name in names:
-            turn += 1
-            name = f"{stem}-{turn}"
-        names.append(name)
-    return names
+    return distinct(clip.resolve().stem if clip.is_file() else clip.resolve().name for clip in clips)
 
 
 def _frames(clip: Path, result: Result, limits: Limits) -> NDArray[np.uint8]:
