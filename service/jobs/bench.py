@@ -77,9 +77,7 @@ class Bench:
         await asyncio.gather(*(self._unload(model) for model in list(self._loaded)))
 
     async def _load(self, model: str) -> _Loaded:
-        idle = sorted(
-            (loaded.left, name) for name, loaded in self._loaded.items() if not loaded.users
-        )
+        idle = sorted((loaded.left, name) for name, loaded in self._loaded.items() if not loaded.users)
         for _, name in idle[: max(0, len(self._loaded) + 1 - self._settings.jobs.models)]:
             await self._unload(name)
         if model in self._loaded:  # another clip was faster

@@ -126,7 +126,10 @@ def _engine(url: sa.URL) -> sa.Engine:
         return sa.create_engine(url, pool_size=_POOL, pool_pre_ping=True, connect_args={"connect_timeout": 5})
     Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(
-        url, pool_size=_POOL, poolclass=sa.QueuePool, connect_args={"timeout": _WAIT_SECONDS, "check_same_thread": False}
+        url,
+        pool_size=_POOL,
+        poolclass=sa.QueuePool,
+        connect_args={"timeout": _WAIT_SECONDS, "check_same_thread": False},
     )
 
     @sa.event.listens_for(engine, "connect")
@@ -134,7 +137,12 @@ def _engine(url: sa.URL) -> sa.Engine:
         # As DBOS sets up connections of its own, and besides: readers do not wait for writers (WAL), and a commit
         # survives a power cut (FULL).
         connection.isolation_level = "IMMEDIATE"
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_WAIT_SECONDS * 1000:.0f}", "foreign_keys=ON"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            f"busy_timeout={_WAIT_SECONDS * 1000:.0f}",
+            "foreign_keys=ON",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine

@@ -36,26 +36,28 @@ class Desk:
     loop: asyncio.AbstractEventLoop
     stopping: threading.Event = field(default_factory=threading.Event)
     _busy: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Condition = field(default_factory=threading.Condition)
 
-    @property
-    def busy(self) -> int:
-        """Clips with a block in work."""
-        return self._busy
+    def drain(self, seconds: float) -> None:
+        """Begin no more blocks, and wait for those in work, at most so long."""
+        with self._lock:
+            self.stopping.set()
+            self._lock.wait_for(lambda: not self._busy, seconds)
 
     def working(self, work: Callable[[], T]) -> T:
         """Do one block. When the worker is stopping it is not begun, and this never returns: the process ends, and
         the clip goes on elsewhere from its last state."""
         with self._lock:
-            if not self.stopping.is_set():
-                self._busy += 1
-        if self.stopping.is_set():
+            stopping = self.stopping.is_set()
+            self._busy += not stopping
+        if stopping:
             threading.Event().wait()
         try:
             return work()
         finally:
             with self._lock:
                 self._busy -= 1
+                self._lock.notify_all()
 
     def pause(self, seconds: float) -> None:
         """Wait; not to the end when the worker is stopping."""

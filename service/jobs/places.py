@@ -9,7 +9,11 @@ from contextlib import asynccontextmanager
 
 from actionlens.v1 import job_pb2
 
-_WEIGHTS = {job_pb2.JOB_PRIORITY_LOW: 1.0, job_pb2.JOB_PRIORITY_NORMAL: 4.0, job_pb2.JOB_PRIORITY_HIGH: 16.0}
+_WEIGHTS: dict[int, float] = {
+    job_pb2.JOB_PRIORITY_LOW: 1.0,
+    job_pb2.JOB_PRIORITY_NORMAL: 4.0,
+    job_pb2.JOB_PRIORITY_HIGH: 16.0,
+}
 
 
 class Places:

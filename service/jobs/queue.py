@@ -19,7 +19,7 @@ WORKFLOW = "clip"
 """The name of the workflow that computes one clip: clip(job, place, attempt)."""
 AHEAD = 4
 
-BANDS = {
+BANDS: dict[int, str] = {
     job_pb2.JOB_PRIORITY_LOW: "low",
     job_pb2.JOB_PRIORITY_NORMAL: "normal",
     job_pb2.JOB_PRIORITY_HIGH: "high",
@@ -29,7 +29,7 @@ BANDS = {
 
 def queue_name(band: int) -> str:
     """DBOS's queue of a band."""
-    return f"{APPLICATION}-{BANDS[job_pb2.JobPriority.ValueType(band)]}"
+    return f"{APPLICATION}-{BANDS[band]}"
 
 
 def register_queues(database: Database, settings: JobSettings) -> None:

@@ -94,9 +94,7 @@ def _check_room(connection: sa.Connection, count: int, most: int) -> None:
         )
 
 
-def _insert_job(
-    connection: sa.Connection, job: str, request: job_pb2.CreateJobRequest, digest: str, held: int
-) -> None:
+def _insert_job(connection: sa.Connection, job: str, request: job_pb2.CreateJobRequest, digest: str, held: int) -> None:
     connection.execute(
         sa.insert(JOBS).values(
             id=job,

@@ -16,7 +16,7 @@ from service.jobs.database import Database
 from service.jobs.queue import hand_over
 from service.jobs.tables import BLOCKS, BOUNDS, CLIPS, JOBS, OBJECTIVES
 
-_COUNTERS = {
+_COUNTERS: dict[int, str] = {
     job_pb2.CLIP_STATE_QUEUED: "queued",
     job_pb2.CLIP_STATE_RUNNING: "running",
     job_pb2.CLIP_STATE_SUCCEEDED: "succeeded",
@@ -99,7 +99,9 @@ def leave(database: Database, clip: Place) -> None:
     """The block could not be computed for a reason that the clip has no part in: its start does not count."""
     with database.writing() as connection:
         connection.execute(
-            sa.update(CLIPS).where(clip.row(job_pb2.CLIP_STATE_RUNNING), CLIPS.c.tries > 0).values(tries=CLIPS.c.tries - 1)
+            sa.update(CLIPS)
+            .where(clip.row(job_pb2.CLIP_STATE_RUNNING), CLIPS.c.tries > 0)
+            .values(tries=CLIPS.c.tries - 1)
         )
 
 

@@ -21,12 +21,26 @@ _BATCH = 100
 
 
 def tidy(database: Database, artefacts: Artefacts, settings: JobSettings) -> None:
-    """One round. Several workers may do it at once. Raises SQLAlchemyError when the database does not answer."""
+    """Let go what is too old or too much. Several workers may do it at once. Raises SQLAlchemyError."""
     now = time.time()
     for job in _too_old(database, now - settings.retention_days * _DAY) + _too_many(database, settings.retention_bytes):
         expire(database, artefacts, job)
     _forget(database, artefacts, now - _KEPT_TIMES * settings.retention_days * _DAY)
-    _sweep(database, artefacts)
+
+
+def sweep(database: Database, artefacts: Artefacts) -> None:
+    """Remove the artefacts of jobs that do not exist, and what crashes left behind in ended ones. Reads all names."""
+    old = [job for job, age in artefacts.jobs() if age > _ORPHAN_SECONDS]
+    for begin in range(0, len(old), _BATCH):
+        batch = old[begin : begin + _BATCH]
+        with database.reading() as connection:
+            rows = connection.execute(sa.select(JOBS.c.id, JOBS.c.ended).where(JOBS.c.id.in_(batch))).all()
+        ended = {row.id: row.ended is not None for row in rows}
+        for job in batch:
+            if job not in ended:
+                artefacts.remove_job(job)
+            elif ended[job]:
+                artefacts.remove(*artefacts.names(job, "state-"), *artefacts.names(job, "partial-"))
 
 
 def expire(database: Database, artefacts: Artefacts, job: str) -> None:
@@ -80,18 +94,3 @@ def _forget(database: Database, artefacts: Artefacts, before: float) -> None:
     for job in jobs:
         artefacts.remove_job(job)
         forget(database, job)
-
-
-def _sweep(database: Database, artefacts: Artefacts) -> None:
-    """Remove the artefacts of jobs that do not exist, and what crashes left behind in ended ones."""
-    old = [job for job, age in artefacts.jobs() if age > _ORPHAN_SECONDS]
-    for begin in range(0, len(old), _BATCH):
-        batch = old[begin : begin + _BATCH]
-        with database.reading() as connection:
-            rows = connection.execute(sa.select(JOBS.c.id, JOBS.c.ended).where(JOBS.c.id.in_(batch))).all()
-        ended = {row.id: row.ended is not None for row in rows}
-        for job in batch:
-            if job not in ended:
-                artefacts.remove_job(job)
-            elif ended[job]:
-                artefacts.remove(*artefacts.names(job, "state-"), *artefacts.names(job, "partial-"))

@@ -1,4 +1,4 @@
-"""The computing of one clip, block by block. Everything it knows is in the database, the artefacts and its arguments."""
+"""The computing of one clip, block by block. All it must remember is in the database and the artefacts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ClipWork:
         self._request = job_pb2.CreateJobRequest.FromString(job.request)
 
     def block(self, state: str) -> Report:
-        """Take the clip one block further. state: name of the artefact that the block before left, empty at the start."""
+        """Take the clip one block further. state: the artefact that the block before left; empty at the start."""
         if self._last and self._last != state:
             # The one that came after it is on record now.
             self._desk.artefacts.remove(self._last)
@@ -158,9 +158,7 @@ class ClipWork:
         self._partial = stored
         return stored
 
-    def _compute(
-        self, state: bytes, budget: float, result: bool = False
-    ) -> tuple[worker_pb2.ComputeResponse, float]:
+    def _compute(self, state: bytes, budget: float, result: bool = False) -> tuple[worker_pb2.ComputeResponse, float]:
         """A block's reply and the seconds that it took. result: also when nobody watches."""
         asking = self._ask(state, budget, result)
         return asyncio.run_coroutine_threadsafe(asking, self._desk.loop).result()

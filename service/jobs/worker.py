@@ -26,7 +26,7 @@ from service.jobs.database import APPLICATION, Database
 from service.jobs.desk import Desk
 from service.jobs.lease import BEATS, Lease, give_up
 from service.jobs.queue import register_queues
-from service.jobs.upkeep import tidy
+from service.jobs.upkeep import sweep, tidy
 from service.jobs.workflow import CRASHED, register_workflow
 from service.log import configure, get_logger
 from service.settings import Settings
@@ -34,8 +34,8 @@ from service.settings import Settings
 VERSION = "1"
 """Of the workflow. Not of the release: DBOS lets clips be taken over by workers of the same version only."""
 
-_UPKEEP_SECONDS = 60.0
-_LOOK_SECONDS = 0.1
+_TIDY_SECONDS = 60.0
+_SWEEP_SECONDS = 3600.0
 
 
 class Order(BaseModel):
@@ -81,16 +81,14 @@ class _Worker:
         every = settings.jobs.lease_seconds / BEATS
         # Threads of their own: whatever the event loop is busy with, the lease must be kept.
         self._repeat("lease", every, lambda: self._beat(lease))
-        self._repeat("upkeep", _UPKEEP_SECONDS, lambda: tidy(database, artefacts, settings.jobs))
+        self._repeat("retention", _TIDY_SECONDS, lambda: tidy(database, artefacts, settings.jobs))
+        self._repeat("sweep", _SWEEP_SECONDS, lambda: sweep(database, artefacts))
         tidying = asyncio.create_task(desk.bench.tidy())
         self._log.info("taking jobs", database=database.engine.url.render_as_string(hide_password=True))
         await stopping.wait()
         self._log.info("stopping after the blocks in work")
         tidying.cancel()
-        desk.stopping.set()
-        end = loop.time() + settings.drain_seconds + settings.jobs.block_seconds
-        while desk.busy and loop.time() < end:
-            await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.to_thread(desk.drain, settings.drain_seconds + settings.jobs.block_seconds)
         await desk.bench.stop()
         await asyncio.to_thread(self._give_up, database)
         # Threads of DBOS hold clips that were not begun and never will be here.

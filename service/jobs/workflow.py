@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dbos import DBOS
 
@@ -51,7 +51,7 @@ def _step(name: str, work: Callable[[], T]) -> T:
     return DBOS.run_step({"name": name}, lambda: _or_crash(work))
 
 
-def _or_crash(work: Callable[[], Any]) -> Any:
+def _or_crash(work: Callable[[], T]) -> T:
     try:
         return work()
     except Exception:
