@@ -106,7 +106,7 @@ def _check_clips(clips: Sequence[job_pb2.JobClip], root: Path | None) -> None:
 def _check_name(name: str, field: str) -> None:
     if not _NAME.fullmatch(name) or name.strip(". ") != name:
         raise InvalidArgument(
-            f"{field}: {name!r} cannot name files; use at most 100 characters, none of / \\ : * ? \" < > |, no dot or "
+            f'{field}: {name!r} cannot name files; use at most 100 characters, none of / \\ : * ? " < > |, no dot or '
             "space at the ends",
             field=field,
             reason="BAD_NAME",
