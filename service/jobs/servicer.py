@@ -61,17 +61,13 @@ class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
         complete_page(request)
         return await self._engine.list(request)
 
-    async def ListJobClips(
-        self, request: job_pb2.ListJobClipsRequest, context: Any
-    ) -> job_pb2.ListJobClipsResponse:
+    async def ListJobClips(self, request: job_pb2.ListJobClipsRequest, context: Any) -> job_pb2.ListJobClipsResponse:
         """See the proto."""
         check_identifier(request.id)
         complete_page(request)
         return await self._engine.clips(request)
 
-    async def WatchJob(
-        self, request: job_pb2.WatchJobRequest, context: Any
-    ) -> AsyncIterator[job_pb2.WatchJobResponse]:
+    async def WatchJob(self, request: job_pb2.WatchJobRequest, context: Any) -> AsyncIterator[job_pb2.WatchJobResponse]:
         """See the proto."""
         check_identifier(request.id)
         if self._watchers >= MAX_WATCHERS:
