@@ -26,7 +26,7 @@ def class_bars(axis: TimeAxis, explanation: explanation_pb2.Explanation, labels:
     """
     values = _by_class(explanation)
     if values is None:
-        return [bar_strip(axis, _TALL, to_array(explanation.frame_attribution.values).astype(np.float64).ravel())]
+        return _bars(axis, "", _finite(to_array(explanation.frame_attribution.values).ravel()), ACCENT, _TALL)
     target = min(explanation.target.index, values.shape[1] - 1)
     others = [index for index in labels if index != target and index < values.shape[1]]
     if explanation.HasField("contrast"):
@@ -36,11 +36,10 @@ def class_bars(axis: TimeAxis, explanation: explanation_pb2.Explanation, labels:
     span = (min(float(chosen.min()), 0.0), max(float(chosen.max()), 0.0))
     rows: list[Image.Image] = []
     for place, index in enumerate(shown):
-        total = (
-            f"{labels.get(index, f'class {index}').replace('_', ' ')}  ·  sum {number(float(values[:, index].sum()))}"
-        )
-        rows.append(_text(axis.width, total, ACCENT if place == 0 else FAINT))
-        rows.append(bar_strip(axis, _TALL if place == 0 else _LOW, values[:, index], span))
+        name = labels.get(index, f"class {index}").replace("_", " ")
+        about = f"{name}  ·  sum {number(float(values[:, index].sum()))}"
+        colour, height = (ACCENT, _TALL) if place == 0 else (FAINT, _LOW)
+        rows += _bars(axis, about, values[:, index], colour, height, span)
     return rows
 
 
@@ -50,7 +49,7 @@ def further(axis: TimeAxis, explanation: explanation_pb2.Explanation, width: int
     for name in sorted(explanation.arrays):
         values = to_array(explanation.arrays[name])
         if values.shape == (axis.frames,) and axis.frames > 1:
-            parts += [_text(width, name.replace("_", " "), FAINT), bar_strip(axis, _LOW, _finite(values))]
+            parts += _bars(axis, name.replace("_", " "), _finite(values), FAINT, _LOW)
     drawn = plots([curve for curve in explanation.curves if not _runs(curve, axis)], width)
     if drawn is not None:
         parts += [Image.new("RGB", (1, _GAP), GROUND), drawn]
@@ -61,6 +60,21 @@ def further(axis: TimeAxis, explanation: explanation_pb2.Explanation, width: int
         parts.append(_text(width, measures, FAINT))
     parts += [_text(width, note, INK) for note in explanation.notes]
     return parts
+
+
+def _bars(
+    axis: TimeAxis,
+    about: str,
+    values: NDArray[np.float64],
+    colour: tuple[int, int, int],
+    height: int,
+    span: tuple[float, float] | None = None,
+) -> list[Image.Image]:
+    """A line that says what is drawn, its scale at the end, and the bars. values: float64 [T]; span: see bar_strip."""
+    low, high = span or (min(float(values.min(initial=0)), 0.0), max(float(values.max(initial=0)), 0.0))
+    line = _text(axis.width, about, colour)
+    label(line, f"{number(low)} to {number(high)}", (axis.width, 6), "ra")
+    return [line, bar_strip(axis, height, values, (low, high))]
 
 
 def _by_class(explanation: explanation_pb2.Explanation) -> NDArray[np.float64] | None:

@@ -14,6 +14,8 @@ from service.media.lettering import number, shorten, text_width, write
 _FINE = 3
 _SMALL = 13
 _TITLE, _FOOT, _MARGIN = 26, 22, 10
+_SCALE = 64
+"""Room at the right for the numbers of the scale."""
 _MOST = 4
 _COLOURS = (ACCENT, AGAINST)
 
@@ -60,10 +62,10 @@ def _plot(group: Sequence[explanation_pb2.Curve], width: int, height: int) -> Im
     room = height - _TITLE - _FOOT
     panel = Image.new("RGB", (width * _FINE, room * _FINE), PANEL)
     draw = ImageDraw.Draw(panel)
-    across = (width - 2 * _MARGIN) * _FINE / (float(x[-1] - x[0]) or 1.0)
+    across = (width - 2 * _MARGIN - _SCALE) * _FINE / (float(x[-1] - x[0]) or 1.0)
     up = (room - 2 * _MARGIN) * _FINE / ((high - low) or 1.0)
     floor = (room - _MARGIN) * _FINE
-    draw.line((0, floor, width * _FINE, floor), fill=LINE, width=_FINE)
+    draw.line((0, floor, (width - _SCALE) * _FINE, floor), fill=LINE, width=_FINE)
     for line, colour in zip(lines, _COLOURS, strict=False):
         points = [
             (_MARGIN * _FINE + float(a - x[0]) * across, floor - float(b - low) * up)
@@ -73,11 +75,18 @@ def _plot(group: Sequence[explanation_pb2.Curve], width: int, height: int) -> Im
         if len(points) > 1:
             draw.line(points, fill=colour, width=2 * _FINE, joint="curve")
     canvas.paste(panel.resize((width, room), Image.Resampling.LANCZOS), (0, _TITLE))
-    write(canvas, (width - 6, _TITLE + 4), number(high), _SMALL, FAINT, "ra")
-    write(canvas, (width - 6, height - _FOOT - 4), number(low), _SMALL, FAINT, "rd")
+    write(canvas, (width - 8, _TITLE + 6), number(high), _SMALL, FAINT, "ra")
+    write(canvas, (width - 8, height - _FOOT - 6), number(low), _SMALL, FAINT, "rd")
     first, last = number(float(x[0])), number(float(x[-1]))
     write(canvas, (0, height - _FOOT + 5), first, _SMALL, FAINT)
-    write(canvas, (width, height - _FOOT + 5), last, _SMALL, FAINT, "ra")
-    middle = width - text_width(first, _SMALL) - text_width(last, _SMALL) - 20
-    write(canvas, (width / 2, height - _FOOT + 5), shorten(group[0].x_name, _SMALL, middle), _SMALL, FAINT, "ma")
+    write(canvas, (width - _SCALE, height - _FOOT + 5), last, _SMALL, FAINT, "ra")
+    middle = width - _SCALE - text_width(first, _SMALL) - text_width(last, _SMALL) - 20
+    write(
+        canvas,
+        ((width - _SCALE) / 2, height - _FOOT + 5),
+        shorten(group[0].x_name, _SMALL, middle),
+        _SMALL,
+        FAINT,
+        "ma",
+    )
     return canvas

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from service.media.colours import ACCENT, AGAINST, FAINT, LINE, OPACITY, PANEL, heat_colours
-from service.media.lettering import number, write
+from service.media.lettering import write
 from service.reading import TimeWindow
 
 _FINE = 3
@@ -73,7 +73,7 @@ def curve_strip(
 def bar_strip(
     axis: TimeAxis, height: int, values: NDArray[np.float64], span: tuple[float, float] | None = None
 ) -> Image.Image:
-    """One bar per model frame, up for evidence and down for counter-evidence, its scale written at the right.
+    """One bar per model frame, up for evidence and down for counter-evidence.
 
     values: float64 [T]. span: lowest (<= 0) and highest (>= 0) value of the scale; those of the values when left out.
     """
@@ -88,10 +88,6 @@ def bar_strip(
         box = (axis.x(frame) - reach, min(zero, end), axis.x(frame) + reach, max(zero, end))
         draw.rectangle(box, fill=ACCENT if value > 0 else AGAINST)
     draw.line((0, zero, axis.width, zero), fill=LINE)
-    if highest > 0:
-        label(canvas, number(highest), (axis.width - 6, 4), "ra")
-    if lowest < 0:
-        label(canvas, number(lowest), (axis.width - 6, height - 4), "rd")
     return _rounded(canvas)
 
 
