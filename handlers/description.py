@@ -50,7 +50,8 @@ def describe(model: ActionModel) -> model_pb2.Model:
 def _parameter(name: str, schema: Mapping[str, Any]) -> model_pb2.Parameter:
     """schema: of one property, as JSON schema has it."""
     # An optional parameter is "anyOf" its type and null.
-    rule = next((option for option in (schema, *schema.get("anyOf", ())) if option.get("type") in _TYPES), {})
+    options: list[Mapping[str, Any]] = [schema, *schema.get("anyOf", ())]
+    rule = next((option for option in options if option.get("type") in _TYPES), schema)
     bounds = rule.get("items", rule)
     parameter = model_pb2.Parameter(
         name=name,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, explanation_pb2
+from service.frame_reading import read_frames
 
 _ENOUGH = 2 / 3
 # Total variation distance from the uniform profile below which nothing stands out.
@@ -66,13 +68,15 @@ def read_explanation(explanation: explanation_pb2.Explanation, report: answer_pb
     """One line: when the evidence lies and how much of it moves.
 
     report: which frames the model saw; the line speaks of positions in the source. For example
-    "frames 19-25 carry 71 % of the relevance; motion share 38 %", "avg-ATR 5.9 of 16 frames; ...", "no positive
-    evidence". Raises ValueError as `frame_profile`.
+    "frames 19-25 carry 71 % of the relevance; motion share 38 %", "avg-ATR 5.9 of 16 frames; ...", "supporting frames
+    3, 7-9, most 8 (+0.2); distracting frame 12", "no positive evidence". Raises ValueError as `frame_profile`.
     """
     if explanation.HasField("failure"):
         return f"not available: {explanation.failure.message}"
     if _stands_still(explanation):
         return "nothing in it changes in time beyond the threshold; motion share 0 %"
+    if explanation.WhichOneof("value") == "frame_attribution":
+        return read_frames(explanation, _scores(explanation), report.used)
     parts = [*_temporal_length(explanation, len(report.used)), _when(explanation, report.used)]
     if explanation.quality.HasField("motion_share"):
         parts.append(f"motion share {_percent(explanation.quality.motion_share)}")
@@ -141,10 +145,7 @@ def _evidence(explanation: explanation_pb2.Explanation, frames: int) -> tuple[ND
         logits = np.asarray(explanation.relevance_matrix.row_logits)
         values = _positive(matrix[logits > 0] if len(logits) == len(matrix) else matrix).sum(0)
     elif kind == "frame_attribution":
-        scores = to_array(explanation.frame_attribution.values)
-        if scores.ndim == 2 and explanation.target.index < scores.shape[1]:
-            scores = scores[:, explanation.target.index]
-        values = _positive(_dimensions(scores, 1, "frame_attribution.values"))
+        values = _positive(_scores(explanation))
     else:
         return np.zeros(0), np.zeros(0)
     steps = len(values)
@@ -155,13 +156,22 @@ def _evidence(explanation: explanation_pb2.Explanation, frames: int) -> tuple[ND
     return values[order], positions[order]
 
 
+def _scores(explanation: explanation_pb2.Explanation) -> NDArray[np.float64]:
+    """The target's value of each model frame; 0 where not finite."""
+    scores = to_array(explanation.frame_attribution.values)
+    if scores.ndim == 2 and explanation.target.index < scores.shape[1]:
+        scores = scores[:, explanation.target.index]
+    scores = _dimensions(scores, 1, "frame_attribution.values")
+    return np.where(np.isfinite(scores), scores, 0).astype(np.float64)
+
+
 def _dimensions(array: NDArray[np.float32], expected: int, field: str) -> NDArray[np.float32]:
     if array.ndim != expected:
         raise ValueError(f"{field}: has {array.ndim} dimensions, expected {expected}")
     return array
 
 
-def _positive(array: NDArray[np.float32]) -> NDArray[np.float64]:
+def _positive(array: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(np.isfinite(array) & (array > 0), array, 0).astype(np.float64)
 
 

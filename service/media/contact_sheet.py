@@ -11,20 +11,17 @@ from PIL import Image, ImageDraw
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.media.colours import ACCENT, AGAINST, FAINT, GROUND, INK, PANEL
-from service.media.fit import scale
+from service.media.details import class_bars, further
+from service.media.filmstrip import Filmstrip
 from service.media.heat import heat
 from service.media.legend import legend
 from service.media.lettering import shorten, text_width, write
-from service.media.overlay import lay_over
-from service.media.sampling import uniform
-from service.media.strip import TimeAxis, bar_strip, curve_strip, label, matrix_scale, matrix_strip
+from service.media.strip import curve_strip, label, matrix_scale, matrix_strip
 from service.reading import busiest_window, frame_profile, read_explanation
 
 _WIDTH, _MARGIN, _GAP = 1680, 56, 8
 _INNER = _WIDTH - 2 * _MARGIN
-_THUMB_HEIGHT = 112
 _CURVE_HEIGHT = 72
-_FEWEST, _MOST = 8, 16
 _TITLES = {
     "grad-cam": "Grad-CAM",
     "selective-relevance": "Selective relevance",
@@ -32,6 +29,14 @@ _TITLES = {
     "clrp": "Contrastive relevance (CLRP)",
     "atr": "Action temporal relevance (ATR)",
     "esv": "Element Shapley values (ESV)",
+    "frame-shapley": "Frame Shapley values",
+    "st-perturbation": "Spatio-temporal perturbation",
+    "temporal-mask": "Temporal mask",
+    "integrated-gradients": "Integrated Gradients",
+    "gradient-shap": "GradientSHAP",
+    "occlusion": "Occlusion",
+    "shapley-sampling": "Shapley value sampling",
+    "deep-lift": "DeepLIFT",
 }
 
 
@@ -50,10 +55,11 @@ def contact_sheet(
     """
     if not len(frames):
         raise ValueError("frames: a contact sheet needs at least one")
-    filmstrip = _Filmstrip(frames, report.placement)
+    filmstrip = Filmstrip(frames, report.placement, _INNER)
     parts = [_header(prediction, explanations, report, len(frames)), filmstrip.row(), filmstrip.captions(report)]
+    labels = {score.index: score.label for score in prediction.top}
     for explanation in explanations:
-        parts += [_space(30), _heading(explanation, filmstrip, report), *_body(explanation, filmstrip)]
+        parts += [_space(30), _heading(explanation, filmstrip, report), *_body(explanation, filmstrip, labels)]
     parts += [_space(22), _footer(explanations)]
     page = Image.new("RGB", (_WIDTH, sum(part.height for part in parts) + 2 * _MARGIN - 16), GROUND)
     top = _MARGIN - 16
@@ -61,54 +67,6 @@ def contact_sheet(
         page.paste(part, (_MARGIN, top), part if part.mode == "RGBA" else None)
         top += part.height
     return np.asarray(page).copy()
-
-
-class _Filmstrip:
-    """Which frames are shown and where."""
-
-    def __init__(self, frames: NDArray[np.uint8], placement: answer_pb2.Placement) -> None:
-        self.placement = placement
-        count, height, width, _ = frames.shape
-        fitting: int = int(_INNER / (_THUMB_HEIGHT * width / height + _GAP))
-        shown = min(count, max(_FEWEST, min(_MOST, fitting)))
-        self.width = min((_INNER - (shown - 1) * _GAP) // shown, round(2 * _THUMB_HEIGHT * width / height))
-        self.height = max(1, min(round(self.width * height / width), 2 * _THUMB_HEIGHT))
-        self.chosen = uniform(count, shown)
-        self.pictures = np.stack([scale(frames[frame], self.width, self.height) for frame in self.chosen])
-        self.pitch: int = self.width + _GAP
-        span = (shown - 1) * self.pitch
-        self.axis = TimeAxis(
-            width=span + self.width,
-            frames=count,
-            origin=self.width / 2,
-            step=span / (count - 1) if count > 1 else float(self.width),
-        )
-
-    def left(self, place: int) -> int:
-        return place * self.pitch
-
-    def row(self, explanation: explanation_pb2.Explanation | None = None) -> Image.Image:
-        """The chosen frames side by side, with the heat of a saliency explanation over them if one is given."""
-        pictures = self.pictures
-        if explanation is not None:
-            prepared = heat(explanation, self.axis.frames, self.height, self.width, self.placement)
-            assert prepared is not None
-            pictures = lay_over(pictures, self.chosen, prepared)
-        canvas = Image.new("RGB", (_INNER, self.height), GROUND)
-        for place, picture in enumerate(pictures):
-            canvas.paste(Image.fromarray(picture), (self.left(place), 0))
-        return canvas
-
-    def captions(self, report: answer_pb2.FrameReport) -> Image.Image:
-        canvas = Image.new("RGB", (_INNER, 24), GROUND)
-        for place, frame in enumerate(self.chosen):
-            if frame >= len(report.used):
-                continue
-            text = f"{report.used[frame]}"
-            if frame < len(report.timestamps):
-                text += f"  ·  {report.timestamps[frame]:.2f} s"
-            label(canvas, text, (self.left(place) + self.width / 2, 7), "ma")
-        return canvas
 
 
 def _header(
@@ -156,7 +114,7 @@ def _facts(explanations: Sequence[explanation_pb2.Explanation], report: answer_p
 
 
 def _heading(
-    explanation: explanation_pb2.Explanation, filmstrip: _Filmstrip, report: answer_pb2.FrameReport
+    explanation: explanation_pb2.Explanation, filmstrip: Filmstrip, report: answer_pb2.FrameReport
 ) -> Image.Image:
     canvas = Image.new("RGB", (_INNER, 66), GROUND)
     title = _TITLES.get(explanation.method, explanation.method)
@@ -175,7 +133,7 @@ def _heading(
     return canvas
 
 
-def _scale(explanation: explanation_pb2.Explanation, filmstrip: _Filmstrip) -> tuple[float, bool]:
+def _scale(explanation: explanation_pb2.Explanation, filmstrip: Filmstrip) -> tuple[float, bool]:
     """The value at the end of an explanation's colour scale (0: it has none) and whether the scale has two sides."""
     if explanation.WhichOneof("value") == "relevance_matrix":
         return matrix_scale(to_array(explanation.relevance_matrix.values))
@@ -183,15 +141,21 @@ def _scale(explanation: explanation_pb2.Explanation, filmstrip: _Filmstrip) -> t
     return (0.0, False) if prepared is None else (prepared.peak, prepared.signed)
 
 
-def _body(explanation: explanation_pb2.Explanation, filmstrip: _Filmstrip) -> list[Image.Image]:
+def _body(explanation: explanation_pb2.Explanation, filmstrip: Filmstrip, labels: dict[int, str]) -> list[Image.Image]:
+    if explanation.HasField("failure"):
+        return []
+    named = {**labels, explanation.target.index: explanation.target.label}
+    return [*_values(explanation, filmstrip, named), *further(filmstrip.axis, explanation, _INNER)]
+
+
+def _values(
+    explanation: explanation_pb2.Explanation, filmstrip: Filmstrip, labels: dict[int, str]
+) -> list[Image.Image]:
     kind, axis, count = explanation.WhichOneof("value"), filmstrip.axis, filmstrip.axis.frames
-    if kind is None or explanation.HasField("failure"):
+    if kind is None:
         return []
     if kind == "frame_attribution":
-        scores = to_array(explanation.frame_attribution.values)
-        if scores.ndim == 2:
-            scores = scores[:, min(explanation.target.index, scores.shape[1] - 1)]
-        return [filmstrip.row(), _space(_GAP), bar_strip(axis, 110, scores.astype(np.float64))]
+        return [filmstrip.row(), _space(_GAP), *class_bars(axis, explanation, labels)]
     profile, window = frame_profile(explanation, count), busiest_window(explanation, count)
     if kind == "relevance_matrix":
         values = to_array(explanation.relevance_matrix.values)

@@ -43,12 +43,15 @@ def curve_strip(
     profile: NDArray[np.float64],
     window: TimeWindow | None = None,
     whole: NDArray[np.float64] | None = None,
+    highest: float | None = None,
 ) -> Image.Image:
     """Relevance per model frame as a filled curve, with the window that the reading names shaded behind it.
 
-    profile, whole: float64 [T] >= 0. whole: all relevance, drawn faintly, where the profile is a part of it.
+    profile, whole: float64 [T] >= 0. whole: all relevance, drawn faintly, where the profile is a part of it. highest:
+    value at the top; the largest when left out.
     """
-    highest = max(float(profile.max(initial=0)), float(whole.max(initial=0)) if whole is not None else 0.0)
+    if highest is None:
+        highest = max(float(profile.max(initial=0)), float(whole.max(initial=0)) if whole is not None else 0.0)
     canvas = Image.new("RGB", (axis.width * _FINE, height * _FINE), PANEL)
     draw = ImageDraw.Draw(canvas)
     if window is not None:
@@ -67,17 +70,21 @@ def curve_strip(
     return _rounded(canvas.resize((axis.width, height), Image.Resampling.LANCZOS))
 
 
-def bar_strip(axis: TimeAxis, height: int, values: NDArray[np.float64]) -> Image.Image:
-    """One bar per model frame, up for evidence and down for counter-evidence. values: float64 [T]."""
+def bar_strip(
+    axis: TimeAxis, height: int, values: NDArray[np.float64], span: tuple[float, float] | None = None
+) -> Image.Image:
+    """One bar per model frame, up for evidence and down for counter-evidence.
+
+    values: float64 [T]. span: lowest (<= 0) and highest (>= 0) value of the scale; those of the values when left out.
+    """
     canvas = Image.new("RGB", (axis.width, height), PANEL)
     draw = ImageDraw.Draw(canvas)
-    highest, lowest = max(float(values.max(initial=0)), 0.0), min(float(values.min(initial=0)), 0.0)
-    span = (highest - lowest) or 1.0
+    lowest, highest = span or (min(float(values.min(initial=0)), 0.0), max(float(values.max(initial=0)), 0.0))
     room = height - 12
-    zero = 6 + room * highest / span
+    zero = 6 + room * highest / ((highest - lowest) or 1.0)
     reach = max(1.0, axis.step * 0.38)
     for frame, value in enumerate(values):
-        end = zero - room * float(value) / span
+        end = zero - room * float(value) / ((highest - lowest) or 1.0)
         box = (axis.x(frame) - reach, min(zero, end), axis.x(frame) + reach, max(zero, end))
         draw.rectangle(box, fill=ACCENT if value > 0 else AGAINST)
     draw.line((0, zero, axis.width, zero), fill=LINE)

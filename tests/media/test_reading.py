@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actionlens.tensors import to_tensor
 from actionlens.v1 import explanation_pb2
 from service.reading import busiest_window, frame_profile, read_explanation
 from tests.media.explanations import attribution, matrix, profile, report, saliency
@@ -53,7 +54,13 @@ def test_attribution_of_all_classes_is_read_for_the_target():
             "avg-ATR 5.9 of 8 frames; frame 12 carries 100 % of the relevance",
         ),
         (matrix(-np.eye(8)), "no ATR: the class has no positive score at any time; no positive evidence"),
-        (attribution([0, 0, 0, 0, 0, 2, 3, 0]), "frames 15-16 carry 100 % of the relevance"),
+        (
+            attribution([0, 0, 0, 0, 0, 2, 3, 0]),
+            "supporting frames 15-16, most 16 (+3); distracting frames 10-14, 17",
+        ),
+        (attribution([1, 2, 1, 1, 1, 1, 1, 1]), "supporting frames 10-17, most 11 (+2)"),
+        (attribution([-1, -2, -1, -1, -1, -1, -1, -1]), "distracting frames 10-17"),
+        (attribution([0] * 8), "no frame changes the score"),
         (explanation_pb2.Explanation(), "no positive evidence"),
     ],
 )
@@ -119,3 +126,34 @@ def test_a_line_for_every_number_of_steps_and_frames(steps, frames, seed):
 def test_a_tensor_of_another_kind_is_refused():
     with pytest.raises(ValueError, match=r"saliency\.values"):
         frame_profile(saliency(np.zeros((2, 3))), 4)
+
+
+def _mask(held, notes=(), **measures):
+    explanation = attribution(np.asarray(held, float))
+    explanation.arrays["on"].CopyFrom(to_tensor(held))
+    explanation.measures.update(measures)
+    explanation.notes.extend(notes)
+    explanation.provenance.parameters.update({"perturbation": "freeze"})
+    return explanation
+
+
+@pytest.mark.parametrize(
+    ("explanation", "expected"),
+    [
+        (
+            _mask([0, 0, 1, 1, 0, 1, 0, 0], original_score=0.987, freeze_score=0.412),
+            "frames 2-3, 5 carry the decision: frozen, they take P from 0.99 to 0.41",
+        ),
+        (_mask([0, 0, 1, 0, 0, 0, 0, 0]), "frame 2 carries the decision"),
+        (_mask([0] * 8, ["freezing changes nothing: 0.992 either way"]), "freezing changes nothing: 0.992 either way"),
+    ],
+)
+def test_a_mask_is_read_as_its_frames_and_what_the_score_falls_to(explanation, expected):
+    assert read_explanation(explanation, report(range(8))) == expected
+
+
+def test_many_runs_of_frames_are_cut_short():
+    line = read_explanation(attribution(np.tile([1.0, -1.0], 10)), report(range(20)))
+    assert line == (
+        "supporting frames 0, 2, 4, 6, 8, 10 and 4 more, most 0 (+1); distracting frames 1, 3, 5, 7, 9, 11 and 4 more"
+    )

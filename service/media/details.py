@@ -1,0 +1,117 @@
+"""What stands in a contact sheet below an explanation's values: scores per class, further strips, plots and notes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from actionlens.tensors import to_array
+from actionlens.v1 import explanation_pb2
+from service.media.colours import ACCENT, FAINT, GROUND, INK
+from service.media.lettering import number, shorten, write
+from service.media.plot import plots
+from service.media.strip import TimeAxis, bar_strip, curve_strip, label
+
+_TALL, _LOW, _GAP = 110, 64, 6
+_MOST_CLASSES = 4
+_LINE = 22
+_BY_CLASS = "values_by_class"
+
+
+def class_bars(axis: TimeAxis, explanation: explanation_pb2.Explanation, labels: dict[int, str]) -> list[Image.Image]:
+    """The frames' shares in the target's score as bars, and below, on the same scale, those of other classes.
+
+    labels: names of classes by number; classes beyond the target are those among them with the largest shares.
+    """
+    values = _by_class(explanation)
+    if values is None:
+        return _bars(axis, "", _finite(to_array(explanation.frame_attribution.values).ravel()), ACCENT, _TALL)
+    target = min(explanation.target.index, values.shape[1] - 1)
+    others = [index for index in labels if index != target and index < values.shape[1]]
+    if explanation.HasField("contrast"):
+        others.sort(key=lambda index: index != explanation.contrast.index)
+    shown = [target, *others[: _MOST_CLASSES - 1]]
+    chosen = values[:, shown]
+    span = (min(float(chosen.min()), 0.0), max(float(chosen.max()), 0.0))
+    rows: list[Image.Image] = []
+    for place, index in enumerate(shown):
+        name = labels.get(index, f"class {index}").replace("_", " ")
+        about = f"{name}  ·  sum {number(float(values[:, index].sum()))}"
+        colour, height = (ACCENT, _TALL) if place == 0 else (FAINT, _LOW)
+        rows += _bars(axis, about, values[:, index], colour, height, span)
+    return rows
+
+
+def further(axis: TimeAxis, explanation: explanation_pb2.Explanation, width: int) -> list[Image.Image]:
+    """Arrays with a value per frame as strips, series as plots, single numbers and notes as text."""
+    parts = _running(axis, explanation, width)
+    for name in sorted(explanation.arrays):
+        values = to_array(explanation.arrays[name])
+        if values.shape == (axis.frames,) and axis.frames > 1:
+            parts += _bars(axis, name.replace("_", " "), _finite(values), FAINT, _LOW)
+    drawn = plots([curve for curve in explanation.curves if not _runs(curve, axis)], width)
+    if drawn is not None:
+        parts += [Image.new("RGB", (1, _GAP), GROUND), drawn]
+    measures = "  ·  ".join(
+        f"{name.replace('_', ' ')} {number(value)}" for name, value in sorted(explanation.measures.items())
+    )
+    if measures:
+        parts.append(_text(width, measures, FAINT))
+    parts += [_text(width, note, INK) for note in explanation.notes]
+    return parts
+
+
+def _bars(
+    axis: TimeAxis,
+    about: str,
+    values: NDArray[np.float64],
+    colour: tuple[int, int, int],
+    height: int,
+    span: tuple[float, float] | None = None,
+) -> list[Image.Image]:
+    """A line that says what is drawn, its scale at the end, and the bars. values: float64 [T]; span: see bar_strip."""
+    low, high = span or (min(float(values.min(initial=0)), 0.0), max(float(values.max(initial=0)), 0.0))
+    line = _text(axis.width, about, colour)
+    label(line, f"{number(low)} to {number(high)}", (axis.width, 6), "ra")
+    return [line, bar_strip(axis, height, values, (low, high))]
+
+
+def _by_class(explanation: explanation_pb2.Explanation) -> NDArray[np.float64] | None:
+    """float64 [N, K]: the attribution itself where it is for all classes, else the array beside it."""
+    attribution = explanation.frame_attribution.values
+    beside = explanation.arrays.get(_BY_CLASS, None)
+    for tensor in (attribution, beside):
+        if tensor is not None and len(tensor.shape) == 2 and tensor.shape[1] > 1:
+            values = to_array(tensor)
+            return _finite(values) if len(values) == attribution.shape[0] else None
+    return None
+
+
+def _running(axis: TimeAxis, explanation: explanation_pb2.Explanation, width: int) -> list[Image.Image]:
+    """The score as the frames come in, under the frames themselves."""
+    parts: list[Image.Image] = []
+    for curve in explanation.curves:
+        if _runs(curve, axis):
+            score = np.clip(np.nan_to_num(np.asarray(curve.y[1:], np.float64)), 0, 1)
+            about = f"{curve.name}: from {number(curve.y[0])} with none to {number(curve.y[-1])} with all; top is 1"
+            parts += [_text(width, about, FAINT), curve_strip(axis, _LOW, score, highest=1.0)]
+    return parts
+
+
+def _runs(curve: explanation_pb2.Curve, axis: TimeAxis) -> bool:
+    """Whether a series has a value after each frame in order of time, and the one before all."""
+    return curve.x_name == "frames seen" and len(curve.y) == axis.frames + 1
+
+
+def _finite(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.where(np.isfinite(values), values, 0).astype(np.float64)
+
+
+def _text(width: int, text: str, colour: tuple[int, int, int]) -> Image.Image:
+    canvas = Image.new("RGB", (width, _LINE), GROUND)
+    if colour == FAINT:
+        label(canvas, shorten(text, 13, width), (0, 6))
+    else:
+        write(canvas, (0, 4), shorten(text, 15, width), 15, colour)
+    return canvas
