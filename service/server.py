@@ -13,13 +13,15 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from actionlens.v1 import service_pb2, service_pb2_grpc
+from actionlens.v1 import job_pb2_grpc, service_pb2, service_pb2_grpc
 from service.backends.base import InferenceBackend
 from service.endpoint import HttpEndpoint
 from service.errors import Unavailable
 from service.explain import ExplainService
 from service.health import EXPLANATION_SERVICE, Health, canary_request
 from service.interceptor import CallInterceptor
+from service.jobs.office import JobOffice
+from service.jobs.servicer import JOB_SERVICE, MAX_WATCHERS, ExplanationJobServicer
 from service.log import configure, get_logger
 from service.metrics import Metrics
 from service.settings import BackendName, Settings
@@ -61,12 +63,16 @@ class ExplanationServicer(service_pb2_grpc.ExplanationServiceServicer):
 class Server:
     """The whole service over one backend: `async with Server(settings, backend)` serves until the block ends."""
 
-    def __init__(self, settings: Settings, backend: InferenceBackend) -> None:
+    def __init__(self, settings: Settings, backend: InferenceBackend, *, jobs: bool = False) -> None:
+        """jobs: also take jobs, and have them computed."""
         self.settings = settings
         self.backend = backend
         self.metrics = Metrics(backend)
-        self.health = Health()
         self.explain = ExplainService(settings, backend, self.metrics)
+        self.jobs = JobOffice(settings, self.metrics.live) if jobs else None
+        self._job_servicer: ExplanationJobServicer | None = None
+        self._services = (EXPLANATION_SERVICE, JOB_SERVICE) if jobs else (EXPLANATION_SERVICE,)
+        self.health = Health(self._services)
         self.streams = Streams(self.explain)
         self.port = 0
         self.metrics_port = 0
@@ -85,6 +91,10 @@ class Server:
             await self._listen()
             await self.backend.start()
             await self._prove()
+            # After the canary, so that workers do not compete with the start of what they stand back for.
+            if self.jobs is not None:
+                await self.jobs.start()
+                self.metrics.show_jobs(self.jobs)
             await self.health.set(True)
             self._follower = asyncio.create_task(self.health.follow(self.backend.healthy, self._prove))
         except BaseException:
@@ -102,10 +112,16 @@ class Server:
         await self.health.shut_down()
         self.explain.drain()
         self.streams.drain()
+        if self._job_servicer is not None:
+            self._job_servicer.drain()
         if self._grpc is not None:
             # New calls are refused at once; those in flight have the grace and are cancelled afterwards.
             await self._grpc.stop(max(0.0, end - time.monotonic()))
             self._grpc = None
+        if self.jobs is not None:
+            await self.jobs.stop()
+        if self._job_servicer is not None:
+            self._job_servicer.close()
         await self.backend.stop()
         await self._http.stop()
         self.explain.close()
@@ -123,7 +139,7 @@ class Server:
         settings = self.settings
         self._grpc = grpc.aio.server(
             interceptors=[CallInterceptor(self.metrics)],
-            maximum_concurrent_rpcs=settings.stream.max_streams + 2 * settings.queue + _SMALL_CALLS,
+            maximum_concurrent_rpcs=settings.stream.max_streams + 2 * settings.queue + MAX_WATCHERS + _SMALL_CALLS,
             options=_channel_options(settings),
         )
         service_pb2_grpc.add_ExplanationServiceServicer_to_server(  # type: ignore[no-untyped-call]
@@ -131,7 +147,14 @@ class Server:
         )
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, self._grpc)
         await self.health.set(False)
-        names = (EXPLANATION_SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        if self.jobs is not None:
+            self._job_servicer = ExplanationJobServicer(
+                self.jobs.engine, self.explain.catalog, settings.limits, settings.jobs.input_root
+            )
+            job_pb2_grpc.add_ExplanationJobServiceServicer_to_server(  # type: ignore[no-untyped-call]
+                self._job_servicer, self._grpc
+            )
+        names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
         try:
             self.port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")
@@ -171,7 +194,7 @@ def serve(settings: Settings, ready: Callable[[Server], None] | None = None) -> 
 
 async def run(settings: Settings, ready: Callable[[Server], None] | None = None) -> None:
     """The same within a running event loop, without touching the logging."""
-    server = Server(settings, make_backend(settings))
+    server = Server(settings, make_backend(settings), jobs=True)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -15,10 +15,10 @@ from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, job_pb2
 from service.errors import FailedPrecondition, NotFound, Unavailable
 from service.jobs import control, views
 from service.jobs.artefacts import Artefacts
+from service.jobs.counts import Counts
 from service.jobs.database import Database, told
-from service.jobs.inputs import read_clip
+from service.jobs.sources import read_clip
 from service.jobs.submission import submit
-from service.jobs.views import Counts
 from service.pool import Pool
 from service.settings import Settings
 
@@ -76,6 +76,10 @@ class DatabaseJobEngine:
     async def clips(self, request: job_pb2.ListJobClipsRequest) -> job_pb2.ListJobClipsResponse:
         """See JobEngine."""
         return await self._run(lambda database: views.clips(database, request))
+
+    async def clip(self, identifier: str, clip: int) -> job_pb2.JobClipStatus:
+        """See JobEngine."""
+        return await self._run(lambda database: views.clip_status(views.clip(database, identifier, clip)))
 
     async def watch(self, request: job_pb2.WatchJobRequest) -> AsyncIterator[job_pb2.WatchJobResponse]:
         """See JobEngine."""

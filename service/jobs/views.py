@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +9,7 @@ from google.protobuf import duration_pb2, timestamp_pb2
 
 from actionlens.v1 import explanation_pb2, job_pb2
 from service.errors import InvalidArgument, NotFound
+from service.jobs.counts import Counts
 from service.jobs.database import Database
 from service.jobs.tables import BLOCKS, CLIPS, JOBS, OBJECTIVES
 from service.settings import JobSettings
@@ -25,16 +24,6 @@ ENDED = (
 _PAGE = 100
 _LARGEST_PAGE = 1000
 _DAY = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """All jobs in numbers. jobs: by state and priority, as in actionlens.v1. oldest: when the job that has waited
-    longest was made, seconds since 1970, by priority. blocks: (upper bound in seconds, blocks, their seconds)."""
-
-    jobs: Mapping[tuple[int, int], int]
-    oldest: Mapping[int, float]
-    blocks: tuple[tuple[float, int, float], ...]
 
 
 def unknown_job(identifier: str) -> NotFound:
@@ -90,7 +79,7 @@ def clips(database: Database, request: job_pb2.ListJobClipsRequest) -> job_pb2.L
         if not connection.scalar(sa.select(sa.exists().where(JOBS.c.id == request.id))):
             raise unknown_job(request.id)
         rows = connection.execute(query.limit(size + 1)).all()
-    response = job_pb2.ListJobClipsResponse(clips=[_clip(row) for row in rows[:size]])
+    response = job_pb2.ListJobClipsResponse(clips=[clip_status(row) for row in rows[:size]])
     if len(rows) > size:
         response.next_page_token = str(rows[size - 1].place)
     return response
@@ -128,7 +117,7 @@ def progress(database: Database, settings: JobSettings, identifier: str) -> tupl
             points = [
                 (point.iteration, point.value) for point in connection.execute(query.order_by(OBJECTIVES.c.iteration))
             ]
-    response = job_pb2.WatchJobResponse(job=_job(row, settings), running=[_clip(entry) for entry in rows])
+    response = job_pb2.WatchJobResponse(job=_job(row, settings), running=[clip_status(entry) for entry in rows])
     if points:
         response.objective.name, response.objective.x_name = "objective", "iteration"
         response.objective.x.extend(float(iteration) for iteration, _ in points)
@@ -184,7 +173,8 @@ def _job(row: sa.Row[Any], settings: JobSettings) -> job_pb2.Job:
     return message
 
 
-def _clip(row: sa.Row[Any]) -> job_pb2.JobClipStatus:
+def clip_status(row: sa.Row[Any]) -> job_pb2.JobClipStatus:
+    """A clip's row as clients see it."""
     message = job_pb2.JobClipStatus(
         index=row.place, name=row.name, state=row.state, seconds=row.seconds, result_bytes=row.result_bytes
     )
