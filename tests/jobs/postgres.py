@@ -31,8 +31,6 @@ class Postgres:
             self._port = int(held.getsockname()[1])
         if self._user:
             shutil.chown(folder, self._user)
-            for parent in folder.parents[:3]:
-                parent.chmod(parent.stat().st_mode | 0o011)
         self._call("initdb", "-D", str(self._data), "-U", "test", "--auth=trust", "--no-sync")
         self.start()
 

@@ -37,7 +37,7 @@ def job_settings(folder: Path, store: Path, db: str = "", **fields: object) -> S
         "nice": 0,
         "block_seconds": 0.05,
         "poll_seconds": 0.1,
-        "lease_seconds": 2.0,
+        "lease_seconds": 5.0,
         **fields,
     }
     return Settings(
