@@ -41,7 +41,9 @@ async def whole(engine: DatabaseJobEngine, clips: int, repeated: int) -> None:
         # DBOS notes the end of a workflow after we have.
         while sum(completions(engine.database).values()) < clips:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    assert completions(engine.database) == {"succeeded": clips}
+    # One that was killed between the end of a clip and the end of its workflow finds the clip done.
+    assert set(completions(engine.database)) <= {"succeeded", "dropped"}
+    assert sum(completions(engine.database).values()) == clips
     assert len(set(results(engine.database))) == clips
     assert 0 <= computed(engine.database) - recorded(engine.database) <= repeated
 
