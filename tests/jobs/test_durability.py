@@ -29,7 +29,7 @@ from tests.jobs.workers import (
     results,
 )
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 OpenEngine = Callable[[Settings], Awaitable[DatabaseJobEngine]]
 StartWorker = Callable[..., Worker]
@@ -113,7 +113,7 @@ async def test_a_clip_that_kills_its_worker_fails_alone(
     tries = sa.select(CLIPS.c.tries).where(CLIPS.c.job == poison.id)
     killed = 0
     worker = start_worker(settings)
-    async with asyncio.timeout(150):
+    async with asyncio.timeout(300):
         while not (await engine.get(poison.id)).HasField("ended"):
             with engine.database.reading() as connection:
                 begun_again = (connection.scalar(tries) or 0) > killed

@@ -118,7 +118,7 @@ class Worker:
         return self._log.read_text()
 
 
-async def ended(engine: DatabaseJobEngine, job: str, seconds: float = 90.0) -> job_pb2.Job:
+async def ended(engine: DatabaseJobEngine, job: str, seconds: float = 180.0) -> job_pb2.Job:
     """The job once it has ended."""
     async with asyncio.timeout(seconds):
         while True:
@@ -128,7 +128,7 @@ async def ended(engine: DatabaseJobEngine, job: str, seconds: float = 90.0) -> j
             await asyncio.sleep(0.1)
 
 
-async def begun(engine: DatabaseJobEngine, job: str, blocks: int = 1, seconds: float = 60.0) -> None:
+async def begun(engine: DatabaseJobEngine, job: str, blocks: int = 1, seconds: float = 120.0) -> None:
     """Wait until a clip of the job is in the middle of its iterations, some blocks on."""
     end = time.monotonic() + seconds
     before = computed(engine.database)
