@@ -47,4 +47,5 @@ FAMILY = Family(
     summary="frame-wise 2-D CNN, then relations between 1 to n frames (multi-scale TRN); clips of any length",
     build=MultiScaleTRN,
     layer="backbone.features",
+    most_frames=64,
 )

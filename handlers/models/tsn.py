@@ -40,4 +40,5 @@ FAMILY = Family(
     summary="frame-wise 2-D CNN, the mean of the frames' logits; clips of any length",
     build=TSN,
     layer="backbone.features",
+    most_frames=64,
 )

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from handlers.attribution import SaliencyVolume
 from handlers.engine import ClipRequest, Engine, MethodCall
 from handlers.errors import RequestError
 from handlers.models.consensus import RelationalConsensus, subsequences
@@ -102,3 +103,26 @@ def test_relevance_through_relations_is_refused_and_the_refusal_says_what_works(
         assert result.reason == "METHOD_UNSUPPORTED"
     assert "grad-cam" in str(refused[0])
     assert not isinstance(shown, RequestError)
+
+
+def test_clips_of_different_lengths_are_answered_together_as_alone():
+    engine = Engine(model(architecture="tsn", arguments=SMALL, layer=""))
+    clips = [clip(0), clip(1, frames=3), clip(2), clip(3, frames=1)]
+    together = engine.explain([ClipRequest(item, [MethodCall("grad-cam")]) for item in clips])
+    for item, answer in zip(clips, together, strict=True):
+        (alone,) = engine.explain([ClipRequest(item, [MethodCall("grad-cam")])])
+        assert not isinstance(answer, RequestError)
+        assert not isinstance(alone, RequestError)
+        torch.testing.assert_close(answer.logits, alone.logits)
+        heat = answer.explained[0].result
+        assert isinstance(heat, SaliencyVolume)
+        assert heat.frame_positions == tuple(range(len(item)))
+
+
+@pytest.mark.parametrize("frames", [0, 65])
+def test_a_length_that_the_model_does_not_take_is_refused(frames: int):
+    engine = Engine(model(architecture="tsn", arguments=SMALL, layer=""))
+    (answer,) = engine.explain([ClipRequest(clip(frames=frames))])
+    assert isinstance(answer, RequestError)
+    assert answer.reason == "WRONG_CLIP_SHAPE"
+    assert "1 to 64" in answer.message
