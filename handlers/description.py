@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from actionlens.v1 import model_pb2
 from handlers.explainers import IterativeExplainer, methods
@@ -42,11 +44,28 @@ def describe(model: ActionModel) -> model_pb2.Model:
             job=isinstance(entry, IterativeExplainer),
         )
         for name, schema in entry.parameters.model_json_schema().get("properties", {}).items():
-            kinds = [schema.get("type"), *(option.get("type") for option in schema.get("anyOf", ()))]
-            support.parameters.add(
-                name=name,
-                type=next((_TYPES[kind] for kind in kinds if kind in _TYPES), "string"),
-                default_value=json.dumps(schema.get("default")),
-                description=schema.get("description", ""),
-            )
+            support.parameters.append(_parameter(name, schema))
     return message
+
+
+def _parameter(name: str, schema: Mapping[str, Any]) -> model_pb2.Parameter:
+    """schema: of one property, as JSON schema has it."""
+    # An optional parameter is "anyOf" its type and null.
+    options: list[Mapping[str, Any]] = [schema, *schema.get("anyOf", ())]
+    rule = next((option for option in options if option.get("type") in _TYPES), schema)
+    bounds = rule.get("items", rule)
+    parameter = model_pb2.Parameter(
+        name=name,
+        type=_TYPES.get(rule.get("type", ""), "string"),
+        default_value=json.dumps(schema.get("default")),
+        description=schema.get("description", ""),
+        minimum=bounds.get("minimum", bounds.get("exclusiveMinimum")),
+        maximum=bounds.get("maximum", bounds.get("exclusiveMaximum")),
+        above_minimum="exclusiveMinimum" in bounds,
+        below_maximum="exclusiveMaximum" in bounds,
+        choices=rule.get("enum", ()),
+        most_entries=rule.get("maxItems", 0),
+    )
+    if "const" in rule:
+        parameter.choices.append(rule["const"])
+    return parameter

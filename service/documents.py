@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from actionlens.v1 import answer_pb2, tensor_pb2
 from service.client.results import explanation_names
 
 # Parts of a message that arrays are not named after.
-_SILENT = ("prediction", "saliency", "relevance_matrix", "frame_attribution", "values")
+_SILENT = ("prediction", "saliency", "relevance_matrix", "frame_attribution", "values", "arrays")
 
 Document = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
@@ -26,7 +27,8 @@ def answer_document(answer: answer_pb2.Answer) -> tuple[Document, Arrays]:
     """The answer as a JSON document, and its arrays by key.
 
     An array is {"npz": key, "shape": [...]} in the document. Keys are "logits", "frame_logits", "used",
-    "timestamps", and per explanation "grad-cam" (its values), "selective-relevance.mask". Overlays are left out.
+    "timestamps", and per explanation "grad-cam" (its values), "selective-relevance.mask", "temporal-mask.window" (one
+    of its further arrays). Overlays are left out.
     """
     arrays: Arrays = {
         "used": np.asarray(answer.frames.used, np.uint64),
@@ -54,7 +56,13 @@ def message_document(
             continue
         key = name if field.name in _SILENT else ".".join(filter(None, (name, field.name)))
         value: Any = getattr(message, field.name)
-        if field.is_repeated:
+        if field.is_repeated and isinstance(value, Mapping):
+            entries = field.message_type.fields_by_name["value"]
+            document[field.name] = {
+                entry: _plain(entries, value[entry], arrays, ".".join(filter(None, (key, entry))))
+                for entry in sorted(value)
+            }
+        elif field.is_repeated:
             document[field.name] = [_plain(field, entry, arrays, key) for entry in value]
         else:
             document[field.name] = _plain(field, value, arrays, key)

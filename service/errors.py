@@ -44,6 +44,13 @@ class NotFound(ActionLensError):
     reason = "NOT_FOUND"
 
 
+class AlreadyExists(ActionLensError):
+    """The name is taken by something else."""
+
+    code = StatusCode.ALREADY_EXISTS
+    reason = "ALREADY_EXISTS"
+
+
 class FailedPrecondition(ActionLensError):
     """The method cannot explain this model."""
 
@@ -74,6 +81,14 @@ class DeadlineExceeded(ActionLensError):
 
 BY_CODE: dict[StatusCode, type[ActionLensError]] = {
     kind.code: kind
-    for kind in (DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable)
+    for kind in (
+        AlreadyExists,
+        DeadlineExceeded,
+        FailedPrecondition,
+        InvalidArgument,
+        NotFound,
+        ResourceExhausted,
+        Unavailable,
+    )
 }
 """The class of each status code that has one."""

@@ -70,12 +70,12 @@ class Health:
 
 
 def canary_request(model: model_pb2.Model, clip: Path | None) -> service_pb2.ExplainClipRequest:
-    """A request for one model with the first method that can explain it, so that coming back takes no longer than
+    """A request for one model with the first live method that can explain it, so that coming back takes no longer than
     one ordinary answer.
 
     clip: a video file; none: grey frames. Raises Unavailable when the file cannot be read.
     """
-    able = {entry.method.replace("-", "_") for entry in model.methods if entry.supported}
+    able = {entry.method.replace("-", "_") for entry in model.methods if entry.supported and not entry.job}
     fields = (field for field in method_pb2.Method.DESCRIPTOR.fields_by_name if field in able)
     return service_pb2.ExplainClipRequest(
         model=model.name,

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from actionlens.v1 import method_pb2, model_pb2
 from service.errors import FailedPrecondition, InvalidArgument
+from service.parameters import check_parameters
 
 MAX_METHODS = 16
 _MAX_TEXT = 256
@@ -48,42 +49,48 @@ def check_message(message: Message, path: str = "") -> None:
                     )
 
 
-def check_methods(
-    methods: Sequence[method_pb2.Method], model: model_pb2.Model, path: str, *, job: bool = False
-) -> None:
-    """Check that each entry names a method and that it can explain this model.
-
-    job: whether the methods are to run as a job. Raises InvalidArgument for more than 16 methods or an entry without
-    one, FailedPrecondition for a method that cannot explain the model, with the reason and the methods that can, and
-    for one that belongs to the other kind of request.
-    """
+def check_methods(methods: Sequence[method_pb2.Method], model: model_pb2.Model, path: str) -> None:
+    """Check the methods of a live request. Raises as `check_method`, and InvalidArgument for more than 16."""
     if len(methods) > MAX_METHODS:
         raise InvalidArgument(
             f"{path}: {len(methods)} methods; ask for at most {MAX_METHODS}", field=path, reason="TOO_MANY_METHODS"
         )
+    for index, method in enumerate(methods):
+        check_method(method, model, f"{path}[{index}]")
+
+
+def check_method(method: method_pb2.Method, model: model_pb2.Model, place: str, *, job: bool = False) -> None:
+    """Check that a method, written at `place` in the request, can explain this model as it is asked to.
+
+    job: whether it is to run as a job. Raises InvalidArgument when no method is set and for a parameter out of range,
+    FailedPrecondition for a method that cannot explain the model, with the reason and the methods that can, and for
+    one that belongs to the other kind of request.
+    """
     supported = {entry.method: entry for entry in model.methods}
     able = ", ".join(name for name, entry in supported.items() if entry.supported and entry.job == job) or "none"
-    for index, method in enumerate(methods):
-        name, place = method_name(method), f"{path}[{index}]"
-        if not name:
-            known = ", ".join(field.name for field in method.DESCRIPTOR.oneofs_by_name["method"].fields)
-            raise InvalidArgument(f"{place}: names no method; set one of {known}", field=place, reason="METHOD_UNSET")
-        entry = supported.get(name)
-        if entry is None or not entry.supported:
-            why = entry.reason if entry is not None else "the worker does not know this method"
-            raise FailedPrecondition(
-                f"{place}: {name} cannot explain {model.name}: {why}; methods that can: {able}",
-                field=f"{place}.{name.replace('-', '_')}",
-            )
-        if entry.job != job:
-            where = (
-                "is too dear for a live answer; CreateJob runs it" if entry.job else "needs no job: ExplainClip runs it"
-            )
-            raise FailedPrecondition(
-                f"{place}: {name} {where}; methods that fit here: {able}",
-                field=f"{place}.{name.replace('-', '_')}",
-                reason="RUNS_AS_JOB" if entry.job else "RUNS_LIVE",
-            )
+    name, chosen = method_name(method), method.WhichOneof("method")
+    if not chosen:
+        known = ", ".join(field.name for field in method.DESCRIPTOR.oneofs_by_name["method"].fields)
+        raise InvalidArgument(f"{place}: names no method; set one of {known}", field=place, reason="METHOD_UNSET")
+    field = f"{place}.{chosen}"
+    entry = supported.get(name)
+    if entry is None or not entry.supported:
+        why = entry.reason if entry is not None else "the worker does not know this method"
+        raise FailedPrecondition(
+            f"{place}: {name} cannot explain {model.name}: {why}; methods that can: {able}", field=field
+        )
+    if entry.job != job:
+        where = (
+            "is too dear for a live answer; CreateJob (`actionlens jobs submit`) runs it"
+            if entry.job
+            else "needs no job: ExplainClip (`actionlens explain`) runs it"
+        )
+        raise FailedPrecondition(
+            f"{place}: {name} {where}; methods that fit here: {able}",
+            field=field,
+            reason="RUNS_AS_JOB" if entry.job else "RUNS_LIVE",
+        )
+    check_parameters(getattr(method, chosen), entry, field)
 
 
 def resolve_target(target: method_pb2.Target, model: model_pb2.Model, path: str) -> method_pb2.Target:

@@ -12,6 +12,7 @@ Errors are those of `service.errors`: code, reason, field and retry_after say wh
 from service.client.async_client import AsyncClient, AsyncExplainedStream
 from service.client.client import Client
 from service.client.frames import Frame
+from service.client.job_requests import Downloaded, ServerFile
 from service.client.results import ExplanationResult, Result, WindowResult
 from service.client.streams import ExplainedStream
 
@@ -19,9 +20,11 @@ __all__ = [
     "AsyncClient",
     "AsyncExplainedStream",
     "Client",
+    "Downloaded",
     "ExplainedStream",
     "ExplanationResult",
     "Frame",
     "Result",
+    "ServerFile",
     "WindowResult",
 ]

@@ -13,6 +13,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from actionlens.v1 import model_pb2, service_pb2, service_pb2_grpc
+from service.client.async_jobs import AsyncJobs
 from service.client.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, channel_options, open_channel
 from service.client.clips import ClipLike, ClipOptions, QuestionOptions, clip_request
 from service.client.errors import from_rpc
@@ -45,6 +46,7 @@ class AsyncClient:
         )
         self._stub = service_pb2_grpc.ExplanationServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._health = health_pb2_grpc.HealthStub(self._channel)
+        self.jobs = AsyncJobs(self._channel, self._unary, address)
         # It connects when the first stream is opened.
         self._streams = open_channel(address, credentials)
 

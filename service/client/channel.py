@@ -10,8 +10,11 @@ DEFAULT_ADDRESS = "127.0.0.1:8470"
 DEFAULT_TIMEOUT = 30.0
 """Seconds that a unary call may take, retries included."""
 
-_SERVICE = "actionlens.v1.ExplanationService"
-_UNARY = ("ExplainClip", "ListModels", "GetModel")
+# Calls that may be sent twice: the client gives every new job a request_id.
+_UNARY = {
+    "actionlens.v1.ExplanationService": ("ExplainClip", "ListModels", "GetModel"),
+    "actionlens.v1.ExplanationJobService": ("CreateJob", "GetJob", "ListJobs", "ListJobClips", "CancelJob"),
+}
 # gRPC allows five attempts at most. With waits of about 0.3, 0.6, 1.2 and 2.4 s (jittered by gRPC) they outlast the
 # restart of a worker. A stream is never repeated: its frames are gone.
 _RETRY = {
@@ -33,7 +36,7 @@ def open_channel(address: str, credentials: grpc.ChannelCredentials | None = Non
 
 def channel_options() -> list[tuple[str, str | int]]:
     """gRPC channel options of every client."""
-    names = [{"service": _SERVICE, "method": method} for method in _UNARY]
+    names = [{"service": service, "method": method} for service, methods in _UNARY.items() for method in methods]
     config = {"methodConfig": [{"name": names, "retryPolicy": _RETRY}]}
     return [
         # The service says how much it takes; the client only bounds what it gets.

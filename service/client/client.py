@@ -14,6 +14,7 @@ from service.client.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, open_channe
 from service.client.clips import ClipLike, ClipOptions, clip_request
 from service.client.errors import from_rpc
 from service.client.frames import FrameLike, StreamOptions
+from service.client.jobs import Jobs
 from service.client.results import Result
 from service.client.streams import ExplainedStream
 
@@ -23,6 +24,7 @@ class Client:
 
     address: "host:port". timeout: seconds for every unary call, retries included. credentials: for TLS, as from
     grpc.ssl_channel_credentials(). Unary calls that end in UNAVAILABLE are tried again with growing, jittered waits.
+    jobs: expensive explanations, see Jobs.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Client:
         self._channel = open_channel(address, credentials)
         self._stub = service_pb2_grpc.ExplanationServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._health = health_pb2_grpc.HealthStub(self._channel)
+        self.jobs = Jobs(self._channel, self._unary, address)
 
     def explain_clip(self, clip: ClipLike, *, timeout: float | None = None, **options: Unpack[ClipOptions]) -> Result:
         """Predict and explain one clip.

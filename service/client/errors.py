@@ -47,7 +47,7 @@ def _plain(code: grpc.StatusCode, message: str, address: str, reason: str) -> tu
     if code is grpc.StatusCode.UNAVAILABLE:
         return f"no ActionLens service answers at {address}: {message}; start one with `actionlens serve`", reason, ""
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
-        advice = "send a video file or JPEG frames instead of raw pixels, or fewer or smaller frames"
+        advice = "send video files or JPEG frames instead of raw pixels, smaller frames, or fewer clips per job"
         return f"clip: the message is too large ({message}); {advice}", "MESSAGE_TOO_LARGE", "clip"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return (

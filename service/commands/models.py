@@ -191,7 +191,8 @@ def _show(row: dict[str, Any]) -> None:
         table.add_column(column)
     for method in row.get("methods", []):
         able = method["supported"]
-        about = method["description"] if able else f"[red]cannot explain this model: {method['reason']}[/red]"
+        kind = "as a job: " if method.get("job") else ""
+        about = kind + method["description"] if able else f"[red]cannot explain this model: {method['reason']}[/red]"
         table.add_row(f"[green]{method['method']}[/green]" if able else f"[red]{method['method']}[/red]", "", "", about)
         for parameter in method.get("parameters", []) if able else []:
             default = parameter["default_value"]

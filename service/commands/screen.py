@@ -87,6 +87,8 @@ def show_readings(console: Console, result: Result) -> None:
         reading = Text(failure, "red") if entry.failed else Text(_about(entry, result) + entry.reading)
         spent = Text(f"+{1000 * entry.seconds:.1f} ms", "dim", justify="right")
         table.add_row("", Text(name, "green"), spent, reading)
+        for note in entry.message.notes:
+            table.add_row("", "", "", Text(note, "dim"))
     if result.explanations:
         console.print(table)
 

@@ -37,6 +37,9 @@ class JobEngine(Protocol):
     async def clips(self, request: job_pb2.ListJobClipsRequest) -> job_pb2.ListJobClipsResponse:
         """A page of a job's clips, in order."""
 
+    async def clip(self, identifier: str, clip: int) -> job_pb2.JobClipStatus:
+        """One clip of a job. Raises NotFound (field "clip") for no such clip."""
+
     def watch(self, request: job_pb2.WatchJobRequest) -> AsyncIterator[job_pb2.WatchJobResponse]:
         """The job now and after every change; ends after the response with its last state."""
 

@@ -109,9 +109,11 @@ _CHANNELS = {
 }
 
 
-def _from_pixels(
-    source: clip_pb2.RawFrames, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, limits: Limits
-) -> DecodedClip:
+def raw_pixels(source: clip_pb2.RawFrames, limits: Limits) -> NDArray[np.uint8]:
+    """View a raw clip as uint8 [count, height, width, channels] in its own channel order (read-only, not copied).
+
+    Raises InvalidArgument naming the field ("clip.raw.data") when it does not fit or is over a limit.
+    """
     channels = _CHANNELS.get(source.format)
     if channels is None:
         raise InvalidArgument(
@@ -121,7 +123,6 @@ def _from_pixels(
         )
     _check_count(source.count, "clip.raw.count", limits)
     check_size(source.width, source.height, limits, "clip.raw")
-    fps = _rate(source.fps, source.count, "clip.raw.fps", limits)
     shape = (source.count, source.height, source.width, channels)
     if math.prod(shape) != len(source.data):
         raise InvalidArgument(
@@ -130,9 +131,16 @@ def _from_pixels(
             field="clip.raw.data",
             reason="RAW_SIZE_MISMATCH",
         )
-    pixels = np.frombuffer(source.data, np.uint8).reshape(shape)
+    return np.frombuffer(source.data, np.uint8).reshape(shape)
+
+
+def _from_pixels(
+    source: clip_pb2.RawFrames, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, limits: Limits
+) -> DecodedClip:
+    pixels = raw_pixels(source, limits)
+    fps = _rate(source.fps, source.count, "clip.raw.fps", limits)
     indices = choose(sampling, model_input, source.count)
-    frames = {i: fit(_rgb(pixels[i], source.format), model_input)[0] for i in sorted(set(indices))}
+    frames = {i: fit(to_rgb(pixels[i], source.format), model_input)[0] for i in sorted(set(indices))}
     return _clip(
         [frames[i] for i in indices],
         indices,
@@ -144,7 +152,8 @@ def _from_pixels(
     )
 
 
-def _rgb(pixels: NDArray[np.uint8], order: clip_pb2.PixelFormat) -> NDArray[np.uint8]:
+def to_rgb(pixels: NDArray[np.uint8], order: clip_pb2.PixelFormat) -> NDArray[np.uint8]:
+    """uint8 [height, width, 1 or 3] in a channel order as uint8 [height, width, 3] RGB."""
     if order == clip_pb2.PIXEL_FORMAT_GRAY:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
     if order == clip_pb2.PIXEL_FORMAT_BGR:

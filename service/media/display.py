@@ -9,13 +9,30 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from actionlens.v1 import clip_pb2
 from service.errors import InvalidArgument
+from service.media.clip import raw_pixels, to_rgb
 from service.media.fit import scale
 from service.media.picture import decode_picture
 from service.media.video import read_video
 from service.settings import Limits
 
 Source = Path | bytes
+
+
+def display_frames(
+    clip: clip_pb2.Clip, indices: Sequence[int], max_side: int = 640, limits: Limits | None = None
+) -> NDArray[np.uint8]:
+    """The same as `decode_for_display` for a clip as it was sent. Raises InvalidArgument."""
+    match clip.WhichOneof("source"):
+        case "video":
+            return decode_for_display(clip.video, indices, max_side, limits)
+        case "frames":
+            return decode_for_display(list(clip.frames.images), indices, max_side, limits)
+        case _:
+            pixels = raw_pixels(clip.raw, limits or Limits())
+            chosen = _existing(tuple(indices), len(pixels))
+            return np.stack([_sized(to_rgb(pixels[index], clip.raw.format), max_side) for index in chosen])
 
 
 def decode_for_display(

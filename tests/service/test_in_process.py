@@ -58,10 +58,6 @@ async def test_the_numbers_are_those_of_the_network(stub: Any, folder: Path) -> 
 
 
 BAD_PARAMETERS = {
-    "negative": (
-        method_pb2.Method(selective_relevance=method_pb2.SelectiveRelevance(threshold=-1)),
-        "methods[0].selective_relevance.threshold",
-    ),
     "no such layer": (
         method_pb2.Method(grad_cam=method_pb2.GradCam(layer="nowhere")),
         "methods[0].grad_cam.layer",
@@ -86,6 +82,15 @@ async def test_parameters_that_only_the_worker_can_judge(stub: Any, name: str) -
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await client.finish()
     assert refusal(caught.value).field == f"open.{field}"
+
+
+async def test_parameters_that_their_description_bounds_are_refused_before_a_worker_is_asked(stub: Any) -> None:
+    method = method_pb2.Method(selective_relevance=method_pb2.SelectiveRelevance(threshold=-1))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await StreamClient.open(stub, method)
+    found = refusal(caught.value)
+    assert found.field == "open.methods[0].selective_relevance.threshold"
+    assert "at least 0 and at most 100" in found.message
 
 
 async def test_a_stream_answers_as_its_windows_would_alone(stub: Any) -> None:

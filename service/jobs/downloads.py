@@ -1,0 +1,104 @@
+"""Results of job clips as files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from actionlens.v1 import answer_pb2, clip_pb2, job_pb2
+from service.documents import answer_document
+from service.errors import FailedPrecondition, NotFound
+from service.jobs.base import JobEngine
+from service.media.display import display_frames
+from service.pool import Pool
+from service.rendering import DISPLAY_SIDE, film, json_file, npz_file, sheet
+from service.settings import Limits
+
+_CHUNK = 2**20
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file with its name."""
+
+    name: str
+    media_type: str
+    data: bytes
+
+    def messages(self) -> Iterator[job_pb2.DownloadResultResponse]:
+        """The file as the messages of a stream: a header with the first chunk, then chunks."""
+        header = job_pb2.ResultHeader(
+            name=self.name,
+            media_type=self.media_type,
+            bytes=len(self.data),
+            digest=hashlib.sha256(self.data).hexdigest(),
+        )
+        yield job_pb2.DownloadResultResponse(header=header, data=self.data[:_CHUNK])
+        for start in range(_CHUNK, len(self.data), _CHUNK):
+            yield job_pb2.DownloadResultResponse(data=self.data[start : start + _CHUNK])
+
+
+async def make_download(
+    engine: JobEngine, pool: Pool, request: job_pb2.DownloadResultRequest, limits: Limits
+) -> Download:
+    """A clip's result in the format asked for; pictures are drawn on the pool.
+
+    Raises as JobEngine.result and JobEngine.source do, and FailedPrecondition for pictures of a clip whose file has
+    changed since, and for a film of an explanation that has nothing to lay over frames.
+    """
+    answer = await engine.result(request.id, request.clip)
+    status = await engine.clip(request.id, request.clip)
+    kind = answer.explanations[0].method if answer.explanations else "answer"
+    name = f"{status.name}.{kind}"
+    match request.format:
+        case job_pb2.RESULT_FORMAT_NPZ:
+            data = await _on(pool, lambda: npz_file(answer_document(answer)[1]))
+            return Download(f"{name}.npz", "application/x-npz", data)
+        case job_pb2.RESULT_FORMAT_JSON:
+            data = await _on(pool, lambda: json_file(answer_document(answer)[0]))
+            return Download(f"{name}.json", "application/json", data)
+        case job_pb2.RESULT_FORMAT_MP4:
+            source = await _source(engine, request)
+            return Download(f"{name}.mp4", "video/mp4", await _on(pool, lambda: _film(source, answer, limits)))
+        case job_pb2.RESULT_FORMAT_PNG:
+            source = await _source(engine, request)
+            return Download(f"{name}.png", "image/png", await _on(pool, lambda: _sheet(source, answer, limits)))
+        case _:
+            return Download(f"{name}.pb", "application/x-protobuf", answer.SerializeToString())
+
+
+def _film(clip: clip_pb2.Clip, answer: answer_pb2.Answer, limits: Limits) -> bytes:
+    frames = display_frames(clip, answer.frames.used, DISPLAY_SIDE, limits)
+    drawn = film(frames, answer.explanations[0], answer.frames)
+    if drawn is None:
+        raise FailedPrecondition(
+            f"format: {answer.explanations[0].method} has no values over space to lay over the frames; ask for PNG",
+            field="format",
+            reason="NOTHING_TO_LAY_OVER",
+        )
+    return drawn
+
+
+def _sheet(clip: clip_pb2.Clip, answer: answer_pb2.Answer, limits: Limits) -> bytes:
+    return sheet(display_frames(clip, answer.frames.used, DISPLAY_SIDE, limits), answer)
+
+
+async def _source(engine: JobEngine, request: job_pb2.DownloadResultRequest) -> clip_pb2.Clip:
+    try:
+        return await engine.source(request.id, request.clip)
+    except NotFound as error:
+        if error.field == "id":
+            raise
+        raise NotFound(
+            f"clip: pictures need the clip itself, and it is gone: {error.message}; NPZ, JSON and ANSWER do not",
+            field="clip",
+            reason="SOURCE_GONE",
+        ) from None
+
+
+async def _on(pool: Pool, work: Callable[[], T]) -> T:
+    result, _, _ = await pool.run(work)
+    return result

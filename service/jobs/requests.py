@@ -1,0 +1,136 @@
+"""What job requests ask for, checked and completed before the engine sees them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from actionlens.v1 import clip_pb2, job_pb2, method_pb2, model_pb2
+from service.catalog import Catalog
+from service.errors import InvalidArgument
+from service.jobs.inputs import input_file
+from service.naming import distinct
+from service.validation import check_message, check_method, resolve_target
+
+MAX_CLIPS = 10_000
+DEFAULT_TENANT = "default"
+_LARGEST_PAGE = 1000
+_PAGE = 100
+# Names become parts of file names on all systems.
+_NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|]{1,100}")
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f/\\:*?\"<>|]")
+
+
+def complete_job(request: job_pb2.CreateJobRequest, catalog: Catalog, root: Path | None) -> None:
+    """Check a new job and fill in, in place, what it leaves open: model, version, tenant, priority, class numbers and
+    the clips' names.
+
+    A clip's content is looked at when its turn comes: one that cannot be read fails alone. root: the input root.
+    Raises InvalidArgument, NotFound and FailedPrecondition naming the field.
+    """
+    check_message(request)
+    model = catalog.find(request.model, request.version)
+    check_method(request.method, model, "method", job=True)
+    _check_sampling(request.sampling, model)
+    _check_clips(request.clips, root)
+    request.model, request.version = model.name, model.version
+    request.tenant = request.tenant or DEFAULT_TENANT
+    request.priority = request.priority or job_pb2.JOB_PRIORITY_NORMAL
+    if request.HasField("target"):
+        request.target.CopyFrom(resolve_target(request.target, model, "target"))
+    given = {clip.name for clip in request.clips if clip.name}
+    unnamed = [(index, clip) for index, clip in enumerate(request.clips) if not clip.name]
+    for (_, clip), name in zip(unnamed, distinct((_name(index, clip) for index, clip in unnamed), given), strict=True):
+        clip.name = name
+
+
+def complete_page(request: job_pb2.ListJobsRequest | job_pb2.ListJobClipsRequest) -> None:
+    """Check a request for a page and fill in its size, in place. Raises InvalidArgument naming the field."""
+    check_message(request)
+    request.page_size = min(request.page_size or _PAGE, _LARGEST_PAGE)
+    for place, state in enumerate(request.states):
+        if not state:
+            raise InvalidArgument(f"states[{place}]: names no state", field=f"states[{place}]")
+    if isinstance(request, job_pb2.ListJobsRequest) and request.method:
+        request.method = request.method.replace("_", "-")
+        fields: Sequence[str] = list(method_pb2.Method.DESCRIPTOR.fields_by_name)
+        known = [field.replace("_", "-") for field in fields]
+        if request.method not in known:
+            raise InvalidArgument(
+                f"method: {request.method!r} is not a method; known: {', '.join(known)}",
+                field="method",
+                reason="UNKNOWN_METHOD",
+            )
+
+
+def check_identifier(identifier: str) -> str:
+    """The id itself. Raises InvalidArgument when it is empty."""
+    if not identifier:
+        raise InvalidArgument("id: is empty; CreateJob and ListJobs tell the ids", field="id")
+    return identifier
+
+
+def _check_clips(clips: Sequence[job_pb2.JobClip], root: Path | None) -> None:
+    if not clips:
+        raise InvalidArgument("clips: names none; give at least one", field="clips", reason="NO_CLIPS")
+    if len(clips) > MAX_CLIPS:
+        raise InvalidArgument(
+            f"clips: {len(clips)} are more than {MAX_CLIPS}; make several jobs", field="clips", reason="TOO_MANY_CLIPS"
+        )
+    seen: dict[str, int] = {}
+    for index, clip in enumerate(clips):
+        place = f"clips[{index}]"
+        match clip.WhichOneof("source"):
+            case "path":
+                input_file(root, clip.path, f"{place}.path")
+            case "clip" if clip.clip.WhichOneof("source") is not None:
+                pass
+            case _:
+                raise InvalidArgument(
+                    f"{place}: holds no clip; upload a video, frames or raw pixels, or name a path",
+                    field=place,
+                    reason="CLIP_EMPTY",
+                )
+        if clip.name:
+            _check_name(clip.name, f"{place}.name")
+            if clip.name in seen:
+                raise InvalidArgument(
+                    f"{place}.name: {clip.name!r} is the name of clips[{seen[clip.name]}] too; names are unique",
+                    field=f"{place}.name",
+                    reason="NAME_TAKEN",
+                )
+            seen[clip.name] = index
+
+
+def _check_name(name: str, field: str) -> None:
+    if not _NAME.fullmatch(name) or name.strip(". ") != name:
+        raise InvalidArgument(
+            f'{field}: {name!r} cannot name files; use at most 100 characters, none of / \\ : * ? " < > |, no dot or '
+            "space at the ends",
+            field=field,
+            reason="BAD_NAME",
+        )
+
+
+def _name(index: int, clip: job_pb2.JobClip) -> str:
+    """A name from a clip's path, else from its position."""
+    stem = _NOT_IN_NAMES.sub("_", PurePosixPath(clip.path).stem)[:80].strip(". ")
+    return stem or f"clip-{index}"
+
+
+def _check_sampling(sampling: clip_pb2.Sampling, model: model_pb2.Model) -> None:
+    """What can be told without the clips."""
+    size = model.input
+    field, count = "", 0
+    match sampling.WhichOneof("rule"):
+        case "uniform" if sampling.uniform.count:
+            field, count = "sampling.uniform.count", sampling.uniform.count
+        case "indices":
+            field, count = "sampling.indices.values", len(sampling.indices.values)
+    if not field or count == size.frames or 1 <= count <= size.most_frames:
+        return
+    takes = f"1 to {size.most_frames}" if size.most_frames else f"exactly {size.frames}"
+    raise InvalidArgument(
+        f"{field}: {count} frames; {model.name} takes {takes}", field=field, reason="SAMPLING_WRONG_COUNT"
+    )
