@@ -50,7 +50,7 @@ class ClipWork:
         with desk.database.reading() as connection:
             job = connection.execute(sa.select(JOBS.c.request, JOBS.c.band).where(JOBS.c.id == place.job)).one()
             row = sa.and_(CLIPS.c.job == place.job, CLIPS.c.place == place.place)
-            self._source = connection.execute(sa.select(CLIPS.c.upload, CLIPS.c.path).where(row)).one()
+            self._row = connection.execute(sa.select(CLIPS).where(row)).one()
         self._band: int = job.band
         self._request = job_pb2.CreateJobRequest.FromString(job.request)
 
@@ -200,7 +200,7 @@ class ClipWork:
 
     def _clip(self) -> clip_pb2.Clip:
         desk, field = self._desk, f"clips[{self._place.place}]"
-        return read_clip(desk.settings, desk.artefacts, self._source.upload, self._source.path, field)
+        return desk.patiently(lambda: read_clip(desk.settings, desk.database, desk.artefacts, self._row, field))
 
     def _answer(self, response: worker_pb2.ComputeResponse) -> answer_pb2.Answer:
         assert self._decoded is not None

@@ -159,7 +159,7 @@ async def test_a_full_disk_stops_the_work_until_there_is_room(
     fill(ballast)
     await asyncio.to_thread(worker.wait_for, "the disk of the artefacts is full", 60)
     with pytest.raises(Exception, match="the disk of the artefacts is full"):
-        await engine.create(request(2, first=7))
+        await engine.create(request(100, first=7))
     assert (await engine.get(job.id)).state == job_pb2.JOB_STATE_RUNNING
     ballast.unlink()
     assert (await ended(engine, job.id)).state == job_pb2.JOB_STATE_SUCCEEDED
