@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Torch threads per worker; 0 means cores // (workers of all models), at least 1."""
     batch_size: Annotated[int, Field(ge=1, le=64)] = 4
-    batch_delay_ms: Annotated[int, Field(ge=1, le=1000)] = 2
+    batch_delay_ms: Annotated[int, Field(ge=1, le=1000)] = 1
     """How long a worker waits for a batch to fill. A lone request waits all of it."""
     queue: Annotated[int, Field(ge=1, le=10000)] = 32
     """Clips that may wait per model before clients get RESOURCE_EXHAUSTED."""
