@@ -156,4 +156,7 @@ def _mask(mask: Tensor) -> tensor_pb2.Tensor:
 def failure(error: RequestError, prefix: str = "") -> explanation_pb2.Failure:
     """An error as a message. prefix: what stands before its field's name in the request."""
     field = error.field if error.field.startswith("target") else f"{prefix}{error.field}".rstrip(".")
-    return explanation_pb2.Failure(code=error.code, message=error.message, field=field, reason=error.reason)
+    message = error.message
+    if error.field:  # the engine knows a parameter by its own name only; clients read the whole path, once
+        message = f"{field}: {message.removeprefix(f'{error.field}: ')}"
+    return explanation_pb2.Failure(code=error.code, message=message, field=field, reason=error.reason)

@@ -87,7 +87,16 @@ def test_failures_stay_with_their_item(engine: Engine) -> None:
 def test_a_bad_parameter_is_named_as_in_the_request(engine: Engine) -> None:
     (reply,) = answer(engine, [compute(methods=[grad_cam(), grad_cam(layer="nowhere")])])
     assert not reply.explanations[0].HasField("failure")
-    assert reply.explanations[1].failure.field == "methods[1].grad_cam.layer"
+    failure = reply.explanations[1].failure
+    assert failure.field == "methods[1].grad_cam.layer"
+    assert failure.message.startswith("methods[1].grad_cam.layer: layer 'nowhere' does not exist")
+
+
+def test_a_message_names_its_parameter_once(engine: Engine) -> None:
+    method = method_pb2.Method(selective_relevance=method_pb2.SelectiveRelevance(threshold=300))
+    (reply,) = answer(engine, [compute(methods=[method])])
+    message = reply.explanations[0].failure.message
+    assert message == "methods[0].selective_relevance.threshold: Input should be less than or equal to 100"
 
 
 def test_describe_tells_what_the_model_is(engine: Engine) -> None:
