@@ -79,7 +79,8 @@ class StreamSettings(BaseModel):
     idle_seconds: Annotated[float, Field(gt=0)] = 60.0
     """A stream without a frame for so long is closed."""
     window_seconds: Annotated[float, Field(gt=0)] = 20.0
-    """Deadline of one window."""
+    """Deadline of one window of a stream that may skip windows. Where none may be lost, it is twice
+    `response_seconds`: the batch in work and the window's own."""
 
 
 class Settings(BaseSettings):
