@@ -82,7 +82,10 @@ async def _run(settings: Settings, options: argparse.Namespace) -> None:
         envelope = worker_pb2.ComputeRequest(compute=compute)
 
         async def by_engine() -> Round:
-            return await _loop(options.clips, lambda: asyncio.to_thread(answer, engine, [envelope]))
+            async def ask() -> None:
+                answer(engine, [envelope])  # in this thread, which has torch's threads
+
+            return await _loop(options.clips, ask)
 
         async def by_backend() -> Round:
             return await _loop(options.clips, lambda: backend.compute(name, compute, _DEADLINE))
