@@ -30,6 +30,8 @@ _TITLES = {
     "selective-relevance": "Selective relevance",
     "dtd": "Relevance (DTD)",
     "clrp": "Contrastive relevance (CLRP)",
+    "guided-backprop": "Guided backprop",
+    "guided-grad-cam": "Guided Grad-CAM",
     "atr": "Action temporal relevance (ATR)",
     "esv": "Element Shapley values (ESV)",
 }
