@@ -1,5 +1,7 @@
 """What the way to a TorchServe worker and back costs: python -m benchmarks.transport [--model NAME]
 
+GOMP_SPINCOUNT=1000 before it gives the engine in this process what the service gives its workers.
+
 Rounds of the same clip by turns (A B C D A B C D ...), medians over rounds:
 
 * engine: the engine called in a loop in this process, one clip at a time;

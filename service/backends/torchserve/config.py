@@ -12,6 +12,7 @@ from pathlib import Path
 
 from actionlens.archive import write_archive
 from actionlens.card import read_card
+from service.backends.threads import SHORT_SPIN
 from service.errors import Unavailable
 from service.settings import Settings
 
@@ -179,6 +180,7 @@ def environment(folder: Path, threads: int) -> dict[str, str]:
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH", ""))))
     count = str(threads)
     return {
+        **SHORT_SPIN,
         **os.environ,
         "PYTHONPATH": path,
         "TMPDIR": str(folder / "tmp"),
@@ -188,10 +190,6 @@ def environment(folder: Path, threads: int) -> dict[str, str]:
         REPLY_VARIABLE: str(WIRE_BYTES),
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
-        # Torch's threads wait for each other by spinning, for milliseconds when told nothing. The service and java
-        # need the cores too: then a thread spins away the time slice of the very one it waits for, and a forward
-        # takes 4 times as long (measured). A short spin costs nothing where the cores are free.
-        "GOMP_SPINCOUNT": "1000",
     }
 
 
