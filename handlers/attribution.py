@@ -23,7 +23,6 @@ class Quality:
     selected_positions: float | None = None
     motion_share: float | None = None
     conservation_defect: float | None = None
-    frame_entropy: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,6 @@ from handlers.attribution import Attribution, Target
 from handlers.errors import FAILED_PRECONDITION, INTERNAL, RESOURCE_EXHAUSTED, RequestError
 from handlers.explainers import Explainer, Method, Parameters, explainer
 from handlers.models.action_model import ActionModel
-from handlers.profile import frame_entropy
 from handlers.relevance import ForwardPass, MemoryLimitExceeded
 
 M = TypeVar("M", bound=Method[Any])
@@ -232,12 +231,6 @@ class Engine:
             except MemoryLimitExceeded as error:
                 refusal = RequestError(str(error), reason="MEMORY_LIMIT", code=RESOURCE_EXHAUSTED)
                 results = [refusal] * len(group)
-            results = [entry if isinstance(entry, RequestError) else _judged(entry) for entry in results]
             seconds = (time.perf_counter() - start) / len(group)
             done += [(call, result, seconds) for (call, _), result in zip(group, results, strict=True)]
         return done
-
-
-def _judged(attribution: Attribution) -> Attribution:
-    """With what can be said of any attribution's quality."""
-    return replace(attribution, quality=replace(attribution.quality, frame_entropy=frame_entropy(attribution)))

@@ -10,11 +10,11 @@ from torch import Tensor
 from handlers.attribution import Attribution, FrameAttribution, RelevanceMatrix, SaliencyVolume
 
 
-def frame_profile(attribution: Attribution) -> Tensor:
+def frame_profile(attribution: Attribution, target: int) -> Tensor:
     """Positive relevance per time step, float64 [n].
 
     Saliency: what the mask keeps, summed over space, [T']. Relevance matrix: the rows whose logit is positive, summed,
-    [N]. Frame attribution: [N], of all classes together where it has several.
+    [N]. Frame attribution: [N], of class `target` where it has a column per class.
     """
     match attribution:
         case SaliencyVolume(values=values, mask=mask):
@@ -23,15 +23,16 @@ def frame_profile(attribution: Attribution) -> Tensor:
         case RelevanceMatrix(values=values, row_logits=row_logits):
             return values[row_logits > 0].double().clamp(min=0).sum(0)
         case FrameAttribution(values=values):
-            return values.double().clamp(min=0).reshape(len(values), -1).sum(1)
+            return (values[:, target] if values.ndim > 1 else values).double().clamp(min=0)
 
 
-def frame_entropy(attribution: Attribution) -> float | None:
+def frame_entropy(attribution: Attribution, target: int) -> float | None:
     """Entropy of the frame profile over its maximum: 0 when one step holds all of it, 1 when all hold the same.
 
-    None where that says nothing: a single time step, no positive relevance, or values that are not finite.
+    target: the explained class. None where it says nothing: a single time step, no positive relevance, or values that
+    are not finite.
     """
-    profile = frame_profile(attribution)
+    profile = frame_profile(attribution, target)
     total = float(profile.sum())
     if len(profile) < 2 or total <= 0 or not math.isfinite(total):
         return None
