@@ -9,7 +9,7 @@ from torch import Tensor
 
 from handlers.relevance.kernel import Kernel
 from handlers.relevance.operations.base import Portion, Site, explicit
-from handlers.relevance.operations.shares import Piece
+from handlers.relevance.operations.shares import Piece, side_by_side
 from handlers.relevance.windows import Starts, look, place
 
 if TYPE_CHECKING:
@@ -39,12 +39,9 @@ def risen(layer: Weighted, portion: Portion, site: Site) -> Portion:
         starts = tuple(-(-(s + geometry.padding[0] - reach) // geometry.stride[0]) for s in written.starts)
     result: Tensor | None = None
     for number, share in enumerate(layer.shares(False)):
-        total: Tensor | None = None
-        for part in share.parts:
-            assert isinstance(part.map, Kernel)
-            own = _through(part.map, _piece(layer, part.piece, written, site), written.starts, starts, site)
-            total = own if total is None else total.add_(own)
-        assert total is not None
+        assert isinstance(share.map, Kernel)
+        pieces = [_piece(layer, piece, written, site) for piece in share.pieces]
+        total = _through(share.map, side_by_side(pieces, *layer.channels), written.starts, starts, site)
         total = total.mul_(look(layer.ratio(site, number, False, True), starts, total.shape[2]))
         result = total if result is None else result.add_(total)
     assert result is not None

@@ -15,7 +15,7 @@ from handlers.relevance.operations.base import Operation, Portion, Site, spread,
 from handlers.relevance.operations.matrix import Matrix
 from handlers.relevance.operations.pointwise import rectified
 from handlers.relevance.operations.rising import risen
-from handlers.relevance.operations.shares import Piece, Share, shares_of
+from handlers.relevance.operations.shares import Piece, Share, apart, shares_of, side_by_side
 from handlers.relevance.rules import NormRule, Rules, ZPlus
 from handlers.relevance.windows import Message, Starts, place
 
@@ -125,15 +125,15 @@ class Weighted(Operation):
         starts, down = message.starts, None
         for number, share in enumerate(self.shares(negated)):
             ratio = self._quotient(message, site, number, negated)
-            for part in share.parts:
-                size = tuple(x.shape[2:])
-                if starts is None or not isinstance(part.map, Kernel):
-                    back = part.map.transpose(ratio, size)
-                else:
-                    back = part.map.transpose(ratio, size, windowed=True)
-                    step, front = part.map.geometry.stride[0], part.map.geometry.padding[0]
-                    down = tuple(step * s - front for s in starts)
-                found[part.piece] = found[part.piece] + back if part.piece in found else back
+            size = tuple(x.shape[2:])
+            if starts is None or not isinstance(share.map, Kernel):
+                back = share.map.transpose(ratio, size)
+            else:
+                back = share.map.transpose(ratio, size, windowed=True)
+                step, front = share.map.geometry.stride[0], share.map.geometry.padding[0]
+                down = tuple(step * s - front for s in starts)
+            for piece, part in zip(share.pieces, apart(back, len(share.pieces), *self.channels), strict=True):
+                found[piece] = found[piece] + part if piece in found else part
         return self._gathered(found, site, down)
 
     def _gathered(self, found: dict[Piece, Tensor], site: Site, starts: Starts) -> Message:
@@ -145,12 +145,8 @@ class Weighted(Operation):
         if Piece.POSITIVE in found:
             return Message(torch.where(x > 0, found[Piece.POSITIVE], found[Piece.NEGATIVE]), None, starts)
         low, high = (b if b.shape[2] == 1 else spread(b, sample) for b in self.box(site))
-        amount = (
-            (x - low).mul_(found[Piece.ABOVE_LOW])
-            if found[Piece.ABOVE_LOW].shape == x.shape
-            else ((x - low) * found[Piece.ABOVE_LOW])
-        )
-        return Message(None, amount.addcmul_(x - high, found[Piece.BELOW_HIGH]), starts)
+        above, below = found[Piece.ABOVE_LOW], found[Piece.BELOW_HIGH]
+        return Message(None, (x - low).mul(above).addcmul_(x - high, below), starts)
 
     def _reaching(self, message: Message, site: Site) -> Message:
         """Dense rows where their windows would span the whole input after this step."""
@@ -184,11 +180,8 @@ class Weighted(Operation):
         key = (number, negated, of_output)
         if key not in site.derived:
             share = self.shares(negated)[number]
-            z: Tensor | None = None
-            for part in share.parts:
-                own = part.map.apply(self._piece(part.piece, site))
-                z = own if z is None else z.add_(own)
-            assert z is not None
+            pieces = [self._piece(piece, site) for piece in share.pieces]
+            z = share.map.apply(side_by_side(pieces, *self.channels))
             small = tiny(z.dtype)
             if self.watches_dead and number == 0 and not negated:
                 site.derived["dead"] = bool(((z <= small) & (site.output != 0)).any())
@@ -223,6 +216,12 @@ class Weighted(Operation):
             ("shares", id(self.scale), negated, self.not_negative, self.reads_clip), build
         )
         return result
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """(axis of the input's channels, groups of them)."""
+        geometry = self.weights.geometry
+        return (-1, 1) if geometry is None else (1, geometry.groups)
 
     def _piece(self, piece: Piece, site: Site) -> Tensor:
         x: Tensor = site.inputs[0]
