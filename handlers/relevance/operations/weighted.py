@@ -17,7 +17,7 @@ from handlers.relevance.operations.pointwise import rectified
 from handlers.relevance.operations.rising import risen
 from handlers.relevance.operations.shares import Piece, Share, apart, shares_of, side_by_side
 from handlers.relevance.rules import NormRule, Rules, ZPlus
-from handlers.relevance.windows import Message, Starts, place
+from handlers.relevance.windows import Message, Starts, dense
 
 Map = Kernel | Matrix
 
@@ -113,7 +113,7 @@ class Weighted(Operation):
 
     def contrast(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         """R - R-bar: relevance through w minus relevance through -w, both from the same start (ATR paper, Eq. 2)."""
-        through = self._shared_out(message, site, negated=False)
+        through = self._shared_out(replace(message, fresh=False), site, negated=False)
         against = self._shared_out(message, site, negated=True)
         slope = _minus(through.slope, against.slope)
         return (Message(slope, _minus(through.amount, against.amount), through.starts),)
@@ -123,8 +123,10 @@ class Weighted(Operation):
         message = self._reaching(message, site)
         found: dict[Piece, Tensor] = {}
         starts, down = message.starts, None
-        for number, share in enumerate(self.shares(negated)):
-            ratio = self._quotient(message, site, number, negated)
+        shares = self.shares(negated)
+        for number, share in enumerate(shares):
+            last = number == len(shares) - 1
+            ratio = self._quotient(message if last else replace(message, fresh=False), site, number, negated)
             size = tuple(x.shape[2:])
             if starts is None or not isinstance(share.map, Kernel):
                 back = share.map.transpose(ratio, size)
@@ -139,11 +141,12 @@ class Weighted(Operation):
     def _gathered(self, found: dict[Piece, Tensor], site: Site, starts: Starts) -> Message:
         """The pieces' slopes as one message."""
         if Piece.WHOLE in found:
-            return Message(found[Piece.WHOLE], None, starts)
+            return Message(found[Piece.WHOLE], None, starts, fresh=True)
         sample = Message(next(iter(found.values())), None, starts)
         x = spread(site.inputs[0], sample)
         if Piece.POSITIVE in found:
-            return Message(torch.where(x > 0, found[Piece.POSITIVE], found[Piece.NEGATIVE]), None, starts)
+            slope = torch.where(x > 0, found[Piece.POSITIVE], found[Piece.NEGATIVE])
+            return Message(slope, None, starts, fresh=True)
         low, high = (b if b.shape[2] == 1 else spread(b, sample) for b in self.box(site))
         above, below = found[Piece.ABOVE_LOW], found[Piece.BELOW_HIGH]
         return Message(None, (x - low).mul(above).addcmul_(x - high, below), starts)
@@ -158,17 +161,14 @@ class Weighted(Operation):
         width, steps = message.sample.shape[2], site.inputs[0].shape[2]
         if (width - 1) * kernel.geometry.stride[0] + reach < steps:
             return message
-        parts = [
-            None if t is None else place(t, message.starts, None, site.output.shape[2])
-            for t in (message.slope, message.amount)
-        ]
-        return Message(parts[0], parts[1])
+        return dense(message, site.output.shape[2])
 
     def _quotient(self, message: Message, site: Site, number: int, negated: bool) -> Tensor:
         """c_s R / z_s of share number s: slope * (y / z) + amount / z."""
         result: Tensor | None = None
         if message.slope is not None:
-            result = message.slope * spread(self.ratio(site, number, negated, True), message)
+            ratio = spread(self.ratio(site, number, negated, True), message)
+            result = message.slope.mul_(ratio) if message.fresh else message.slope * ratio
         if message.amount is not None:
             own = message.amount * spread(self.ratio(site, number, negated, False), message)
             result = own if result is None else result + own
