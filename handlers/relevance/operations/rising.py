@@ -27,7 +27,7 @@ def risen(layer: Weighted, portion: Portion, site: Site) -> Portion:
     geometry, taps = kernel.geometry, kernel.size[0]
     if portion.values is None and taps == 1 and layer.shares_all:
         layer.ratio(site, 0, False, True)
-        if not site.derived.get("dead", True):
+        if not site.derived.get(("dead", site.manner), True):
             first = portion.first - portion.step * geometry.padding[0]
             return Portion(portion.frames, None, None, first, portion.step * geometry.stride[0])
     written = explicit(portion, site.inputs[0])
@@ -38,7 +38,7 @@ def risen(layer: Weighted, portion: Portion, site: Site) -> Portion:
     if written.starts is not None and width < site.output.shape[2]:
         starts = tuple(-(-(s + geometry.padding[0] - reach) // geometry.stride[0]) for s in written.starts)
     result: Tensor | None = None
-    for number, share in enumerate(layer.shares(False)):
+    for number, share in enumerate(layer.shares(False, site.manner)):
         assert isinstance(share.map, Kernel)
         pieces = [_piece(layer, piece, written, site) for piece in share.pieces]
         total = _through(share.map, side_by_side(pieces, *layer.channels), written.starts, starts, site)

@@ -82,7 +82,7 @@ def side_by_side(pieces: Sequence[Tensor], axis: int, groups: int) -> Tensor:
         return pieces[0]
     if groups == 1:
         return torch.cat(list(pieces), axis)
-    split = [piece.unflatten(axis, (groups, -1)) for piece in pieces]
+    split = [torch.unflatten(piece, axis, (groups, -1)) for piece in pieces]
     return torch.cat(split, axis + 1).flatten(axis, axis + 1)
 
 
@@ -92,4 +92,4 @@ def apart(joined: Tensor, count: int, axis: int, groups: int) -> Sequence[Tensor
         return (joined,)
     if groups == 1:
         return joined.chunk(count, axis)
-    return [part.flatten(axis, axis + 1) for part in joined.unflatten(axis, (groups, -1)).chunk(count, axis + 1)]
+    return [part.flatten(axis, axis + 1) for part in torch.unflatten(joined, axis, (groups, -1)).chunk(count, axis + 1)]

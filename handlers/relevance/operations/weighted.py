@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from handlers.relevance.kernel import Geometry, Kernel
-from handlers.relevance.operations.base import Operation, Portion, Site, spread, tiny
+from handlers.relevance.operations.base import Manner, Operation, Portion, Site, spread, tiny
 from handlers.relevance.operations.matrix import Matrix
 from handlers.relevance.operations.pointwise import rectified
 from handlers.relevance.operations.rising import risen
@@ -32,9 +32,13 @@ class Weights:
     _built: dict[Any, Any] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def map(self, weight: Tensor) -> Map:
-        """The layer's map with other weights of the same shape."""
-        return Matrix(weight) if self.geometry is None else Kernel(weight, self.geometry)
+    def map(self, weight: Tensor, dtype: torch.dtype | None = None) -> Map:
+        """The layer's map with other weights. dtype: in which a convolution is computed."""
+        return (
+            Matrix(weight)
+            if self.geometry is None
+            else Kernel(weight if dtype is None else weight.to(dtype), self.geometry)
+        )
 
     def once(self, key: Any, build: Any) -> Any:
         """What `build` returns, built at the first call with this key."""
@@ -123,7 +127,7 @@ class Weighted(Operation):
         message = self._reaching(message, site)
         found: dict[Piece, Tensor] = {}
         starts, down = message.starts, None
-        shares = self.shares(negated)
+        shares = self.shares(negated, site.manner)
         for number, share in enumerate(shares):
             last = number == len(shares) - 1
             ratio = self._quotient(message if last else replace(message, fresh=False), site, number, negated)
@@ -177,14 +181,14 @@ class Weighted(Operation):
 
     def ratio(self, site: Site, number: int, negated: bool, of_output: bool) -> Tensor:
         """c y / z (of_output) or c / z of one share, [m, O, ...]; computed once per clip and shared by all rows."""
-        key = (number, negated, of_output)
+        key = (number, negated, of_output, site.manner)
         if key not in site.derived:
-            share = self.shares(negated)[number]
+            share = self.shares(negated, site.manner)[number]
             pieces = [self._piece(piece, site) for piece in share.pieces]
             z = share.map.apply(side_by_side(pieces, *self.channels))
             small = tiny(z.dtype)
             if self.watches_dead and number == 0 and not negated:
-                site.derived["dead"] = bool(((z <= small) & (site.output != 0)).any())
+                site.derived["dead", site.manner] = bool(((z <= small) & (site.output != 0)).any())
             z = _apart_from_zero(z, share.sign, small)
             ratio = torch.div(site.output, z, out=z) if of_output else z.reciprocal_()
             if share.coefficient != 1.0:
@@ -206,14 +210,17 @@ class Weighted(Operation):
         result: Map = self.weights.once(("plain", id(self.scale)), lambda: self.weights.map(self._rule_weight))
         return result
 
-    def shares(self, negated: bool) -> tuple[Share[Map], ...]:
+    def shares(self, negated: bool, manner: Manner) -> tuple[Share[Map], ...]:
+        """The rule as linear maps; negated: for the negated weights."""
+
         def build() -> tuple[Share[Map], ...]:
             weight = -self._rule_weight if negated else self._rule_weight
             clip = self.reads_clip and self.rules.low is not None
-            return shares_of(self.rules.convolution, weight, self.weights.map, clip, self.not_negative)
+            rule = self.rules.convolution if manner.rule is None else manner.rule
+            return shares_of(rule, weight, lambda w: self.weights.map(w, manner.dtype), clip, self.not_negative)
 
         result: tuple[Share[Map], ...] = self.weights.once(
-            ("shares", id(self.scale), negated, self.not_negative, self.reads_clip), build
+            ("shares", id(self.scale), negated, self.not_negative, self.reads_clip, manner), build
         )
         return result
 
