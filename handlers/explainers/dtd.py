@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from handlers.attribution import Attribution, Target
 from handlers.explainers.explainer import Explainer, Parameters
@@ -38,7 +39,7 @@ class DtdParameters(Parameters):
     def _belongs_to_the_rule(cls, value: float, info: ValidationInfo) -> float:
         needed = _OF_RULE[str(info.field_name)]
         if info.data.get("rule", needed) != needed:
-            raise ValueError(f"is a parameter of rule {needed!r}; the rule here is {info.data['rule']!r}")
+            raise PydanticCustomError("rule", f"belongs to rule {needed!r}; the rule here is {info.data['rule']!r}")
         return value
 
     @property
