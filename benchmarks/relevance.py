@@ -2,10 +2,11 @@
 
     PYTHONPATH=. python -m benchmarks.relevance [--networks "small 16f,I3D 8f"] [--rounds 2] [--threads 1]
 
-All candidates take turns in one process (A B C A B C ...); ratios are of medians, and the first round warms up. Captum
-and zennit are called as their users would call them: Captum after a prediction that names the class, zennit with the
-prediction that its own forward makes. They and `element` take part in one measured round. With one thread the clock is the process's CPU time, which other work on the machine disturbs least;
-with more it is wall time. About 10 minutes on two quiet cores.
+All candidates take turns in one process (A B C A B C ...); ratios are of medians, and the first round warms up.
+Captum and zennit are called as their users would call them: Captum after a prediction that names the class, zennit with
+the prediction that its own forward makes. They and `element` take part in one measured round. With one thread the clock
+is the process's CPU time, which other work on the machine disturbs least; with more it is wall time. About 10 minutes
+on two quiet cores.
 """
 
 from __future__ import annotations
