@@ -9,6 +9,7 @@ from torch import Tensor
 
 from handlers.relevance.kernel import Kernel
 from handlers.relevance.operations.base import Portion, Site, explicit
+from handlers.relevance.operations.pieces import box
 from handlers.relevance.operations.shares import Piece, side_by_side
 from handlers.relevance.windows import Starts, look, place
 
@@ -61,7 +62,7 @@ def _piece(layer: Weighted, piece: Piece, written: Portion, site: Site) -> Tenso
         case Piece.NEGATIVE:
             return torch.where(look(x, written.starts, width) > 0, 0.0, values)
         case Piece.ABOVE_LOW | Piece.BELOW_HIGH:
-            bound = layer.box(site)[0 if piece is Piece.ABOVE_LOW else 1]
+            bound = box(layer, site)[0 if piece is Piece.ABOVE_LOW else 1]
             inside = look(torch.ones_like(x[:, :1]), written.starts, width)
             return values - look(bound.expand(1, *x.shape[1:]), written.starts, width) * inside
 

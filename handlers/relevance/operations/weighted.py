@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from handlers.relevance.kernel import Geometry, Kernel
+from handlers.relevance.kernel import Kernel
 from handlers.relevance.operations.base import Manner, Operation, Portion, Site, spread, tiny
-from handlers.relevance.operations.matrix import Matrix
+from handlers.relevance.operations.pieces import gathered, taken
 from handlers.relevance.operations.pointwise import rectified
 from handlers.relevance.operations.rising import risen
 from handlers.relevance.operations.shares import Piece, Share, apart, shares_of, side_by_side
+from handlers.relevance.operations.weights import Map, Weights
 from handlers.relevance.rules import NormRule, Rules, ZPlus
-from handlers.relevance.windows import Message, Starts, dense
-
-Map = Kernel | Matrix
-
-
-@dataclass(eq=False)
-class Weights:
-    """The parameters of a layer and the linear maps made from them, each built once and shared by all passes."""
-
-    weight: Tensor
-    bias: Tensor | None
-    geometry: Geometry | None
-    _built: dict[Any, Any] = field(default_factory=dict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def map(self, weight: Tensor, dtype: torch.dtype | None = None) -> Map:
-        """The layer's map with other weights. dtype: in which a convolution is computed."""
-        return (
-            Matrix(weight)
-            if self.geometry is None
-            else Kernel(weight if dtype is None else weight.to(dtype), self.geometry)
-        )
-
-    def once(self, key: Any, build: Any) -> Any:
-        """What `build` returns, built at the first call with this key."""
-        with self._lock:
-            if key not in self._built:
-                self._built[key] = build()
-            return self._built[key]
+from handlers.relevance.windows import Message, dense
 
 
 @dataclass(eq=False)
@@ -140,20 +112,7 @@ class Weighted(Operation):
                 down = tuple(step * s - front for s in starts)
             for piece, part in zip(share.pieces, apart(back, len(share.pieces), *self.channels), strict=True):
                 found[piece] = found[piece] + part if piece in found else part
-        return self._gathered(found, site, down)
-
-    def _gathered(self, found: dict[Piece, Tensor], site: Site, starts: Starts) -> Message:
-        """The pieces' slopes as one message."""
-        if Piece.WHOLE in found:
-            return Message(found[Piece.WHOLE], None, starts, fresh=True)
-        sample = Message(next(iter(found.values())), None, starts)
-        x = spread(site.inputs[0], sample)
-        if Piece.POSITIVE in found:
-            slope = torch.where(x > 0, found[Piece.POSITIVE], found[Piece.NEGATIVE])
-            return Message(slope, None, starts, fresh=True)
-        low, high = (b if b.shape[2] == 1 else spread(b, sample) for b in self.box(site))
-        above, below = found[Piece.ABOVE_LOW], found[Piece.BELOW_HIGH]
-        return Message(None, (x - low).mul(above).addcmul_(x - high, below), starts)
+        return gathered(self, found, site, down)
 
     def _reaching(self, message: Message, site: Site) -> Message:
         """Dense rows where their windows would span the whole input after this step."""
@@ -184,7 +143,7 @@ class Weighted(Operation):
         key = (number, negated, of_output, site.manner)
         if key not in site.derived:
             share = self.shares(negated, site.manner)[number]
-            pieces = [self._piece(piece, site) for piece in share.pieces]
+            pieces = [taken(self, piece, site) for piece in share.pieces]
             z = share.map.apply(side_by_side(pieces, *self.channels))
             small = tiny(z.dtype)
             if self.watches_dead and number == 0 and not negated:
@@ -229,36 +188,6 @@ class Weighted(Operation):
         """(axis of the input's channels, groups of them)."""
         geometry = self.weights.geometry
         return (-1, 1) if geometry is None else (1, geometry.groups)
-
-    def _piece(self, piece: Piece, site: Site) -> Tensor:
-        x: Tensor = site.inputs[0]
-        match piece:
-            case Piece.WHOLE:
-                return x
-            case Piece.POSITIVE:
-                return x.clamp(min=0)
-            case Piece.NEGATIVE:
-                return x.clamp(max=0)
-            case Piece.ABOVE_LOW:
-                return x - self.box(site)[0]
-            case Piece.BELOW_HIGH:
-                return x - self.box(site)[1]
-
-    def box(self, site: Site) -> tuple[Tensor, Tensor]:
-        """Bounds of every input value: the clip's bounds taken through the slices and paddings before this layer."""
-        if "box" not in site.derived:
-            like = site.inputs[0]
-            found = []
-            for bound in (self.rules.low, self.rules.high):
-                values = torch.tensor(bound, dtype=like.dtype, device=like.device).view(1, -1, 1, 1, 1)
-                if self.path:
-                    values = values.expand(1, *site.clip[1:])
-                for operation in self.path:
-                    values = operation.forward([values], None)
-                found.append(values)
-            site.derived["box"] = tuple(found)
-        low, high = site.derived["box"]
-        return low, high
 
     # -- upwards -----------------------------------------------------------------------------------------------
 
