@@ -110,7 +110,7 @@ def _table(rows: dict[str, Row]) -> list[str]:
 
 
 def _plot(rows: dict[str, Row]) -> None:
-    figure, axes = plt.subplots(figsize=(7, 4.5))
+    figure, axes = plt.subplots(figsize=(7, 5.4))
     for column in (NAIVE_ESTIMATED, DTD_ZENNIT, DTD, ATR, LIVE, ELEMENT):
         points = [
             (NETWORKS[name][1], value)
@@ -119,9 +119,15 @@ def _plot(rows: dict[str, Row]) -> None:
         ]
         if points:
             axes.plot(*zip(*sorted(points), strict=True), marker="o", label=column)
-    axes.set(xlabel="frames (I3D-R50, 112 px)", ylabel="cost / one plain forward", yscale="log", xticks=[8, 16, 32])
+    axes.set(
+        xlabel="frames (I3D-R50, 112 px)",
+        ylabel="cost / one plain forward",
+        yscale="log",
+        xticks=[8, 16, 32],
+        xlim=(6, 34),
+    )
     axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=8, loc="center right")
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncol=2)
     figure.tight_layout()
     figure.savefig(RESULTS / "relevance.png", dpi=120)
     plt.close(figure)
