@@ -128,7 +128,7 @@ class InProcessBackend:
         threads = self._settings.threads or len(os.sched_getaffinity(0))
         for name, folder in folders.items():
             try:
-                engine = Engine.load(folder, threads)
+                engine = Engine.load(folder, threads, self._settings.relevance_bytes, self._settings.precision)
             except ModelError as error:
                 raise Unavailable(f"model {name!r} cannot be loaded: {error}", reason="MODEL_UNFIT") from error
             model = checked(name, "description", answer(engine, [describe_request()])[0]).model

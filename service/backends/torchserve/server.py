@@ -67,7 +67,7 @@ class TorchServe:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 start_new_session=True,  # a terminal's Ctrl-C is for the service, which then stops us in order
-                env=config.environment(folder, threads),
+                env=config.environment(folder, threads, settings),
             )
         except BaseException:
             await asyncio.wait({preparing})  # a thread cannot be cancelled, and it writes into the folder
