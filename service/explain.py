@@ -87,7 +87,7 @@ class ExplainService:
         stage.name = "computing"
         reply = await self.compute(ask, clip.frames, deadline - time.perf_counter())
         stage.name = "putting the answer together"
-        answer, _, _ = await self._clips.run(lambda: build_answer(ask, reply.response, _report(clip), clip.frames))
+        answer, _, _ = await self._clips.run(lambda: build_answer(ask, reply.response, frame_report(clip), clip.frames))
         answer.timings.decode = decoding
         answer.timings.queue = waited + reply.queue
         answer.timings.transport = reply.transport
@@ -120,7 +120,8 @@ class ExplainService:
             self.metrics.clips.dec()
 
 
-def _report(clip: DecodedClip) -> answer_pb2.FrameReport:
+def frame_report(clip: DecodedClip) -> answer_pb2.FrameReport:
+    """Which frames of the source a decoded clip has."""
     return answer_pb2.FrameReport(
         used=clip.indices,
         timestamps=clip.timestamps,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -82,6 +83,68 @@ class StreamSettings(BaseModel):
     """Deadline of one window."""
 
 
+class Slots(BaseModel):
+    """Clips of each band that one job worker holds at once. Every band has its own, so none waits for another."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    high: Annotated[int, Field(ge=1, le=64)] = 2
+    normal: Annotated[int, Field(ge=1, le=64)] = 2
+    low: Annotated[int, Field(ge=1, le=64)] = 2
+
+
+class JobSettings(BaseModel):
+    """Jobs: where they are kept, and how much of the machine they get."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    db: str = ""
+    """SQLite file, or URL of a database ("postgresql://user@host/name"); empty: jobs.sqlite in the data folder.
+    ACTIONLENS_JOBS_DB is another name of this variable."""
+    artefacts: str = ""
+    """Folder or fsspec URL ("s3://bucket/actionlens") of clips, states and results; empty: in the data folder."""
+    input_root: Path | None = None
+    """Folder below which clips may be named by their paths; none: clips must be uploaded."""
+    workers: Annotated[int, Field(ge=0, le=16)] = 1
+    """Job workers that `actionlens serve` keeps running; 0: `actionlens jobs worker` runs elsewhere."""
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Compute processes of one job worker per model; so many clips are computed at once."""
+    threads: Annotated[int, Field(ge=0, le=256)] = 0
+    """Torch threads per compute process; 0 means cores // processes, at least 1."""
+    nice: Annotated[int, Field(ge=0, le=19)] = 10
+    """How far job workers stand back for live traffic, as the command nice has it."""
+    slots: Slots = Slots()
+    models: Annotated[int, Field(ge=1, le=64)] = 2
+    """Models that one job worker keeps loaded."""
+    block_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """Length of one block: at most so much work is repeated after a crash, and a cancel takes so long."""
+    response_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """A compute process that takes longer for one block is killed and replaced."""
+    attempts: Annotated[int, Field(ge=1, le=100)] = 4
+    """A clip fails when one of its blocks has ended a compute process or a worker so often."""
+    idle_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """Compute processes without work for so long are stopped."""
+    lease_seconds: Annotated[float, Field(ge=1)] = 15.0
+    """The clips of a worker that has not been heard of for so long go to another one."""
+    poll_seconds: Annotated[float, Field(ge=0.01, le=60)] = 0.5
+    """How often a worker looks for new clips."""
+    live_p95_seconds: Annotated[float, Field(gt=0)] = 0.25
+    """While 95 % of the live answers take longer than this, jobs stand back between blocks,"""
+    yield_seconds: Annotated[float, Field(ge=0)] = 20.0
+    """but for no longer than this before each block, so that they still get done."""
+    max_queued: Annotated[int, Field(gt=0)] = 100_000
+    """Clips that may wait before CreateJob answers RESOURCE_EXHAUSTED."""
+    retention_days: Annotated[float, Field(gt=0)] = 30.0
+    """Uploads and results of a job are removed so long after its end."""
+    retention_bytes: Annotated[int, Field(gt=0)] = 50 * 2**30
+    """When ended jobs hold more than this, the oldest are removed earlier."""
+
+
+def _data_folder() -> Path:
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "actionlens"
+
+
 class Settings(BaseSettings):
     """Everything that can be configured."""
 
@@ -116,5 +179,17 @@ class Settings(BaseSettings):
     """Clip that is explained through the whole path before the service says SERVING; none: grey frames."""
     log_format: LogFormat = LogFormat.CONSOLE
     log_level: Annotated[str, Field(pattern=r"^(debug|info|warning|error)$")] = "info"
+    data: Path = Field(default_factory=_data_folder)
+    """Folder of what must outlive the service: jobs and their artefacts."""
     limits: Limits = Limits()
     stream: StreamSettings = StreamSettings()
+    jobs: JobSettings = JobSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _database_by_its_short_name(cls, given: dict[str, Any]) -> dict[str, Any]:
+        jobs = given.get("jobs", {})
+        url = os.environ.get("ACTIONLENS_JOBS_DB", "")
+        if url and isinstance(jobs, dict) and not jobs.get("db"):
+            return {**given, "jobs": {**jobs, "db": url}}
+        return given

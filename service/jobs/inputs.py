@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from service.errors import FailedPrecondition, InvalidArgument
+from actionlens.v1 import clip_pb2
+from service.errors import FailedPrecondition, InvalidArgument, NotFound
+from service.jobs.artefacts import Artefacts
+from service.settings import Settings
 
 
 def input_file(root: Path | None, path: str, field: str) -> Path:
@@ -16,8 +19,8 @@ def input_file(root: Path | None, path: str, field: str) -> Path:
     """
     if root is None:
         raise FailedPrecondition(
-            f"{field}: this service takes no files by path; upload the clip, or have ACTIONLENS_JOBS__INPUT_ROOT name "
-            "the folder that they are in",
+            f"{field}: this service takes no files by path; upload the clip, or have ACTIONLENS_JOBS__INPUT_ROOT set "
+            "to the folder that they are in",
             field=field,
             reason="NO_INPUT_ROOT",
         )
@@ -43,3 +46,27 @@ def _outside(path: str, field: str) -> InvalidArgument:
         field=field,
         reason="PATH_OUTSIDE_ROOT",
     )
+
+
+def read_clip(
+    settings: Settings, artefacts: Artefacts, upload: str | None, path: str | None, field: str
+) -> clip_pb2.Clip:
+    """A job's clip as it was submitted: its stored upload, or the file that `path` names now.
+
+    field: of the clip in the request, "clips[3]". Raises NotFound when it is gone, InvalidArgument when the path is
+    none of ours, or the file is larger than a message may be.
+    """
+    if upload is not None:
+        return clip_pb2.Clip.FromString(artefacts.read(upload))
+    path, field = path or "", f"{field}.path"
+    limit = settings.limits.message_bytes
+    try:
+        with input_file(settings.jobs.input_root, path, field).open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise NotFound(f"{field}: {path!r} cannot be read: {error.strerror}", field=field) from None
+    if len(data) > limit:
+        raise InvalidArgument(
+            f"{field}: {path!r} is larger than {limit} bytes; cut the clip", field=field, reason="CLIP_TOO_LARGE"
+        )
+    return clip_pb2.Clip(video=data)

@@ -1,0 +1,43 @@
+"""Methods whose value is a sum of terms that can be computed in any process, one after the other."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import Tensor
+
+from handlers.explainers.explainer import P
+from handlers.explainers.iteration import IterativeExplainer, Question, State
+
+
+class AdditiveExplainer(IterativeExplainer[P]):
+    """An iteration whose state is the sum of the terms so far. Term i depends on the question and on i alone."""
+
+    @abstractmethod
+    def count(self, question: Question[P]) -> int:
+        """How many terms there are."""
+
+    @abstractmethod
+    def zero(self, question: Question[P]) -> Tensor:
+        """The sum of no terms."""
+
+    @abstractmethod
+    def terms(self, question: Question[P]) -> Callable[[int], Tensor]:
+        """The function that computes the i-th term; what the terms share is prepared here, once per block."""
+
+    def start(self, question: Question[P]) -> State:
+        return State(0, self.count(question), arrays={"sum": self.zero(question)})
+
+    def advance(self, question: Question[P], state: State, seconds: float) -> State:
+        end = time.perf_counter() + seconds
+        term = self.terms(question)
+        iteration, total = state.iteration, state.arrays["sum"]
+        while iteration < state.iterations:
+            total = total + term(iteration)
+            iteration += 1
+            if time.perf_counter() >= end:
+                break
+        return replace(state, iteration=iteration, done=iteration == state.iterations, arrays={"sum": total})

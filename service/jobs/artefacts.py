@@ -1,0 +1,137 @@
+"""Where uploads, states and results lie: a folder, or any store that fsspec knows. Rows hold their names."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from service.errors import NotFound, ResourceExhausted, Unavailable
+from service.settings import Settings
+
+_PART = ".part"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_RETRY_SECONDS = 5.0
+
+
+class Artefacts:
+    """Named blobs, one folder per job. What is there is whole: a blob appears at once and never changes.
+
+    Names end in a digest of the content ("job/state-3-1f0c..."), so a blob that was damaged is not taken for good.
+    Safe to use from many threads.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises Unavailable for a store that cannot be opened."""
+        where = settings.jobs.artefacts or str(settings.data / "artefacts")
+        try:
+            self._store, self._root = fsspec.core.url_to_fs(where)
+            self._local = isinstance(self._store, LocalFileSystem)
+            self._store.makedirs(self._root, exist_ok=True)
+        except (OSError, ValueError, ImportError) as error:
+            raise Unavailable(
+                f"artefacts: {where} cannot be opened: {error}; set ACTIONLENS_JOBS__ARTEFACTS",
+                reason="ARTEFACTS_UNAVAILABLE",
+            ) from error
+
+    def write(self, job: str, name: str, data: bytes) -> str:
+        """Store a blob durably and return its full name. Raises ResourceExhausted when the disk is full."""
+        key = f"{job}/{name}-{hashlib.sha256(data).hexdigest()}"
+        try:
+            if self._local:
+                _write_whole(Path(self._root, key), data)
+            else:
+                # Object stores show a new object only when all of it has arrived.
+                self._store.pipe_file(self._path(key), data)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise ResourceExhausted(
+                    f"the disk of the artefacts is full: {error}", reason="DISK_FULL", retry_after=_RETRY_SECONDS
+                ) from None
+            raise _unavailable(error) from None
+        return key
+
+    def read(self, key: str) -> bytes:
+        """A blob's content. Raises NotFound when it is gone, Unavailable when it is damaged or cannot be reached."""
+        try:
+            data: bytes = self._store.cat_file(self._path(key))
+        except FileNotFoundError:
+            raise NotFound(f"{key} is no longer stored", reason="ARTEFACT_GONE") from None
+        except OSError as error:
+            raise _unavailable(error) from None
+        if not key.endswith(hashlib.sha256(data).hexdigest()):
+            raise Unavailable(f"{key} is damaged: its digest differs", reason="ARTEFACT_DAMAGED")
+        return data
+
+    def remove(self, *keys: str) -> None:
+        """Remove blobs; those that are gone already, or cannot be removed now, are left to the sweep."""
+        for key in keys:
+            with contextlib.suppress(OSError):
+                self._store.rm_file(self._path(key))
+
+    def names(self, job: str, prefix: str = "") -> list[str]:
+        """Full names of a job's blobs whose own names begin with `prefix`."""
+        return [f"{job}/{name}" for name, _ in self._list(job) if name.startswith(prefix) and not name.endswith(_PART)]
+
+    def remove_job(self, job: str) -> None:
+        """Remove all blobs of a job."""
+        with contextlib.suppress(OSError):
+            self._store.rm(self._path(job), recursive=True)
+
+    def jobs(self) -> Iterator[tuple[str, float]]:
+        """Jobs that have blobs, and how many seconds ago the newest of each was written."""
+        now = time.time()
+        for job, _ in self._list(""):
+            ages = [now - written for _, written in self._list(job)]
+            yield job, min(ages, default=float("inf"))
+
+    def _list(self, folder: str) -> list[tuple[str, float]]:
+        """Own names in a folder with the times of writing."""
+        self._store.invalidate_cache()
+        try:
+            entries: list[dict[str, Any]] = self._store.ls(self._path(folder), detail=True)
+        except OSError:
+            return []
+        return [(entry["name"].rstrip("/").rsplit("/", 1)[-1], _written(entry)) for entry in entries]
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{key}".rstrip("/")
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write beside the place and move there when it is on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}{_PART}")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _written(entry: dict[str, Any]) -> float:
+    stamp = entry.get("mtime") or entry.get("LastModified") or entry.get("created") or 0.0
+    return float(stamp) if isinstance(stamp, int | float) else float(stamp.timestamp())
+
+
+def _unavailable(error: OSError) -> Unavailable:
+    return Unavailable(
+        f"the artefacts cannot be reached: {error}", reason="ARTEFACTS_UNAVAILABLE", retry_after=_RETRY_SECONDS
+    )

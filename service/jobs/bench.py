@@ -1,0 +1,94 @@
+"""The compute processes of a job worker: a backend per model, started when a clip needs it, stopped when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from service.backends.base import InferenceBackend
+from service.jobs.places import Places
+from service.log import get_logger
+from service.settings import Settings
+
+_LOOK_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class _Loaded:
+    backend: InferenceBackend
+    starting: asyncio.Task[None]
+    users: int = 0
+    left: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+
+class Bench:
+    """Lends backends. For one event loop."""
+
+    def __init__(self, settings: Settings, make: Callable[[Settings], InferenceBackend]) -> None:
+        """make: a backend, not yet started, of the given settings."""
+        jobs = settings.jobs
+        self._settings = settings.model_copy(
+            update={
+                "workers": jobs.processes,
+                "threads": jobs.threads or max(1, len(os.sched_getaffinity(0)) // jobs.processes),
+                # A block is one clip's alone, so that a clip that kills its process harms no other.
+                "batch_size": 1,
+                "batch_delay_ms": 1,
+                "response_seconds": jobs.response_seconds,
+            }
+        )
+        self._make = make
+        self._loaded: dict[str, _Loaded] = {}
+        self._places = Places(jobs.processes)
+        self._log = get_logger()
+
+    @asynccontextmanager
+    async def borrowed(self, model: str, band: int) -> AsyncIterator[InferenceBackend]:
+        """A place and the running backend of a model. Raises as InferenceBackend.start does."""
+        async with self._places.held(band):
+            loaded = self._loaded.get(model) or await self._load(model)
+            loaded.users += 1
+            try:
+                await asyncio.shield(loaded.starting)
+                yield loaded.backend
+            except BaseException:
+                if loaded.starting.done() and (loaded.starting.cancelled() or loaded.starting.exception()):
+                    # It has cleaned up after itself; the next clip tries again.
+                    self._loaded.pop(model, None)
+                raise
+            finally:
+                loaded.users -= 1
+                loaded.left = asyncio.get_running_loop().time()
+
+    async def tidy(self) -> None:
+        """Stop idle backends, for ever; cancel it to end."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            since = asyncio.get_running_loop().time() - self._settings.jobs.idle_seconds
+            for model, loaded in list(self._loaded.items()):
+                if not loaded.users and loaded.left < since:
+                    await self._unload(model)
+
+    async def stop(self) -> None:
+        """Stop all backends."""
+        await asyncio.gather(*(self._unload(model) for model in list(self._loaded)))
+
+    async def _load(self, model: str) -> _Loaded:
+        idle = sorted((loaded.left, name) for name, loaded in self._loaded.items() if not loaded.users)
+        for _, name in idle[: max(0, len(self._loaded) + 1 - self._settings.jobs.models)]:
+            await self._unload(name)
+        if model in self._loaded:  # another clip was faster
+            return self._loaded[model]
+        self._log.info("loading a model for jobs", model=model)
+        backend = self._make(self._settings.model_copy(update={"models": (model,)}))
+        loaded = self._loaded[model] = _Loaded(backend, asyncio.create_task(backend.start()))
+        return loaded
+
+    async def _unload(self, model: str) -> None:
+        loaded = self._loaded.pop(model)
+        self._log.info("unloading a model of jobs", model=model)
+        await asyncio.wait({loaded.starting})
+        await loaded.backend.stop()

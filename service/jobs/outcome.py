@@ -1,0 +1,67 @@
+"""What a block came to, and whose fault it was when it failed."""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+from typing import Any
+
+from grpc import StatusCode
+
+from service.errors import ActionLensError
+
+#: What a block's step leaves in DBOS's record; JSON. "outcome", and by outcome "state", "result" and "size", "failure".
+Report = dict[str, Any]
+
+
+class Outcome(StrEnum):
+    """What a block came to."""
+
+    GOING = "going"
+    DONE = "done"
+    """The iteration is over; the result is still to be made."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DROPPED = "dropped"
+    """The clip was taken away meanwhile: its job is deleted, or another attempt has begun."""
+
+
+class Fault(Enum):
+    """Who is to blame."""
+
+    CLIP = "the clip or the request: it would fail again"
+    MACHINE = "the machine: it may pass, and other clips would fail as well"
+    UNKNOWN = "perhaps the clip: worth some attempts"
+
+
+_SUSPECT = frozenset({"WORKER_DIED", "COMPUTE_TOO_LONG", "TORCHSERVE_START_FAILED", "MODEL_UNFIT", "ARTEFACT_DAMAGED"})
+_MACHINE = frozenset({"DISK_FULL", "OVER_CAPACITY"})
+
+
+def fault_of(error: ActionLensError) -> Fault:
+    """Whose fault an error of a block is."""
+    if error.reason in _SUSPECT:
+        return Fault.UNKNOWN
+    if error.code is StatusCode.DEADLINE_EXCEEDED and error.reason != "DECODE_TOO_SLOW":
+        return Fault.UNKNOWN
+    if error.code is StatusCode.UNAVAILABLE or error.reason in _MACHINE:
+        return Fault.MACHINE
+    return Fault.CLIP
+
+
+def failure_of(error: ActionLensError | None, times: int = 1) -> dict[str, Any]:
+    """The fields of actionlens.v1.Failure. error: the last one, if this worker has seen it. times: attempts made."""
+    if error is None:
+        return {
+            "code": StatusCode.INTERNAL.value[0],
+            "message": f"the job worker died {times} times while it computed one block of this clip",
+            "reason": "WORKER_DIED",
+        }
+    message = error.message if times == 1 else f"{error.message} ({times} attempts)"
+    return {
+        "code": error.code.value[0],
+        # Workers know lists of methods only.
+        "message": message.replace("methods[0]", "method"),
+        "field": error.field.replace("methods[0]", "method"),
+        "reason": error.reason,
+    }

@@ -1,0 +1,76 @@
+"""The order in which clips are computed: three bands, fair shares for tenants within a band, turns for jobs.
+
+Each band is a queue of DBOS with places of its own at every worker, and each tenant a partition of it; DBOS takes from
+the partitions in random order. Of one job at most AHEAD clips are in a queue; each clip that starts puts the job's
+next one at the end. So jobs of one tenant take turns, a job of ten thousand clips holds up a job of one by a handful,
+and accepting it costs no more.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from actionlens.v1 import job_pb2
+from service.jobs.database import APPLICATION, Database
+from service.jobs.tables import CLIPS, JOBS
+from service.settings import JobSettings
+
+WORKFLOW = "clip"
+"""The name of the workflow that computes one clip: clip(job, place, attempt)."""
+AHEAD = 4
+
+BANDS: dict[int, str] = {
+    job_pb2.JOB_PRIORITY_LOW: "low",
+    job_pb2.JOB_PRIORITY_NORMAL: "normal",
+    job_pb2.JOB_PRIORITY_HIGH: "high",
+}
+"""Names by priority, as in settings and metrics."""
+
+
+def queue_name(band: int) -> str:
+    """DBOS's queue of a band."""
+    return f"{APPLICATION}-{BANDS[band]}"
+
+
+def register_queues(database: Database, settings: JobSettings) -> None:
+    """Tell DBOS what the queues are like. Again at every start, since settings may have changed."""
+    for band, name in BANDS.items():
+        places = getattr(settings.slots, name)
+        database.client.register_queue(
+            queue_name(band),
+            worker_concurrency=places,
+            # This is what makes DBOS keep partitions; one tenant alone may have all places.
+            partition_worker_concurrency=places,
+            polling_interval_sec=settings.poll_seconds,
+        )
+
+
+def hand_over(database: Database, connection: sa.Connection, job: str, count: int) -> None:
+    """Put a job's next clips into its queue, within the caller's transaction."""
+    of_job = connection.execute(sa.select(JOBS.c.band, JOBS.c.tenant).where(JOBS.c.id == job)).one()
+    waiting = sa.and_(CLIPS.c.job == job, CLIPS.c.state == job_pb2.CLIP_STATE_QUEUED, CLIPS.c.handed == sa.false())
+    chosen = connection.execute(
+        sa.select(CLIPS.c.place, CLIPS.c.attempt).where(waiting).order_by(CLIPS.c.place).limit(count)
+    ).all()
+    if not chosen:
+        return
+    places = [place for place, _ in chosen]
+    connection.execute(sa.update(CLIPS).where(CLIPS.c.job == job, CLIPS.c.place.in_(places)).values(handed=True))
+    for place, attempt in chosen:
+        database.client.enqueue_in_transaction(
+            connection,
+            {
+                "workflow_name": WORKFLOW,
+                "workflow_id": workflow_id(job, place, attempt),
+                "queue_name": queue_name(of_job.band),
+                "queue_partition_key": of_job.tenant,
+            },
+            job,
+            place,
+            attempt,
+        )
+
+
+def workflow_id(job: str, place: int, attempt: int) -> str:
+    """What DBOS calls the computing of one clip. Ids of one job share the prefix "JOB."."""
+    return f"{job}.{place}.{attempt}"

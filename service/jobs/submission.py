@@ -1,0 +1,146 @@
+"""Accepting a job: uploads to the artefacts, then rows and queue in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from actionlens.v1 import job_pb2
+from service.errors import AlreadyExists, ResourceExhausted
+from service.jobs.artefacts import Artefacts
+from service.jobs.database import Database
+from service.jobs.queue import AHEAD, hand_over
+from service.jobs.tables import CLIPS, JOBS
+from service.validation import method_name
+
+ACTIVE = (job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_RUNNING)
+_RETRY_SECONDS = 10.0
+
+
+def submit(
+    database: Database, artefacts: Artefacts, request: job_pb2.CreateJobRequest, max_queued: int
+) -> tuple[str, bool]:
+    """Accept a checked job, durably. Returns its id, and whether it is new.
+
+    Raises AlreadyExists, ResourceExhausted (too many clips wait; disk full), Unavailable, and SQLAlchemy's DBAPIError.
+    """
+    digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+    if known := _known(database, request, digest):
+        return known, False
+    if not request.HasField("seed"):
+        # 32 bits: what random generators everywhere take.
+        request.seed = secrets.randbits(32)
+    job = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
+    uploads: list[str | None] = []
+    held = 0
+    try:
+        for place, clip in enumerate(request.clips):
+            if clip.WhichOneof("source") == "clip":
+                data = clip.clip.SerializeToString()
+                uploads.append(artefacts.write(job, f"upload-{place}", data))
+                held += len(data)
+            else:
+                uploads.append(None)
+        with database.writing() as connection:
+            _check_room(connection, len(request.clips), max_queued)
+            _insert_job(connection, job, request, digest, held)
+            _insert_clips(connection, job, request, uploads)
+            hand_over(database, connection, job, AHEAD)
+    except IntegrityError:
+        # The same request_id came twice at once, and the other was first.
+        artefacts.remove_job(job)
+        if known := _known(database, request, digest):
+            return known, False
+        raise
+    except BaseException:
+        artefacts.remove_job(job)
+        raise
+    return job, True
+
+
+def _known(database: Database, request: job_pb2.CreateJobRequest, digest: str) -> str:
+    """The job that this request made before; empty when there is none."""
+    if not request.request_id:
+        return ""
+    query = sa.select(JOBS.c.id, JOBS.c.body_digest).where(
+        JOBS.c.tenant == request.tenant, JOBS.c.request_id == request.request_id
+    )
+    with database.reading() as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        return ""
+    if row.body_digest != digest:
+        raise AlreadyExists(
+            f"request_id: {request.request_id!r} is the id of job {row.id}, which asks for something else; "
+            "choose a new id for a new request",
+            field="request_id",
+            reason="REQUEST_ID_TAKEN",
+        )
+    return str(row.id)
+
+
+def _check_room(connection: sa.Connection, count: int, most: int) -> None:
+    waiting = connection.scalar(sa.select(sa.func.sum(JOBS.c.queued)).where(JOBS.c.state.in_(ACTIVE))) or 0
+    if waiting + count > most:
+        raise ResourceExhausted(
+            f"clips: {waiting} wait already, {count} more are over the limit of {most}; try again later",
+            field="clips",
+            reason="QUEUE_FULL",
+            retry_after=_RETRY_SECONDS,
+        )
+
+
+def _insert_job(connection: sa.Connection, job: str, request: job_pb2.CreateJobRequest, digest: str, held: int) -> None:
+    connection.execute(
+        sa.insert(JOBS).values(
+            id=job,
+            tenant=request.tenant,
+            request_id=request.request_id or None,
+            body_digest=digest,
+            band=request.priority,
+            state=job_pb2.JOB_STATE_QUEUED,
+            model=request.model,
+            method=method_name(request.method),
+            request=_without_clips(request).SerializeToString(),
+            total=len(request.clips),
+            queued=len(request.clips),
+            bytes=held,
+            created=time.time(),
+        )
+    )
+
+
+def _insert_clips(
+    connection: sa.Connection, job: str, request: job_pb2.CreateJobRequest, uploads: list[str | None]
+) -> None:
+    connection.execute(
+        sa.insert(CLIPS),
+        [
+            {
+                "job": job,
+                "place": place,
+                "name": clip.name,
+                "upload": upload,
+                "path": clip.path if upload is None else None,
+                "state": job_pb2.CLIP_STATE_QUEUED,
+            }
+            for place, (clip, upload) in enumerate(zip(request.clips, uploads, strict=True))
+        ],
+    )
+
+
+def _without_clips(request: job_pb2.CreateJobRequest) -> job_pb2.CreateJobRequest:
+    """A copy without the part that may be large."""
+    rest = job_pb2.CreateJobRequest()
+    for field, value in request.ListFields():
+        if field.name == "clips":
+            continue
+        if field.message_type is not None:
+            getattr(rest, field.name).CopyFrom(value)
+        else:
+            setattr(rest, field.name, value)
+    return rest
