@@ -15,14 +15,15 @@ from service.errors import Unavailable
 from service.log import get_logger
 
 EXPLANATION_SERVICE = "actionlens.v1.ExplanationService"
-_NAMES = ("", EXPLANATION_SERVICE)
+JOB_SERVICE = "actionlens.v1.ExplanationJobService"
+_NAMES = ("", EXPLANATION_SERVICE, JOB_SERVICE)
 _POLL_SECONDS = 0.2
 _GREY = 128
 _LONGEST_CANARY = 64 * 2**20
 
 
 class Health:
-    """grpc.health.v1 for the whole server and its ExplanationService."""
+    """grpc.health.v1 for the whole server and its services."""
 
     def __init__(self) -> None:
         self.servicer: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in its stubs

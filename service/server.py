@@ -13,20 +13,22 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from actionlens.v1 import service_pb2, service_pb2_grpc
+from actionlens.v1 import job_pb2_grpc, service_pb2, service_pb2_grpc
 from service.backends.base import InferenceBackend
 from service.endpoint import HttpEndpoint
 from service.errors import Unavailable
 from service.explain import ExplainService
-from service.health import EXPLANATION_SERVICE, Health, canary_request
+from service.health import EXPLANATION_SERVICE, JOB_SERVICE, Health, canary_request
 from service.interceptor import CallInterceptor
+from service.jobs.engine import DatabaseJobEngine
+from service.jobs.servicer import MAX_WATCHERS, ExplanationJobServicer
 from service.log import configure, get_logger
 from service.metrics import Metrics
 from service.settings import BackendName, Settings
 from service.streams import Streams
 
 DEFAULT_DEADLINE = 30.0
-# Calls beside clips and streams that may run at once: health, reflection, model lists.
+# Calls beside clips, streams and watches that may run at once: health, reflection, model lists.
 _SMALL_CALLS = 64
 
 
@@ -68,6 +70,8 @@ class Server:
         self.health = Health()
         self.explain = ExplainService(settings, backend, self.metrics)
         self.streams = Streams(self.explain)
+        self.engine = DatabaseJobEngine(settings)
+        self.jobs = ExplanationJobServicer(self.engine, self.explain.catalog, settings.limits, settings.jobs.input_root)
         self.port = 0
         self.metrics_port = 0
         self._http = HttpEndpoint(self.metrics.text, lambda: self.health.serving)
@@ -76,12 +80,13 @@ class Server:
         self._log = get_logger()
 
     async def start(self) -> None:
-        """Open the ports, start the backend, answer the canary, then say SERVING.
+        """Open the jobs and the ports, start the backend, answer the canary, then say SERVING.
 
-        Raises Unavailable when a port is taken, the backend does not start, or a canary is not answered. After a
-        failure everything is closed again.
+        Raises Unavailable when the jobs' database cannot be opened, a port is taken, the backend does not start, or a
+        canary is not answered. After a failure everything is closed again.
         """
         try:
+            await self.engine.start()
             await self._listen()
             await self.backend.start()
             await self._prove()
@@ -102,13 +107,16 @@ class Server:
         await self.health.shut_down()
         self.explain.drain()
         self.streams.drain()
+        self.jobs.drain()
         if self._grpc is not None:
             # New calls are refused at once; those in flight have the grace and are cancelled afterwards.
             await self._grpc.stop(max(0.0, end - time.monotonic()))
             self._grpc = None
         await self.backend.stop()
+        await self.engine.stop()
         await self._http.stop()
         self.explain.close()
+        self.jobs.close()
 
     async def __aenter__(self) -> Server:
         await self.start()
@@ -123,15 +131,16 @@ class Server:
         settings = self.settings
         self._grpc = grpc.aio.server(
             interceptors=[CallInterceptor(self.metrics)],
-            maximum_concurrent_rpcs=settings.stream.max_streams + 2 * settings.queue + _SMALL_CALLS,
+            maximum_concurrent_rpcs=settings.stream.max_streams + 2 * settings.queue + MAX_WATCHERS + _SMALL_CALLS,
             options=_channel_options(settings),
         )
         service_pb2_grpc.add_ExplanationServiceServicer_to_server(  # type: ignore[no-untyped-call]
             ExplanationServicer(self.explain, self.streams), self._grpc
         )
+        job_pb2_grpc.add_ExplanationJobServiceServicer_to_server(self.jobs, self._grpc)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, self._grpc)
         await self.health.set(False)
-        names = (EXPLANATION_SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        names = (EXPLANATION_SERVICE, JOB_SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
         try:
             self.port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")

@@ -77,6 +77,10 @@ class DatabaseJobEngine:
         """See JobEngine."""
         return await self._run(lambda database: views.clips(database, request))
 
+    async def clip(self, identifier: str, clip: int) -> job_pb2.JobClipStatus:
+        """See JobEngine."""
+        return await self._run(lambda database: views.clip_status(views.clip(database, identifier, clip)))
+
     async def watch(self, request: job_pb2.WatchJobRequest) -> AsyncIterator[job_pb2.WatchJobResponse]:
         """See JobEngine."""
         said, partial = None, ""

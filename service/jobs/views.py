@@ -90,7 +90,7 @@ def clips(database: Database, request: job_pb2.ListJobClipsRequest) -> job_pb2.L
         if not connection.scalar(sa.select(sa.exists().where(JOBS.c.id == request.id))):
             raise unknown_job(request.id)
         rows = connection.execute(query.limit(size + 1)).all()
-    response = job_pb2.ListJobClipsResponse(clips=[_clip(row) for row in rows[:size]])
+    response = job_pb2.ListJobClipsResponse(clips=[clip_status(row) for row in rows[:size]])
     if len(rows) > size:
         response.next_page_token = str(rows[size - 1].place)
     return response
@@ -128,7 +128,7 @@ def progress(database: Database, settings: JobSettings, identifier: str) -> tupl
             points = [
                 (point.iteration, point.value) for point in connection.execute(query.order_by(OBJECTIVES.c.iteration))
             ]
-    response = job_pb2.WatchJobResponse(job=_job(row, settings), running=[_clip(entry) for entry in rows])
+    response = job_pb2.WatchJobResponse(job=_job(row, settings), running=[clip_status(entry) for entry in rows])
     if points:
         response.objective.name, response.objective.x_name = "objective", "iteration"
         response.objective.x.extend(float(iteration) for iteration, _ in points)
@@ -184,7 +184,8 @@ def _job(row: sa.Row[Any], settings: JobSettings) -> job_pb2.Job:
     return message
 
 
-def _clip(row: sa.Row[Any]) -> job_pb2.JobClipStatus:
+def clip_status(row: sa.Row[Any]) -> job_pb2.JobClipStatus:
+    """A clip's row as clients see it."""
     message = job_pb2.JobClipStatus(
         index=row.place, name=row.name, state=row.state, seconds=row.seconds, result_bytes=row.result_bytes
     )

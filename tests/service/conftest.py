@@ -29,7 +29,13 @@ def serve(backend: PixelBackend, tmp_path: Path) -> Serve:
 
     @asynccontextmanager
     async def start(*, over: Any = None, **fields: Any) -> AsyncIterator[Server]:
-        defaults: dict[str, Any] = {"port": 0, "metrics_port": 0, "model_store": tmp_path, "drain_seconds": 2}
+        defaults: dict[str, Any] = {
+            "port": 0,
+            "metrics_port": 0,
+            "model_store": tmp_path,
+            "data": tmp_path,
+            "drain_seconds": 2,
+        }
         async with Server(Settings(**{**defaults, **fields}), over or backend) as server:
             yield server
 
