@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands import explain, health, jobs, models, serve, stream
+from service.commands import explain, health, jobs, models, serve, stream, worker
 from service.commands.failure import explain_failure
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ def _root(
 
 app.command()(explain.explain)
 app.command()(stream.stream)
+jobs.app.command()(worker.worker)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.command()(serve.serve)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ from service.errors import Unavailable
 from service.log import get_logger
 
 EXPLANATION_SERVICE = "actionlens.v1.ExplanationService"
-JOB_SERVICE = "actionlens.v1.ExplanationJobService"
-_NAMES = ("", EXPLANATION_SERVICE, JOB_SERVICE)
 _POLL_SECONDS = 0.2
 _GREY = 128
 _LONGEST_CANARY = 64 * 2**20
@@ -25,7 +23,8 @@ _LONGEST_CANARY = 64 * 2**20
 class Health:
     """grpc.health.v1 for the whole server and its services."""
 
-    def __init__(self) -> None:
+    def __init__(self, services: Sequence[str] = (EXPLANATION_SERVICE,)) -> None:
+        self._names = ("", *services)
         self.servicer: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in its stubs
         self._serving = False
         self._final = False
@@ -41,7 +40,7 @@ class Health:
             return
         self._serving = serving
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in _NAMES:
+        for name in self._names:
             await self.servicer.set(name, status)
 
     async def shut_down(self) -> None:

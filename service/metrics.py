@@ -9,6 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from service.backends.base import InferenceBackend
+from service.jobs.metrics import JobCounter, JobMetrics
+from service.jobs.throttle import LiveLatency
 from service.records import AnswerRecord
 from service.window import Counts
 
@@ -104,6 +106,8 @@ class Metrics:
             registry=registry,
             buckets=_SECONDS,
         )
+        self.live = LiveLatency()
+        """What live answers take now."""
         for outcome in _OUTCOMES:
             self._frames.labels(outcome)
         registry.register(_BackendMetrics(backend))
@@ -112,11 +116,13 @@ class Metrics:
         """A clip of ExplainClip was answered."""
         self._answered(record)
         self._request.labels(record.model).observe(record.total)
+        self.live.add(record.total)
 
     def window_answered(self, record: AnswerRecord, lag: float) -> None:
         """A window of a stream was answered."""
         self._answered(record)
         self._lag.labels(record.model).observe(lag)
+        self.live.add(lag)
         self._windows.labels(record.model, record.level).inc()
 
     def frames_moved(self, model: str, before: Counts, now: Counts, skipped: int) -> None:
@@ -135,6 +141,10 @@ class Metrics:
         self._handling.labels(*call).observe(seconds)
         self._received.labels(*call).inc(received)
         self._sent.labels(*call).inc(sent)
+
+    def show_jobs(self, jobs: JobCounter) -> None:
+        """Also tell of jobs, from now on."""
+        self.registry.register(JobMetrics(jobs))
 
     def text(self) -> bytes:
         """The exposition text for Prometheus."""

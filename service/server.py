@@ -18,17 +18,17 @@ from service.backends.base import InferenceBackend
 from service.endpoint import HttpEndpoint
 from service.errors import Unavailable
 from service.explain import ExplainService
-from service.health import EXPLANATION_SERVICE, JOB_SERVICE, Health, canary_request
+from service.health import EXPLANATION_SERVICE, Health, canary_request
 from service.interceptor import CallInterceptor
-from service.jobs.engine import DatabaseJobEngine
-from service.jobs.servicer import MAX_WATCHERS, ExplanationJobServicer
+from service.jobs.office import JobOffice
+from service.jobs.servicer import JOB_SERVICE, MAX_WATCHERS, ExplanationJobServicer
 from service.log import configure, get_logger
 from service.metrics import Metrics
 from service.settings import BackendName, Settings
 from service.streams import Streams
 
 DEFAULT_DEADLINE = 30.0
-# Calls beside clips, streams and watches that may run at once: health, reflection, model lists.
+# Calls beside clips and streams that may run at once: health, reflection, model lists.
 _SMALL_CALLS = 64
 
 
@@ -63,15 +63,17 @@ class ExplanationServicer(service_pb2_grpc.ExplanationServiceServicer):
 class Server:
     """The whole service over one backend: `async with Server(settings, backend)` serves until the block ends."""
 
-    def __init__(self, settings: Settings, backend: InferenceBackend) -> None:
+    def __init__(self, settings: Settings, backend: InferenceBackend, *, jobs: bool = False) -> None:
+        """jobs: also take jobs, and have them computed."""
         self.settings = settings
         self.backend = backend
         self.metrics = Metrics(backend)
-        self.health = Health()
         self.explain = ExplainService(settings, backend, self.metrics)
+        self.jobs = JobOffice(settings, self.metrics.live) if jobs else None
+        self._job_servicer: ExplanationJobServicer | None = None
+        self._services = (EXPLANATION_SERVICE, JOB_SERVICE) if jobs else (EXPLANATION_SERVICE,)
+        self.health = Health(self._services)
         self.streams = Streams(self.explain)
-        self.engine = DatabaseJobEngine(settings)
-        self.jobs = ExplanationJobServicer(self.engine, self.explain.catalog, settings.limits, settings.jobs.input_root)
         self.port = 0
         self.metrics_port = 0
         self._http = HttpEndpoint(self.metrics.text, lambda: self.health.serving)
@@ -80,16 +82,19 @@ class Server:
         self._log = get_logger()
 
     async def start(self) -> None:
-        """Open the jobs and the ports, start the backend, answer the canary, then say SERVING.
+        """Open the ports, start the backend, answer the canary, then say SERVING.
 
-        Raises Unavailable when the jobs' database cannot be opened, a port is taken, the backend does not start, or a
-        canary is not answered. After a failure everything is closed again.
+        Raises Unavailable when a port is taken, the backend does not start, or a canary is not answered. After a
+        failure everything is closed again.
         """
         try:
-            await self.engine.start()
             await self._listen()
             await self.backend.start()
             await self._prove()
+            # After the canary, so that workers do not compete with the start of what they stand back for.
+            if self.jobs is not None:
+                await self.jobs.start()
+                self.metrics.show_jobs(self.jobs)
             await self.health.set(True)
             self._follower = asyncio.create_task(self.health.follow(self.backend.healthy, self._prove))
         except BaseException:
@@ -107,16 +112,19 @@ class Server:
         await self.health.shut_down()
         self.explain.drain()
         self.streams.drain()
-        self.jobs.drain()
+        if self._job_servicer is not None:
+            self._job_servicer.drain()
         if self._grpc is not None:
             # New calls are refused at once; those in flight have the grace and are cancelled afterwards.
             await self._grpc.stop(max(0.0, end - time.monotonic()))
             self._grpc = None
+        if self.jobs is not None:
+            await self.jobs.stop()
+        if self._job_servicer is not None:
+            self._job_servicer.close()
         await self.backend.stop()
-        await self.engine.stop()
         await self._http.stop()
         self.explain.close()
-        self.jobs.close()
 
     async def __aenter__(self) -> Server:
         await self.start()
@@ -137,10 +145,16 @@ class Server:
         service_pb2_grpc.add_ExplanationServiceServicer_to_server(  # type: ignore[no-untyped-call]
             ExplanationServicer(self.explain, self.streams), self._grpc
         )
-        job_pb2_grpc.add_ExplanationJobServiceServicer_to_server(self.jobs, self._grpc)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, self._grpc)
         await self.health.set(False)
-        names = (EXPLANATION_SERVICE, JOB_SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        if self.jobs is not None:
+            self._job_servicer = ExplanationJobServicer(
+                self.jobs.engine, self.explain.catalog, settings.limits, settings.jobs.input_root
+            )
+            job_pb2_grpc.add_ExplanationJobServiceServicer_to_server(  # type: ignore[no-untyped-call]
+                self._job_servicer, self._grpc
+            )
+        names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
         try:
             self.port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")
@@ -180,7 +194,7 @@ def serve(settings: Settings, ready: Callable[[Server], None] | None = None) -> 
 
 async def run(settings: Settings, ready: Callable[[Server], None] | None = None) -> None:
     """The same within a running event loop, without touching the logging."""
-    server = Server(settings, make_backend(settings))
+    server = Server(settings, make_backend(settings), jobs=True)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

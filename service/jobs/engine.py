@@ -15,10 +15,10 @@ from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, job_pb2
 from service.errors import FailedPrecondition, NotFound, Unavailable
 from service.jobs import control, views
 from service.jobs.artefacts import Artefacts
+from service.jobs.counts import Counts
 from service.jobs.database import Database, told
-from service.jobs.inputs import read_clip
+from service.jobs.sources import read_clip
 from service.jobs.submission import submit
-from service.jobs.views import Counts
 from service.pool import Pool
 from service.settings import Settings
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from actionlens.v1 import job_pb2
+from service.jobs.counts import BANDS
 from service.jobs.database import APPLICATION, Database
 from service.jobs.tables import CLIPS, JOBS
 from service.settings import JobSettings
@@ -18,13 +19,6 @@ from service.settings import JobSettings
 WORKFLOW = "clip"
 """The name of the workflow that computes one clip: clip(job, place, attempt)."""
 AHEAD = 4
-
-BANDS: dict[int, str] = {
-    job_pb2.JOB_PRIORITY_LOW: "low",
-    job_pb2.JOB_PRIORITY_NORMAL: "normal",
-    job_pb2.JOB_PRIORITY_HIGH: "high",
-}
-"""Names by priority, as in settings and metrics."""
 
 
 def queue_name(band: int) -> str:

@@ -17,6 +17,7 @@ from service.pool import Pool
 from service.settings import Limits
 from service.validation import check_message
 
+JOB_SERVICE = "actionlens.v1.ExplanationJobService"
 MAX_WATCHERS = 64
 _MAX_DOWNLOADS = 4
 _RETRY_SECONDS = 1.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +9,7 @@ from google.protobuf import duration_pb2, timestamp_pb2
 
 from actionlens.v1 import explanation_pb2, job_pb2
 from service.errors import InvalidArgument, NotFound
+from service.jobs.counts import Counts
 from service.jobs.database import Database
 from service.jobs.tables import BLOCKS, CLIPS, JOBS, OBJECTIVES
 from service.settings import JobSettings
@@ -25,16 +24,6 @@ ENDED = (
 _PAGE = 100
 _LARGEST_PAGE = 1000
 _DAY = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """All jobs in numbers. jobs: by state and priority, as in actionlens.v1. oldest: when the job that has waited
-    longest was made, seconds since 1970, by priority. blocks: (upper bound in seconds, blocks, their seconds)."""
-
-    jobs: Mapping[tuple[int, int], int]
-    oldest: Mapping[int, float]
-    blocks: tuple[tuple[float, int, float], ...]
 
 
 def unknown_job(identifier: str) -> NotFound:

@@ -17,8 +17,8 @@ from service.errors import ActionLensError, FailedPrecondition
 from service.explain import frame_report
 from service.jobs import transitions
 from service.jobs.desk import Desk
-from service.jobs.inputs import read_clip
 from service.jobs.outcome import Fault, Outcome, Report, failure_of, fault_of
+from service.jobs.sources import read_clip
 from service.jobs.tables import CLIPS, JOBS
 from service.jobs.transitions import Advance, Entry, Place
 from service.log import get_logger

@@ -17,7 +17,6 @@ import threading
 from collections.abc import Callable
 
 from dbos import DBOS, DBOSPortableJSONSerializer
-from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.jobs.artefacts import Artefacts
@@ -25,6 +24,7 @@ from service.jobs.bench import Bench
 from service.jobs.database import APPLICATION, Database
 from service.jobs.desk import Desk
 from service.jobs.lease import BEATS, Lease, give_up
+from service.jobs.order import Order
 from service.jobs.queue import register_queues
 from service.jobs.upkeep import sweep, tidy
 from service.jobs.workflow import CRASHED, register_workflow
@@ -36,13 +36,6 @@ VERSION = "1"
 
 _TIDY_SECONDS = 60.0
 _SWEEP_SECONDS = 3600.0
-
-
-class Order(BaseModel):
-    """What a worker that is a child is told. executor: its name for DBOS and the lease."""
-
-    settings: Settings
-    executor: str
 
 
 def run_worker(settings: Settings, executor: str = "", version: str = VERSION) -> None:

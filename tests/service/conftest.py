@@ -25,7 +25,8 @@ def backend() -> PixelBackend:
 
 @pytest.fixture
 def serve(backend: PixelBackend, tmp_path: Path) -> Serve:
-    """Starts a server with settings of the test's choice over the pixel backend (or another)."""
+    """Starts a server with settings of the test's choice over the pixel backend (or another); it takes jobs when there
+    are settings for them."""
 
     @asynccontextmanager
     async def start(*, over: Any = None, **fields: Any) -> AsyncIterator[Server]:
@@ -36,7 +37,7 @@ def serve(backend: PixelBackend, tmp_path: Path) -> Serve:
             "data": tmp_path,
             "drain_seconds": 2,
         }
-        async with Server(Settings(**{**defaults, **fields}), over or backend) as server:
+        async with Server(Settings(**{**defaults, **fields}), over or backend, jobs="jobs" in fields) as server:
             yield server
 
     return start

@@ -1,10 +1,8 @@
-"""A real service with a real job worker, on SQLite, for tests of jobs from outside."""
+"""A real service with its job worker, on SQLite, for tests of jobs from outside."""
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from service.backends.in_process import InProcessBackend
-from service.jobs.worker import Order
 from service.server import Server
 from service.settings import BackendName, Settings
 from tests.backends.requests import TINY
@@ -21,7 +18,7 @@ _START_SECONDS = 60.0
 
 
 def job_settings(folder: Path, data: Path, **jobs: Any) -> Settings:
-    """Settings of a service over the tiny model that leaves its job workers to the test."""
+    """Settings of a service over the tiny model, which computes in the processes of the service and its worker."""
     return Settings(
         port=0,
         metrics_port=0,
@@ -32,7 +29,7 @@ def job_settings(folder: Path, data: Path, **jobs: Any) -> Settings:
         threads=1,
         data=data,
         drain_seconds=2,
-        jobs={"workers": 0, "poll_seconds": 0.05, "threads": 1, "nice": 5, **jobs},
+        jobs={"poll_seconds": 0.05, "threads": 1, "nice": 5, **jobs},
     )
 
 
@@ -47,7 +44,7 @@ def served(settings: Settings) -> Iterator[str]:
         return asyncio.run_coroutine_threadsafe(work, loop).result(_START_SECONDS)
 
     async def made() -> Server:
-        return Server(settings, InProcessBackend(settings))
+        return Server(settings, InProcessBackend(settings), jobs=True)
 
     server = run(made())
     try:
@@ -58,23 +55,3 @@ def served(settings: Settings) -> Iterator[str]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-
-
-@contextmanager
-def working(settings: Settings) -> Iterator[subprocess.Popen[str]]:
-    """A job worker in a process of its own."""
-    command = [sys.executable, "-m", "service.jobs.worker"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, text=True, cwd=Path(__file__).resolve().parents[2]
-    ) as process:
-        assert process.stdin
-        process.stdin.write(Order(settings=settings, executor="test").model_dump_json() + "\n")
-        process.stdin.flush()
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()

@@ -1,0 +1,33 @@
+"""A job's clips as they were submitted."""
+
+from __future__ import annotations
+
+from actionlens.v1 import clip_pb2
+from service.errors import InvalidArgument, NotFound
+from service.jobs.artefacts import Artefacts
+from service.jobs.inputs import input_file
+from service.settings import Settings
+
+
+def read_clip(
+    settings: Settings, artefacts: Artefacts, upload: str | None, path: str | None, field: str
+) -> clip_pb2.Clip:
+    """A job's clip as it was submitted: its stored upload, or the file that `path` names now.
+
+    field: of the clip in the request, "clips[3]". Raises NotFound when it is gone, InvalidArgument when the path is
+    none of ours, or the file is larger than a message may be.
+    """
+    if upload is not None:
+        return clip_pb2.Clip.FromString(artefacts.read(upload))
+    path, field = path or "", f"{field}.path"
+    limit = settings.limits.message_bytes
+    try:
+        with input_file(settings.jobs.input_root, path, field).open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise NotFound(f"{field}: {path!r} cannot be read: {error.strerror}", field=field) from None
+    if len(data) > limit:
+        raise InvalidArgument(
+            f"{field}: {path!r} is larger than {limit} bytes; cut the clip", field=field, reason="CLIP_TOO_LARGE"
+        )
+    return clip_pb2.Clip(video=data)
