@@ -136,7 +136,7 @@ def test_pictures_need_the_clip_and_numbers_do_not(place: Place) -> None:
 
 
 def test_watching_tells_states_iterations_and_partial_results(place: Place) -> None:
-    job = place.client.jobs.submit([clip(7), clip(8)], "integrated-gradients:steps=64")
+    job = place.client.jobs.submit([clip(7), clip(8)], "integrated-gradients:steps=24")
     updates = list(place.client.jobs.watch(job.id, partial_results=True))
     states = [update.job.state for update in updates]
     assert states == sorted(states)
@@ -145,20 +145,20 @@ def test_watching_tells_states_iterations_and_partial_results(place: Place) -> N
     running = [entry for update in updates for entry in update.running]
     assert all(0 <= entry.progress.iteration <= entry.progress.iterations for entry in running)
     statuses = list(place.client.jobs.clips(job.id))
-    assert [entry.progress.iteration for entry in statuses] == [64, 64]
+    assert [entry.progress.iteration for entry in statuses] == [24, 24]
     assert all(len(entry.result_digest) == 64 for entry in statuses)
 
 
 def test_cancelled_clips_run_again_and_deleted_jobs_are_gone(place: Place) -> None:
     jobs = place.client.jobs
-    job = jobs.submit([clip(seed) for seed in range(6)], "integrated-gradients:steps=400")
+    job = jobs.submit([clip(seed) for seed in range(3)], "integrated-gradients:steps=30")
     jobs.cancel(job.id)
     ended = jobs.wait(job.id, timeout=WAIT)
     assert ended.state == job_pb2.JOB_STATE_CANCELLED
     assert ended.clips.cancelled > 0
     jobs.retry(job.id)
     ended = jobs.wait(job.id, timeout=WAIT)
-    assert (ended.state, ended.clips.succeeded) == (job_pb2.JOB_STATE_SUCCEEDED, 6)
+    assert (ended.state, ended.clips.succeeded) == (job_pb2.JOB_STATE_SUCCEEDED, 3)
     with pytest.raises(FailedPrecondition):
         jobs.retry(job.id)
     jobs.delete(job.id)
