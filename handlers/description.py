@@ -30,6 +30,7 @@ def describe(model: ActionModel) -> model_pb2.Model:
             resize=card.input.resize,
             sampling=card.input.sampling,
             stride=card.input.stride,
+            most_frames=model.most_frames,
         ),
         ready=True,
     )

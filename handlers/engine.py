@@ -84,7 +84,7 @@ class Engine:
         return cls(ActionModel.load(folder))
 
     def explain(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
-        """Answer a batch with one forward.
+        """Answer a batch with one forward for all clips of one length.
 
         An item that cannot be answered is a RequestError in its place; a method that cannot be, one in the place of
         its result. Explanations not asked for are not computed.
@@ -97,8 +97,11 @@ class Engine:
                 self.class_index(request.contrast, "target.contrast")
             except RequestError as error:
                 answers[index] = error
-        good = [index for index, answer in enumerate(answers) if answer is None]
-        if good:
+        lengths: dict[int, list[int]] = {}
+        for index, answer in enumerate(answers):
+            if answer is None:
+                lengths.setdefault(len(requests[index].clip), []).append(index)
+        for good in lengths.values():
             for index, result in zip(good, self._batch([requests[index] for index in good]), strict=True):
                 answers[index] = result
         return [answer for answer in answers if answer is not None]

@@ -38,6 +38,9 @@ class Method(ABC, Generic[P]):
 class Explainer(Method[P]):
     """A method that answers live, from the forward that also gives the prediction."""
 
+    def unsupported(self, model: ActionModel) -> str | None:
+        return model.program.no_relevance or None if self.propagates(self.parameters()) else None
+
     def layers(self, model: ActionModel, parameters: P) -> tuple[str, ...]:
         """Layers whose activations the forward must keep for this method."""
         return ()

@@ -66,7 +66,7 @@ class GradCam(Explainer[GradCamParameters]):
             gradient = forward.gradient(layer, seeds)
             cam = grad_cam(activation, gradient, pool_time=parameters.pool_time, signed=parameters.signed)
             heat.update((position, cam[items[position][0]]) for position in positions)
-        frames = model.frame_positions(layer, activation.shape[2])
+        frames = model.frame_positions(layer, forward.clip.shape[2], activation.shape[2])
         return [SaliencyVolume(heat[position], frames, layer, parameters.signed) for position in range(len(items))]
 
 

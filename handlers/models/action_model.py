@@ -25,7 +25,10 @@ class ActionModel:
 
     def __init__(self, card: ModelCard, module: nn.Module) -> None:
         self.card = card
-        self.layer = card.layer or family(card.architecture).layer
+        self.module = module
+        entry = family(card.architecture)
+        self.layer = card.layer or entry.layer
+        self.most_frames = max(entry.most_frames, card.input.frames) if entry.most_frames else 0
         low, high = bounds_of_pixels(card.input.mean, card.input.std)
         try:
             self.program: Program = trace(module, Rules(low=low, high=high))
@@ -68,11 +71,13 @@ class ActionModel:
         return pixels.to(torch.float32).mul_(self._scale).sub_(self._shift).permute(0, 4, 1, 2, 3)
 
     def check_clip(self, clip: NDArray[np.uint8]) -> None:
-        """Raise RequestError when a clip is not uint8 [T, H, W, 3] of the card's size."""
-        wanted = (self.card.input.frames, self.card.input.height, self.card.input.width, 3)
-        if clip.dtype != np.uint8 or clip.shape != wanted:
+        """Raise RequestError when a clip is not uint8 [T, H, W, 3] of the card's size, T of any length that fits."""
+        size = self.card.input
+        lengths = range(1, self.most_frames + 1) if self.most_frames else (size.frames,)
+        if clip.dtype != np.uint8 or clip.shape[1:] != (size.height, size.width, 3) or len(clip) not in lengths:
+            wanted = f"{f'1 to {self.most_frames}' if self.most_frames else size.frames}, {size.height}, {size.width}"
             raise RequestError(
-                f"clip: {clip.dtype} {list(clip.shape)}; the model takes uint8 {list(wanted)}",
+                f"clip: {clip.dtype} {list(clip.shape)}; the model takes uint8 [{wanted}, 3]",
                 field="clip",
                 reason="WRONG_CLIP_SHAPE",
             )
@@ -85,9 +90,9 @@ class ActionModel:
                 f"layer {layer!r} does not exist; the last layers are {some}", field="layer", reason="UNKNOWN_LAYER"
             )
 
-    def frame_positions(self, layer: str, steps: int) -> tuple[float, ...]:
-        """The model frame at the centre of each of a layer's time steps."""
-        return frame_centres(self.program.graph, layer, self.card.input.frames, steps)
+    def frame_positions(self, layer: str, frames: int, steps: int) -> tuple[float, ...]:
+        """The model frame at the centre of each of a layer's time steps, for a clip of so many frames."""
+        return frame_centres(self.program.graph, layer, frames, steps)
 
 
 def build(card: ModelCard, state: dict[str, Tensor]) -> nn.Module:

@@ -15,9 +15,11 @@ class Family:
     build: called as build(classes=K, **arguments of the card); the module maps float32 [B, 3, T, H, W] to
         logits [B, K].
     layer: the module whose activations Grad-CAM reads unless the card or the request names another.
+    most_frames: its networks take clips of 1 frame to this many; 0: of the card's length only.
     """
 
     name: str
     summary: str
     build: Callable[..., nn.Module]
     layer: str
+    most_frames: int = 0

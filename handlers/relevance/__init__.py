@@ -23,6 +23,7 @@ from handlers.relevance.errors import (
 )
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.guided import guided_backprop, guided_grad_cam
+from handlers.relevance.operations.whole import Whole
 from handlers.relevance.program import Program, trace
 from handlers.relevance.propagate import Relevance, relevance
 from handlers.relevance.rules import AddRule, AlphaBeta, Gamma, NormRule, Rules, ZPlus, bounds_of_pixels
@@ -46,6 +47,7 @@ __all__ = [
     "UnknownClass",
     "UnknownLayer",
     "UnsupportedOperation",
+    "Whole",
     "ZPlus",
     "bounds_of_pixels",
     "guided_backprop",

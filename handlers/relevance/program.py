@@ -13,6 +13,7 @@ from handlers.relevance.errors import BadClip
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.graph import Graph, annotated, fused
 from handlers.relevance.head import Head, find_head
+from handlers.relevance.operations.whole import Call
 from handlers.relevance.rules import Rules
 from handlers.relevance.trace import traced
 
@@ -36,6 +37,14 @@ class Program:
         graph, _ = self._plan(frozenset())
         places = {0: "clip"} | {step.number: step.place for step in graph.steps}
         return [f"{s.place}: {s.operation.kind} ({', '.join(places[i] for i in s.inputs)})" for s in graph.steps]
+
+    @property
+    def no_relevance(self) -> str:
+        """Why relevance cannot be propagated through this model; empty where it can."""
+        for step in self.graph.steps:
+            if isinstance(step.operation, Call):
+                return f"{step.place} has no relevance rule: {step.operation.module.no_rule}"
+        return ""
 
     def head(self) -> Head:
         """How the logits arise from frames; says why not, where there are no logits per frame."""

@@ -23,6 +23,7 @@ from handlers.relevance.operations.base import Operation
 from handlers.relevance.operations.pointwise import Add, Norm, Relu
 from handlers.relevance.operations.structure import Concatenate, Identity, Permute, Reshape, Slice
 from handlers.relevance.operations.weighted import Weighted
+from handlers.relevance.operations.whole import Call, Whole
 from handlers.relevance.rules import NormRule, Rules
 from handlers.relevance.table import Refusal
 
@@ -68,6 +69,9 @@ class _InPlaceProxy(fx.Proxy):
 class _Tracer(fx.Tracer):
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _InPlaceProxy(node, self)
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, Whole) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Recorder:
@@ -171,6 +175,8 @@ class _Recorder:
         x: Ref = args[0]
         if isinstance(module, nn.Flatten):
             return self._flatten(x, module.start_dim, module.end_dim)
+        if isinstance(module, Whole):
+            return self._step(Call(module), [x], module.axes)
         operation = table.of_module(module, self._rules)
         if isinstance(operation, Identity):
             return x

@@ -18,7 +18,8 @@ ClipLike = str | Path | bytes | Sequence[str | Path | bytes | NDArray[np.uint8]]
 ClassLike = int | str | None
 """A class of the model by number or by label; None: the top-1 class of the clip."""
 SamplingLike = str | Sequence[int] | clip_pb2.Sampling | None
-"""None (as the model card says), "uniform", "dense:stride=2,start=0", "indices:0,3,6", or the indices themselves."""
+"""None (as the model card says), "uniform", "uniform:count=12", "dense:stride=2,start=0", "indices:0,3,6", or the
+indices themselves."""
 
 PICTURES = (".png", ".jpg", ".jpeg")
 
@@ -138,21 +139,23 @@ def sampling_message(sampling: SamplingLike) -> clip_pb2.Sampling | None:
         return clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[_whole(value) for value in sampling]))
     rule, _, rest = sampling.partition(":")
     parts = [part.strip() for part in rest.split(",") if part.strip()]
-    if rule == "uniform" and not parts:
-        return clip_pb2.Sampling(uniform=clip_pb2.UniformSampling())
     if rule == "indices" and parts:
         return sampling_message([_whole(part) for part in parts])
-    if rule == "dense":
-        given = dict.fromkeys(("stride", "start"), 0)
-        for part in parts:
-            key, _, value = part.partition("=")
-            if key not in given:
-                break
-            given[key] = _whole(value)
-        else:
-            return clip_pb2.Sampling(dense=clip_pb2.DenseSampling(**given))
+    keys = {"uniform": ("count",), "dense": ("stride", "start")}.get(rule, ())
+    given = dict.fromkeys(keys, 0)
+    for part in parts:
+        key, _, value = part.partition("=")
+        if key not in keys:
+            given = {}
+            break
+        given[key] = _whole(value)
+    if given and rule == "uniform":
+        return clip_pb2.Sampling(uniform=clip_pb2.UniformSampling(**given))
+    if given:
+        return clip_pb2.Sampling(dense=clip_pb2.DenseSampling(**given))
     raise InvalidArgument(
-        f"sampling: {sampling!r} is not a rule; write uniform, dense:stride=2,start=0 or indices:0,3,6",
+        f"sampling: {sampling!r} is not a rule; write uniform, uniform:count=12, dense:stride=2,start=0 or "
+        "indices:0,3,6",
         field="sampling",
         reason="BAD_SAMPLING",
     )

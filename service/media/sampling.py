@@ -16,12 +16,13 @@ def choose(sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, count
     """The positions, 0 .. count - 1, of the frames that the model takes from a clip of `count` > 0 frames.
 
     Uniform: `numpy.linspace(0, count - 1, T).round()` (halves to even). Dense: start, start + stride, ...; the last
-    frame repeats when the clip is too short. Indices: as given. No rule set: the model's own.
-    Raises InvalidArgument naming the field when a position does not exist or there are not exactly T of them.
+    frame repeats when the clip is too short. Indices: as given. No rule set: the model's own. Models of any length
+    take another T than their own by a uniform count or by as many indices.
+    Raises InvalidArgument naming the field when a position does not exist or the model does not take so many.
     """
     rule = sampling.WhichOneof("rule")
     if rule == "indices":
-        return _given(sampling.indices.values, model_input.frames, count)
+        return _given(sampling.indices.values, model_input, count)
     if rule == "dense":
         if sampling.dense.start >= count:
             raise InvalidArgument(
@@ -32,7 +33,7 @@ def choose(sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, count
         return _dense(sampling.dense.start, sampling.dense.stride or 1, model_input.frames, count)
     if rule is None and model_input.sampling == SamplingRule.DENSE:
         return _dense(0, model_input.stride or 1, model_input.frames, count)
-    return uniform(count, model_input.frames)
+    return uniform(count, _length(sampling.uniform.count, model_input))
 
 
 def uniform(count: int, frames: int) -> tuple[int, ...]:
@@ -57,10 +58,26 @@ def _dense(start: int, stride: int, frames: int, count: int) -> tuple[int, ...]:
     return tuple(min(start + i * stride, count - 1) for i in range(frames))
 
 
-def _given(values: Sequence[int], frames: int, count: int) -> tuple[int, ...]:
-    if len(values) != frames:
+def _length(asked: int, model_input: model_pb2.ModelInput) -> int:
+    if asked in (0, model_input.frames) or asked <= model_input.most_frames:
+        return asked or model_input.frames
+    raise InvalidArgument(
+        f"sampling.uniform.count: {asked} frames asked for; {_takes(model_input)}",
+        field="sampling.uniform.count",
+        reason="SAMPLING_WRONG_COUNT",
+    )
+
+
+def _takes(model_input: model_pb2.ModelInput) -> str:
+    if model_input.most_frames:
+        return f"the model takes 1 to {model_input.most_frames}"
+    return f"the model takes exactly {model_input.frames}"
+
+
+def _given(values: Sequence[int], model_input: model_pb2.ModelInput, count: int) -> tuple[int, ...]:
+    if len(values) != model_input.frames and not 1 <= len(values) <= model_input.most_frames:
         raise InvalidArgument(
-            f"sampling.indices.values: {len(values)} positions given; the model takes exactly {frames}",
+            f"sampling.indices.values: {len(values)} positions given; {_takes(model_input)}",
             field="sampling.indices.values",
             reason="SAMPLING_WRONG_COUNT",
         )

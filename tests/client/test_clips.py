@@ -58,6 +58,7 @@ def test_what_is_no_clip_is_refused(clip: object) -> None:
     ("written", "wanted"),
     [
         ("uniform", clip_pb2.Sampling(uniform=clip_pb2.UniformSampling())),
+        ("uniform:count=12", clip_pb2.Sampling(uniform=clip_pb2.UniformSampling(count=12))),
         ("dense", clip_pb2.Sampling(dense=clip_pb2.DenseSampling())),
         ("dense:stride=2,start=7", clip_pb2.Sampling(dense=clip_pb2.DenseSampling(stride=2, start=7))),
         ("indices:0, 3,6", clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[0, 3, 6]))),

@@ -86,4 +86,4 @@ def test_the_relu_drops_evidence_against_the_class() -> None:
     ("layer", "expected"), [("relu1", (0, 1, 2, 3, 4, 5)), ("pool1", (0.5, 2.5, 4.5)), ("average", (2.5,))]
 )
 def test_steps_lie_at_the_centre_of_what_they_see(layer: str, expected: tuple[float, ...]) -> None:
-    assert networks.model().frame_positions(layer, len(expected)) == expected
+    assert networks.model().frame_positions(layer, 6, len(expected)) == expected

@@ -69,6 +69,11 @@ def test_given_positions_are_taken_in_their_order():
             "SAMPLING_WRONG_COUNT",
         ),
         (clip_pb2.Sampling(indices=clip_pb2.IndexSampling()), "sampling.indices.values", "SAMPLING_WRONG_COUNT"),
+        (
+            clip_pb2.Sampling(uniform=clip_pb2.UniformSampling(count=5)),
+            "sampling.uniform.count",
+            "SAMPLING_WRONG_COUNT",
+        ),
     ],
 )
 def test_positions_that_do_not_exist_are_named(sampling, field, reason):
@@ -76,6 +81,31 @@ def test_positions_that_do_not_exist_are_named(sampling, field, reason):
         choose(sampling, INPUT, 10)
     assert (caught.value.field, caught.value.reason) == (field, reason)
     assert field in caught.value.message
+
+
+ANY_LENGTH = model_pb2.ModelInput(frames=4, most_frames=6)
+
+
+def test_models_of_any_length_take_as_many_frames_as_asked_for():
+    six = clip_pb2.Sampling(uniform=clip_pb2.UniformSampling(count=6))
+    two = clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[7, 1]))
+    assert choose(six, ANY_LENGTH, 11) == (0, 2, 4, 6, 8, 10)
+    assert choose(two, ANY_LENGTH, 11) == (7, 1)
+    assert choose(clip_pb2.Sampling(), ANY_LENGTH, 10) == (0, 3, 6, 9)
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        clip_pb2.Sampling(uniform=clip_pb2.UniformSampling(count=7)),
+        clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[0] * 7)),
+        clip_pb2.Sampling(indices=clip_pb2.IndexSampling()),
+    ],
+)
+def test_more_frames_than_such_a_model_takes_are_refused(sampling):
+    with pytest.raises(InvalidArgument, match="1 to 6") as caught:
+        choose(sampling, ANY_LENGTH, 10)
+    assert caught.value.reason == "SAMPLING_WRONG_COUNT"
 
 
 @pytest.mark.parametrize(

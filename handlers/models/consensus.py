@@ -1,0 +1,118 @@
+"""From the features of single frames to the logits of a sequence of them, of any length."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from itertools import combinations
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from handlers.relevance import Whole
+
+EXACT = 16
+"""Up to so many frames a relational model looks at every subsequence of every scale."""
+
+SAMPLED = 1024
+"""Of longer clips it looks at so many subsequences of every scale."""
+
+
+class FrameModel(Protocol):
+    """A model that looks at frames one by one and then at what was found, in the order of the frames.
+
+    `forward(clips)` is `consensus(frame_features(clips))`.
+    """
+
+    consensus: AverageConsensus | RelationalConsensus
+
+    def frame_features(self, clips: Tensor) -> Tensor:
+        """float [B, 3, T, H, W] to [B, T, D]: each frame's features, which no other frame touches."""
+        ...
+
+
+class AverageConsensus(nn.Module):
+    """TSN: the mean over the frames of a linear classifier's logits.
+
+    width: D. classes: K.
+    """
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, T, D] to [B, K]; the mean goes first, which is the same and cheaper."""
+        logits: Tensor = self.classifier(features.mean(1))
+        return logits
+
+
+class Relation(nn.Module):
+    """One scale of a relational model: a network with one hidden layer on the features of so many frames in order.
+
+    width: D of one frame. hidden: units. scale: frames.
+    """
+
+    def __init__(self, width: int, hidden: int, classes: int, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.first = nn.Linear(scale * width, hidden)
+        self.last = nn.Linear(hidden, classes)
+
+    def table(self, features: Tensor) -> Tensor:
+        """[B, T, D] to [B, scale, T, hidden]: what frame t adds to the hidden units when it stands in a slot.
+
+        A subsequence's hidden units, before bias and rectifier, are the sum over its slots.
+        """
+        slots = self.first.weight.view(-1, self.scale, features.shape[2])
+        return torch.einsum("btd,hsd->bsth", features, slots)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """[..., scale * D] to logits [..., K]."""
+        logits: Tensor = self.last(torch.relu(self.first(frames)))
+        return logits
+
+
+class RelationalConsensus(Whole):
+    """Multi-scale TRN (Play Fair, Eq. 8): mean over the scales of the mean over all subsequences of so many frames.
+
+    scales: n_max; scales longer than the clip are left out. width, hidden: see Relation.
+    """
+
+    axes = 2
+    no_rule = "it compares subsequences of every length; esv and grad-cam explain such a model"
+
+    def __init__(self, width: int, hidden: int, classes: int, scales: int) -> None:
+        super().__init__()
+        self.relations = nn.ModuleList(Relation(width, hidden, classes, scale) for scale in range(1, scales + 1))
+
+    def used(self, frames: int) -> list[Relation]:
+        """The scales that a clip of so many frames has."""
+        return [relation for relation in self.relations if isinstance(relation, Relation) and relation.scale <= frames]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, T, D] to [B, K], any T >= 1."""
+        frames = features.shape[1]
+        means = []
+        for relation in self.used(frames):
+            chosen = subsequences(frames, relation.scale).to(features.device)
+            table = relation.table(features)
+            hidden = relation.first.bias + sum(table[:, slot, chosen[:, slot]] for slot in range(relation.scale))
+            means.append(relation.last(torch.relu(hidden).mean(1)))
+        return torch.stack(means).mean(0)
+
+
+@cache
+@torch.inference_mode(False)  # what the cache keeps must serve training and gradients too
+def subsequences(frames: int, scale: int) -> Tensor:
+    """int64 [n, scale]: the positions, rising, of the frames of every subsequence of so many frames.
+
+    Beyond EXACT frames at most SAMPLED of them, always the same ones, so that a clip's logits never change.
+    """
+    count = math.comb(frames, scale)
+    if frames <= EXACT or count <= SAMPLED:
+        return torch.tensor(list(combinations(range(frames), scale)))
+    generator = torch.Generator().manual_seed(frames * 1000 + scale)
+    drawn = torch.rand(SAMPLED, frames, generator=generator).topk(scale, dim=1).indices
+    return drawn.sort(dim=1).values

@@ -1,0 +1,51 @@
+"""Multi-scale temporal relation network (TRN; Play Fair, 2.2) on a small 2-D CNN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from handlers.models.consensus import RelationalConsensus
+from handlers.models.family import Family
+from handlers.models.frame_cnn import FrameCNN
+
+
+class MultiScaleTRN(nn.Module):
+    """Frame by frame to features, then one small network per number of frames, over all ordered subsequences.
+
+    Takes clips of any length; trained best at `scales` frames. channels, cells, width: see FrameCNN. hidden: units of
+    every scale. scales: the most frames that are compared at once.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        channels: Sequence[int] = (16, 32, 48, 64),
+        cells: int = 4,
+        width: int = 64,
+        hidden: int = 64,
+        scales: int = 8,
+    ) -> None:
+        super().__init__()
+        self.backbone = FrameCNN(channels, cells, width)
+        self.consensus = RelationalConsensus(width, hidden, classes, scales)
+
+    def frame_features(self, clips: Tensor) -> Tensor:
+        """float [B, 3, T, H, W] to [B, T, D]."""
+        features: Tensor = self.backbone(clips)
+        return features
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """float [B, 3, T, H, W], any T, to logits [B, K]."""
+        logits: Tensor = self.consensus(self.frame_features(clips))
+        return logits
+
+
+FAMILY = Family(
+    name="trn",
+    summary="frame-wise 2-D CNN, then relations between 1 to n frames (multi-scale TRN); clips of any length",
+    build=MultiScaleTRN,
+    layer="backbone.features",
+    most_frames=64,
+)
