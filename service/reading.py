@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, explanation_pb2
+from service.area_reading import read_areas
 from service.frame_reading import read_frames
 
 _ENOUGH = 2 / 3
@@ -78,6 +79,8 @@ def read_explanation(explanation: explanation_pb2.Explanation, report: answer_pb
     if explanation.WhichOneof("value") == "frame_attribution":
         return read_frames(explanation, _scores(explanation), report.used)
     parts = [*_temporal_length(explanation, len(report.used)), _when(explanation, report.used)]
+    if areas := read_areas(explanation):
+        parts.insert(0, areas)
     if explanation.quality.HasField("motion_share"):
         parts.append(f"motion share {_percent(explanation.quality.motion_share)}")
     return "; ".join(parts)
