@@ -22,8 +22,8 @@ def read_areas(explanation: explanation_pb2.Explanation) -> str:
     if kept:
         enough = [area for area in kept if kept[area] >= _ENOUGH * full]
         area = min(enough) if enough else max(kept)
-        only = "" if enough else "only "
-        parts.append(f"{100 * area:.3g} % of the clip keeps {only}P {kept[area]:.2f} of {full:.2f}")
+        verdict = "is enough" if enough else "is not enough"
+        parts.append(f"{100 * area:.3g} % of the clip {verdict}: P {kept[area]:.2f} with it alone, {full:.2f} with all")
     if left:
         area = max(left)
         parts.append(f"without {100 * area:.3g} % of the clip P falls from {full:.2f} to {left[area]:.2f}")

@@ -27,7 +27,8 @@ def class_bars(axis: TimeAxis, explanation: explanation_pb2.Explanation, labels:
     """
     values = _by_class(explanation)
     if values is None:
-        return _bars(axis, "", _finite(to_array(explanation.frame_attribution.values).ravel()), ACCENT, _TALL)
+        about = explanation.target.label.replace("_", " ")
+        return _bars(axis, about, _finite(to_array(explanation.frame_attribution.values).ravel()), ACCENT, _TALL)
     target = min(explanation.target.index, values.shape[1] - 1)
     others = [index for index in labels if index != target and index < values.shape[1]]
     if explanation.HasField("contrast"):
@@ -48,17 +49,19 @@ def further(filmstrip: Filmstrip, explanation: explanation_pb2.Explanation) -> l
     """Arrays with a value per frame as strips, those over space on the frames; series as plots; numbers and notes."""
     axis, width = filmstrip.axis, filmstrip.page
     parts = _running(axis, explanation, width)
+    # What is drawn already need not be drawn again.
+    own = _finite(to_array(explanation.frame_attribution.values)) if explanation.HasField("frame_attribution") else ()
     for name in sorted(explanation.arrays):
         values = to_array(explanation.arrays[name])
         if values.ndim == 3 and values.size:
             parts += [_text(width, name.replace("_", " "), FAINT), filmstrip.row(_volume(explanation.arrays[name]))]
-        if values.shape == (axis.frames,) and axis.frames > 1:
+        if values.shape == (axis.frames,) and axis.frames > 1 and not np.array_equal(values, own):
             parts += _bars(axis, name.replace("_", " "), _finite(values), FAINT, _LOW)
     drawn = plots([curve for curve in explanation.curves if not _runs(curve, axis)], width)
     if drawn is not None:
         parts += [Image.new("RGB", (1, _GAP), GROUND), drawn]
     measures = "  ·  ".join(
-        f"{name.replace('_', ' ')} {number(value)}" for name, value in sorted(explanation.measures.items())
+        f"{name.replace('_', ' ')}: {number(value)}" for name, value in sorted(explanation.measures.items())
     )
     if measures:
         parts.append(_text(width, measures, FAINT))

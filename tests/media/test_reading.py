@@ -162,12 +162,16 @@ def test_many_runs_of_frames_are_cut_short():
 @pytest.mark.parametrize(
     ("measures", "expected"),
     [
-        ({"score 0.01": 0.3, "score 0.05": 0.9, "score 0.1": 0.95}, "5 % of the clip keeps P 0.90 of 0.99"),
-        ({"score 0.01": 0.1, "score 0.1": 0.4}, "10 % of the clip keeps only P 0.40 of 0.99"),
+        (
+            {"score 0.01": 0.3, "score 0.05": 0.9, "score 0.1": 0.95},
+            "5 % of the clip is enough: P 0.90 with it alone, 0.99 with all",
+        ),
+        ({"score 0.01": 0.1, "score 0.1": 0.4}, "10 % of the clip is not enough: P 0.40 with it alone, 0.99 with all"),
         ({"score without 0.05": 0.8, "score without 0.1": 0.21}, "without 10 % of the clip P falls from 0.99 to 0.21"),
         (
             {"score 0.05": 0.97, "score without 0.05": 0.5},
-            "5 % of the clip keeps P 0.97 of 0.99; without 5 % of the clip P falls from 0.99 to 0.50",
+            "5 % of the clip is enough: P 0.97 with it alone, 0.99 with all; "
+            "without 5 % of the clip P falls from 0.99 to 0.50",
         ),
     ],
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import grpc
 import pytest
 
 from actionlens.v1 import clip_pb2, job_pb2, job_pb2_grpc, method_pb2, model_pb2
+from service.server import Server
 from tests.service.backend import PixelBackend, describe
 from tests.service.conftest import Serve
 from tests.service.requests import raw_clip, refusal
@@ -28,6 +31,13 @@ def model() -> model_pb2.Model:
     return made
 
 
+@asynccontextmanager
+async def connected(server: Server) -> AsyncIterator[Any]:
+    """A stub of the job service."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        yield job_pb2_grpc.ExplanationJobServiceStub(channel)  # type: ignore[no-untyped-call]
+
+
 @pytest.fixture
 async def jobs(serve: Serve, tmp_path: Path) -> AsyncIterator[Any]:
     root = tmp_path / "clips"
@@ -37,10 +47,9 @@ async def jobs(serve: Serve, tmp_path: Path) -> AsyncIterator[Any]:
     (root / "way out").symlink_to(tmp_path)
     (root / "inside.mp4").symlink_to(root / "set" / "a.mp4")
     (root / "loop").symlink_to(root / "loop")
-    async with serve(over=PixelBackend(model()), jobs={"workers": 0, "input_root": root}) as server:
-        address = f"127.0.0.1:{server.port}"
-        async with grpc.aio.insecure_channel(address) as channel:
-            yield job_pb2_grpc.ExplanationJobServiceStub(channel)
+    settings = {"workers": 0, "input_root": root}
+    async with serve(over=PixelBackend(model()), jobs=settings) as server, connected(server) as stub:
+        yield stub
 
 
 def uploaded(**fields: Any) -> job_pb2.JobClip:
@@ -143,11 +152,7 @@ async def test_bad_jobs_name_the_field_and_what_would_work(jobs: Any, name: str)
 
 
 async def test_without_an_input_root_paths_are_refused_with_the_setting(serve: Serve) -> None:
-    async with (
-        serve(over=PixelBackend(model()), jobs={"workers": 0}) as server,
-        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
-    ):
-        stub = job_pb2_grpc.ExplanationJobServiceStub(channel)
+    async with serve(over=PixelBackend(model()), jobs={"workers": 0}) as server, connected(server) as stub:
         found = await refused(stub.CreateJob(at("set/a.mp4")))
     assert (found.code, found.field) == (PRECONDITION, "clips[1].path")
     assert "ACTIONLENS_JOBS__INPUT_ROOT" in found.message
@@ -231,3 +236,18 @@ async def test_results_asked_for_too_early_and_jobs_that_have_not_ended(jobs: An
     await jobs.CancelJob(job_pb2.CancelJobRequest(id=job))
     await jobs.DeleteJob(job_pb2.DeleteJobRequest(id=job))
     assert (await refused(jobs.GetJob(job_pb2.GetJobRequest(id=job)))).code is NOT_FOUND
+
+
+async def test_a_service_that_stops_ends_its_watches_at_once_and_keeps_the_jobs(serve: Serve) -> None:
+    options: dict[str, Any] = {"jobs": {"workers": 0}, "drain_seconds": 20}
+    async with serve(over=PixelBackend(model()), **options) as server, connected(server) as stub:
+        job = (await stub.CreateJob(request())).job
+        watch = stub.WatchJob(job_pb2.WatchJobRequest(id=job.id))
+        assert (await watch.read()).job.state == job_pb2.JOB_STATE_QUEUED
+        stopping = asyncio.create_task(server.stop())
+        found = await refused(asyncio.wait_for(watch.read(), 10))
+        assert found.code is grpc.StatusCode.UNAVAILABLE
+        assert "the job goes on" in found.message
+        await stopping
+    async with serve(over=PixelBackend(model()), **options) as again, connected(again) as stub:
+        assert (await stub.GetJob(job_pb2.GetJobRequest(id=job.id))).job == job

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import signal
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from service.cli import app
 from service.client import AsyncClient, Client, ServerFile
 from service.errors import FailedPrecondition, NotFound
 from tests.backends.requests import TINY, store
+from tests.client.service_process import PROGRAM, environment
 from tests.handlers import networks
 from tests.service.job_service import job_settings, served
 
@@ -232,6 +235,35 @@ class TestCommands:
         self.run(place, "delete", job.id)
         done = CliRunner().invoke(app, ["jobs", "show", job.id, "--address", place.address])
         assert isinstance(done.exception, NotFound)
+
+    def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(self, place: Place) -> None:
+        command = [
+            *PROGRAM,
+            "jobs",
+            "submit",
+            "film.avi",
+            "--on-server",
+            "-x",
+            "integrated-gradients:steps=60",
+            "--wait",
+        ]
+        with subprocess.Popen(
+            [*command, "--address", place.address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(PYTHONPATH=str(Path(__file__).resolve().parents[2])),
+        ) as process:
+            assert process.stdout
+            job = process.stdout.readline().strip()
+            assert process.stderr
+            # The wait has begun when it has told of the job.
+            assert job in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert f"actionlens jobs watch {job} --address {place.address}" in said
+        assert place.client.jobs.wait(job, timeout=WAIT).state == job_pb2.JOB_STATE_SUCCEEDED
 
     def test_live_commands_send_job_methods_to_jobs(self, place: Place, tmp_path: Path) -> None:
         source = str(film(tmp_path / "wave.avi"))
