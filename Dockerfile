@@ -1,5 +1,6 @@
 # Serves the bundled models: docker build -t actionlens . && docker run --rm -p 8470:8470 -p 8471:8471 actionlens
 # Other models: -v /my/models:/models -e ACTIONLENS_MODEL_STORE=/models
+# Jobs that outlive the container: -v actionlens:/data
 FROM python:3.11-slim AS build
 # An index with torch's CPU build keeps the image small; PyPI's carries CUDA.
 ARG PIP_EXTRA_INDEX_URL=
@@ -16,11 +17,12 @@ COPY model_store model_store
 RUN scripts/build-image-steps application /opt/actionlens
 
 FROM python:3.11-slim
-RUN useradd --create-home --uid 10001 actionlens
+RUN useradd --create-home --uid 10001 actionlens && install --directory --owner actionlens /data
 COPY --from=build /opt/actionlens /opt/actionlens
 ENV PATH=/opt/actionlens/bin:$PATH \
     ACTIONLENS_HOST=0.0.0.0 \
     ACTIONLENS_LOG_FORMAT=json \
+    ACTIONLENS_DATA=/data \
     ACTIONLENS_MODEL_STORE=/opt/actionlens/model_store
 USER actionlens
 WORKDIR /home/actionlens

@@ -11,7 +11,7 @@ from actionlens.v1 import job_pb2
 from service.errors import FailedPrecondition
 from service.jobs.artefacts import Artefacts
 from service.jobs.database import Database
-from service.jobs.queue import AHEAD, hand_over
+from service.jobs.queue import AHEAD, Line, hand_over
 from service.jobs.tables import CLIPS, JOBS, OBJECTIVES
 from service.jobs.transitions import end_job, move_all
 from service.jobs.upkeep import forget
@@ -66,7 +66,7 @@ def retry(database: Database, job: str) -> None:
                 f"id: job {job} has no failed or cancelled clips", field="id", reason="NOTHING_TO_RETRY"
             )
         connection.execute(sa.update(JOBS).where(JOBS.c.id == job).values(state=job_pb2.JOB_STATE_QUEUED, ended=None))
-        hand_over(database, connection, job, AHEAD)
+        hand_over(database, connection, Line(job, row.band, row.tenant), AHEAD)
 
 
 def delete(database: Database, artefacts: Artefacts, job: str) -> None:

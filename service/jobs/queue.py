@@ -8,12 +8,15 @@ and accepting it costs no more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import sqlalchemy as sa
 
 from actionlens.v1 import job_pb2
 from service.jobs.counts import BANDS
 from service.jobs.database import APPLICATION, Database
-from service.jobs.tables import CLIPS, JOBS
+from service.jobs.tables import CLIPS
 from service.settings import JobSettings
 
 WORKFLOW = "clip"
@@ -39,27 +42,41 @@ def register_queues(database: Database, settings: JobSettings) -> None:
         )
 
 
-def hand_over(database: Database, connection: sa.Connection, job: str, count: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Where the clips of one job queue."""
+
+    job: str
+    band: int
+    tenant: str
+
+
+def hand_over(database: Database, connection: sa.Connection, line: Line, count: int) -> None:
     """Put a job's next clips into its queue, within the caller's transaction."""
-    of_job = connection.execute(sa.select(JOBS.c.band, JOBS.c.tenant).where(JOBS.c.id == job)).one()
-    waiting = sa.and_(CLIPS.c.job == job, CLIPS.c.state == job_pb2.CLIP_STATE_QUEUED, CLIPS.c.handed == sa.false())
+    waiting = (CLIPS.c.job == line.job, CLIPS.c.state == job_pb2.CLIP_STATE_QUEUED, CLIPS.c.handed == sa.false())
     chosen = connection.execute(
-        sa.select(CLIPS.c.place, CLIPS.c.attempt).where(waiting).order_by(CLIPS.c.place).limit(count)
+        sa.select(CLIPS.c.place, CLIPS.c.attempt).where(*waiting).order_by(CLIPS.c.place).limit(count)
     ).all()
-    if not chosen:
-        return
     places = [place for place, _ in chosen]
-    connection.execute(sa.update(CLIPS).where(CLIPS.c.job == job, CLIPS.c.place.in_(places)).values(handed=True))
-    for place, attempt in chosen:
+    if places:
+        connection.execute(
+            sa.update(CLIPS).where(CLIPS.c.job == line.job, CLIPS.c.place.in_(places)).values(handed=True)
+        )
+    enqueue(database, connection, line, [(place, attempt) for place, attempt in chosen])
+
+
+def enqueue(database: Database, connection: sa.Connection, line: Line, clips: Sequence[tuple[int, int]]) -> None:
+    """Put clips, (place, attempt), into the queue that are marked as handed over."""
+    for place, attempt in clips:
         database.client.enqueue_in_transaction(
             connection,
             {
                 "workflow_name": WORKFLOW,
-                "workflow_id": workflow_id(job, place, attempt),
-                "queue_name": queue_name(of_job.band),
-                "queue_partition_key": of_job.tenant,
+                "workflow_id": workflow_id(line.job, place, attempt),
+                "queue_name": queue_name(line.band),
+                "queue_partition_key": line.tenant,
             },
-            job,
+            line.job,
             place,
             attempt,
         )

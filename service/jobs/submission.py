@@ -13,7 +13,7 @@ from actionlens.v1 import job_pb2
 from service.errors import AlreadyExists, ResourceExhausted
 from service.jobs.artefacts import Artefacts
 from service.jobs.database import Database
-from service.jobs.queue import AHEAD, hand_over
+from service.jobs.queue import AHEAD, Line, enqueue
 from service.jobs.tables import CLIPS, JOBS
 from service.validation import method_name
 
@@ -49,7 +49,8 @@ def submit(
             _check_room(connection, len(request.clips), max_queued)
             _insert_job(connection, job, request, digest, held)
             _insert_clips(connection, job, request, uploads)
-            hand_over(database, connection, job, AHEAD)
+            line = Line(job, request.priority, request.tenant)
+            enqueue(database, connection, line, [(place, 1) for place in range(min(AHEAD, len(uploads)))])
     except IntegrityError:
         # The same request_id came twice at once, and the other was first.
         artefacts.remove_job(job)
@@ -127,6 +128,7 @@ def _insert_clips(
                 "upload": upload,
                 "path": clip.path if upload is None else None,
                 "state": job_pb2.CLIP_STATE_QUEUED,
+                "handed": place < AHEAD,
             }
             for place, (clip, upload) in enumerate(zip(request.clips, uploads, strict=True))
         ],

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from actionlens.v1 import explanation_pb2, job_pb2
 from service.jobs.database import Database
-from service.jobs.queue import hand_over
+from service.jobs.queue import Line, hand_over
 from service.jobs.tables import BLOCKS, BOUNDS, CLIPS, JOBS, OBJECTIVES
 
 _COUNTERS: dict[int, str] = {
@@ -71,12 +71,13 @@ def begin(database: Database, clip: Place) -> bool:
             # Begun already, by an execution of the same attempt that died right after?
             running = sa.exists().where(clip.row(job_pb2.CLIP_STATE_RUNNING))
             return bool(connection.scalar(sa.select(running)))
-        connection.execute(
+        job = connection.execute(
             sa.update(JOBS)
             .where(JOBS.c.id == clip.job)
             .values(state=job_pb2.JOB_STATE_RUNNING, started=sa.func.coalesce(JOBS.c.started, time.time()))
-        )
-        hand_over(database, connection, clip.job, 1)
+            .returning(JOBS.c.band, JOBS.c.tenant)
+        ).one()
+        hand_over(database, connection, Line(clip.job, job.band, job.tenant), 1)
     return True
 
 
@@ -110,8 +111,8 @@ def advance(database: Database, clip: Place, done: Advance) -> None:
     with database.writing() as connection:
         row = connection.execute(
             sa.update(CLIPS)
-            # A repeated block must not take the clip back.
-            .where(clip.row(job_pb2.CLIP_STATE_RUNNING), CLIPS.c.iteration <= done.iteration)
+            # Also back to an earlier iteration: after a crash, a repeated block may get less far.
+            .where(clip.row(job_pb2.CLIP_STATE_RUNNING))
             .values(
                 tries=0,
                 iteration=done.iteration,

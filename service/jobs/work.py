@@ -46,6 +46,7 @@ class ClipWork:
         self._partial = ""
         self._decoded: DecodedClip | None = None
         self._trouble: ActionLensError | None = None
+        self._entered = False
         with desk.database.reading() as connection:
             job = connection.execute(sa.select(JOBS.c.request, JOBS.c.band).where(JOBS.c.id == place.job)).one()
             row = sa.and_(CLIPS.c.job == place.job, CLIPS.c.place == place.place)
@@ -85,8 +86,9 @@ class ClipWork:
         """Do a block's work; again after trouble that may pass."""
         desk = self._desk
         self._trouble = None
-        waits = 0
+        waits = suspicions = 0
         while True:
+            self._entered = False
             try:
                 return desk.working(work)
             except _Over as over:
@@ -98,9 +100,12 @@ class ClipWork:
                     return {"outcome": Outcome.FAILED, "failure": failure_of(self._trouble)}
                 case Fault.MACHINE:
                     # Neither lost nor failed for it: it waits until there is room, or a backend, again.
-                    desk.patiently(lambda: transitions.leave(desk.database, self._place))
+                    if self._entered:
+                        desk.patiently(lambda: transitions.leave(desk.database, self._place))
                 case Fault.UNKNOWN:
-                    pass
+                    suspicions += 1
+                    if suspicions >= desk.settings.jobs.attempts:
+                        return {"outcome": Outcome.FAILED, "failure": failure_of(self._trouble, suspicions)}
             wait = min(2.0**waits, _LONGEST_WAIT)
             waits += 1
             self._log.warning("a block failed; trying again", error=str(self._trouble), seconds=wait)
@@ -117,6 +122,7 @@ class ClipWork:
             raise _Over({"outcome": Outcome.CANCELLED})
         if entry.tries > desk.settings.jobs.attempts:
             raise _Over({"outcome": Outcome.FAILED, "failure": failure_of(self._trouble, entry.tries - 1)})
+        self._entered = True
         return entry
 
     def _advance(self, state: str) -> Report:

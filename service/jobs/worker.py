@@ -90,9 +90,6 @@ class _Worker:
         os._exit(0)
 
     def _launch(self, desk: Desk) -> None:
-        # Everything below warnings is about DBOS's own threads; its handler would write beside ours.
-        logger = logging.getLogger("dbos")
-        logger.handlers[:], logger.propagate = [], True
         DBOS(
             config={
                 "name": APPLICATION,
@@ -101,12 +98,15 @@ class _Worker:
                 "executor_id": self._executor,
                 "application_version": self._version,
                 "use_listen_notify": False,
-                "log_level": "WARNING",
-                "console_log_level": "WARNING",
+                # That the database is away we say ourselves; DBOS would in every thread, with whole statements.
+                "log_level": "ERROR",
                 # The tables are there already.
                 "run_migrations": False,
             }
         )
+        # It has brought a handler that would write beside ours.
+        logger = logging.getLogger("dbos")
+        logger.handlers[:], logger.propagate = [], True
         register_workflow(desk)
         register_queues(desk.database, desk.settings.jobs)
         DBOS.launch()

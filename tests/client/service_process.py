@@ -69,7 +69,7 @@ def serving(store: Path, *options: str, cwd: Path | None = None) -> Iterator[Ser
         stderr=subprocess.STDOUT,
         text=True,
         cwd=cwd,
-        env=environment(PYTHONPATH=root),
+        env=environment(PYTHONPATH=root, ACTIONLENS_DATA=str(store.parent / "data")),
     ) as process:
         try:
             yield ServiceProcess(process)

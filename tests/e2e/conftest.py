@@ -37,13 +37,21 @@ class Service:
         return Client(self.address, timeout=timeout)
 
     def java(self) -> psutil.Process:
-        """The TorchServe front end."""
-        return next(child for child in self.process.children(recursive=True) if child.name() == "java")
+        """The TorchServe front end for live answers."""
+        return next(child for child in self._live() if child.name() == "java")
 
     def workers(self) -> list[psutil.Process]:
-        """The TorchServe workers of all models."""
-        family = self.process.children(recursive=True)
-        return [child for child in family if any("model_service_worker" in part for part in child.cmdline())]
+        """The TorchServe workers of all models for live answers."""
+        return [child for child in self._live() if any("model_service_worker" in part for part in child.cmdline())]
+
+    def job_worker(self) -> psutil.Process:
+        """The process that takes jobs; its TorchServe is below it."""
+        return next(child for child in self.process.children() if "service.jobs.worker" in child.cmdline())
+
+    def _live(self) -> list[psutil.Process]:
+        """All processes of the service but the job worker's."""
+        direct = [child for child in self.process.children() if "service.jobs.worker" not in child.cmdline()]
+        return [member for child in direct for member in (child, *child.children(recursive=True))]
 
     def wait_serving(self, seconds: float) -> float:
         """Seconds until the service says SERVING. Fails the test when it does not in time."""
@@ -99,7 +107,9 @@ def start(
         process = subprocess.Popen(
             [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--metrics-port", "0"],
             cwd=ROOT,
-            env=os.environ | {"ACTIONLENS_MODEL_STORE": str(store)} | environment,
+            env=os.environ
+            | {"ACTIONLENS_MODEL_STORE": str(store), "ACTIONLENS_DATA": str(folder / "data")}
+            | environment,
             stdout=output,
             stderr=output,
         )

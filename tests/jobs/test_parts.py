@@ -1,0 +1,108 @@
+"""Parts of the job engine by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from actionlens.v1 import job_pb2
+from service.errors import NotFound, Unavailable
+from service.jobs.artefacts import Artefacts
+from service.jobs.counts import Counts
+from service.jobs.metrics import JobMetrics
+from service.jobs.places import Places
+from service.jobs.throttle import LiveLatency, Notice
+from service.settings import JobSettings, Settings
+
+
+def test_a_damaged_artefact_is_not_taken_for_good(tmp_path: Path) -> None:
+    artefacts = Artefacts(Settings(data=tmp_path))
+    key = artefacts.write("job", "state-0-3", b"content")
+    assert artefacts.read(key) == b"content"
+    assert artefacts.names("job", "state-0-") == [key]
+    (tmp_path / "artefacts" / key).write_bytes(b"contemt")
+    with pytest.raises(Unavailable, match="damaged"):
+        artefacts.read(key)
+    artefacts.remove(key, key)
+    with pytest.raises(NotFound):
+        artefacts.read(key)
+
+
+def test_artefacts_also_lie_in_stores_that_are_no_folder() -> None:
+    artefacts = Artefacts(Settings(jobs=JobSettings(artefacts="memory://actionlens")))
+    key = artefacts.write("job", "result-0", b"content")
+    assert artefacts.read(key) == b"content"
+    assert [job for job, _ in artefacts.jobs()] == ["job"]
+    artefacts.remove_job("job")
+    assert list(artefacts.jobs()) == []
+
+
+async def test_bands_share_by_weight_and_none_starves() -> None:
+    places = Places(1)
+    order: list[int] = []
+
+    async def blocks(band: int) -> None:
+        for _ in range(100):
+            async with places.held(band):
+                order.append(band)
+                await asyncio.sleep(0.001)
+
+    bands = (job_pb2.JOB_PRIORITY_LOW, job_pb2.JOB_PRIORITY_NORMAL, job_pb2.JOB_PRIORITY_HIGH)
+    # Two of each, so that every band always has one waiting.
+    async with asyncio.TaskGroup() as group:
+        for band in (*bands, *bands):
+            group.create_task(blocks(band))
+    first = order[:210]
+    low, normal, high = (first.count(band) for band in bands)
+    assert low >= 5
+    assert 2 * low < normal
+    assert 2 * normal < high
+
+
+async def test_a_place_is_not_lost_with_who_waits_for_it() -> None:
+    places = Places(1)
+
+    async def block() -> None:
+        async with places.held(job_pb2.JOB_PRIORITY_LOW):
+            await asyncio.sleep(0.01)
+
+    tasks = [asyncio.create_task(block()) for _ in range(5)]
+    await asyncio.sleep(0.005)
+    tasks[2].cancel()
+    tasks[0].cancel()
+    await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    await asyncio.wait_for(block(), 5)
+
+
+def test_workers_hear_how_long_live_answers_take(tmp_path: Path) -> None:
+    live, notice = LiveLatency(), Notice(tmp_path)
+    assert live.p95() is None
+    assert notice.worst() == 0
+    for hundredths in range(100):
+        live.add(hundredths / 100)
+    assert live.p95() == pytest.approx(0.95)
+    notice.publish(live.p95())
+    assert Notice(tmp_path).worst() == pytest.approx(0.95)
+    notice.publish(None)
+    assert notice.worst() == 0
+
+
+def test_metrics_tell_of_jobs() -> None:
+    class Numbers:
+        restarts = 2
+        counts = Counts(
+            jobs={(job_pb2.JOB_STATE_RUNNING, job_pb2.JOB_PRIORITY_HIGH): 3},
+            oldest={},
+            blocks=((0.5, 2, 0.6), (1e9, 1, 7.0)),
+        )
+
+    registry = CollectorRegistry()
+    registry.register(JobMetrics(Numbers()))
+    text = generate_latest(registry).decode()
+    assert 'actionlens_jobs{band="high",state="running"} 3.0' in text
+    assert 'actionlens_job_block_seconds_bucket{le="+Inf"} 3.0' in text
+    assert "actionlens_job_block_seconds_sum 7.6" in text
+    assert "actionlens_job_worker_restarts_total 2.0" in text
