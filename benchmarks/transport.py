@@ -1,15 +1,18 @@
 """What the way to a TorchServe worker and back costs: python -m benchmarks.transport [--model NAME]
 
+GOMP_SPINCOUNT=1000 before it gives the engine in this process what the service gives its workers.
+
 Rounds of the same clip by turns (A B C D A B C D ...), medians over rounds:
 
 * engine: the engine called in a loop in this process, one clip at a time;
 * backend: one clip at a time through the backend;
-* grpc: one clip at a time as raw frames through the whole service (client and server share this process);
+* grpc: one clip at a time as raw frames through the whole service, from a client in a process of its own;
 * grpc-several: as many callers over gRPC as two batches hold.
 
-Reported: milliseconds per clip beyond the worker's own time, and clips per second beside the engine's in the same
-round. The machine should have nothing else to do: every hop is a change of process, and each waits for a free core;
-on a busy one the best tenth (p10) is nearer to the truth than the median.
+Reported: milliseconds per clip beyond the worker's own time, clips per second beside the engine's in the same round,
+and the processor time that a clip takes in each kind of process. The machine should have nothing else to do: every hop
+is a change of process, and each waits for a free core; on a busy one the best tenth (p10) is nearer to the truth than
+the median.
 """
 
 from __future__ import annotations
@@ -25,14 +28,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
 import numpy as np
+import psutil
 import torch
 from safetensors.torch import save_file
 
 from actionlens.card import Input, ModelCard, Weights, write_card
-from actionlens.v1 import clip_pb2, method_pb2, service_pb2, service_pb2_grpc
+from actionlens.v1 import clip_pb2, method_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
+from benchmarks.transport_client import ClientProcess, Round
 from handlers.engine import Engine
 from handlers.envelope import answer
 from handlers.models import family
@@ -72,34 +76,49 @@ async def _run(settings: Settings, options: argparse.Namespace) -> None:
     compute = _request(engine, options.grad_cam)
     backend = Recording(settings)
     async with Server(settings, backend) as server:
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", [("grpc.max_receive_message_length", -1)])
-        stub = service_pb2_grpc.ExplanationServiceStub(channel)
         clip = clip_pb2.Clip(
             raw=clip_pb2.RawFrames(data=compute.clip, count=compute.frames, height=compute.height, width=compute.width)
         )
         question = service_pb2.ExplainClipRequest(model=name, clip=clip, methods=compute.methods)
+        client = ClientProcess(server.port, question)
         envelope = worker_pb2.ComputeRequest(compute=compute)
 
-        async def by_engine() -> None:
-            answer(engine, [envelope])
+        async def by_engine() -> Round:
+            async def ask() -> None:
+                answer(engine, [envelope])  # in this thread, which has torch's threads
 
-        async def by_backend() -> None:
-            await backend.compute(name, compute, _DEADLINE)
+            return await _loop(options.clips, ask)
 
-        async def by_grpc() -> None:
-            await stub.ExplainClip(question, timeout=_DEADLINE)
+        async def by_backend() -> Round:
+            return await _loop(options.clips, lambda: backend.compute(name, compute, _DEADLINE))
 
-        ways: list[Way] = [
-            Way("engine", by_engine, 1),
-            Way("backend", by_backend, 1),
-            Way("grpc", by_grpc, 1),
-            Way("grpc-several", by_grpc, 2 * settings.batch_size),
+        async def by_grpc() -> Round:
+            return await asyncio.to_thread(client.round, options.clips, 1)
+
+        async def by_several() -> Round:
+            return await asyncio.to_thread(client.round, options.clips, 2 * settings.batch_size)
+
+        ways = [
+            Way("engine", by_engine, alone=False),
+            Way("backend", by_backend),
+            Way("grpc", by_grpc),
+            Way("grpc-several", by_several, alone=False),
         ]
-        for round_number in range(options.rounds + 1):
+        for number in range(options.rounds + 1):
             for way in ways:
-                await way.round(options.clips, backend.worker_seconds, keep=round_number > 0)  # the first warms up
-        await channel.close()
+                await way.round(backend.worker_seconds, client.pid, keep=number > 0)  # the first warms up
+        client.close()
     _report(compute, ways)
+
+
+async def _loop(clips: int, call: Callable[[], Awaitable[object]]) -> Round:
+    seconds = []
+    begun = time.perf_counter()
+    for _ in range(clips):
+        sent = time.perf_counter()
+        await call()
+        seconds.append(time.perf_counter() - sent)
+    return Round(seconds, time.perf_counter() - begun)
 
 
 class Recording(TorchServeBackend):
@@ -116,52 +135,68 @@ class Recording(TorchServeBackend):
         return reply
 
 
+_PROCESSES = ("client", "service", "java", "worker")
+
+
+def _processor_seconds(client: int) -> dict[str, float]:
+    """Processor time so far of each kind of process."""
+    seconds = dict.fromkeys(_PROCESSES, 0.0)
+    service = psutil.Process()
+    for process in (service, *service.children(recursive=True)):
+        times = process.cpu_times()
+        line = " ".join(process.cmdline())
+        if process.pid == client:
+            kind = "client"
+        elif "model_service_worker" in line:
+            kind = "worker"
+        else:
+            kind = "java" if "org.pytorch.serve" in line else "service"
+        seconds[kind] += times.user + times.system
+    return seconds
+
+
 @dataclass
 class Way:
-    """One way to have clips answered, by `callers` at once, and what was measured on it."""
+    """One way to have clips answered, and what was measured on it. alone: one clip at a time, through a worker."""
 
     name: str
-    call: Callable[[], Awaitable[None]]
-    callers: int
+    ask: Callable[[], Awaitable[Round]]
+    alone: bool = True
     rates: list[float] = field(default_factory=list)
     worker: list[float] = field(default_factory=list)
     beyond: list[float] = field(default_factory=list)
+    processor: list[dict[str, float]] = field(default_factory=list)
 
-    async def round(self, clips: int, worker_seconds: list[float], *, keep: bool) -> None:
-        """Answer so many clips; with one caller, note the time beyond the worker's own."""
-        left = iter(range(clips))
-        worker: list[float] = []
-        beyond: list[float] = []
-
-        async def caller() -> None:
-            for _ in left:
-                worker_seconds.clear()
-                sent = time.perf_counter()
-                await self.call()
-                took = time.perf_counter() - sent
-                if self.callers == 1 and worker_seconds:
-                    worker.append(worker_seconds[0])
-                    beyond.append(took - worker_seconds[0])
-
-        begun = time.perf_counter()
-        await asyncio.gather(*(caller() for _ in range(self.callers)))
-        if keep:
-            self.rates.append(clips / (time.perf_counter() - begun))
-            self.worker += worker
-            self.beyond += beyond
+    async def round(self, worker_seconds: list[float], client: int, *, keep: bool) -> None:
+        """Have clips answered; with one caller, note the time beyond the worker's own."""
+        worker_seconds.clear()
+        before = _processor_seconds(client)
+        done = await self.ask()
+        if not keep:
+            return
+        clips = len(done.seconds)
+        after = _processor_seconds(client)
+        self.processor.append({kind: (after[kind] - before[kind]) / clips for kind in _PROCESSES})
+        self.rates.append(clips / done.elapsed)
+        if self.alone:
+            self.worker += worker_seconds
+            self.beyond += [took - worked for took, worked in zip(done.seconds, worker_seconds, strict=True)]
 
 
 def _report(compute: worker_pb2.Compute, ways: list[Way]) -> None:
     print(f"clip {compute.frames} x {compute.height} x {compute.width}, {len(compute.clip) / 1000:.0f} kB")
-    print(f"{'way':<14}{'clips/s':>9}{'of engine':>11}{'worker ms':>11}{'beyond ms':>11}{'p10 ms':>9}{'p90 ms':>9}")
+    print(f"{'':<50}{'processor ms per clip':>44}")
+    print(f"{'way':<14}{'clips/s':>8}{'of engine':>10}{'worker ms':>10}{'beyond ms':>10}{'p10':>6}{'p90':>6}", end="")
+    print("".join(f"{kind:>9}" for kind in _PROCESSES))
     for way in ways:
         share = statistics.median(mine / base for mine, base in zip(way.rates, ways[0].rates, strict=True))
-        line = f"{way.name:<14}{statistics.median(way.rates):>9.1f}{share:>11.0%}"
-        if way.beyond:
+        line = f"{way.name:<14}{statistics.median(way.rates):>8.1f}{share:>10.0%}"
+        if way.alone:
             tenths = statistics.quantiles(way.beyond, n=10)
             numbers = (statistics.median(way.worker), statistics.median(way.beyond), tenths[0], tenths[-1])
-            line += "".join(f"{1000 * value:>{width}.1f}" for value, width in zip(numbers, (11, 11, 9, 9), strict=True))
-        print(line)
+            line += "".join(f"{1000 * value:>{width}.1f}" for value, width in zip(numbers, (10, 10, 6, 6), strict=True))
+        processor = (statistics.median(entry[kind] for entry in way.processor) for kind in _PROCESSES)
+        print(f"{line:<64}" + "".join(f"{1000 * value:>9.1f}" for value in processor))
 
 
 def _request(engine: Engine, grad_cam: bool) -> worker_pb2.Compute:

@@ -9,10 +9,12 @@ from typing import Any
 
 from actionlens.v1.explanation_pb2 import Failure
 from actionlens.worker.v1 import worker_pb2
-from handlers import engine, envelope, errors
+from handlers import engine, envelope, errors, relevance
 from handlers.relevance.memory import keep_freed_memory
 
 _THREADS = int(os.environ.get("ACTIONLENS_WORKER_THREADS", "1"))
+_MEMORY = int(os.environ.get("ACTIONLENS_WORKER_RELEVANCE_BYTES", str(relevance.MEMORY)))
+_PRECISION = os.environ.get("ACTIONLENS_WORKER_PRECISION", relevance.Precision.FLOAT32)
 _MAX_REPLY_BYTES = int(os.environ.get("ACTIONLENS_MAX_REPLY_BYTES", str(6 * 2**20)))
 _log = logging.getLogger(__name__)
 
@@ -23,7 +25,8 @@ class ActionHandler:
     def initialize(self, context: Any) -> None:
         """Load the model unpacked from the archive. Raises handlers.errors.ModelError, which ends the worker."""
         keep_freed_memory()
-        self._engine = engine.Engine.load(Path(context.system_properties["model_dir"]), _THREADS)
+        folder = Path(context.system_properties["model_dir"])
+        self._engine = engine.Engine.load(folder, _THREADS, _MEMORY, _PRECISION)
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """One ComputeResponse per ComputeRequest, in order.

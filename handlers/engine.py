@@ -18,7 +18,7 @@ from handlers.attribution import Attribution, Target
 from handlers.errors import FAILED_PRECONDITION, INTERNAL, RESOURCE_EXHAUSTED, RequestError
 from handlers.explainers import Explainer, Method, Parameters, explainer
 from handlers.models.action_model import ActionModel
-from handlers.relevance import ForwardPass, MemoryLimitExceeded
+from handlers.relevance import MEMORY, ForwardPass, MemoryLimitExceeded, Precision
 
 M = TypeVar("M", bound=Method[Any])
 
@@ -77,11 +77,16 @@ class Engine:
         self.model = model
 
     @classmethod
-    def load(cls, folder: Path, threads: int | None = None) -> Engine:
-        """Load a model's folder. threads: torch threads of this process. Raises ModelError."""
+    def load(
+        cls, folder: Path, threads: int | None = None, memory: int = MEMORY, precision: str = Precision.FLOAT32
+    ) -> Engine:
+        """Load a model's folder. threads: torch threads of this process. Raises ModelError.
+
+        memory: most bytes that temporal relevance allocates beyond the forward pass. precision: of relevance.
+        """
         if threads is not None:
             torch.set_num_threads(threads)
-        return cls(ActionModel.load(folder))
+        return cls(ActionModel.load(folder, memory, precision))
 
     def explain(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
         """Answer a batch with one forward for all clips of one length.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
+from numpy.typing import NDArray
 
 from actionlens.tensors import TensorError
 from actionlens.v1 import method_pb2
@@ -86,18 +87,27 @@ def _advanced(engine: Engine, request: worker_pb2.Advance) -> worker_pb2.Compute
 
 def _clip_request(compute: worker_pb2.Compute) -> ClipRequest:
     shape = (compute.frames, compute.height, compute.width, 3)
-    if len(compute.clip) != int(np.prod(shape, dtype=np.int64)):
+    pixels = _pixels(compute)
+    if len(pixels) != int(np.prod(shape, dtype=np.int64)):
         raise RequestError(
-            f"clip: {len(compute.clip)} bytes for uint8 {list(shape)}", field="clip", reason="WRONG_CLIP_SHAPE"
+            f"clip: {len(pixels)} bytes for uint8 {list(shape)}", field="clip", reason="WRONG_CLIP_SHAPE"
         )
-    # The copy makes the pixels writable, which torch asks for; 0.6 MB at 16 x 112 x 112.
-    clip = np.frombuffer(bytearray(compute.clip), dtype=np.uint8).reshape(shape)
     return ClipRequest(
-        clip=clip,
+        clip=pixels.reshape(shape),
         methods=[_method_call(method) for method in compute.methods],
         target=_selector(compute.target.explained),
         contrast=_selector(compute.target.contrast),
     )
+
+
+def _pixels(compute: worker_pb2.Compute) -> NDArray[np.uint8]:
+    """A copy, because torch asks for writable memory; 0.6 MB at 16 x 112 x 112."""
+    if not compute.clip_file:
+        return np.frombuffer(bytearray(compute.clip), dtype=np.uint8)
+    try:
+        return np.fromfile(compute.clip_file, dtype=np.uint8)
+    except OSError as error:  # the service no longer waits for this clip and has let go of it
+        raise RequestError(f"clip_file: {error}", field="clip", reason="CLIP_GONE", code=INTERNAL) from error
 
 
 def _selector(selector: method_pb2.ClassSelector) -> int | str | None:

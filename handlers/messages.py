@@ -24,6 +24,7 @@ from handlers.attribution import (
 from handlers.block import Block
 from handlers.engine import ClipAnswer, Engine
 from handlers.errors import RequestError
+from handlers.profile import frame_entropy
 
 
 def clip_response(engine: Engine, compute: worker_pb2.Compute, result: ClipAnswer) -> worker_pb2.ComputeResponse:
@@ -128,6 +129,9 @@ def _fill(explanation: explanation_pb2.Explanation, result: Attribution, encodin
         case FrameAttribution():
             explanation.frame_attribution.values.CopyFrom(_tensor(result.values, encoding))
     _fill_quality(explanation.quality, result.quality)
+    entropy = frame_entropy(result, explanation.target.index)
+    if entropy is not None:
+        explanation.quality.frame_entropy = entropy
     _fill_details(explanation, result.details)
 
 
@@ -161,4 +165,7 @@ def _bytes(values: Tensor) -> tensor_pb2.Tensor:
 def failure(error: RequestError, prefix: str = "") -> explanation_pb2.Failure:
     """An error as a message. prefix: what stands before its field's name in the request."""
     field = error.field if error.field.startswith("target") else f"{prefix}{error.field}".rstrip(".")
-    return explanation_pb2.Failure(code=error.code, message=error.message, field=field, reason=error.reason)
+    message = error.message
+    if error.field:  # the engine knows a parameter by its own name only; clients read the whole path, once
+        message = f"{field}: {message.removeprefix(f'{error.field}: ')}"
+    return explanation_pb2.Failure(code=error.code, message=message, field=field, reason=error.reason)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from service.backends.base import InferenceBackend
+from service.exposition import Exposition
 from service.jobs.metrics import JobCounter, JobMetrics
 from service.jobs.throttle import LiveLatency
 from service.records import AnswerRecord
@@ -28,6 +29,7 @@ class Metrics:
 
     def __init__(self, backend: InferenceBackend) -> None:
         self.registry = registry = CollectorRegistry()
+        self._exposition = Exposition()
         self._stage = Histogram(
             "actionlens_stage_seconds",
             "Time of one stage of an answer; explain has one entry per method",
@@ -148,7 +150,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """The exposition text for Prometheus."""
-        return generate_latest(self.registry)
+        return self._exposition.text(self.registry.collect())
 
     def _answered(self, record: AnswerRecord) -> None:
         for stage in ("decode", "queue", "transport", "forward", "encode"):

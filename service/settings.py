@@ -27,6 +27,14 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class Precision(StrEnum):
+    """Arithmetic of relevance; predictions are float32. auto: bfloat16 where the processor computes it natively."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    AUTO = "auto"
+
+
 class Limits(BaseModel):
     """What a client may send. Checked from headers, before anything is decoded."""
 
@@ -80,7 +88,8 @@ class StreamSettings(BaseModel):
     idle_seconds: Annotated[float, Field(gt=0)] = 60.0
     """A stream without a frame for so long is closed."""
     window_seconds: Annotated[float, Field(gt=0)] = 20.0
-    """Deadline of one window."""
+    """Deadline of one window of a stream that may skip windows. Where none may be lost, it is twice
+    `response_seconds`: the batch in work and the window's own."""
 
 
 class Slots(BaseModel):
@@ -165,8 +174,13 @@ class Settings(BaseSettings):
     """TorchServe workers per model; 0 means one."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Torch threads per worker; 0 means cores // (workers of all models), at least 1."""
+    relevance_bytes: Annotated[int, Field(ge=2**20)] = 2 * 2**30
+    """Most memory that ATR takes in one worker beyond the forward pass: above it rows are computed in turns, and what
+    does not fit row by row is refused."""
+    precision: Precision = Precision.FLOAT32
+    """bfloat16 and auto change relevance by less than 1 %; contrasts stay float32."""
     batch_size: Annotated[int, Field(ge=1, le=64)] = 4
-    batch_delay_ms: Annotated[int, Field(ge=1, le=1000)] = 2
+    batch_delay_ms: Annotated[int, Field(ge=1, le=1000)] = 1
     """How long a worker waits for a batch to fill. A lone request waits all of it."""
     queue: Annotated[int, Field(ge=1, le=10000)] = 32
     """Clips that may wait per model before clients get RESOURCE_EXHAUSTED."""

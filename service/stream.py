@@ -3,9 +3,9 @@
 Four tasks share a FrameBuffer: read (takes frames from the client), decode, dispatch (starts windows) and deliver
 (sends answers in order). When the client leaves, all are cancelled together.
 
-A window that no worker can answer: under EVERY it is tried again until `window_seconds` have passed, and then the
-stream ends with that error, because nothing may be lost. Under NEWEST it counts as skipped, the next answer's
-level_reason says so, and only a failure that lasts `idle_seconds` ends the stream.
+A window that no worker can answer: under EVERY it is tried again until twice `response_seconds` have passed, and then
+the stream ends with that error, because nothing may be lost. Under NEWEST it counts as skipped after `window_seconds`,
+the next answer's level_reason says so, and only a failure that lasts `idle_seconds` ends the stream.
 """
 
 from __future__ import annotations

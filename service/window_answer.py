@@ -30,15 +30,17 @@ Outcome = tuple[answer_pb2.Answer, float] | ActionLensError
 async def answer_window(service: ExplainService, window: Window, *, since: float, patient: bool) -> Outcome:
     """Answer one window whose frames are decoded.
 
-    since: timestamp of the stream's first frame. patient: try again while workers are unavailable or busy, at most
-    settings.stream.window_seconds, and then raise; else return the error, for the window to be skipped. Raises
-    InvalidArgument, NotFound and FailedPrecondition in any case: they are wrong for every window.
+    since: timestamp of the stream's first frame. patient: wait as long as workers may take, try again while they are
+    unavailable or busy, and then raise; else return the error, for the window to be skipped. Raises InvalidArgument,
+    NotFound and FailedPrecondition in any case: they are wrong for every window.
     """
     pictures: list[Picture] = [frame.content for frame in window.frames]
     newest = pictures[-1]
     pixels = np.stack([picture.pixels for picture in pictures])
     asked = time.perf_counter()
-    deadline = asked + service.settings.stream.window_seconds
+    settings = service.settings
+    # A worker may take response_seconds for a batch: one in work, and then the window's own.
+    deadline = asked + (2 * settings.response_seconds if patient else settings.stream.window_seconds)
     while True:
         try:
             reply = await service.compute(newest.ask, pixels, deadline - time.perf_counter())

@@ -81,8 +81,16 @@ class SelectiveRelevance(_message.Message):
     def __init__(self, threshold: _Optional[float] = ..., signed: _Optional[bool] = ..., peer: _Optional[bool] = ..., base: _Optional[str] = ...) -> None: ...
 
 class Dtd(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("rule", "alpha", "beta", "gamma")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_FIELD_NUMBER: _ClassVar[int]
+    BETA_FIELD_NUMBER: _ClassVar[int]
+    GAMMA_FIELD_NUMBER: _ClassVar[int]
+    rule: str
+    alpha: float
+    beta: float
+    gamma: float
+    def __init__(self, rule: _Optional[str] = ..., alpha: _Optional[float] = ..., beta: _Optional[float] = ..., gamma: _Optional[float] = ...) -> None: ...
 
 class Clrp(_message.Message):
     __slots__ = ("rectify",)

@@ -62,6 +62,7 @@ class Atr(Explainer[AtrParameters]):
                 "negated" if negated else contrast,
                 rectify,
                 parameters.share,
+                model.memory,
                 items=[index for index, _ in members],
             )
             for row, place in enumerate(places):

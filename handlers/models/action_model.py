@@ -16,22 +16,26 @@ from torch import Tensor, nn
 from actionlens.card import CardError, ColorOrder, ModelCard, read_card
 from handlers.errors import ModelError, RequestError
 from handlers.models.registry import family
-from handlers.relevance import Program, RelevanceError, Rules, bounds_of_pixels, trace
+from handlers.relevance import MEMORY, Precision, Program, RelevanceError, Rules, bounds_of_pixels, trace
 from handlers.relevance.centres import frame_centres
 
 
 class ActionModel:
     """A model ready to answer. Read-only after loading, so threads may share it."""
 
-    def __init__(self, card: ModelCard, module: nn.Module) -> None:
+    def __init__(
+        self, card: ModelCard, module: nn.Module, memory: int = MEMORY, precision: str = Precision.FLOAT32
+    ) -> None:
         self.card = card
+        self.memory = memory
+        """Most bytes that temporal relevance allocates beyond the forward pass."""
         self.module = module
         entry = family(card.architecture)
         self.layer = card.layer or entry.layer
         self.most_frames = max(entry.most_frames, card.input.frames) if entry.most_frames else 0
         low, high = bounds_of_pixels(card.input.mean, card.input.std)
         try:
-            self.program: Program = trace(module, Rules(low=low, high=high))
+            self.program: Program = trace(module, Rules(low=low, high=high), precision)
         except RelevanceError as error:
             raise ModelError(f"architecture: {card.architecture}: {error}") from error
         if self.layer not in self.program.layers:
@@ -41,9 +45,10 @@ class ActionModel:
         self._scale, self._shift = 1 / (255 * std), mean / std
 
     @classmethod
-    def load(cls, folder: Path) -> ActionModel:
+    def load(cls, folder: Path, memory: int = MEMORY, precision: str = Precision.FLOAT32) -> ActionModel:
         """Load the model in a folder that holds card.yaml and its weights.
 
+        memory: most bytes that temporal relevance allocates beyond the forward pass. precision: of relevance.
         Raises ModelError for an invalid card, weights whose digest differs, or tensors that do not fit.
         """
         try:
@@ -58,7 +63,7 @@ class ActionModel:
             raise ModelError(f"{path}: {error}") from error
         if digest != card.weights.sha256:
             raise ModelError(f"{path}: weights.sha256 is {digest}, the card says {card.weights.sha256}")
-        return cls(card, build(card, state))
+        return cls(card, build(card, state), memory, precision)
 
     def prepare(self, clips: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Clips as the network takes them.

@@ -24,12 +24,14 @@ from handlers.relevance.errors import (
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.guided import guided_backprop, guided_grad_cam
 from handlers.relevance.operations.whole import Whole
+from handlers.relevance.precision import Precision
 from handlers.relevance.program import Program, trace
 from handlers.relevance.propagate import Relevance, relevance
 from handlers.relevance.rules import AddRule, AlphaBeta, Gamma, NormRule, Rules, ZPlus, bounds_of_pixels
-from handlers.relevance.temporal import TemporalRelevance, temporal_relevance
+from handlers.relevance.temporal import MEMORY, TemporalRelevance, temporal_relevance
 
 __all__ = [
+    "MEMORY",
     "AddRule",
     "AlphaBeta",
     "BadClip",
@@ -39,6 +41,7 @@ __all__ = [
     "NoFrameLogits",
     "NormRule",
     "NotKept",
+    "Precision",
     "Program",
     "Relevance",
     "RelevanceError",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.graph import Graph, Step
-from handlers.relevance.operations.base import Portion
+from handlers.relevance.operations.base import AS_TRACED, Manner, Portion
 from handlers.relevance.windows import place, trimmed
 
 
@@ -29,15 +29,20 @@ def ancestors(graph: Graph, values: set[int]) -> set[int]:
     return found
 
 
-def ascend(forward: ForwardPass, item: int, cut: int, wanted: set[int], frames: range) -> dict[int, Portion]:
-    """The portions of some neighbouring frames at the wanted values (all numbered `cut` or below)."""
+def ascend(
+    forward: ForwardPass, item: int, cut: int, wanted: set[int], frames: range, manner: Manner = AS_TRACED
+) -> dict[int, Portion]:
+    """The portions of some neighbouring frames at the wanted values (all numbered `cut` or below).
+
+    manner: how the explanation is computed.
+    """
     needed = ancestors(forward.graph, wanted)
     steps: list[Step] = [s for s in forward.graph.steps if s.number <= cut and s.number in needed and s.carries]
     last = {value: step.number for step in steps for value in step.inputs}
     found: dict[int, Portion] = {0: Portion(frames)}
     for step in steps:
         tensors = [value for value in step.inputs if value in found]
-        site = forward.site(step, item)
+        site = forward.site(step, item, manner)
         found[step.number] = _inside(step.operation.portions([found[v] for v in tensors], site), site.output)
         for value in set(tensors):
             if last[value] == step.number and value not in wanted:

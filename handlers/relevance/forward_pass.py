@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,15 +11,18 @@ from torch import Tensor
 from handlers.relevance.errors import BadClip, NoFrameLogits, NotKept, UnknownLayer
 from handlers.relevance.graph import Graph, Step
 from handlers.relevance.head import Head
-from handlers.relevance.operations.base import Site
+from handlers.relevance.operations.base import AS_TRACED, Manner, Site
 from handlers.relevance.operations.weighted import Weighted
 
 
 class ForwardPass:
     """One forward of a batch of clips. Reading it from several threads is safe; it never changes the model.
 
-    logits: [B, K]. clip: [B, C, T, H, W] as given.
+    logits: [B, K]. clip: [B, C, T, H, W] as given. reduced: type of the rules' convolutions where nothing cancels;
+    None: as all else.
     """
+
+    reduced: torch.dtype | None = None
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class ForwardPass:
             saved = {number: self._saved_of(number, item) for number in self._saved}
             clip = self.clip[item : item + 1]
             part = ForwardPass(self.graph, self.head, clip, values, saved, self.has_relevance, self._lowest)
+            part.reduced = self.reduced
             self._singles.setdefault(item, part)
         return self._singles[item]
 
@@ -184,8 +189,8 @@ class ForwardPass:
             raise BadClip(f"model: an activation of shape {list(value.shape)} does not keep the batch first")
         return value[item * folded : (item + 1) * folded]
 
-    def site(self, step: Step, item: int | None = None) -> Site:
-        """What a step saw; item: during one clip of the batch."""
+    def site(self, step: Step, item: int | None = None, manner: Manner = AS_TRACED) -> Site:
+        """What a step saw; item: during one clip of the batch. manner: how the explanation is computed."""
         if item is not None and len(self) == 1:
             item = None
         key = (step.number, item)
@@ -194,7 +199,7 @@ class ForwardPass:
             inputs = tuple(self.value(number, item) if number in self._values else None for number in step.inputs)
             shape = torch.Size((1, *self.clip.shape[1:]))
             self._sites.setdefault(key, Site(inputs, self.value(step.number, item), saved, shape))
-        return self._sites[key]
+        return self._sites[key] if manner == AS_TRACED else replace(self._sites[key], manner=manner)
 
     def _saved_of(self, number: int, item: int | None) -> dict[str, Tensor]:
         saved = self._saved.get(number, {})

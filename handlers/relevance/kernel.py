@@ -35,7 +35,10 @@ class Geometry:
 
 @dataclass(eq=False)
 class Kernel:
-    """y = weight * x for weight [O, C / groups, ...] over one, two or three axes. Tensors are never modified."""
+    """y = weight * x for weight [O, C / groups, ...] over one, two or three axes. Tensors are never modified.
+
+    Computed in the type of the weight and answered in that of the input.
+    """
 
     weight: Tensor
     geometry: Geometry
@@ -51,13 +54,17 @@ class Kernel:
     ) -> Tensor:
         """x [N, C, ...] -> [N, O, ...], plus bias [O], rectified if asked; time_padding replaces the first padding."""
         geometry = self.geometry if time_padding is None else self.geometry.with_time(time_padding)
-        return self._convolve("forward", self.weight, x, bias, relu, geometry)
+        y = self._convolve("forward", self.weight, x.to(self.weight.dtype), bias, relu, geometry)
+        return y.to(x.dtype)
 
     def transpose(self, y: Tensor, size: tuple[int, ...], windowed: bool = False) -> Tensor:
         """y [N, O, ...] -> [N, C, *size], the exact transpose of `apply` for inputs of that size.
 
         windowed: y holds windows of time steps, so the result spans all that they reach; size[0] is ignored.
         """
+        return self._transpose(y.to(self.weight.dtype), size, windowed).to(y.dtype)
+
+    def _transpose(self, y: Tensor, size: tuple[int, ...], windowed: bool) -> Tensor:
         geometry = self.geometry
         if windowed:
             geometry = geometry.with_time(0)

@@ -39,7 +39,11 @@ def row_lengths(matrix: Tensor, anchors: Sequence[float], share: float) -> Tenso
     last = matrix.shape[1] - 1
     nearest = [min(last, max(0, math.ceil(anchor - 0.5))) for anchor in anchors]
     rows = matrix.double().tolist()
-    return torch.tensor([row_length(row, a, share) for row, a in zip(rows, nearest, strict=True)], dtype=torch.int64)
+    return torch.tensor(
+        [row_length(row, a, share) for row, a in zip(rows, nearest, strict=True)],
+        dtype=torch.int64,
+        device=matrix.device,
+    )
 
 
 def summary(lengths: Tensor, row_logits: Tensor) -> tuple[float | None, float | None, str]:
@@ -52,9 +56,9 @@ def summary(lengths: Tensor, row_logits: Tensor) -> tuple[float | None, float | 
         return None, None, "the logits are not finite"
     if not bool((logits > 0).any()):
         return None, None, "no time step has a positive logit for this class"
-    counts = (logits > 0) & (lengths > 0).to(logits.device)
+    counts = (logits > 0) & (lengths > 0)
     if not bool(counts.any()):
         return None, None, "the rows with positive logit sum to 0, so no share of them is defined"
     weights = logits[counts]
-    chosen = lengths.to(logits.device)[counts].double()
+    chosen = lengths[counts].double()
     return float((weights * chosen).sum() / weights.sum()), float(chosen.max()), ""

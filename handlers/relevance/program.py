@@ -14,6 +14,7 @@ from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.graph import Graph, annotated, fused
 from handlers.relevance.head import Head, find_head
 from handlers.relevance.operations.whole import Call
+from handlers.relevance.precision import Precision, reduced_type
 from handlers.relevance.rules import Rules
 from handlers.relevance.trace import traced
 
@@ -24,6 +25,7 @@ class Program:
 
     rules: Rules
     graph: Graph
+    precision: Precision = Precision.FLOAT32
     _plans: dict[frozenset[int], tuple[Graph, Head]] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -63,7 +65,9 @@ class Program:
         wanted = frozenset(self.graph.value_of(layer) for layer in keep)
         graph, head = self._plan(wanted)
         with torch.no_grad():
-            return run(graph, head, clip.detach(), wanted, relevance)
+            found = run(graph, head, clip.detach(), wanted, relevance)
+        found.reduced = reduced_type(self.precision, self.rules.convolution, clip)
+        return found
 
     def _plan(self, wanted: frozenset[int]) -> tuple[Graph, Head]:
         with self._lock:
@@ -73,14 +77,15 @@ class Program:
             return self._plans[wanted]
 
 
-def trace(module: nn.Module, rules: Rules | None = None) -> Program:
+def trace(module: nn.Module, rules: Rules | None = None, precision: Precision | str = Precision.FLOAT32) -> Program:
     """Trace a model in evaluation mode, once. The module is not changed.
 
-    Raises UnsupportedOperation where an operation has no relevance rule, RelevanceError in training mode.
+    precision: of relevance; predictions and gradients keep the model's own. Raises ValueError for an unknown one,
+    UnsupportedOperation where an operation has no relevance rule, RelevanceError in training mode.
     """
     rules = Rules() if rules is None else rules
     graph = traced(module, rules)
-    return Program(rules, Graph(annotated(graph.steps), graph.output, graph.layers))
+    return Program(rules, Graph(annotated(graph.steps), graph.output, graph.layers), Precision(precision))
 
 
 def run(graph: Graph, head: Head, clip: Tensor, wanted: frozenset[int], relevance: bool) -> ForwardPass:

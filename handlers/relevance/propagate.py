@@ -11,7 +11,10 @@ from torch import Tensor
 
 from handlers.relevance.errors import BadClip, NotKept, UnknownClass
 from handlers.relevance.forward_pass import ForwardPass
+from handlers.relevance.operations.base import AS_TRACED, Manner
 from handlers.relevance.operations.weighted import Weighted
+from handlers.relevance.precision import manner_of
+from handlers.relevance.rules import ConvolutionRule
 from handlers.relevance.windows import Message, inside, scaled, total
 
 Contrast = Tensor | int | Literal["negated"] | None
@@ -36,6 +39,7 @@ def relevance(
     contrast: Contrast = None,
     layer: str = "",
     items: Sequence[int] | None = None,
+    rule: ConvolutionRule | None = None,
 ) -> Relevance:
     """Share the target's logit among the input (selective-relevance paper; ATR paper, 3.1).
 
@@ -43,7 +47,8 @@ def relevance(
     l_target - l_c is shared ("why the target and not c"); "negated", then R - R-bar of CLRP (ATR paper, Eq. 2
     before its max): both start from the target's logit, one through W, one through -W of the last layer.
     layer: relevance at that layer's output instead of at the clip. items: only these clips of the batch, in this order;
-    target and contrast still count the whole batch.
+    target and contrast still count the whole batch. rule: of convolutions and linear layers, where it shall not be
+    the one that the model was traced with.
     Linear in its start, so a contrast is merged and propagated once. Raises UnknownClass, UnknownLayer, NotKept.
     """
     if not forward.has_relevance:
@@ -56,7 +61,8 @@ def relevance(
     with torch.no_grad():
         for item in chosen:
             start = {forward.graph.output: Message(slopes[item : item + 1])}
-            found = descend(forward, item, start, floor, negated=negated).get(floor)
+            manner = manner_of(forward.reduced, slopes[item], negated, rule)
+            found = descend(forward, item, start, floor, negated, manner).get(floor)
             x = forward.value(floor, item)
             parts.append(torch.zeros_like(x) if found is None else amount(found, x))
         values = torch.cat(parts)
@@ -109,12 +115,17 @@ def one_hot(logits: Tensor, numbers: Tensor) -> Tensor:
 
 
 def descend(
-    forward: ForwardPass, item: int, start: dict[int, Message], floor: int, negated: bool = False
+    forward: ForwardPass,
+    item: int,
+    start: dict[int, Message],
+    floor: int,
+    negated: bool = False,
+    manner: Manner = AS_TRACED,
 ) -> dict[int, Message]:
     """Carry messages down from the values where they start through all steps above `floor`.
 
     Returns the messages that arrived at values of number `floor` or below. negated: the classifier answers with
-    R - R-bar.
+    R - R-bar. manner: how the explanation is computed.
     """
     pending = {value: [message] for value, message in start.items()}
     head = forward.head.classifier
@@ -124,7 +135,7 @@ def descend(
         arriving = pending.pop(step.number, None)
         if arriving is None:
             continue
-        site = forward.site(step, item)
+        site = forward.site(step, item, manner)
         steps = site.output.shape[2] if site.output.dim() == 5 else 0
         message = total(arriving, steps)
         del arriving

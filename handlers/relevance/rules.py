@@ -38,8 +38,8 @@ class AlphaBeta:
     beta: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.alpha) and math.isfinite(self.beta)) or min(self.alpha, self.beta) < 0:
-            raise ValueError("alpha, beta: must be finite and not negative")
+        if not (math.isfinite(self.alpha) and math.isfinite(self.beta)) or self.alpha <= 0 or self.beta < 0:
+            raise ValueError("alpha, beta: must be finite, alpha above 0 and beta not below")
 
 
 @dataclass(frozen=True)

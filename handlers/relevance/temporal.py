@@ -15,7 +15,8 @@ from handlers.relevance.errors import NotKept, RelevanceError
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.lengths import row_lengths, summary
 from handlers.relevance.meeting import by_time, in_frames, met
-from handlers.relevance.operations.base import Portion
+from handlers.relevance.operations.base import Manner, Portion
+from handlers.relevance.precision import manner_of
 from handlers.relevance.propagate import Contrast, descend, start_slopes
 from handlers.relevance.rows import first_messages
 
@@ -116,13 +117,14 @@ def _matrix(
 ) -> Tensor:
     """[T', N] of one clip."""
     rows, frames = forward.frame_logits.shape[1], forward.clip.shape[2]
-    groups = _portions(forward, item, cut)
+    manner = manner_of(forward.reduced, slopes, negated)
+    groups = _portions(forward, item, cut, manner)
     parts = []
     size = min(size, TOGETHER)
     for first in range(0, rows, size):
         chunk = range(first, min(rows, first + size))
         start = first_messages(forward, item, slopes, negated, chunk)
-        found = descend(forward, item, start, cut)
+        found = descend(forward, item, start, cut, manner=manner)
         part = slopes.new_zeros((len(chunk), frames))
         for value, message in found.items():
             x = forward.value(value, item)
@@ -137,18 +139,18 @@ def _matrix(
     return torch.cat(parts)
 
 
-def _portions(forward: ForwardPass, item: int, cut: int) -> list[dict[int, Portion]]:
+def _portions(forward: ForwardPass, item: int, cut: int, manner: Manner) -> list[dict[int, Portion]]:
     """Portions at a cut, for a few neighbouring frames at a time so that their windows fit closely.
 
     Computed once per clip: another class or contrast costs the top half only.
     """
-    key = ("portions", item, cut)
+    key = ("portions", item, cut, manner)
     if key not in forward.derived:
         wanted = crossing(forward.graph, cut, ancestors(forward.graph, set(forward.head.values)))
         wanted |= {value for value in forward.head.values if value <= cut}
         frames = forward.clip.shape[2]
         forward.derived[key] = [
-            ascend(forward, item, cut, wanted, range(first, min(frames, first + TOGETHER)))
+            ascend(forward, item, cut, wanted, range(first, min(frames, first + TOGETHER)), manner)
             for first in range(0, frames, TOGETHER)
         ]
     result: list[dict[int, Portion]] = forward.derived[key]

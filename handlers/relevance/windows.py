@@ -24,11 +24,13 @@ class Message:
 
     slope, amount: [rows * m, ...] where the activation is [m, ...], or [rows, C, width, H, W] with starts.
     Carrying R / x instead of R turns every rule into one transposed linear map and never divides by x.
+    fresh: nobody else reads these tensors, so whoever reads the message last may write into them.
     """
 
     slope: Tensor | None
     amount: Tensor | None = None
     starts: Starts = None
+    fresh: bool = False
 
     @property
     def sample(self) -> Tensor:
@@ -123,7 +125,7 @@ def inside(message: Message, steps: int) -> Message:
     if starts is message.starts:
         return message
     parts = [None if t is None else place(t, message.starts, starts, width) for t in (message.slope, message.amount)]
-    return Message(parts[0], parts[1], starts)
+    return Message(parts[0], parts[1], starts, message.fresh)
 
 
 def dense(message: Message, steps: int) -> Message:
@@ -132,22 +134,32 @@ def dense(message: Message, steps: int) -> Message:
         return message
     slope = None if message.slope is None else place(message.slope, message.starts, None, steps)
     amount = None if message.amount is None else place(message.amount, message.starts, None, steps)
-    return Message(slope, amount)
+    return Message(slope, amount, None, message.fresh)
 
 
-def added(tensors: Sequence[Tensor], starts: Sequence[Starts], steps: int) -> tuple[Tensor, Starts]:
-    """Sum of rows on different windows, on the narrowest windows that hold all; always a new tensor."""
+def added(
+    tensors: Sequence[Tensor], starts: Sequence[Starts], steps: int, fresh: Sequence[bool] | None = None
+) -> tuple[Tensor, Starts]:
+    """Sum of rows on different windows, on the narrowest windows that hold all.
+
+    fresh: which tensors may be written into; without it the sum is always a new tensor.
+    """
     rows = tensors[0].shape[0]
+    free = [False] * len(tensors) if fresh is None else fresh
     if all(start == starts[0] and t.shape == tensors[0].shape for t, start in zip(tensors, starts, strict=True)):
-        result = torch.add(tensors[0], tensors[1])
-        for tensor in tensors[2:]:
-            result += tensor
+        order = sorted(range(len(tensors)), key=lambda i: not free[i])
+        first, second = tensors[order[0]], tensors[order[1]]
+        result = first.add_(second) if free[order[0]] else torch.add(first, second)
+        for other in order[2:]:
+            result += tensors[other]
         return result, starts[0]
     target, width = union([(start, t.shape[2]) for t, start in zip(tensors, starts, strict=True)], rows, steps)
-    order = sorted(range(len(tensors)), key=lambda i: (starts[i], tensors[i].shape[2]) != (target, width))
-    first = order[0]
-    result = place(tensors[first], starts[first], target, width)
-    if result is tensors[first]:
+    order = sorted(
+        range(len(tensors)), key=lambda i: ((starts[i], tensors[i].shape[2]) != (target, width), not free[i])
+    )
+    lowest = order[0]
+    result = place(tensors[lowest], starts[lowest], target, width)
+    if result is tensors[lowest] and not free[lowest]:
         result = result.clone()
     for other in order[1:]:
         _add_rows(result, target, tensors[other], starts[other])
@@ -176,8 +188,9 @@ def total(messages: Sequence[Message], steps: int) -> Message:
     if len(messages) == 1:
         return messages[0]
     if all(m.amount is None for m in messages):
-        slope, starts = added([m.slope for m in messages if m.slope is not None], [m.starts for m in messages], steps)
-        return Message(slope, None, starts)
+        slopes = [m.slope for m in messages if m.slope is not None]
+        slope, starts = added(slopes, [m.starts for m in messages], steps, [m.fresh for m in messages])
+        return Message(slope, None, starts, fresh=True)
     if any(m.starts is not None for m in messages):
         spans = [(m.starts, m.sample.shape[2]) for m in messages]
         starts, width = union(spans, messages[0].sample.shape[0], steps)

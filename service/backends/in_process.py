@@ -16,6 +16,7 @@ from actionlens.worker.v1 import worker_pb2
 from service.backends.base import Reply, Work
 from service.backends.choice import canary_request, checked, chosen_models, describe_request, wrapped
 from service.backends.gate import Gate
+from service.backends.threads import SHORT_SPIN
 from service.errors import DeadlineExceeded, NotFound, Unavailable
 from service.settings import Settings
 
@@ -118,6 +119,8 @@ class InProcessBackend:
         return 0
 
     def _load(self, folders: dict[str, Path]) -> None:
+        for name, value in SHORT_SPIN.items():
+            os.environ.setdefault(name, value)
         from handlers.engine import Engine
         from handlers.envelope import answer
         from handlers.errors import ModelError
@@ -125,7 +128,7 @@ class InProcessBackend:
         threads = self._settings.threads or len(os.sched_getaffinity(0))
         for name, folder in folders.items():
             try:
-                engine = Engine.load(folder, threads)
+                engine = Engine.load(folder, threads, self._settings.relevance_bytes, self._settings.precision)
             except ModelError as error:
                 raise Unavailable(f"model {name!r} cannot be loaded: {error}", reason="MODEL_UNFIT") from error
             model = checked(name, "description", answer(engine, [describe_request()])[0]).model

@@ -27,6 +27,8 @@ _TITLES = {
     "selective-relevance": "Selective relevance",
     "dtd": "Relevance (DTD)",
     "clrp": "Contrastive relevance (CLRP)",
+    "guided-backprop": "Guided backprop",
+    "guided-grad-cam": "Guided Grad-CAM",
     "atr": "Action temporal relevance (ATR)",
     "esv": "Element Shapley values (ESV)",
     "frame-shapley": "Frame Shapley values",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,6 +35,22 @@ def handle(handler: action_handler.ActionHandler, items: list[dict[str, object]]
     replies = handler.handle(items, None)
     assert all(isinstance(reply, bytes) for reply in replies)  # TorchServe would JSON-encode anything else
     return [worker_pb2.ComputeResponse.FromString(reply) for reply in replies]
+
+
+def test_the_memory_bound_and_the_precision_come_from_the_environment(model_store: Path) -> None:
+    program = """
+import sys
+from types import SimpleNamespace
+from handlers.action_handler import ActionHandler
+handler = ActionHandler()
+handler.initialize(SimpleNamespace(system_properties={"model_dir": sys.argv[1]}))
+model = handler._engine.model
+print(model.memory, model.program.precision)
+"""
+    variables = {"ACTIONLENS_WORKER_RELEVANCE_BYTES": "3145728", "ACTIONLENS_WORKER_PRECISION": "bfloat16"}
+    command = [sys.executable, "-c", program, str(model_store / TINY)]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout.split() == ["3145728", "bfloat16"]
 
 
 def test_the_file_defines_one_class_because_torchserve_refuses_more() -> None:

@@ -15,7 +15,7 @@ from actionlens.card import CardError, read_card
 from service.backends.choice import chosen_models
 from service.backends.torchserve import config, log
 from service.errors import NotFound, Unavailable
-from service.settings import Settings
+from service.settings import Precision, Settings
 from tests.backends.requests import SLOW, TINY
 from tests.handlers import networks
 
@@ -37,6 +37,14 @@ def test_threads_never_outnumber_the_cores(workers: int, threads: int, models: i
     assert made.places >= 2 * batch
     if not threads and cores >= everyone:
         assert (made.threads + 1) * everyone > cores  # none is left idle that every worker could have used
+
+
+def test_the_workers_are_told_the_settings_that_they_compute_with(tmp_path: Path) -> None:
+    given = Settings(relevance_bytes=3 * 2**20, precision=Precision.AUTO)
+    told = config.environment(tmp_path, 2, given)
+    assert told["ACTIONLENS_WORKER_THREADS"] == "2"
+    assert told["ACTIONLENS_WORKER_RELEVANCE_BYTES"] == str(3 * 2**20)
+    assert told["ACTIONLENS_WORKER_PRECISION"] == "auto"
 
 
 def test_the_folder_has_what_torchserve_reads(model_store: Path, settings: Settings, tmp_path: Path) -> None:
@@ -114,3 +122,10 @@ def test_the_tail_is_bounded(tmp_path: Path) -> None:
     lines = log.tail(path)
     assert lines[-1] == "line 99999"
     assert sum(map(len, lines)) <= 64 * 1024
+
+
+def test_workers_spin_briefly_unless_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert config.environment(tmp_path, 1)["GOMP_SPINCOUNT"] == "1000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
+    assert config.environment(tmp_path, 1)["GOMP_SPINCOUNT"] == "5"

@@ -41,7 +41,7 @@ def test_a_lone_method_needs_no_list() -> None:
     ("written", "field", "says"),
     [
         (["grad-cam", "grad-camm"], "methods[1]", "did you mean grad-cam"),
-        (["esvx"], "methods[0]", "known: grad-cam"),
+        (["zebra"], "methods[0]", "known: grad-cam"),
         (["grad-cam:pool=1"], "methods[0].grad_cam.pool", "did you mean pool_time"),
         (["selective-relevance:threshold=high"], "methods[0].selective_relevance.threshold", "finite number"),
         (["selective-relevance:threshold=nan"], "methods[0].selective_relevance.threshold", "finite number"),

@@ -15,6 +15,7 @@ import pytest
 from service.errors import ActionLensError, InvalidArgument, Unavailable
 from service.sources import open_source
 from tests.client.footage import number_of, write_video
+from tests.client.rtsp import FPS, FRAMES, RtspCamera
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +163,19 @@ def test_no_thread_stays_after_a_live_source_is_closed(video: Path) -> None:
     while threading.active_count() > before and time.monotonic() < end:
         time.sleep(0.02)
     assert threading.active_count() <= before
+
+
+def test_an_rtsp_camera_is_a_live_source() -> None:
+    with RtspCamera() as camera:
+        source = open_source(camera.address)
+        assert source.live
+        frames = list(itertools.islice(source.frames, 12))
+        source.close()
+        assert camera.requests[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
+    first = frames[0]
+    for frame in frames:
+        # The picture is the one that was filmed at that time.
+        since = round((frame.timestamp - first.timestamp) * FPS)
+        shown = number_of(np.asarray(first.picture)) + since
+        assert number_of(np.asarray(frame.picture)) == shown % FRAMES
+    assert all(earlier.timestamp < later.timestamp for earlier, later in itertools.pairwise(frames))

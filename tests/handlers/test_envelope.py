@@ -11,6 +11,7 @@ from actionlens.v1 import answer_pb2, method_pb2
 from actionlens.worker.v1 import worker_pb2
 from handlers.engine import ClipRequest, Engine, MethodCall
 from handlers.envelope import answer, answer_bytes
+from service.client.methods import method_messages
 from tests.handlers import networks
 
 
@@ -45,6 +46,17 @@ def test_numbers_arrive_as_the_engine_made_them(engine: Engine) -> None:
     assert explanation.provenance.weights_digest == engine.model.card.weights.sha256
     assert sum(score.probability for score in reply.prediction.top) == pytest.approx(1.0)
     assert reply.timings.total >= reply.timings.forward > 0
+
+
+def test_a_rule_travels_with_its_parameter_and_a_wrong_one_is_named(engine: Engine) -> None:
+    methods = method_messages(["dtd:rule=gamma,gamma=0.5", "dtd:rule=gamma,gamma=-1", "dtd:rule=alpha-beta,alpha=0"])
+    (reply,) = answer(engine, [compute(1, methods=methods)])
+    good, low, zero = reply.explanations
+    used = dict(good.provenance.parameters)
+    assert (used["rule"], used["gamma"]) == ("gamma", 0.5)
+    assert to_array(good.saliency.values).any()
+    assert (low.failure.field, low.failure.reason) == ("methods[1].dtd.gamma", "BAD_PARAMETER")
+    assert (zero.failure.field, zero.failure.reason) == ("methods[2].dtd.alpha", "BAD_PARAMETER")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +99,16 @@ def test_failures_stay_with_their_item(engine: Engine) -> None:
 def test_a_bad_parameter_is_named_as_in_the_request(engine: Engine) -> None:
     (reply,) = answer(engine, [compute(methods=[grad_cam(), grad_cam(layer="nowhere")])])
     assert not reply.explanations[0].HasField("failure")
-    assert reply.explanations[1].failure.field == "methods[1].grad_cam.layer"
+    failure = reply.explanations[1].failure
+    assert failure.field == "methods[1].grad_cam.layer"
+    assert failure.message.startswith("methods[1].grad_cam.layer: layer 'nowhere' does not exist")
+
+
+def test_a_message_names_its_parameter_once(engine: Engine) -> None:
+    method = method_pb2.Method(selective_relevance=method_pb2.SelectiveRelevance(threshold=300))
+    (reply,) = answer(engine, [compute(methods=[method])])
+    message = reply.explanations[0].failure.message
+    assert message == "methods[0].selective_relevance.threshold: Input should be less than or equal to 100"
 
 
 def test_describe_tells_what_the_model_is(engine: Engine) -> None:
@@ -98,6 +119,9 @@ def test_describe_tells_what_the_model_is(engine: Engine) -> None:
     assert methods["grad-cam"].supported
     threshold = {entry.name: entry for entry in methods["selective-relevance"].parameters}["threshold"]
     assert (threshold.type, threshold.default_value) == ("number", "4.0")
+    rules = {entry.name: (entry.type, entry.default_value) for entry in methods["dtd"].parameters}
+    numbers = {"alpha": ("number", "2.0"), "beta": ("number", "1.0"), "gamma": ("number", "0.25")}
+    assert rules == {"rule": ("string", '"z-plus"')} | numbers
 
 
 def test_running_out_of_memory_is_a_failure_of_the_batch_only(

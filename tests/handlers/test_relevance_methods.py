@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
+from actionlens.card import ModelCard
 from handlers.attribution import RelevanceMatrix, SaliencyVolume
 from handlers.engine import ClipAnswer, ClipRequest, Engine, MethodCall
-from handlers.errors import RequestError
+from handlers.errors import RESOURCE_EXHAUSTED, RequestError
+from handlers.models.action_model import ActionModel
+from handlers.relevance import AlphaBeta, Gamma, Rules, relevance, temporal, trace
+from handlers.relevance.cost import Costs
 from tests.handlers import networks
 
 METHODS = [
@@ -24,15 +29,17 @@ METHODS = [
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     """A head that is linear on an average, without biases, so that relevance is conserved."""
-    model = networks.card(arguments={"channels": [4, 6], "hidden": []})
-    network = networks.module(model)
+    card = networks.card(arguments={"channels": [4, 6], "hidden": []})
+    return Engine(ActionModel(card, without_biases(card)))
+
+
+def without_biases(card: ModelCard) -> nn.Module:
+    network = networks.module(card).eval()
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith("bias"):
                 parameter.zero_()
-    from handlers.models.action_model import ActionModel
-
-    return Engine(ActionModel(model, network.eval()))
+    return network
 
 
 def answers(engine: Engine, *requests: ClipRequest) -> list[ClipAnswer]:
@@ -122,3 +129,80 @@ def test_clrp_takes_no_second_class(engine: Engine) -> None:
     for entry in answer.explained:
         assert isinstance(entry.result, RequestError)
         assert entry.result.reason == "CONTRAST_UNSUPPORTED"
+
+
+def bounded(engine: Engine, memory: int) -> Engine:
+    """The same model under another memory bound."""
+    card = engine.model.card
+    return Engine(ActionModel(card, without_biases(card), memory))
+
+
+def test_little_memory_means_rows_in_turns_and_less_means_refusal_of_this_method_alone(engine: Engine) -> None:
+    element = METHODS[5]
+    request = ClipRequest(networks.clip(1), [element, METHODS[0]], target=1)
+    plenty = answers(engine, request)[0].explained[0].result
+    assert isinstance(plenty, RelevanceMatrix)
+    chunked, refused = 0, 0
+    forward = engine.model.program.forward(engine.model.prepare([networks.clip(1)]))
+    for memory in (2**power for power in range(12, 24)):
+        (answer,) = answers(bounded(engine, memory), request)
+        matrix, heat = (entry.result for entry in answer.explained)
+        assert isinstance(heat, SaliencyVolume)
+        if isinstance(matrix, RequestError):
+            assert (matrix.reason, matrix.code) == ("MEMORY_LIMIT", RESOURCE_EXHAUSTED)
+            assert "one row needs" in matrix.message
+            refused += 1
+        else:
+            assert isinstance(matrix, RelevanceMatrix)
+            torch.testing.assert_close(matrix.values, plenty.values, rtol=1e-4, atol=1e-6)
+            chunked += Costs(forward).rows_at_once(0, memory) < len(matrix.values)
+    assert refused >= 1
+    assert chunked >= 1
+
+
+def test_a_refusal_for_memory_comes_before_anything_is_carried(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    carried: list[object] = []
+    monkeypatch.setattr(temporal, "descend", lambda *given, **named: carried.append(given))
+    (answer,) = answers(bounded(engine, 2**12), ClipRequest(networks.clip(1), [METHODS[5]]))
+    assert isinstance(answer.explained[0].result, RequestError)
+    assert carried == []
+
+
+def test_dtd_takes_other_rules_on_the_same_forward(engine: Engine) -> None:
+    calls = [
+        MethodCall("dtd"),
+        MethodCall("dtd", {"rule": "alpha-beta", "alpha": 1.0, "beta": 0.0}),
+        MethodCall("dtd", {"rule": "alpha-beta"}),
+        MethodCall("dtd", {"rule": "gamma", "gamma": 0.5}),
+        MethodCall("dtd"),
+    ]
+    (answer,) = answers(engine, ClipRequest(networks.clip(1), calls, target=1))
+    maps = [entry.result.values for entry in answer.explained]  # type: ignore[union-attr]
+    torch.testing.assert_close(maps[1], maps[0], rtol=1e-4, atol=1e-6)  # alpha 1, beta 0 is z+
+    assert torch.equal(maps[4], maps[0])
+    for result, rule in ((maps[2], AlphaBeta(2, 1)), (maps[3], Gamma(0.5))):
+        bounds = engine.model.program.rules
+        program = trace(without_biases(engine.model.card), Rules(convolution=rule, low=bounds.low, high=bounds.high))
+        forward = program.forward(engine.model.prepare([networks.clip(1)]))
+        torch.testing.assert_close(result, relevance(forward, 1).values[0].sum(0), rtol=1e-3, atol=1e-6)
+        assert float((result - maps[0]).abs().max()) > 1e-3 * float(maps[0].abs().max())
+    assert answer.explained[3].parameters["gamma"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"rule": "z"}, "rule"),
+        ({"rule": "alpha-beta", "alpha": 0.0}, "alpha"),
+        ({"rule": "alpha-beta", "beta": -0.5}, "beta"),
+        ({"rule": "gamma", "gamma": float("inf")}, "gamma"),
+        ({"rule": "gamma", "alpha": 2.0}, "alpha"),
+        ({"gamma": 0.25}, "gamma"),
+    ],
+)
+def test_a_wrong_parameter_of_a_rule_is_named(engine: Engine, given: dict[str, object], field: str) -> None:
+    (answer,) = answers(engine, ClipRequest(networks.clip(1), [MethodCall("dtd", given)]))
+    result = answer.explained[0].result
+    assert isinstance(result, RequestError)
+    assert (result.field, result.reason) == (field, "BAD_PARAMETER")
+    assert result.message.startswith(f"{field}: ")

@@ -20,6 +20,7 @@ from handlers.relevance import (
     trace,
 )
 from handlers.relevance.cost import Costs
+from handlers.relevance.operations.base import AS_TRACED
 from tests.relevance import oracle
 from tests.relevance.networks import (
     FRAMED,
@@ -208,9 +209,9 @@ def test_another_class_reuses_the_lower_half() -> None:
     forward = trace(net, BOX).forward(clip(frames=9))
     cut = cuts(forward)[-2]
     temporal_relevance(forward, 0, meeting=cut)
-    before = forward.derived[("portions", 0, cut)]
+    before = forward.derived[("portions", 0, cut, AS_TRACED)]
     temporal_relevance(forward, 3, "negated", meeting=cut)
-    assert forward.derived[("portions", 0, cut)] is before
+    assert forward.derived[("portions", 0, cut, AS_TRACED)] is before
 
 
 def test_slowfast_blocks() -> None:

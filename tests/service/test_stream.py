@@ -326,7 +326,7 @@ async def test_a_file_waits_out_a_dead_worker(backend: PixelBackend, stub: Any) 
 
 
 async def test_a_file_is_never_answered_with_a_hole(serve: Serve, backend: PixelBackend) -> None:
-    async with serve(stream={"window_seconds": 0.3}) as server, connect(server) as stub:
+    async with serve(response_seconds=0.15) as server, connect(server) as stub:
         client = await StreamClient.open(stub)
         backend.failures.extend([Unavailable("worker died", retry_after=0.05)] * 100)
         await client.feed(range(12))
@@ -334,6 +334,15 @@ async def test_a_file_is_never_answered_with_a_hole(serve: Serve, backend: Pixel
             await client.finish()
         assert refusal(caught.value).code is grpc.StatusCode.UNAVAILABLE
         assert [window.window for window in client.windows] == []
+
+
+async def test_a_file_waits_for_a_slow_model_longer_than_a_camera_would(serve: Serve, backend: PixelBackend) -> None:
+    async with serve(stream={"window_seconds": 0.05}) as server, connect(server) as stub:
+        client = await StreamClient.open(stub)
+        backend.failures.extend([Unavailable("busy", retry_after=0.1)] * 2)
+        await client.feed(range(WINDOW))
+        await client.end()
+        assert [window.window for window in client.windows] == [0]
 
 
 async def test_a_camera_skips_what_a_dead_worker_cannot_answer_and_says_so(backend: PixelBackend, stub: Any) -> None:

@@ -28,7 +28,7 @@ from actionlens.v1 import method_pb2 as actionlens_dot_v1_dot_method__pb2
 from actionlens.v1 import model_pb2 as actionlens_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!actionlens/worker/v1/worker.proto\x12\x14\x61\x63tionlens.worker.v1\x1a\x1a\x61\x63tionlens/v1/answer.proto\x1a\x1f\x61\x63tionlens/v1/explanation.proto\x1a\x1a\x61\x63tionlens/v1/method.proto\x1a\x19\x61\x63tionlens/v1/model.proto\"\xb0\x01\n\x0e\x43omputeRequest\x12\x30\n\x07\x63ompute\x18\x01 \x01(\x0b\x32\x1d.actionlens.worker.v1.ComputeH\x00\x12\x32\n\x08\x64\x65scribe\x18\x02 \x01(\x0b\x32\x1e.actionlens.worker.v1.DescribeH\x00\x12\x30\n\x07\x61\x64vance\x18\x03 \x01(\x0b\x32\x1d.actionlens.worker.v1.AdvanceH\x00\x42\x06\n\x04work\"\xc3\x01\n\x07\x43ompute\x12\x0c\n\x04\x63lip\x18\x01 \x01(\x0c\x12\x0e\n\x06\x66rames\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\x12%\n\x06target\x18\x05 \x01(\x0b\x32\x15.actionlens.v1.Target\x12&\n\x07methods\x18\x06 \x03(\x0b\x32\x15.actionlens.v1.Method\x12,\n\x06output\x18\x07 \x01(\x0b\x32\x1c.actionlens.v1.OutputOptions\"~\n\x07\x41\x64vance\x12.\n\x07\x63ompute\x18\x01 \x01(\x0b\x32\x1d.actionlens.worker.v1.Compute\x12\r\n\x05state\x18\x02 \x01(\x0c\x12\x16\n\x0e\x62udget_seconds\x18\x03 \x01(\x01\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12\x0e\n\x06result\x18\x05 \x01(\x08\"t\n\x08\x41\x64vanced\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x11\n\titeration\x18\x02 \x01(\r\x12\x12\n\niterations\x18\x03 \x01(\r\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x12\x16\n\tobjective\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x0c\n\n_objective\"\n\n\x08\x44\x65scribe\"\xa9\x02\n\x0f\x43omputeResponse\x12\'\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x16.actionlens.v1.Failure\x12-\n\nprediction\x18\x02 \x01(\x0b\x32\x19.actionlens.v1.Prediction\x12\x30\n\x0c\x65xplanations\x18\x03 \x03(\x0b\x32\x1a.actionlens.v1.Explanation\x12\x35\n\x07timings\x18\x04 \x01(\x0b\x32$.actionlens.worker.v1.ComputeTimings\x12#\n\x05model\x18\x05 \x01(\x0b\x32\x14.actionlens.v1.Model\x12\x30\n\x08\x61\x64vanced\x18\x06 \x01(\x0b\x32\x1e.actionlens.worker.v1.Advanced\"e\n\x0e\x43omputeTimings\x12\r\n\x05total\x18\x01 \x01(\x01\x12\x0f\n\x07\x66orward\x18\x02 \x01(\x01\x12\x0f\n\x07\x65xplain\x18\x03 \x03(\x01\x12\x0e\n\x06\x65ncode\x18\x04 \x01(\x01\x12\x12\n\nbatch_size\x18\x05 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!actionlens/worker/v1/worker.proto\x12\x14\x61\x63tionlens.worker.v1\x1a\x1a\x61\x63tionlens/v1/answer.proto\x1a\x1f\x61\x63tionlens/v1/explanation.proto\x1a\x1a\x61\x63tionlens/v1/method.proto\x1a\x19\x61\x63tionlens/v1/model.proto\"\xb0\x01\n\x0e\x43omputeRequest\x12\x30\n\x07\x63ompute\x18\x01 \x01(\x0b\x32\x1d.actionlens.worker.v1.ComputeH\x00\x12\x32\n\x08\x64\x65scribe\x18\x02 \x01(\x0b\x32\x1e.actionlens.worker.v1.DescribeH\x00\x12\x30\n\x07\x61\x64vance\x18\x03 \x01(\x0b\x32\x1d.actionlens.worker.v1.AdvanceH\x00\x42\x06\n\x04work\"\xd6\x01\n\x07\x43ompute\x12\x0c\n\x04\x63lip\x18\x01 \x01(\x0c\x12\x0e\n\x06\x66rames\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\x12%\n\x06target\x18\x05 \x01(\x0b\x32\x15.actionlens.v1.Target\x12&\n\x07methods\x18\x06 \x03(\x0b\x32\x15.actionlens.v1.Method\x12,\n\x06output\x18\x07 \x01(\x0b\x32\x1c.actionlens.v1.OutputOptions\x12\x11\n\tclip_file\x18\x08 \x01(\t\"~\n\x07\x41\x64vance\x12.\n\x07\x63ompute\x18\x01 \x01(\x0b\x32\x1d.actionlens.worker.v1.Compute\x12\r\n\x05state\x18\x02 \x01(\x0c\x12\x16\n\x0e\x62udget_seconds\x18\x03 \x01(\x01\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12\x0e\n\x06result\x18\x05 \x01(\x08\"t\n\x08\x41\x64vanced\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x11\n\titeration\x18\x02 \x01(\r\x12\x12\n\niterations\x18\x03 \x01(\r\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x12\x16\n\tobjective\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x0c\n\n_objective\"\n\n\x08\x44\x65scribe\"\xa9\x02\n\x0f\x43omputeResponse\x12\'\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x16.actionlens.v1.Failure\x12-\n\nprediction\x18\x02 \x01(\x0b\x32\x19.actionlens.v1.Prediction\x12\x30\n\x0c\x65xplanations\x18\x03 \x03(\x0b\x32\x1a.actionlens.v1.Explanation\x12\x35\n\x07timings\x18\x04 \x01(\x0b\x32$.actionlens.worker.v1.ComputeTimings\x12#\n\x05model\x18\x05 \x01(\x0b\x32\x14.actionlens.v1.Model\x12\x30\n\x08\x61\x64vanced\x18\x06 \x01(\x0b\x32\x1e.actionlens.worker.v1.Advanced\"e\n\x0e\x43omputeTimings\x12\r\n\x05total\x18\x01 \x01(\x01\x12\x0f\n\x07\x66orward\x18\x02 \x01(\x01\x12\x0f\n\x07\x65xplain\x18\x03 \x03(\x01\x12\x0e\n\x06\x65ncode\x18\x04 \x01(\x01\x12\x12\n\nbatch_size\x18\x05 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,15 +38,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPUTEREQUEST']._serialized_start=176
   _globals['_COMPUTEREQUEST']._serialized_end=352
   _globals['_COMPUTE']._serialized_start=355
-  _globals['_COMPUTE']._serialized_end=550
-  _globals['_ADVANCE']._serialized_start=552
-  _globals['_ADVANCE']._serialized_end=678
-  _globals['_ADVANCED']._serialized_start=680
-  _globals['_ADVANCED']._serialized_end=796
-  _globals['_DESCRIBE']._serialized_start=798
-  _globals['_DESCRIBE']._serialized_end=808
-  _globals['_COMPUTERESPONSE']._serialized_start=811
-  _globals['_COMPUTERESPONSE']._serialized_end=1108
-  _globals['_COMPUTETIMINGS']._serialized_start=1110
-  _globals['_COMPUTETIMINGS']._serialized_end=1211
+  _globals['_COMPUTE']._serialized_end=569
+  _globals['_ADVANCE']._serialized_start=571
+  _globals['_ADVANCE']._serialized_end=697
+  _globals['_ADVANCED']._serialized_start=699
+  _globals['_ADVANCED']._serialized_end=815
+  _globals['_DESCRIBE']._serialized_start=817
+  _globals['_DESCRIBE']._serialized_end=827
+  _globals['_COMPUTERESPONSE']._serialized_start=830
+  _globals['_COMPUTERESPONSE']._serialized_end=1127
+  _globals['_COMPUTETIMINGS']._serialized_start=1129
+  _globals['_COMPUTETIMINGS']._serialized_end=1230
 # @@protoc_insertion_point(module_scope)

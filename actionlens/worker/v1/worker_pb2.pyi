@@ -21,7 +21,7 @@ class ComputeRequest(_message.Message):
     def __init__(self, compute: _Optional[_Union[Compute, _Mapping]] = ..., describe: _Optional[_Union[Describe, _Mapping]] = ..., advance: _Optional[_Union[Advance, _Mapping]] = ...) -> None: ...
 
 class Compute(_message.Message):
-    __slots__ = ("clip", "frames", "height", "width", "target", "methods", "output")
+    __slots__ = ("clip", "frames", "height", "width", "target", "methods", "output", "clip_file")
     CLIP_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class Compute(_message.Message):
     TARGET_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    CLIP_FILE_FIELD_NUMBER: _ClassVar[int]
     clip: bytes
     frames: int
     height: int
@@ -36,7 +37,8 @@ class Compute(_message.Message):
     target: _method_pb2.Target
     methods: _containers.RepeatedCompositeFieldContainer[_method_pb2.Method]
     output: _answer_pb2.OutputOptions
-    def __init__(self, clip: _Optional[bytes] = ..., frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., output: _Optional[_Union[_answer_pb2.OutputOptions, _Mapping]] = ...) -> None: ...
+    clip_file: str
+    def __init__(self, clip: _Optional[bytes] = ..., frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., output: _Optional[_Union[_answer_pb2.OutputOptions, _Mapping]] = ..., clip_file: _Optional[str] = ...) -> None: ...
 
 class Advance(_message.Message):
     __slots__ = ("compute", "state", "budget_seconds", "seed", "result")

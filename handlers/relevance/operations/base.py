@@ -10,7 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from handlers.relevance.rules import ConvolutionRule
 from handlers.relevance.windows import Message, Starts, dense, look, place, union
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How one explanation differs from the program: rule of convolutions and linear layers, type of the rules'
+    convolutions. None: as the program has it.
+    """
+
+    rule: ConvolutionRule | None = None
+    dtype: torch.dtype | None = None
+
+
+AS_TRACED = Manner()
 
 
 @dataclass
@@ -19,7 +33,7 @@ class Site:
 
     inputs, output: activations with a leading axis of m (m = 1, or the frames folded into the batch).
     saved: tensors that `forward` left behind. clip: shape of the clip. derived: ratios that the first explanation
-    computed; all later ones share them.
+    computed; all later ones share them. manner: how this explanation is computed.
     """
 
     inputs: tuple[Any, ...]
@@ -27,6 +41,7 @@ class Site:
     saved: dict[str, Tensor]
     clip: torch.Size
     derived: dict[Any, Any] = field(default_factory=dict)
+    manner: Manner = AS_TRACED
 
 
 @dataclass(frozen=True)

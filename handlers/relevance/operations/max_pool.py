@@ -56,7 +56,7 @@ class MaxPool(Operation):
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         message = self.fitted(message, site)
         parts = [None if t is None else self._pull(t, site, message) for t in (message.slope, message.amount)]
-        return (Message(parts[0], parts[1], message.starts),)
+        return (Message(parts[0], parts[1], message.starts, fresh=True),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]

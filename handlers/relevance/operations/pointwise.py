@@ -14,9 +14,15 @@ from handlers.relevance.rules import AddRule
 from handlers.relevance.windows import Message, added, look
 
 
-def where_active(values: Tensor, output: Tensor) -> Tensor:
-    """values where output > 0, else 0, in one pass over memory; broadcasts over the first axis."""
-    result: Tensor = torch.ops.aten.threshold_backward(values, output, 0)
+def where_active(values: Tensor, output: Tensor, fresh: bool = False) -> Tensor:
+    """values where output > 0, else 0, in one pass over memory; broadcasts over the first axis.
+
+    fresh: the values may be written into.
+    """
+    threshold: Any = torch.ops.aten.threshold_backward
+    result: Tensor = (
+        threshold.grad_input(values, output, 0, grad_input=values) if fresh else threshold(values, output, 0)
+    )
     return result
 
 
@@ -42,8 +48,8 @@ class Relu(Operation):
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         slope = message.slope
         if slope is not None:
-            slope = where_active(slope, spread(site.output, message))
-        return (Message(slope, message.amount, message.starts),)
+            slope = where_active(slope, spread(site.output, message), message.fresh)
+        return (Message(slope, message.amount, message.starts, message.fresh),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]
@@ -139,7 +145,7 @@ class Add(Operation):
         if self.rule is AddRule.POSITIVE:
             return self._positive(message, site, output)
         if slope is not None and self.relu:
-            slope = where_active(slope, output)
+            slope = where_active(slope, output, message.fresh)
         if message.amount is not None:
             before = spread(site.inputs[0], message) + spread(site.inputs[1], message) if self.relu else output
             own = message.amount * inverse(before)
@@ -173,5 +179,5 @@ class Add(Operation):
         both, starts = added(values, [w.starts for w in written], site.output.shape[2])
         if self.relu:
             output = look(site.output, starts, both.shape[2])
-            torch.ops.aten.threshold_backward.grad_input(both, output, 0, grad_input=both)
+            both = where_active(both, output, fresh=True)
         return Portion(portions[0].frames, both, starts)

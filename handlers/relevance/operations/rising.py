@@ -9,7 +9,8 @@ from torch import Tensor
 
 from handlers.relevance.kernel import Kernel
 from handlers.relevance.operations.base import Portion, Site, explicit
-from handlers.relevance.operations.shares import Piece
+from handlers.relevance.operations.pieces import box
+from handlers.relevance.operations.shares import Piece, side_by_side
 from handlers.relevance.windows import Starts, look, place
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def risen(layer: Weighted, portion: Portion, site: Site) -> Portion:
     geometry, taps = kernel.geometry, kernel.size[0]
     if portion.values is None and taps == 1 and layer.shares_all:
         layer.ratio(site, 0, False, True)
-        if not site.derived.get("dead", True):
+        if not site.derived.get(("dead", site.manner), True):
             first = portion.first - portion.step * geometry.padding[0]
             return Portion(portion.frames, None, None, first, portion.step * geometry.stride[0])
     written = explicit(portion, site.inputs[0])
@@ -38,13 +39,10 @@ def risen(layer: Weighted, portion: Portion, site: Site) -> Portion:
     if written.starts is not None and width < site.output.shape[2]:
         starts = tuple(-(-(s + geometry.padding[0] - reach) // geometry.stride[0]) for s in written.starts)
     result: Tensor | None = None
-    for number, share in enumerate(layer.shares(False)):
-        total: Tensor | None = None
-        for part in share.parts:
-            assert isinstance(part.map, Kernel)
-            own = _through(part.map, _piece(layer, part.piece, written, site), written.starts, starts, site)
-            total = own if total is None else total.add_(own)
-        assert total is not None
+    for number, share in enumerate(layer.shares(False, site.manner)):
+        assert isinstance(share.map, Kernel)
+        pieces = [_piece(layer, piece, written, site) for piece in share.pieces]
+        total = _through(share.map, side_by_side(pieces, *layer.channels), written.starts, starts, site)
         total = total.mul_(look(layer.ratio(site, number, False, True), starts, total.shape[2]))
         result = total if result is None else result.add_(total)
     assert result is not None
@@ -64,7 +62,7 @@ def _piece(layer: Weighted, piece: Piece, written: Portion, site: Site) -> Tenso
         case Piece.NEGATIVE:
             return torch.where(look(x, written.starts, width) > 0, 0.0, values)
         case Piece.ABOVE_LOW | Piece.BELOW_HIGH:
-            bound = layer.box(site)[0 if piece is Piece.ABOVE_LOW else 1]
+            bound = box(layer, site)[0 if piece is Piece.ABOVE_LOW else 1]
             inside = look(torch.ones_like(x[:, :1]), written.starts, width)
             return values - look(bound.expand(1, *x.shape[1:]), written.starts, width) * inside
 

@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from handlers.relevance.kernel import Geometry, Kernel
-from handlers.relevance.operations.base import Operation, Portion, Site, spread, tiny
-from handlers.relevance.operations.matrix import Matrix
+from handlers.relevance.kernel import Kernel
+from handlers.relevance.operations.base import Manner, Operation, Portion, Site, spread, tiny
+from handlers.relevance.operations.pieces import gathered, taken
 from handlers.relevance.operations.pointwise import rectified
 from handlers.relevance.operations.rising import risen
-from handlers.relevance.operations.shares import Piece, Share, shares_of
+from handlers.relevance.operations.shares import Piece, Share, apart, shares_of, side_by_side
+from handlers.relevance.operations.weights import Map, Weights
 from handlers.relevance.rules import NormRule, Rules, ZPlus
-from handlers.relevance.windows import Message, Starts, place
-
-Map = Kernel | Matrix
-
-
-@dataclass(eq=False)
-class Weights:
-    """The parameters of a layer and the linear maps made from them, each built once and shared by all passes."""
-
-    weight: Tensor
-    bias: Tensor | None
-    geometry: Geometry | None
-    _built: dict[Any, Any] = field(default_factory=dict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def map(self, weight: Tensor) -> Map:
-        """The layer's map with other weights of the same shape."""
-        return Matrix(weight) if self.geometry is None else Kernel(weight, self.geometry)
-
-    def once(self, key: Any, build: Any) -> Any:
-        """What `build` returns, built at the first call with this key."""
-        with self._lock:
-            if key not in self._built:
-                self._built[key] = build()
-            return self._built[key]
+from handlers.relevance.windows import Message, dense
 
 
 @dataclass(eq=False)
@@ -113,7 +89,7 @@ class Weighted(Operation):
 
     def contrast(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         """R - R-bar: relevance through w minus relevance through -w, both from the same start (ATR paper, Eq. 2)."""
-        through = self._shared_out(message, site, negated=False)
+        through = self._shared_out(replace(message, fresh=False), site, negated=False)
         against = self._shared_out(message, site, negated=True)
         slope = _minus(through.slope, against.slope)
         return (Message(slope, _minus(through.amount, against.amount), through.starts),)
@@ -123,34 +99,20 @@ class Weighted(Operation):
         message = self._reaching(message, site)
         found: dict[Piece, Tensor] = {}
         starts, down = message.starts, None
-        for number, share in enumerate(self.shares(negated)):
-            ratio = self._quotient(message, site, number, negated)
-            for part in share.parts:
-                size = tuple(x.shape[2:])
-                if starts is None or not isinstance(part.map, Kernel):
-                    back = part.map.transpose(ratio, size)
-                else:
-                    back = part.map.transpose(ratio, size, windowed=True)
-                    step, front = part.map.geometry.stride[0], part.map.geometry.padding[0]
-                    down = tuple(step * s - front for s in starts)
-                found[part.piece] = found[part.piece] + back if part.piece in found else back
-        return self._gathered(found, site, down)
-
-    def _gathered(self, found: dict[Piece, Tensor], site: Site, starts: Starts) -> Message:
-        """The pieces' slopes as one message."""
-        if Piece.WHOLE in found:
-            return Message(found[Piece.WHOLE], None, starts)
-        sample = Message(next(iter(found.values())), None, starts)
-        x = spread(site.inputs[0], sample)
-        if Piece.POSITIVE in found:
-            return Message(torch.where(x > 0, found[Piece.POSITIVE], found[Piece.NEGATIVE]), None, starts)
-        low, high = (b if b.shape[2] == 1 else spread(b, sample) for b in self.box(site))
-        amount = (
-            (x - low).mul_(found[Piece.ABOVE_LOW])
-            if found[Piece.ABOVE_LOW].shape == x.shape
-            else ((x - low) * found[Piece.ABOVE_LOW])
-        )
-        return Message(None, amount.addcmul_(x - high, found[Piece.BELOW_HIGH]), starts)
+        shares = self.shares(negated, site.manner)
+        for number, share in enumerate(shares):
+            last = number == len(shares) - 1
+            ratio = self._quotient(message if last else replace(message, fresh=False), site, number, negated)
+            size = tuple(x.shape[2:])
+            if starts is None or not isinstance(share.map, Kernel):
+                back = share.map.transpose(ratio, size)
+            else:
+                back = share.map.transpose(ratio, size, windowed=True)
+                step, front = share.map.geometry.stride[0], share.map.geometry.padding[0]
+                down = tuple(step * s - front for s in starts)
+            for piece, part in zip(share.pieces, apart(back, len(share.pieces), *self.channels), strict=True):
+                found[piece] = found[piece] + part if piece in found else part
+        return gathered(self, found, site, down)
 
     def _reaching(self, message: Message, site: Site) -> Message:
         """Dense rows where their windows would span the whole input after this step."""
@@ -162,17 +124,14 @@ class Weighted(Operation):
         width, steps = message.sample.shape[2], site.inputs[0].shape[2]
         if (width - 1) * kernel.geometry.stride[0] + reach < steps:
             return message
-        parts = [
-            None if t is None else place(t, message.starts, None, site.output.shape[2])
-            for t in (message.slope, message.amount)
-        ]
-        return Message(parts[0], parts[1])
+        return dense(message, site.output.shape[2])
 
     def _quotient(self, message: Message, site: Site, number: int, negated: bool) -> Tensor:
         """c_s R / z_s of share number s: slope * (y / z) + amount / z."""
         result: Tensor | None = None
         if message.slope is not None:
-            result = message.slope * spread(self.ratio(site, number, negated, True), message)
+            ratio = spread(self.ratio(site, number, negated, True), message)
+            result = message.slope.mul_(ratio) if message.fresh else message.slope * ratio
         if message.amount is not None:
             own = message.amount * spread(self.ratio(site, number, negated, False), message)
             result = own if result is None else result + own
@@ -181,17 +140,14 @@ class Weighted(Operation):
 
     def ratio(self, site: Site, number: int, negated: bool, of_output: bool) -> Tensor:
         """c y / z (of_output) or c / z of one share, [m, O, ...]; computed once per clip and shared by all rows."""
-        key = (number, negated, of_output)
+        key = (number, negated, of_output, site.manner)
         if key not in site.derived:
-            share = self.shares(negated)[number]
-            z: Tensor | None = None
-            for part in share.parts:
-                own = part.map.apply(self._piece(part.piece, site))
-                z = own if z is None else z.add_(own)
-            assert z is not None
+            share = self.shares(negated, site.manner)[number]
+            pieces = [taken(self, piece, site) for piece in share.pieces]
+            z = share.map.apply(side_by_side(pieces, *self.channels))
             small = tiny(z.dtype)
             if self.watches_dead and number == 0 and not negated:
-                site.derived["dead"] = bool(((z <= small) & (site.output != 0)).any())
+                site.derived["dead", site.manner] = bool(((z <= small) & (site.output != 0)).any())
             z = _apart_from_zero(z, share.sign, small)
             ratio = torch.div(site.output, z, out=z) if of_output else z.reciprocal_()
             if share.coefficient != 1.0:
@@ -213,46 +169,25 @@ class Weighted(Operation):
         result: Map = self.weights.once(("plain", id(self.scale)), lambda: self.weights.map(self._rule_weight))
         return result
 
-    def shares(self, negated: bool) -> tuple[Share[Map], ...]:
+    def shares(self, negated: bool, manner: Manner) -> tuple[Share[Map], ...]:
+        """The rule as linear maps; negated: for the negated weights."""
+
         def build() -> tuple[Share[Map], ...]:
             weight = -self._rule_weight if negated else self._rule_weight
             clip = self.reads_clip and self.rules.low is not None
-            return shares_of(self.rules.convolution, weight, self.weights.map, clip, self.not_negative)
+            rule = self.rules.convolution if manner.rule is None else manner.rule
+            return shares_of(rule, weight, lambda w: self.weights.map(w, manner.dtype), clip, self.not_negative)
 
         result: tuple[Share[Map], ...] = self.weights.once(
-            ("shares", id(self.scale), negated, self.not_negative, self.reads_clip), build
+            ("shares", id(self.scale), negated, self.not_negative, self.reads_clip, manner), build
         )
         return result
 
-    def _piece(self, piece: Piece, site: Site) -> Tensor:
-        x: Tensor = site.inputs[0]
-        match piece:
-            case Piece.WHOLE:
-                return x
-            case Piece.POSITIVE:
-                return x.clamp(min=0)
-            case Piece.NEGATIVE:
-                return x.clamp(max=0)
-            case Piece.ABOVE_LOW:
-                return x - self.box(site)[0]
-            case Piece.BELOW_HIGH:
-                return x - self.box(site)[1]
-
-    def box(self, site: Site) -> tuple[Tensor, Tensor]:
-        """Bounds of every input value: the clip's bounds taken through the slices and paddings before this layer."""
-        if "box" not in site.derived:
-            like = site.inputs[0]
-            found = []
-            for bound in (self.rules.low, self.rules.high):
-                values = torch.tensor(bound, dtype=like.dtype, device=like.device).view(1, -1, 1, 1, 1)
-                if self.path:
-                    values = values.expand(1, *site.clip[1:])
-                for operation in self.path:
-                    values = operation.forward([values], None)
-                found.append(values)
-            site.derived["box"] = tuple(found)
-        low, high = site.derived["box"]
-        return low, high
+    @property
+    def channels(self) -> tuple[int, int]:
+        """(axis of the input's channels, groups of them)."""
+        geometry = self.weights.geometry
+        return (-1, 1) if geometry is None else (1, geometry.groups)
 
     # -- upwards -----------------------------------------------------------------------------------------------
 

@@ -115,15 +115,13 @@ class TorchServeBackend:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
-            body = wrapped(request).SerializeToString()
-            if len(body) > config.WIRE_BYTES:
-                raise replies.too_large(model, len(body), config.WIRE_BYTES)
+            work = wrapped(request)
             reason = ""
             for _ in range(_ATTEMPTS):
                 server = await supervisor.running(at)
                 sent = loop.time()
                 try:
-                    reply = await self._hop(supervisor, server, model, body)
+                    reply = await self._hop(supervisor, server, model, work)
                 except (ConnectionLost, TimeoutError) as error:
                     reason = f"the connection to TorchServe was lost ({error})"
                     await supervisor.note_loss(server)
@@ -144,14 +142,16 @@ class TorchServeBackend:
         finally:
             gate.leave(loop.time() - begun)
 
-    async def _hop(self, supervisor: Supervisor, server: TorchServe, model: str, body: bytes) -> HttpReply:
+    async def _hop(
+        self, supervisor: Supervisor, server: TorchServe, model: str, work: worker_pb2.ComputeRequest
+    ) -> HttpReply:
         loop = asyncio.get_running_loop()
         watch = supervisor.watch
         number = watch.sent(model, loop.time())
         heard = False
         try:
             # The second batch in line may start only when the first has used up its time.
-            reply = await server.predict(model, body, 2 * (self._settings.response_seconds + MARGIN_SECONDS))
+            reply = await server.predict(model, work, 2 * (self._settings.response_seconds + MARGIN_SECONDS))
             heard = True
         finally:
             watch.returned(number, loop.time(), heard=heard)

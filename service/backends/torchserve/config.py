@@ -12,12 +12,15 @@ from pathlib import Path
 
 from actionlens.archive import write_archive
 from actionlens.card import read_card
+from service.backends.threads import SHORT_SPIN
 from service.errors import Unavailable
 from service.settings import Settings
 
 WIRE_BYTES = 32 * 2**20
 """Largest request and largest reply body between the service and a worker, in bytes."""
 THREADS_VARIABLE = "ACTIONLENS_WORKER_THREADS"
+MEMORY_VARIABLE = "ACTIONLENS_WORKER_RELEVANCE_BYTES"
+PRECISION_VARIABLE = "ACTIONLENS_WORKER_PRECISION"
 REPLY_VARIABLE = "ACTIONLENS_MAX_REPLY_BYTES"
 LOG_FILE = "torchserve.log"
 OUTPUT_FILE = "java.out"
@@ -173,18 +176,21 @@ def command(folder: Path) -> list[str]:
     ]
 
 
-def environment(folder: Path, threads: int) -> dict[str, str]:
+def environment(folder: Path, threads: int, settings: Settings) -> dict[str, str]:
     """Environment of java and, through it, of the workers."""
     root = Path(__file__).resolve().parents[3]
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH", ""))))
     count = str(threads)
     return {
+        **SHORT_SPIN,
         **os.environ,
         "PYTHONPATH": path,
         "TMPDIR": str(folder / "tmp"),
         "LOG_LOCATION": str(folder),
         "METRICS_LOCATION": str(folder),
         THREADS_VARIABLE: count,
+        MEMORY_VARIABLE: str(settings.relevance_bytes),
+        PRECISION_VARIABLE: settings.precision.value,
         REPLY_VARIABLE: str(WIRE_BYTES),
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,

@@ -51,16 +51,8 @@ def refusal(model: str, reply: HttpReply) -> ActionLensError:
     """The error for an answer that will not be tried again."""
     match reply.status:
         case 413:
-            return too_large(model)
+            return ResourceExhausted(f"the request is too large for model {model!r}", reason="REQUEST_TOO_LARGE")
         case 503:
             return ResourceExhausted(f"model {model!r} has no free worker", retry_after=_REFUSED_SECONDS)
         case status:
             return Unavailable(f"TorchServe answered status {status} for model {model!r}")
-
-
-def too_large(model: str, size: int = 0, limit: int = 0) -> ResourceExhausted:
-    """The clip does not fit into one request to a worker."""
-    sizes = f" ({size} bytes; at most {limit})" if size else ""
-    return ResourceExhausted(
-        f"the clip is too large for one request to model {model!r}{sizes}", field="clip", reason="CLIP_TOO_LARGE"
-    )

@@ -11,7 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from service.backends.torchserve import config, guard, log
+from actionlens.worker.v1 import worker_pb2
+from service.backends.torchserve import config, guard, handoff, log
 from service.backends.torchserve.http import ConnectionLost, HttpClient, HttpReply
 from service.errors import Unavailable
 from service.settings import Settings
@@ -66,7 +67,7 @@ class TorchServe:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 start_new_session=True,  # a terminal's Ctrl-C is for the service, which then stops us in order
-                env=config.environment(folder, threads),
+                env=config.environment(folder, threads, settings),
             )
         except BaseException:
             await asyncio.wait({preparing})  # a thread cannot be cancelled, and it writes into the folder
@@ -110,9 +111,10 @@ class TorchServe:
         except (ValueError, LookupError, TypeError) as error:
             raise ConnectionLost(f"unexpected description of model {model!r}") from error
 
-    async def predict(self, model: str, body: bytes, timeout: float) -> HttpReply:
-        """Send one body to a model. Raises ConnectionLost or TimeoutError (seconds: `timeout`)."""
-        return await self._client("inference").call("POST", f"/predictions/{model}", body, timeout=timeout)
+    async def predict(self, model: str, request: worker_pb2.ComputeRequest, timeout: float) -> HttpReply:
+        """Send one request to a model. Raises ConnectionLost or TimeoutError (seconds: `timeout`)."""
+        with handoff.envelope(request) as body:
+            return await self._client("inference").call("POST", f"/predictions/{model}", body, timeout=timeout)
 
     async def close(self, grace: float = 0.0) -> None:
         """End java and its workers and remove the folder. grace: seconds that java gets to stop by itself."""

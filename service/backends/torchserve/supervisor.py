@@ -139,7 +139,7 @@ class Supervisor:
     async def _try_out(self, server: TorchServe, name: str, end: float) -> model_pb2.Model:
         async def ask(request: worker_pb2.ComputeRequest, stage: str) -> worker_pb2.ComputeResponse:
             left = end - asyncio.get_running_loop().time()
-            reply = await server.predict(name, request.SerializeToString(), left)
+            reply = await server.predict(name, request, left)
             if replies.verdict(reply) is not Verdict.SERVED:
                 raise Unavailable(f"model {name!r} failed its {stage}: TorchServe answered status {reply.status}")
             return checked(name, stage, replies.parse(name, reply.body))

@@ -1,0 +1,62 @@
+"""The pieces of one layer's input: taken apart on the way into its rule, and put together on the way out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from handlers.relevance.operations.base import Site, spread
+from handlers.relevance.operations.shares import Piece
+from handlers.relevance.windows import Message, Starts
+
+if TYPE_CHECKING:
+    from handlers.relevance.operations.weighted import Weighted
+
+
+def taken(layer: Weighted, piece: Piece, site: Site) -> Tensor:
+    """One piece of the layer's input, in its shape."""
+    x: Tensor = site.inputs[0]
+    match piece:
+        case Piece.WHOLE:
+            return x
+        case Piece.POSITIVE:
+            return x.clamp(min=0)
+        case Piece.NEGATIVE:
+            return x.clamp(max=0)
+        case Piece.ABOVE_LOW:
+            return x - box(layer, site)[0]
+        case Piece.BELOW_HIGH:
+            return x - box(layer, site)[1]
+
+
+def box(layer: Weighted, site: Site) -> tuple[Tensor, Tensor]:
+    """Bounds of every input value: the clip's bounds taken through the slices and paddings before this layer."""
+    if "box" not in site.derived:
+        like = site.inputs[0]
+        found = []
+        for bound in (layer.rules.low, layer.rules.high):
+            values = torch.tensor(bound, dtype=like.dtype, device=like.device).view(1, -1, 1, 1, 1)
+            if layer.path:
+                values = values.expand(1, *site.clip[1:])
+            for operation in layer.path:
+                values = operation.forward([values], None)
+            found.append(values)
+        site.derived["box"] = tuple(found)
+    low, high = site.derived["box"]
+    return low, high
+
+
+def gathered(layer: Weighted, found: dict[Piece, Tensor], site: Site, starts: Starts) -> Message:
+    """The pieces' slopes as one message."""
+    if Piece.WHOLE in found:
+        return Message(found[Piece.WHOLE], None, starts, fresh=True)
+    sample = Message(next(iter(found.values())), None, starts)
+    x = spread(site.inputs[0], sample)
+    if Piece.POSITIVE in found:
+        slope = torch.where(x > 0, found[Piece.POSITIVE], found[Piece.NEGATIVE])
+        return Message(slope, None, starts, fresh=True)
+    low, high = (b if b.shape[2] == 1 else spread(b, sample) for b in box(layer, site))
+    above, below = found[Piece.ABOVE_LOW], found[Piece.BELOW_HIGH]
+    return Message(None, (x - low).mul(above).addcmul_(x - high, below), starts)

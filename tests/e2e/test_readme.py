@@ -1,0 +1,55 @@
+"""The README's grpcurl lines, run by a shell, with a grpcurl that knows the service by reflection only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import json_format
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from tests.e2e.conftest import MODEL_STORE, ROOT, Service
+
+# Stands in for grpcurl in the shell: writes down what it was called with.
+_RECORDER = 'grpcurl() { printf "%s\\n" "$@" > arguments; if [[ " $* " == *" -d @ "* ]]; then cat > body; fi; }\n'
+
+
+def lines() -> list[str]:
+    """The indented shell commands of the section, one with its here-document each."""
+    section = (ROOT / "README.md").read_text().split("### With grpcurl")[1].split("\n\n")[1]
+    text = "\n".join(line.removeprefix("    ") for line in section.splitlines())
+    return [f"grpcurl{part}" for part in text.split("grpcurl")[1:]]
+
+
+def call(address: str, method: str, body: str) -> dict[str, Any]:
+    """Call a method as grpcurl does: JSON in and out, types by reflection."""
+    with grpc.insecure_channel(address) as channel:
+        pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+        service, _, name = method.rpartition("/")
+        found = pool.FindServiceByName(service).FindMethodByName(name)
+        asked, answered = GetMessageClass(found.input_type), GetMessageClass(found.output_type)
+        invoke = channel.unary_unary(f"/{method}", asked.SerializeToString, answered.FromString)
+        answer = invoke(json_format.Parse(body, asked(), descriptor_pool=pool), timeout=60)
+        found_answer: dict[str, Any] = json_format.MessageToDict(answer, descriptor_pool=pool)
+        return found_answer
+
+
+@pytest.mark.parametrize("command", lines(), ids=["ListModels", "ExplainClip"])
+def test_the_grpcurl_lines_of_the_readme_work(service: Service, tmp_path: Path, command: str) -> None:
+    (tmp_path / "CLIP.mp4").write_bytes((MODEL_STORE / "motion-primitives/sample.mp4").read_bytes())
+    subprocess.run(["bash", "-euc", _RECORDER + command], cwd=tmp_path, check=True, timeout=30)
+    *options, address, method = (tmp_path / "arguments").read_text().splitlines()
+    body = (tmp_path / "body").read_text() if (tmp_path / "body").exists() else "{}"
+    assert (options[0], address) == ("-plaintext", "127.0.0.1:8470")
+    answer = call(service.address, method, body)
+    if method.endswith("ListModels"):
+        assert "motion-primitives" in json.dumps(answer)
+    else:
+        assert [entry["method"] for entry in answer["answer"]["explanations"]] == ["grad-cam", "selective-relevance"]
+        assert answer["answer"]["explanations"][1]["provenance"]["parameters"]["threshold"] == 4

@@ -1,0 +1,52 @@
+"""The text of /metrics, against the reader and the writer of the client library."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.exposition import Exposition
+
+
+def registry() -> CollectorRegistry:
+    made = CollectorRegistry()
+    Gauge("plain", "no labels", registry=made).set(-2.5)
+    counter = Counter("odd", "labels that must be escaped", ("one", "two"), registry=made)
+    counter.labels('quote " and \\', "new\nline").inc(3)
+    counter.labels("ä", "").inc(1e9)
+    histogram = Histogram("seconds", "two buckets", ("model",), buckets=(0.1, 1.0), registry=made)
+    for value in (0.05, 0.5, 30.0):
+        histogram.labels("m").observe(value)
+    return made
+
+
+def read(text: bytes) -> dict[tuple[str, str], dict[tuple[str, tuple[tuple[str, str], ...]], float]]:
+    """Samples by family and type; without creation times, which the service does not write."""
+    return {
+        (family.name, family.type): {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in family.samples
+        }
+        for family in text_string_to_metric_families(text.decode())
+        if not family.name.endswith("_created")
+    }
+
+
+def test_readers_see_the_same_as_in_the_librarys_own_text() -> None:
+    metrics = registry()
+    exposition = Exposition()
+    assert read(exposition.text(metrics.collect())) == read(generate_latest(metrics))
+    assert read(exposition.text(metrics.collect())) == read(generate_latest(metrics))  # from memory, too
+    assert len(read(generate_latest(metrics))) == 3
+
+
+def test_remembered_lines_carry_new_values_and_new_series() -> None:
+    metrics = CollectorRegistry()
+    counter = Counter("calls", "calls", ("code",), registry=metrics)
+    exposition = Exposition()
+    counter.labels("OK").inc()
+    exposition.text(metrics.collect())
+    counter.labels("OK").inc()
+    counter.labels("CANCELLED").inc(5)
+    lines = exposition.text(metrics.collect()).decode().splitlines()
+    assert 'calls_total{code="OK"} 2.0' in lines
+    assert 'calls_total{code="CANCELLED"} 5.0' in lines
