@@ -41,10 +41,14 @@ def main() -> None:
     parser.add_argument("--queued", type=int, default=1000, help="jobs of one clip each")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement of idleness and live answers")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as (address, process):
-        with grpc.insecure_channel(address) as channel, Client(address) as client:
-            stub = job_pb2_grpc.ExplanationJobServiceStub(channel)  # type: ignore[no-untyped-call]
-            measure(options, stub, client, process)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        service(Path(folder)) as (address, process),
+        grpc.insecure_channel(address) as channel,
+        Client(address) as client,
+    ):
+        stub = job_pb2_grpc.ExplanationJobServiceStub(channel)  # type: ignore[no-untyped-call]
+        measure(options, stub, client, process)
 
 
 def measure(
@@ -53,9 +57,8 @@ def measure(
     """All three, printed as they come."""
     worker = next(child for child in process.children(recursive=True) if "service.jobs.worker" in child.cmdline())
     time.sleep(10)
-    print(
-        f"idle worker            {100 * idle(worker, options.seconds):.2f} % of a core, {worker.memory_info().rss / 2**20:.0f} MiB"
-    )
+    share = idle(worker, options.seconds)
+    print(f"idle worker            {100 * share:.2f} % of a core, {worker.memory_info().rss / 2**20:.0f} MiB")
     for name, clip in (("upload", uploaded()), ("path", job_pb2.JobClip(path="sample.mp4"))):
         jobs, times = [], []
         for _ in range(60):
@@ -73,9 +76,8 @@ def measure(
         time.sleep(5)
         beside += live(client, options.seconds)
         waiting = stub.ListJobs(job_pb2.ListJobsRequest(page_size=1000, states=[job_pb2.JOB_STATE_QUEUED])).jobs
-        print(
-            f"  round: p50 {statistics.median(alone):.1f} / {statistics.median(beside):.1f} ms, {len(waiting)} jobs still wait"
-        )
+        medians = f"{statistics.median(alone):.1f} / {statistics.median(beside):.1f} ms"
+        print(f"  so far: p50 {medians}, {len(waiting)} jobs still wait")
         cancel(stub, jobs)
         time.sleep(5)
     for name, times in (("live, no jobs", alone), (f"live, {options.queued} jobs", beside)):

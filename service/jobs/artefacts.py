@@ -108,7 +108,10 @@ class Artefacts:
 
 def _write_whole(path: Path, data: bytes) -> None:
     """Write beside the place and move there when it is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = path.parent
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        _settle(folder.parent)
     part = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}{_PART}")
     try:
         with part.open("wb") as file:
@@ -116,14 +119,19 @@ def _write_whole(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _settle(folder)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _settle(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _written(entry: dict[str, Any]) -> float:

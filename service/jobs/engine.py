@@ -86,14 +86,15 @@ class DatabaseJobEngine:
         said, partial = None, ""
         while True:
             now, name = await self._run(lambda database: views.progress(database, self._settings.jobs, request.id))
+            update = job_pb2.WatchJobResponse()
+            update.CopyFrom(now)
             if request.partial_results:
                 await self._run(lambda database: control.want_partial(database, request.id))
-                if name and name != partial:
-                    now.partial.CopyFrom(await self._partial(name))
+                if name != partial and (explanation := await self._partial(name)) is not None:
+                    update.partial.CopyFrom(explanation)
                     partial = name
-            if now != said:
-                yield now
-                now.ClearField("partial")
+            if now != said or update.HasField("partial"):
+                yield update
                 said = now
             if now.job.state in views.ENDED:
                 return
@@ -130,9 +131,9 @@ class DatabaseJobEngine:
 
         def work(database: Database) -> clip_pb2.Clip:
             row = views.clip(database, identifier, clip)
-            if row.upload is not None:
+            if row.path is None:
                 _check_kept(identifier, row)
-            return read_clip(self._settings, self._blobs(), row.upload, row.path, "clip")
+            return read_clip(self._settings, database, self._blobs(), row, "clip")
 
         return await self._run(work)
 
@@ -140,12 +141,12 @@ class DatabaseJobEngine:
         """What metrics tell of all jobs."""
         return await self._run(views.counts)
 
-    async def _partial(self, name: str) -> explanation_pb2.Explanation:
-        def work(_: Database) -> explanation_pb2.Explanation:
+    async def _partial(self, name: str) -> explanation_pb2.Explanation | None:
+        def work(_: Database) -> explanation_pb2.Explanation | None:
             try:
-                return explanation_pb2.Explanation.FromString(self._blobs().read(name))
+                return explanation_pb2.Explanation.FromString(self._blobs().read(name)) if name else None
             except NotFound:  # a later one has replaced it
-                return explanation_pb2.Explanation()
+                return None
 
         return await self._run(work)
 

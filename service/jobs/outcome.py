@@ -9,7 +9,7 @@ from grpc import StatusCode
 
 from service.errors import ActionLensError
 
-#: What a block's step leaves in DBOS's record; JSON. "outcome", and by outcome "state", "result" and "size", "failure".
+#: What a block's step leaves in DBOS's record; JSON: "outcome", and by outcome "state" or "failure".
 Report = dict[str, Any]
 
 

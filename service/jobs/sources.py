@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import sqlalchemy as sa
+
 from actionlens.v1 import clip_pb2
 from service.errors import InvalidArgument, NotFound
 from service.jobs.artefacts import Artefacts
+from service.jobs.database import Database
 from service.jobs.inputs import input_file
+from service.jobs.tables import UPLOADS
 from service.settings import Settings
 
 
 def read_clip(
-    settings: Settings, artefacts: Artefacts, upload: str | None, path: str | None, field: str
+    settings: Settings, database: Database, artefacts: Artefacts, row: sa.Row[Any], field: str
 ) -> clip_pb2.Clip:
-    """A job's clip as it was submitted: its stored upload, or the file that `path` names now.
+    """A job's clip as it was submitted: its stored upload, or the file that its path names now.
 
-    field: of the clip in the request, "clips[3]". Raises NotFound when it is gone, InvalidArgument when the path is
-    none of ours, or the file is larger than a message may be.
+    row: of CLIPS. field: of the clip in the request, "clips[3]". Raises NotFound when it is gone, InvalidArgument when
+    the path is none of ours, or the file is larger than a message may be, and SQLAlchemyError.
     """
-    if upload is not None:
-        return clip_pb2.Clip.FromString(artefacts.read(upload))
-    path, field = path or "", f"{field}.path"
+    if row.upload is not None:
+        return clip_pb2.Clip.FromString(artefacts.read(row.upload))
+    if row.path is None:
+        query = sa.select(UPLOADS.c.clip).where(UPLOADS.c.job == row.job, UPLOADS.c.place == row.place)
+        with database.reading() as connection:
+            data = connection.scalar(query)
+        if data is None:
+            raise NotFound(f"{field}: the upload is no longer stored", field=field, reason="EXPIRED")
+        return clip_pb2.Clip.FromString(data)
+    path, field = row.path, f"{field}.path"
     root = settings.jobs.input_root
     limit = settings.limits.message_bytes
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections.abc import Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -14,11 +15,13 @@ from service.errors import AlreadyExists, ResourceExhausted
 from service.jobs.artefacts import Artefacts
 from service.jobs.database import Database
 from service.jobs.queue import AHEAD, Line, enqueue
-from service.jobs.tables import CLIPS, JOBS
+from service.jobs.tables import CLIPS, JOBS, UPLOADS
 from service.validation import method_name
 
 ACTIVE = (job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_RUNNING)
 _RETRY_SECONDS = 10.0
+# Uploads of a job that are smaller in all go into the database.
+_INLINE_BYTES = 256 * 2**10
 
 
 def submit(
@@ -35,22 +38,26 @@ def submit(
         # 32 bits: what random generators everywhere take.
         request.seed = secrets.randbits(32)
     job = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
-    uploads: list[str | None] = []
-    held = 0
+    uploads = {
+        place: clip.clip.SerializeToString()
+        for place, clip in enumerate(request.clips)
+        if clip.WhichOneof("source") == "clip"
+    }
+    held = sum(map(len, uploads.values()))
+    names: dict[int, str] = {}
     try:
-        for place, clip in enumerate(request.clips):
-            if clip.WhichOneof("source") == "clip":
-                data = clip.clip.SerializeToString()
-                uploads.append(artefacts.write(job, f"upload-{place}", data))
-                held += len(data)
-            else:
-                uploads.append(None)
+        if held > _INLINE_BYTES:
+            names = {place: artefacts.write(job, f"upload-{place}", data) for place, data in uploads.items()}
+            uploads = {}
         with database.writing() as connection:
             _check_room(connection, len(request.clips), max_queued)
             _insert_job(connection, job, request, digest, held)
-            _insert_clips(connection, job, request, uploads)
+            _insert_clips(connection, job, request, names)
+            if uploads:
+                rows = [{"job": job, "place": place, "clip": data} for place, data in uploads.items()]
+                connection.execute(sa.insert(UPLOADS), rows)
             line = Line(job, request.priority, request.tenant)
-            enqueue(database, connection, line, [(place, 1) for place in range(min(AHEAD, len(uploads)))])
+            enqueue(database, connection, line, [(place, 1) for place in range(min(AHEAD, len(request.clips)))])
     except IntegrityError:
         # The same request_id came twice at once, and the other was first.
         artefacts.remove_job(job)
@@ -116,8 +123,9 @@ def _insert_job(connection: sa.Connection, job: str, request: job_pb2.CreateJobR
 
 
 def _insert_clips(
-    connection: sa.Connection, job: str, request: job_pb2.CreateJobRequest, uploads: list[str | None]
+    connection: sa.Connection, job: str, request: job_pb2.CreateJobRequest, uploads: Mapping[int, str]
 ) -> None:
+    """uploads: artefacts by place."""
     connection.execute(
         sa.insert(CLIPS),
         [
@@ -125,12 +133,12 @@ def _insert_clips(
                 "job": job,
                 "place": place,
                 "name": clip.name,
-                "upload": upload,
-                "path": clip.path if upload is None else None,
+                "upload": uploads.get(place),
+                "path": clip.path if clip.WhichOneof("source") == "path" else None,
                 "state": job_pb2.CLIP_STATE_QUEUED,
                 "handed": place < AHEAD,
             }
-            for place, (clip, upload) in enumerate(zip(request.clips, uploads, strict=True))
+            for place, clip in enumerate(request.clips)
         ],
     )
 

@@ -49,7 +49,7 @@ CLIPS = sa.Table(
     sa.Column("job", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("place", sa.Integer, primary_key=True),
     sa.Column("name", sa.Text, nullable=False),
-    # The artefact of an upload, or a file below the input root.
+    # The artefact of an upload, or a file below the input root; neither: in UPLOADS.
     sa.Column("upload", sa.Text),
     sa.Column("path", sa.Text),
     # actionlens.v1.ClipState.
@@ -71,6 +71,16 @@ CLIPS = sa.Table(
     sa.Column("result", sa.Text),
     sa.Column("result_bytes", sa.BigInteger, nullable=False, default=0),
     sa.Index("clips_state", "job", "state", "handed", "place"),
+)
+
+# Small uploads: accepting them takes one write to the disk, that of the transaction.
+UPLOADS = sa.Table(
+    "uploads",
+    METADATA,
+    sa.Column("job", sa.Text, primary_key=True),
+    sa.Column("place", sa.Integer, primary_key=True),
+    sa.Column("clip", sa.LargeBinary, nullable=False),
+    sa.ForeignKeyConstraint(["job", "place"], ["clips.job", "clips.place"], ondelete="CASCADE"),
 )
 
 # What is optimised, after each block.

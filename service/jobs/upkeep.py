@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from service.jobs.artefacts import Artefacts
 from service.jobs.database import Database
-from service.jobs.tables import JOBS
+from service.jobs.tables import JOBS, UPLOADS
 from service.log import get_logger
 from service.settings import JobSettings
 
@@ -49,6 +49,7 @@ def expire(database: Database, artefacts: Artefacts, job: str) -> None:
         connection.execute(
             sa.update(JOBS).where(JOBS.c.id == job, JOBS.c.ended.is_not(None)).values(expired=True, bytes=0)
         )
+        connection.execute(sa.delete(UPLOADS).where(UPLOADS.c.job == job))
     artefacts.remove_job(job)
     get_logger().info("the results of a job have expired", job=job)
 

@@ -24,6 +24,9 @@ from service.jobs.transitions import Advance, Entry, Place
 from service.log import get_logger
 from service.media.clip import DecodedClip, decode_clip
 
+#: Puts down what a block's reply says, which took so many seconds.
+Record = Callable[[worker_pb2.ComputeResponse, float], Report]
+
 _LONGEST_WAIT = 30.0
 
 
@@ -50,7 +53,7 @@ class ClipWork:
         with desk.database.reading() as connection:
             job = connection.execute(sa.select(JOBS.c.request, JOBS.c.band).where(JOBS.c.id == place.job)).one()
             row = sa.and_(CLIPS.c.job == place.job, CLIPS.c.place == place.place)
-            self._source = connection.execute(sa.select(CLIPS.c.upload, CLIPS.c.path).where(row)).one()
+            self._row = connection.execute(sa.select(CLIPS).where(row)).one()
         self._band: int = job.band
         self._request = job_pb2.CreateJobRequest.FromString(job.request)
 
@@ -67,8 +70,6 @@ class ClipWork:
         if report["outcome"] == Outcome.DONE:
             report = self._attempted(lambda: self._conclude(state))
         match report["outcome"]:
-            case Outcome.SUCCEEDED:
-                self._finish(job_pb2.CLIP_STATE_SUCCEEDED, result=report["result"], size=report["size"])
             case Outcome.CANCELLED:
                 self._finish(job_pb2.CLIP_STATE_CANCELLED)
             case Outcome.FAILED:
@@ -127,33 +128,44 @@ class ClipWork:
 
     def _advance(self, state: str) -> Report:
         desk, place = self._desk, self._place
+
+        def record(response: worker_pb2.ComputeResponse, seconds: float) -> Report:
+            advanced = response.advanced
+            stored = desk.artefacts.write(place.job, f"state-{place.place}-{advanced.iteration}", advanced.state)
+            done = Advance(
+                iteration=advanced.iteration,
+                iterations=advanced.iterations,
+                objective=advanced.objective if advanced.HasField("objective") else None,
+                seconds=seconds,
+                partial=self._store_partial(response) if response.explanations else None,
+            )
+            desk.patiently(lambda: transitions.advance(desk.database, place, done))
+            return {"outcome": Outcome.DONE if advanced.done else Outcome.GOING, "state": stored}
+
         desk.stand_back()
-        before = desk.artefacts.read(state) if state else b""
-        response, seconds = self._compute(before, desk.settings.jobs.block_seconds)
-        advanced = response.advanced
-        stored = desk.artefacts.write(place.job, f"state-{place.place}-{advanced.iteration}", advanced.state)
-        done = Advance(
-            iteration=advanced.iteration,
-            iterations=advanced.iterations,
-            objective=advanced.objective if advanced.HasField("objective") else None,
-            seconds=seconds,
-            partial=self._store_partial(response) if response.explanations else None,
-        )
-        desk.patiently(lambda: transitions.advance(desk.database, place, done))
-        return {"outcome": Outcome.DONE if advanced.done else Outcome.GOING, "state": stored}
+        return self._compute(state, desk.settings.jobs.block_seconds, record)
 
     def _conclude(self, state: str) -> Report:
+        desk, place = self._desk, self._place
+
+        def record(response: worker_pb2.ComputeResponse, _: float) -> Report:
+            answer = self._answer(response)
+            seconds = desk.patiently(self._seconds)
+            answer.timings.explain[:] = [seconds]
+            answer.timings.total = seconds
+            data = answer.SerializeToString()
+            stored = desk.artefacts.write(place.job, f"result-{place.place}", data)
+            self._finish(job_pb2.CLIP_STATE_SUCCEEDED, result=stored, size=len(data))
+            return {"outcome": Outcome.SUCCEEDED}
+
+        return self._compute(state, 0.0, record, result=True)
+
+    def _seconds(self) -> float:
+        """Of computing so far."""
         place = self._place
-        response, _ = self._compute(self._desk.artefacts.read(state), 0.0, True)
-        answer = self._answer(response)
+        row = sa.and_(CLIPS.c.job == place.job, CLIPS.c.place == place.place)
         with self._desk.database.reading() as connection:
-            row = sa.and_(CLIPS.c.job == place.job, CLIPS.c.place == place.place)
-            seconds = connection.scalar(sa.select(CLIPS.c.seconds).where(row)) or 0.0
-        answer.timings.explain[:] = [seconds]
-        answer.timings.total = seconds
-        data = answer.SerializeToString()
-        stored = self._desk.artefacts.write(place.job, f"result-{place.place}", data)
-        return {"outcome": Outcome.SUCCEEDED, "result": stored, "size": len(data)}
+            return float(connection.scalar(sa.select(CLIPS.c.seconds).where(row)) or 0.0)
 
     def _store_partial(self, response: worker_pb2.ComputeResponse) -> str:
         explanation = self._answer(response).explanations[0]
@@ -164,14 +176,14 @@ class ClipWork:
         self._partial = stored
         return stored
 
-    def _compute(self, state: bytes, budget: float, result: bool = False) -> tuple[worker_pb2.ComputeResponse, float]:
-        """A block's reply and the seconds that it took. result: also when nobody watches."""
-        asking = self._ask(state, budget, result)
+    def _compute(self, state: str, budget: float, record: Record, *, result: bool = False) -> Report:
+        """Have one block computed and recorded. result: the explanation so far, also when nobody watches."""
+        asking = self._ask(state, budget, record, result)
         return asyncio.run_coroutine_threadsafe(asking, self._desk.loop).result()
 
-    async def _ask(self, state: bytes, budget: float, result: bool) -> tuple[worker_pb2.ComputeResponse, float]:
-        request, settings = self._request, self._desk.settings
-        async with self._desk.bench.borrowed(request.model, self._band) as backend:
+    async def _ask(self, state: str, budget: float, record: Record, result: bool) -> Report:
+        request, desk = self._request, self._desk
+        async with desk.bench.borrowed(request.model, self._band) as backend:
             model = backend.models()[request.model]
             if request.version and model.version != request.version:
                 raise FailedPrecondition(
@@ -184,23 +196,24 @@ class ClipWork:
             begun = time.monotonic()
             if self._decoded is None:
                 self._decoded = await asyncio.to_thread(
-                    lambda: decode_clip(self._clip(), request.sampling, model.input, settings.limits)
+                    lambda: decode_clip(self._clip(), request.sampling, model.input, desk.settings.limits)
                 )
             self._asked = Ask(model, request.target, (request.method,), answer_pb2.OutputOptions())
             block = worker_pb2.Advance(
                 compute=self._asked.compute(self._decoded.frames),
-                state=state,
+                state=await asyncio.to_thread(desk.artefacts.read, state) if state else b"",
                 budget_seconds=budget,
                 seed=request.seed,
                 result=result or entry.watched,
             )
-            reply = await backend.compute(request.model, block, settings.jobs.response_seconds)
-        check_response(self._asked, reply.response)
-        return reply.response, time.monotonic() - begun
+            reply = await backend.compute(request.model, block, desk.settings.jobs.response_seconds)
+            check_response(self._asked, reply.response)
+            # Before the place goes to the next clip: if that one ends this process, this one is not to blame.
+            return await asyncio.to_thread(record, reply.response, time.monotonic() - begun)
 
     def _clip(self) -> clip_pb2.Clip:
         desk, field = self._desk, f"clips[{self._place.place}]"
-        return read_clip(desk.settings, desk.artefacts, self._source.upload, self._source.path, field)
+        return desk.patiently(lambda: read_clip(desk.settings, desk.database, desk.artefacts, self._row, field))
 
     def _answer(self, response: worker_pb2.ComputeResponse) -> answer_pb2.Answer:
         assert self._decoded is not None

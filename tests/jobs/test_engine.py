@@ -14,6 +14,7 @@ from actionlens.worker.v1 import worker_pb2
 from handlers.engine import Engine
 from handlers.envelope import answer
 from service.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from service.jobs.artefacts import Artefacts
 from service.jobs.engine import DatabaseJobEngine
 from service.jobs.upkeep import sweep, tidy
 from service.settings import Settings
@@ -205,7 +206,7 @@ async def test_what_is_too_old_expires_and_says_so(engine: DatabaseJobEngine, sh
     orphan = artefacts / "0orphan"
     orphan.mkdir()
     (orphan / "upload-0-aa").write_bytes(b"x")
-    blobs = engine._blobs()
+    blobs = Artefacts(shared)
     sweep(engine.database, blobs)
     assert orphan.is_dir(), "young ones may belong to a job that is being accepted"
     with pytest.MonkeyPatch.context() as patch:
