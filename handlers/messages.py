@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from actionlens.tensors import to_tensor
@@ -113,7 +114,7 @@ def _fill(explanation: explanation_pb2.Explanation, result: Attribution, encodin
             volume.layer = result.layer
             volume.frame_positions.extend(result.frame_positions)
             if result.mask is not None:
-                volume.mask.CopyFrom(_mask(result.mask))
+                volume.mask.CopyFrom(_bytes(result.mask))
         case RelevanceMatrix():
             matrix = explanation.relevance_matrix
             matrix.values.CopyFrom(_tensor(result.values, encoding))
@@ -146,15 +147,19 @@ def _fill_details(explanation: explanation_pb2.Explanation, details: Details) ->
     explanation.notes.extend(details.notes)
     explanation.measures.update(details.measures)
     for name, values in details.arrays.items():
-        explanation.arrays[name].CopyFrom(_tensor(values, answer_pb2.VALUE_ENCODING_FLOAT32))
+        whole = values.dtype in (torch.uint8, torch.bool)
+        tensor = _bytes(values) if whole else _tensor(values, answer_pb2.VALUE_ENCODING_FLOAT32)
+        explanation.arrays[name].CopyFrom(tensor)
 
 
 def _tensor(values: Tensor, encoding: answer_pb2.ValueEncoding) -> tensor_pb2.Tensor:
     return to_tensor(values.detach().float().numpy(), encoding)
 
 
-def _mask(mask: Tensor) -> tensor_pb2.Tensor:
-    return tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_UINT8, shape=mask.shape, data=mask.numpy().tobytes(), scale=1.0)
+def _bytes(values: Tensor) -> tensor_pb2.Tensor:
+    """A bool or uint8 tensor as it is."""
+    data = values.numpy().tobytes()
+    return tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_UINT8, shape=values.shape, data=data, scale=1.0)
 
 
 def failure(error: RequestError, prefix: str = "") -> explanation_pb2.Failure:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, explanation_pb2
+from service.area_reading import read_areas
 from service.frame_reading import read_frames
 
 _ENOUGH = 2 / 3
@@ -54,6 +55,15 @@ def frame_profile(explanation: explanation_pb2.Explanation, frames: int) -> NDAr
     return np.interp(np.arange(frames), positions, values)
 
 
+def frame_scores(explanation: explanation_pb2.Explanation) -> NDArray[np.float64]:
+    """A frame attribution's values for the target: float64 [T], 0 where not finite. Raises as `frame_profile`."""
+    scores = to_array(explanation.frame_attribution.values)
+    if scores.ndim == 2 and explanation.target.index < scores.shape[1]:
+        scores = scores[:, explanation.target.index]
+    scores = _dimensions(scores, 1, "frame_attribution.values")
+    return np.where(np.isfinite(scores), scores, 0).astype(np.float64)
+
+
 def busiest_window(explanation: explanation_pb2.Explanation, frames: int) -> TimeWindow | None:
     """The shortest run of the explanation's time steps that carries at least 2/3 of the positive relevance.
 
@@ -76,8 +86,10 @@ def read_explanation(explanation: explanation_pb2.Explanation, report: answer_pb
     if _stands_still(explanation):
         return "nothing in it changes in time beyond the threshold; motion share 0 %"
     if explanation.WhichOneof("value") == "frame_attribution":
-        return read_frames(explanation, _scores(explanation), report.used)
+        return read_frames(explanation, frame_scores(explanation), report.used)
     parts = [*_temporal_length(explanation, len(report.used)), _when(explanation, report.used)]
+    if areas := read_areas(explanation):
+        parts.insert(0, areas)
     if explanation.quality.HasField("motion_share"):
         parts.append(f"motion share {_percent(explanation.quality.motion_share)}")
     return "; ".join(parts)
@@ -145,7 +157,7 @@ def _evidence(explanation: explanation_pb2.Explanation, frames: int) -> tuple[ND
         logits = np.asarray(explanation.relevance_matrix.row_logits)
         values = _positive(matrix[logits > 0] if len(logits) == len(matrix) else matrix).sum(0)
     elif kind == "frame_attribution":
-        values = _positive(_scores(explanation))
+        values = _positive(frame_scores(explanation))
     else:
         return np.zeros(0), np.zeros(0)
     steps = len(values)
@@ -154,15 +166,6 @@ def _evidence(explanation: explanation_pb2.Explanation, frames: int) -> tuple[ND
         positions = (np.arange(steps) + 0.5) * frames / max(steps, 1) - 0.5
     order = np.argsort(positions, kind="stable")
     return values[order], positions[order]
-
-
-def _scores(explanation: explanation_pb2.Explanation) -> NDArray[np.float64]:
-    """The target's value of each model frame; 0 where not finite."""
-    scores = to_array(explanation.frame_attribution.values)
-    if scores.ndim == 2 and explanation.target.index < scores.shape[1]:
-        scores = scores[:, explanation.target.index]
-    scores = _dimensions(scores, 1, "frame_attribution.values")
-    return np.where(np.isfinite(scores), scores, 0).astype(np.float64)
 
 
 def _dimensions(array: NDArray[np.float32], expected: int, field: str) -> NDArray[np.float32]:

@@ -13,6 +13,8 @@ from actionlens.v1 import answer_pb2, explanation_pb2
 from service.documents import Arrays, Document
 from service.media.contact_sheet import contact_sheet
 from service.media.overlay import blend, write_mp4
+from service.media.timeline import timeline
+from service.reading import frame_scores
 
 DISPLAY_SIDE = 640
 """Longer side, in pixels, of the frames that are drawn on."""
@@ -23,14 +25,20 @@ _DEFAULT_FPS = 10.0
 def film(
     frames: NDArray[np.uint8], explanation: explanation_pb2.Explanation, report: answer_pb2.FrameReport
 ) -> bytes | None:
-    """The explanation laid over the frames as an mp4 file; None for one that has nothing to lay over.
+    """The explanation laid over the frames as an mp4 file; values per frame run along below. None where there are
+    neither.
 
     frames: uint8 [T, h, w, 3], one per model frame, for people. Raises ValueError when a tensor does not decode.
     """
-    if explanation.WhichOneof("value") != "saliency":
-        return None
+    match explanation.WhichOneof("value"):
+        case "saliency":
+            pictures = blend(frames, explanation, report.placement)
+        case "frame_attribution":
+            pictures = timeline(frames, frame_scores(explanation))
+        case _:
+            return None
     drawn = io.BytesIO()
-    write_mp4(drawn, blend(frames, explanation, report.placement), report.effective_fps or _DEFAULT_FPS)
+    write_mp4(drawn, pictures, report.effective_fps or _DEFAULT_FPS)
     return drawn.getvalue()
 
 

@@ -25,9 +25,10 @@ def write_results(
 ) -> list[Path]:
     """Write everything about one clip and return the paths, in the order in which people look at them.
 
-    `NAME.METHOD.mp4` per explanation over time and space, `NAME.sheet.png`, `NAME.json` (arrays are named by their
-    keys in the NPZ) and `NAME.npz`. Each file appears whole or not at all; what was there is replaced. progress: told
-    what is being written. Raises InvalidArgument when the clip cannot be read any more, OSError for the disk.
+    `NAME.METHOD.mp4` per explanation over space or with a value per frame, `NAME.sheet.png`, `NAME.json` (arrays are
+    named by their keys in the NPZ) and `NAME.npz`. Each file appears whole or not at all; what was there is replaced.
+    progress: told what is being written. Raises InvalidArgument when the clip cannot be read any more, and OSError for
+    the disk.
     """
     answer = result.message
     progress("reading the frames again")

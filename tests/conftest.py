@@ -26,6 +26,14 @@ def assets() -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _data(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """Keep what services store, in this process and its children, out of the user's own data folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACTIONLENS_DATA", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn "system component ... is absent" skips into failures where all of them must be there."""

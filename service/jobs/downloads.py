@@ -75,7 +75,7 @@ def _film(clip: clip_pb2.Clip, answer: answer_pb2.Answer, limits: Limits) -> byt
     drawn = film(frames, answer.explanations[0], answer.frames)
     if drawn is None:
         raise FailedPrecondition(
-            f"format: {answer.explanations[0].method} has no values over space to lay over the frames; ask for PNG",
+            f"format: {answer.explanations[0].method} has nothing to lay over the frames; ask for PNG",
             field="format",
             reason="NOTHING_TO_LAY_OVER",
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+import os
+from pathlib import Path
 
 from service.errors import FailedPrecondition, InvalidArgument
 
@@ -10,9 +11,10 @@ from service.errors import FailedPrecondition, InvalidArgument
 def input_file(root: Path | None, path: str, field: str) -> Path:
     """The file that a job's path means, with no symbolic link left in it; it need not exist.
 
-    Call it when the job comes in and again when the file is read: links may have changed meanwhile. root: None where
-    no input root is configured. Raises FailedPrecondition then, and InvalidArgument (with `field`) for a path that is
-    empty, absolute, climbs with "..", or leaves the root through a link.
+    Call it when the job comes in and again when the file is read: links may have changed meanwhile. root: the input
+    root, resolved; None where none is configured. Raises FailedPrecondition then, and InvalidArgument (with `field`)
+    for a path that is empty, absolute, climbs with "..", or leaves the root through a link. Links in a circle are for
+    the reader to find.
     """
     if root is None:
         raise FailedPrecondition(
@@ -21,19 +23,17 @@ def input_file(root: Path | None, path: str, field: str) -> Path:
             field=field,
             reason="NO_INPUT_ROOT",
         )
-    pure = PurePosixPath(path)
-    if not path or "\0" in path or pure == PurePosixPath("."):
+    # Strings, not Path objects: ten thousand of these are checked while live calls wait for the same interpreter.
+    parts = path.split("/")
+    if "\0" in path or not any(part not in ("", ".") for part in parts):
         raise InvalidArgument(f"{field}: {path!r} names no file", field=field, reason="BAD_PATH")
-    if pure.is_absolute() or ".." in pure.parts:
+    if path.startswith("/") or ".." in parts:
         raise _outside(path, field)
-    try:
-        real = root.resolve()
-        found = (real / pure).resolve()
-    except (OSError, RuntimeError):
-        raise InvalidArgument(f"{field}: {path!r} cannot be followed", field=field, reason="BAD_PATH") from None
-    if not found.is_relative_to(real) or found == real:
+    real = str(root).rstrip("/")
+    found = os.path.realpath(f"{real}/{path}")
+    if not found.startswith(f"{real}/"):
         raise _outside(path, field)
-    return found
+    return Path(found)
 
 
 def _outside(path: str, field: str) -> InvalidArgument:

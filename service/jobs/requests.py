@@ -33,7 +33,7 @@ def complete_job(request: job_pb2.CreateJobRequest, catalog: Catalog, root: Path
     model = catalog.find(request.model, request.version)
     check_method(request.method, model, "method", job=True)
     _check_sampling(request.sampling, model)
-    _check_clips(request.clips, root)
+    _check_clips(request.clips, root.resolve() if root is not None else None)
     request.model, request.version = model.name, model.version
     request.tenant = request.tenant or DEFAULT_TENANT
     request.priority = request.priority or job_pb2.JOB_PRIORITY_NORMAL

@@ -31,7 +31,7 @@ class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
         self._catalog = catalog
         self._limits = limits
         self._root = root
-        # A download is held in memory as a whole, so few are made at once; the rest wait.
+        # Making one takes a clip's frames and their pictures in memory, so few are made at once; the rest wait.
         self._downloads = asyncio.Semaphore(_MAX_DOWNLOADS)
         self._pool = Pool(1, "download")
         self._watchers = 0
@@ -102,8 +102,9 @@ class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
         check_message(request)
         async with self._downloads:
             download = await make_download(self._engine, self._pool, request, self._limits)
-            for message in download.messages():
-                yield message
+        # Outside: a client that reads slowly must not hold up others.
+        for message in download.messages():
+            yield message
 
     async def _until_draining(
         self, updates: AsyncIterator[job_pb2.WatchJobResponse]

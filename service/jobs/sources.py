@@ -33,9 +33,10 @@ def read_clip(
             raise NotFound(f"{field}: the upload is no longer stored", field=field, reason="EXPIRED")
         return clip_pb2.Clip.FromString(data)
     path, field = row.path, f"{field}.path"
+    root = settings.jobs.input_root
     limit = settings.limits.message_bytes
     try:
-        with input_file(settings.jobs.input_root, path, field).open("rb") as file:
+        with input_file(root.resolve() if root is not None else None, path, field).open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
         raise NotFound(f"{field}: {path!r} cannot be read: {error.strerror}", field=field) from None

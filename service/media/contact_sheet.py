@@ -147,7 +147,7 @@ def _body(explanation: explanation_pb2.Explanation, filmstrip: Filmstrip, labels
     if explanation.HasField("failure"):
         return []
     named = {**labels, explanation.target.index: explanation.target.label}
-    return [*_values(explanation, filmstrip, named), *further(filmstrip.axis, explanation, _INNER)]
+    return [*_values(explanation, filmstrip, named), *further(filmstrip, explanation)]
 
 
 def _values(

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from actionlens.tensors import to_array
-from actionlens.v1 import explanation_pb2
+from actionlens.v1 import explanation_pb2, tensor_pb2
 from service.media.colours import ACCENT, FAINT, GROUND, INK
+from service.media.filmstrip import Filmstrip
 from service.media.lettering import number, shorten, write
 from service.media.plot import plots
 from service.media.strip import TimeAxis, bar_strip, curve_strip, label
@@ -26,7 +27,8 @@ def class_bars(axis: TimeAxis, explanation: explanation_pb2.Explanation, labels:
     """
     values = _by_class(explanation)
     if values is None:
-        return _bars(axis, "", _finite(to_array(explanation.frame_attribution.values).ravel()), ACCENT, _TALL)
+        about = explanation.target.label.replace("_", " ")
+        return _bars(axis, about, _finite(to_array(explanation.frame_attribution.values).ravel()), ACCENT, _TALL)
     target = min(explanation.target.index, values.shape[1] - 1)
     others = [index for index in labels if index != target and index < values.shape[1]]
     if explanation.HasField("contrast"):
@@ -43,18 +45,23 @@ def class_bars(axis: TimeAxis, explanation: explanation_pb2.Explanation, labels:
     return rows
 
 
-def further(axis: TimeAxis, explanation: explanation_pb2.Explanation, width: int) -> list[Image.Image]:
-    """Arrays with a value per frame as strips, series as plots, single numbers and notes as text."""
+def further(filmstrip: Filmstrip, explanation: explanation_pb2.Explanation) -> list[Image.Image]:
+    """Arrays with a value per frame as strips, those over space on the frames; series as plots; numbers and notes."""
+    axis, width = filmstrip.axis, filmstrip.page
     parts = _running(axis, explanation, width)
+    # What is drawn already need not be drawn again.
+    own = _finite(to_array(explanation.frame_attribution.values)) if explanation.HasField("frame_attribution") else ()
     for name in sorted(explanation.arrays):
         values = to_array(explanation.arrays[name])
-        if values.shape == (axis.frames,) and axis.frames > 1:
+        if values.ndim == 3 and values.size:
+            parts += [_text(width, name.replace("_", " "), FAINT), filmstrip.row(_volume(explanation.arrays[name]))]
+        if values.shape == (axis.frames,) and axis.frames > 1 and not np.array_equal(values, own):
             parts += _bars(axis, name.replace("_", " "), _finite(values), FAINT, _LOW)
     drawn = plots([curve for curve in explanation.curves if not _runs(curve, axis)], width)
     if drawn is not None:
         parts += [Image.new("RGB", (1, _GAP), GROUND), drawn]
     measures = "  ·  ".join(
-        f"{name.replace('_', ' ')} {number(value)}" for name, value in sorted(explanation.measures.items())
+        f"{name.replace('_', ' ')}: {number(value)}" for name, value in sorted(explanation.measures.items())
     )
     if measures:
         parts.append(_text(width, measures, FAINT))
@@ -102,6 +109,11 @@ def _running(axis: TimeAxis, explanation: explanation_pb2.Explanation, width: in
 def _runs(curve: explanation_pb2.Curve, axis: TimeAxis) -> bool:
     """Whether a series has a value after each frame in order of time, and the one before all."""
     return curve.x_name == "frames seen" and len(curve.y) == axis.frames + 1
+
+
+def _volume(tensor: tensor_pb2.Tensor) -> explanation_pb2.Explanation:
+    """A mask or another array [T', H', W'] as something to lay over frames."""
+    return explanation_pb2.Explanation(saliency=explanation_pb2.SaliencyVolume(values=tensor))
 
 
 def _finite(values: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -17,8 +17,9 @@ _READY_SECONDS = 90
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment without ACTIONLENS_* of the developer."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ACTIONLENS_")}
+    """This process's environment without ACTIONLENS_* of the developer; the tests' own data folder stays."""
+    ours = "ACTIONLENS_DATA"
+    kept = {name: value for name, value in os.environ.items() if name == ours or not name.startswith("ACTIONLENS_")}
     return {**kept, "COLUMNS": "120", **variables}
 
 

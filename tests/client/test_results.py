@@ -71,6 +71,23 @@ def test_a_document_has_everything_but_the_arrays(result: Result) -> None:
     assert document["level"] == "EXPLANATION_LEVEL_SELECTIVE_RELEVANCE"
 
 
+def test_a_document_has_the_details_of_a_job(result: Result) -> None:
+    message = answer_pb2.Answer()
+    message.CopyFrom(result.message)
+    entry = message.explanations[1]
+    entry.arrays["marginals"].CopyFrom(to_tensor([[1, 2], [3, 4]]))
+    entry.measures["efficiency_gap"] = 0.25
+    entry.notes.append("exact")
+    entry.curves.add(name="running score", x_name="frames seen", x=[0, 1], y=[0.5, 0.75])
+    document, arrays = answer_document(message)
+    found = json.loads(json.dumps(document))["explanations"][1]
+    assert found["arrays"] == {"marginals": {"npz": "esv.marginals", "shape": [2, 2]}}
+    assert arrays["esv.marginals"].tolist() == [[1, 2], [3, 4]]
+    assert found["measures"] == {"efficiency_gap": 0.25}
+    assert found["notes"] == ["exact"]
+    assert found["curves"] == [{"name": "running score", "x_name": "frames seen", "x": [0, 1], "y": [0.5, 0.75]}]
+
+
 @pytest.mark.parametrize("kind", ["video", "folder"])
 def test_files_of_a_clip(result: Result, tmp_path: Path, kind: str) -> None:
     clip = write_video(tmp_path / "wave.mp4", 10)
@@ -83,19 +100,20 @@ def test_files_of_a_clip(result: Result, tmp_path: Path, kind: str) -> None:
     out = tmp_path / "new" / "out"
     told: list[str] = []
     written = write_results(out, "wave", clip, result, Limits(), told.append)
-    names = ["wave.selective-relevance.mp4", "wave.sheet.png", "wave.json", "wave.npz"]
+    names = ["wave.selective-relevance.mp4", "wave.esv.mp4", "wave.sheet.png", "wave.json", "wave.npz"]
     assert [path.name for path in written] == names
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
     assert all(any(name in line for line in told) for name in names)
 
-    with av.open(str(out / names[0])) as film:
-        assert film.streams.video[0].codec_context.codec.canonical_name == "h264"
-        assert sum(1 for _ in film.decode(video=0)) == len(USED)
-    sheet = cv2.imread(str(out / names[1]))
+    for name in names[:2]:
+        with av.open(str(out / name)) as film:
+            assert film.streams.video[0].codec_context.codec.canonical_name == "h264"
+            assert sum(1 for _ in film.decode(video=0)) == len(USED)
+    sheet = cv2.imread(str(out / names[2]))
     assert sheet is not None
     assert sheet.shape[1] > 1000
-    document = json.loads((out / names[2]).read_text(encoding="utf-8"))
-    with np.load(out / names[3], allow_pickle=False) as arrays:
+    document = json.loads((out / names[3]).read_text(encoding="utf-8"))
+    with np.load(out / names[4], allow_pickle=False) as arrays:
         keys = set(arrays.files)
     referred = {document["prediction"]["logits"]["npz"], *(_values(entry)["npz"] for entry in document["explanations"])}
     assert referred <= keys

@@ -157,3 +157,25 @@ def test_many_runs_of_frames_are_cut_short():
     assert line == (
         "supporting frames 0, 2, 4, 6, 8, 10 and 4 more, most 0 (+1); distracting frames 1, 3, 5, 7, 9, 11 and 4 more"
     )
+
+
+@pytest.mark.parametrize(
+    ("measures", "expected"),
+    [
+        (
+            {"score 0.01": 0.3, "score 0.05": 0.9, "score 0.1": 0.95},
+            "5 % of the clip is enough: P 0.90 with it alone, 0.99 with all",
+        ),
+        ({"score 0.01": 0.1, "score 0.1": 0.4}, "10 % of the clip is not enough: P 0.40 with it alone, 0.99 with all"),
+        ({"score without 0.05": 0.8, "score without 0.1": 0.21}, "without 10 % of the clip P falls from 0.99 to 0.21"),
+        (
+            {"score 0.05": 0.97, "score without 0.05": 0.5},
+            "5 % of the clip is enough: P 0.97 with it alone, 0.99 with all; "
+            "without 5 % of the clip P falls from 0.99 to 0.50",
+        ),
+    ],
+)
+def test_masks_of_given_areas_are_read_by_what_they_keep(measures, expected):
+    explanation = profile(0, 0, 7, 1, 1, 1, 0, 0)
+    explanation.measures.update({"score full": 0.99, "score perturbed": 0.02, "area 0.05": 0.05, **measures})
+    assert read_explanation(explanation, report(range(8))) == f"{expected}; frame 2 carries 70 % of the relevance"

@@ -25,12 +25,19 @@ def backend() -> PixelBackend:
 
 @pytest.fixture
 def serve(backend: PixelBackend, tmp_path: Path) -> Serve:
-    """Starts a server with settings of the test's choice over the pixel backend (or another)."""
+    """Starts a server with settings of the test's choice over the pixel backend (or another); it takes jobs when there
+    are settings for them."""
 
     @asynccontextmanager
     async def start(*, over: Any = None, **fields: Any) -> AsyncIterator[Server]:
-        defaults: dict[str, Any] = {"port": 0, "metrics_port": 0, "model_store": tmp_path, "drain_seconds": 2}
-        async with Server(Settings(**{**defaults, **fields}), over or backend) as server:
+        defaults: dict[str, Any] = {
+            "port": 0,
+            "metrics_port": 0,
+            "model_store": tmp_path,
+            "data": tmp_path,
+            "drain_seconds": 2,
+        }
+        async with Server(Settings(**{**defaults, **fields}), over or backend, jobs="jobs" in fields) as server:
             yield server
 
     return start

@@ -187,8 +187,8 @@ async def test_more_calls_than_the_server_takes_are_sent_away(serve: Serve, back
     async with serve(queue=1, stream={"max_streams": 1}) as server, connect(server) as stub:
         backend.open.clear()
         backend.places = 1000
-        calls = [asyncio.ensure_future(stub.ExplainClip(clip_request())) for _ in range(80)]
-        await eventually(lambda: sum(call.done() for call in calls) == 80 - 67)
+        calls = [asyncio.ensure_future(stub.ExplainClip(clip_request())) for _ in range(144)]
+        await eventually(lambda: sum(call.done() for call in calls) == 144 - 131)
         assert all(call.exception().code() is grpc.StatusCode.RESOURCE_EXHAUSTED for call in calls if call.done())
         backend.open.set()
         await asyncio.gather(*calls, return_exceptions=True)

@@ -1,0 +1,42 @@
+"""What masks of a given share of the clip say, in one line for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from actionlens.v1 import explanation_pb2
+
+_ENOUGH = 0.9
+"""Share of the full clip's score from which a part counts as enough."""
+_FULL, _WITH, _WITHOUT = "score full", "score ", "score without "
+
+
+def read_areas(explanation: explanation_pb2.Explanation) -> str:
+    """How much of the score the shown parts keep, and what is left without them; empty where nothing measured it."""
+    measures = explanation.measures
+    full = measures.get(_FULL)
+    if full is None:
+        return ""
+    parts = []
+    kept, left = _by_area(measures, _WITH), _by_area(measures, _WITHOUT)
+    if kept:
+        enough = [area for area in kept if kept[area] >= _ENOUGH * full]
+        area = min(enough) if enough else max(kept)
+        verdict = "is enough" if enough else "is not enough"
+        parts.append(f"{100 * area:.3g} % of the clip {verdict}: P {kept[area]:.2f} with it alone, {full:.2f} with all")
+    if left:
+        area = max(left)
+        parts.append(f"without {100 * area:.3g} % of the clip P falls from {full:.2f} to {left[area]:.2f}")
+    return "; ".join(parts)
+
+
+def _by_area(measures: Mapping[str, float], prefix: str) -> dict[float, float]:
+    """Measures named by a prefix and an area, by the area."""
+    found = {}
+    for name, value in measures.items():
+        if name.startswith(prefix):
+            try:
+                found[float(name.removeprefix(prefix))] = value
+            except ValueError:
+                continue
+    return found
