@@ -29,7 +29,7 @@ _RUN = (
 
 
 def job_settings(folder: Path, store: Path, db: str = "", **fields: object) -> Settings:
-    """Settings of a service and its workers, impatient ones: a block is a single iteration, however fast the machine."""
+    """Settings of a service and its impatient workers. A block is a single iteration, however fast the machine."""
     jobs: dict[str, object] = {
         "db": db,
         "workers": 0,
