@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from itertools import combinations
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,12 @@ class FrameModel(Protocol):
     def frame_features(self, clips: Tensor) -> Tensor:
         """float [B, 3, T, H, W] to [B, T, D]: each frame's features, which no other frame touches."""
         ...
+
+
+def frame_model(module: nn.Module) -> FrameModel | None:
+    """The module as such a model, or None when it is none."""
+    known = isinstance(getattr(module, "consensus", None), AverageConsensus | RelationalConsensus)
+    return cast(FrameModel, module) if known else None
 
 
 class AverageConsensus(nn.Module):
