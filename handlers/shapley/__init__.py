@@ -8,19 +8,22 @@ The value of a subsequence is the softmax of what the model says about it, that 
 """
 
 from handlers.shapley.average import average_values
+from handlers.shapley.elements import Elements
 from handlers.shapley.exact import Shapley, shapley
 from handlers.shapley.relational import relational_levels, relational_values
 from handlers.shapley.sampled import sample
-from handlers.shapley.subsets import levels
+from handlers.shapley.subsets import levels, row_of
 from handlers.shapley.sums import Sums, sums_of
 
 __all__ = [
+    "Elements",
     "Shapley",
     "Sums",
     "average_values",
     "levels",
     "relational_levels",
     "relational_values",
+    "row_of",
     "sample",
     "shapley",
     "sums_of",

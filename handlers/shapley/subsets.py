@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -38,3 +39,9 @@ def levels(count: int) -> tuple[Level, ...]:
         parents = row[own[:, None] - (1 << members)]
         found.append(Level(members, parents, has[own].T.contiguous().float()))
     return tuple(found)
+
+
+def row_of(members: Sequence[int], count: int) -> int:
+    """The row of a subsequence of one element or more in the tables of its level."""
+    masks = (1 << levels(count)[len(members) - 1].members).sum(1)
+    return int(torch.searchsorted(masks, sum(1 << member for member in members)))
