@@ -40,7 +40,7 @@ class Scores:
 
 def _table(relation: Relation, features: Tensor) -> Tensor:
     """[scale * n, hidden]; the bias counts once, in the first slot."""
-    table = relation.table(features[None])[0]
+    table = relation.table(features[None])[:, 0]
     table[0] += relation.first.bias
     return table.flatten(0, 1)
 
