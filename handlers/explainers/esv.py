@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from handlers.attribution import Attribution, Details, FrameAttribution
+from handlers.explainers.blocks import iterate
 from handlers.explainers.discarding import curves, different, of_target, prior, supporting
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
@@ -53,14 +54,7 @@ class Esv(IterativeExplainer[EsvParameters]):
     def advance(self, question: Question[EsvParameters], state: State, seconds: float) -> State:
         if not _is_sampled(question):
             return _at_once(question, state)
-        begun, longest = time.perf_counter(), 0.0
-        while True:
-            before = time.perf_counter()
-            state = _iterated(question, state)
-            now = time.perf_counter()
-            longest = max(longest, now - before)
-            if state.done or now + longest - begun > seconds:
-                return state
+        return iterate(partial(_iterated, question), state, seconds)
 
     @torch.no_grad()
     def result(self, question: Question[EsvParameters], state: State) -> Attribution:

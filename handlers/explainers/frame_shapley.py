@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from handlers.attribution import Attribution, Details, FrameAttribution
+from handlers.explainers.blocks import iterate
 from handlers.explainers.discarding import Kept, curves, different, of_target, prior, supporting
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
@@ -64,14 +65,7 @@ class FrameShapley(IterativeExplainer[FrameShapleyParameters]):
     @torch.no_grad()
     def advance(self, question: Question[FrameShapleyParameters], state: State, seconds: float) -> State:
         game = _Game(question)
-        begun, longest = time.perf_counter(), 0.0
-        while True:
-            before = time.perf_counter()
-            state = _enumerated(question, game, state) if game.exact else _permuted(question, game, state)
-            now = time.perf_counter()
-            longest = max(longest, now - before)
-            if state.done or now + longest - begun > seconds:
-                return state
+        return iterate(partial(_enumerated if game.exact else _permuted, question, game), state, seconds)
 
     def result(self, question: Question[FrameShapleyParameters], state: State) -> Attribution:
         game, target, absent = _Game(question), question.target, question.parameters.absent
