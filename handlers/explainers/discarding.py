@@ -19,11 +19,12 @@ def different(values: Tensor) -> list[Kept]:
 
 
 def curves(values: Tensor, scores: Tensor, target: Target, unit: str) -> tuple[Curve, ...]:
-    """Three series of the explained class's probability, minus that of the contrast.
+    """Series of the explained class's probability, minus that of the contrast.
 
-    "discard highest first" and "discard lowest first": of all elements, then one less each time, down to none.
-    "running score": of none, then of more and more as time brings them. values: [n]. scores: probabilities [m, K] of
-    the sets of `different(values)`. unit: what the elements are called.
+    "discard ... first": of all elements, then one less each time, down to none; by their values, and from the centre
+    or the edges of the clip, which know nothing of the values. "running score": of none, then of more and more as time
+    brings them. values: [n]. scores: probabilities [m, K] of the sets of `different(values)`. unit: what the elements
+    are called.
     """
     known = dict(zip(different(values), of_target(scores, target).tolist(), strict=True))
     return tuple(
@@ -40,9 +41,12 @@ def curves(values: Tensor, scores: Tensor, target: Target, unit: str) -> tuple[C
 def _chains(values: Tensor) -> dict[str, list[Kept]]:
     """What is kept step by step, by the name of the curve. Of equal values the earlier one is discarded first."""
     count = len(values)
+    from_centre = (torch.arange(count) - (count - 1) / 2).abs()
     ranks = {
         "discard highest first": values.argsort(descending=True, stable=True).tolist(),
         "discard lowest first": values.argsort(stable=True).tolist(),
+        "discard centre first": from_centre.argsort(stable=True).tolist(),
+        "discard edges first": from_centre.argsort(descending=True, stable=True).tolist(),
     }
     found = {name: [tuple(sorted(rank[gone:])) for gone in range(count + 1)] for name, rank in ranks.items()}
     found["running score"] = [tuple(range(seen)) for seen in range(count + 1)]

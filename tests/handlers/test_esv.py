@@ -70,7 +70,8 @@ def test_frames_are_discarded_in_the_order_of_their_values(architecture: str):
     asked = question(model(architecture=architecture, arguments=arguments, layer=""), frames=5)
     found = run(asked)
     curves = {curve.name: curve for curve in found.details.curves}
-    assert set(curves) == {"discard highest first", "discard lowest first", "running score"}
+    orders = ("highest", "lowest", "centre", "edges")
+    assert set(curves) == {"running score", *(f"discard {order} first" for order in orders)}
     order = found.values.argsort(descending=True)
     highest = curves["discard highest first"]
     assert highest.x == (0, 1, 2, 3, 4, 5)
@@ -79,6 +80,8 @@ def test_frames_are_discarded_in_the_order_of_their_values(architecture: str):
         (logits,) = asked.model.module(asked.model.prepare([kept]))
         assert highest.y[gone] == pytest.approx(float(logits.softmax(0)[1]), abs=1e-5)
     assert highest.y[5] == pytest.approx(1 / 3)
+    (logits,) = asked.model.module(asked.model.prepare([asked.clip[[0, 4]]]))
+    assert curves["discard centre first"].y[3] == pytest.approx(float(logits.softmax(0)[1]), abs=1e-5)
     assert curves["running score"].y == pytest.approx(
         [1 / 3]
         + [

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,10 +15,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from handlers.attribution import FrameAttribution, Target
+from handlers.block import advance
+from handlers.description import describe
+from handlers.engine import ClipRequest, Engine, MethodCall
 from handlers.explainers import Question, State
 from handlers.explainers.frame_shapley import EXPLAINER, FrameShapleyParameters
+from handlers.importing import import_model
 from handlers.models.action_model import ActionModel
 from handlers.shapley import Elements
+from service.media.fit import fit
+from tests.e2e.conftest import gesture_card
 from tests.handlers.networks import clip, model
 from tests.handlers.test_frame_models import SMALL
 
@@ -155,3 +164,22 @@ def test_the_score_is_told_for_every_discarded_element():
         assert running.y[0] == pytest.approx(PRIOR[2])
         assert running.y[1] == pytest.approx(float(logits.softmax(0)[2]), abs=1e-5)
         assert running.y[3] == pytest.approx(float(asked.logits.softmax(0)[2]), abs=1e-6)
+
+
+def test_the_real_swipe_is_decided_by_its_last_third(assets: Path, tmp_path: Path):
+    """Freezing frames 20-24 is what costs this model its answer; the frames before 10 may be any."""
+    card = gesture_card(tmp_path, assets)
+    weights = assets / "models/gesture_conv3d/gesture_conv3d_torch_layout.npz"
+    engine = Engine.load(import_model(card, weights, tmp_path / "store"))
+    size = describe(engine.model).input
+    pictures = [cv2.imread(str(path)) for path in sorted((assets / "clips/gesture_swipe_30f").glob("*.png"))]
+    pixels = np.stack([fit(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), size)[0] for picture in pictures])
+    call = MethodCall("frame-shapley", {"elements": 3})
+    block = advance(engine, ClipRequest(pixels, [call]), b"", 600, 0, result=True)
+    assert isinstance(block.result, FrameAttribution)
+    assert engine.model.card.labels[block.target.index] == "Left_Swipe"
+    early, middle, late = block.result.details.arrays["values_by_class"][:, block.target.index].tolist()
+    assert late > middle > early
+    assert late > 0.4
+    assert abs(early) < 0.1
+    assert block.result.details.measures["full_score"] == pytest.approx(0.987, abs=0.005)
