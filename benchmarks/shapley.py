@@ -56,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--only", default="", help="candidates whose names begin with this")
+    parser.add_argument("--only", action="append", choices=list(candidates()), help="one candidate; may be repeated")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
@@ -64,7 +64,7 @@ def main() -> None:
         begun = time.perf_counter()
         levels(count)
         print(f"tables for {count} frames, once: {1000 * (time.perf_counter() - begun):.0f} ms")
-    chosen = {name: run for name, run in candidates().items() if name.startswith(options.only)}
+    chosen = {name: run for name, run in candidates().items() if name in (options.only or [name])}
     wall: dict[str, list[float]] = {name: [] for name in chosen}
     busy: dict[str, list[float]] = {name: [] for name in chosen}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
