@@ -72,7 +72,7 @@ def _kernel(step: int, sigma: float, radius: int) -> Tensor:
     cells = torch.arange(-radius, radius + 1, dtype=torch.float64) * step
     offsets = (places[:, None] - cells[None]) ** 2
     distance = (offsets[:, None, :, None] + offsets[None, :, None, :]).sqrt()
-    k = torch.exp(-2 * (distance / sigma - 0.5).clamp(min=0) ** 2)
+    k = -2 * (distance / sigma - 0.5).clamp(min=0) ** 2
     # Relative to the nearest seed's, so that a sigma far below the step does not leave pixels without any weight.
-    k = k / k.amax((2, 3), keepdim=True) if sigma < step else k
+    k = torch.exp(k - k.amax((2, 3), keepdim=True))
     return torch.exp(-SHARPNESS * (1 - k)).flatten(0, 1)[:, None]
