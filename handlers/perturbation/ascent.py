@@ -15,6 +15,8 @@ from handlers.perturbation.score import Score
 from handlers.perturbation.shape import compactness
 
 _RATE, _MOMENTUM = 0.03, 0.9
+_LONGEST = 0.03
+"""Most that a seed moves at once. Where the class is lost its gradients are large, and would throw the mask back."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Ascent:
             towards -= self._shape(stance.seeds, area, iteration)
         # Per seed, so that a step means the same for any length and size of clip.
         momentum = _MOMENTUM * stance.momentum + (1 - _MOMENTUM) * towards * stance.seeds.numel()
-        seeds = (stance.seeds + _RATE * momentum).clamp_(0, 1)
+        seeds = (stance.seeds + (_RATE * momentum).clamp_(-_LONGEST, _LONGEST)).clamp_(0, 1)
         return Stance(seeds, momentum, score, float(misfits.mean()) / area)
 
     def probability(self, mask: Tensor) -> float:

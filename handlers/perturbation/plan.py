@@ -36,5 +36,5 @@ class Plan:
         return min(self.ranking * self.growth ** min(iteration, 10_000), max(self.ranking, MOST_RANKING))
 
 
-MOST_RANKING = 30.0
+MOST_RANKING = 10.0
 """Beyond it steps would jump over the border between kept and not kept."""

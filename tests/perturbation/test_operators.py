@@ -18,10 +18,10 @@ from handlers.perturbation.time_filter import TimeFilter
 DOUBLE = torch.zeros((), dtype=torch.float64)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
-    height=st.integers(1, 70),
-    width=st.integers(1, 70),
+    height=st.integers(1, 50),
+    width=st.integers(1, 50),
     step=st.integers(1, 12),
     sigma=st.floats(0.2, 30),
     reach=st.floats(0, 4),
