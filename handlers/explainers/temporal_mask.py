@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -11,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from handlers.attribution import Attribution
+from handlers.explainers.blocks import iterate
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
 from handlers.explainers.score import Score
@@ -63,13 +63,7 @@ class TemporalMask(IterativeExplainer[TemporalMaskParameters]):
         return State(0, steps, arrays={**arrays, "scan": empty, "losses": empty, "scores": empty, "windows": empty})
 
     def advance(self, question: Question[TemporalMaskParameters], state: State, seconds: float) -> State:
-        end = time.perf_counter() + seconds
-        work = _Work(question)
-        while not state.done:
-            state = work.step(state)
-            if time.perf_counter() >= end:
-                break
-        return state
+        return iterate(_Work(question).step, state, seconds)
 
     def result(self, question: Question[TemporalMaskParameters], state: State) -> Attribution:
         work = _Work(question)

@@ -16,6 +16,9 @@ from handlers.temporal_masks.window import Window, best_window
 NO_DROP = 0.001
 """A fall of the score that counts as none: the ratio of two falls is not reported then (the paper's filter)."""
 
+_LITTLE = 0.05
+"""A share of the score that, lost under a full mask, is next to nothing."""
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -80,10 +83,11 @@ def _nothing(found: Findings, loss: Loss) -> str:
     drop, price = found.original - found.perturbed, float(loss.cost(found.on.float()))
     if drop > max(price, NO_DROP):
         return ""
-    if found.full is not None and found.original - found.full <= NO_DROP:
+    if found.full is not None and (fall := found.original - found.full) <= _LITTLE * found.original:
+        amount = "nothing" if fall <= NO_DROP else "next to nothing"
         return (
-            f"{verb} changes nothing: the score is {found.original:.3f} as recorded and {found.full:.3f} with {verb} "
-            "all frames; the model does not read this clip's motion, so no mask is shown"
+            f"{verb} changes {amount}: the score is {found.original:.3f} as recorded and {found.full:.3f} with {verb} "
+            "all frames; the answer does not rest on this clip's motion, so no mask is shown"
         )
     return f"no mask lowers the score of {found.original:.3f} by more than its own length costs, so none is shown"
 
