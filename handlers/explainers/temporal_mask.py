@@ -76,6 +76,7 @@ class TemporalMask(IterativeExplainer[TemporalMaskParameters]):
             mask=mask,
             learned=learned,
             original=work.score.certainty,
+            soft=float(work.scores(learned[None], work.perturbation)),
             frozen=frozen,
             reversed=turned,
             full=float(held["scan"][0]) if len(held["scan"]) else None,

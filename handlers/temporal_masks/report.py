@@ -25,14 +25,16 @@ class Findings:
     """What is known of a clip and its mask so far.
 
     mask: float [T], the learned one or, where that is better, a window. learned: float [T]. Scores are probabilities:
-    of the clip as it is; with the frames where the mask exceeds 0.5 frozen, and reversed; with all frames perturbed
-    (None: not yet known). losses, scores: float [steps of the descent]. window_scores: float [number of windows].
+    of the clip as it is; under the learned mask between 0 and 1; with the frames where the mask exceeds 0.5 frozen, and
+    reversed; with all frames perturbed (None: not yet known). losses, scores: float [steps of the descent].
+    window_scores: float [number of windows].
     """
 
     perturbation: Perturbation
     mask: Tensor
     learned: Tensor
     original: float
+    soft: float
     frozen: float
     reversed: float
     full: float | None
@@ -93,12 +95,17 @@ def _nothing(found: Findings, loss: Loss) -> str:
 
 
 def _statistics(found: Findings) -> Mapping[str, float]:
-    """OS, FS, RS and what the paper makes of them; its ratio only where both falls are more than 0.001."""
+    """OS, FS, RS and what the paper makes of them; its ratio only where both falls are more than 0.001.
+
+    "soft" is the mask as learned, not cut at 0.5: its score and the sum of its values.
+    """
     frozen, turned = found.original - found.frozen, found.original - found.reversed
     measures = {
         "freeze_score": found.frozen,
         "reverse_score": found.reversed,
         "mask_length": float(found.on.sum()),
+        "soft_score": found.soft,
+        "soft_length": float(found.learned.sum()),
         "drop_difference": frozen - turned,
     }
     if min(frozen, turned) > NO_DROP:

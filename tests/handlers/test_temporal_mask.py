@@ -16,6 +16,7 @@ from handlers.engine import ClipRequest, Engine, MethodCall
 from handlers.errors import RequestError
 from handlers.explainers import State
 from handlers.models.action_model import ActionModel
+from handlers.temporal_masks import Footage, freeze
 from tests.handlers import networks
 
 FRAMES, MOVING = 6, 3
@@ -84,6 +85,11 @@ def test_the_mask_is_on_where_the_change_is(model: ActionModel, clip: NDArray[np
     assert measures["original_score"] == pytest.approx(probability(model, clip), abs=1e-5)
     assert measures["freeze_score"] == pytest.approx(probability(model, masked), abs=1e-5)
     assert measures["freeze_score"] < measures["original_score"] - 0.3
+    footage = Footage(model.prepare([clip]))
+    with torch.no_grad():
+        soft = model.module(footage.mixed(freeze(found.details.arrays["learned"])[None])).softmax(1)[0, 0]
+    assert measures["soft_score"] == pytest.approx(float(soft), abs=1e-5)
+    assert measures["soft_length"] == pytest.approx(float(found.details.arrays["learned"].sum()))
     by_length = next(curve for curve in found.details.curves if curve.x_name == "frames")
     assert measures["freeze_score"] <= by_length.y[by_length.x.index(measures["mask_length"])] + 0.001
 
