@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from handlers.models.motion_cnn import MotionCNN
+from training.averages import Average
 from training.batches import IGNORED, Batch, Replay, fresh_batches, normalise
 from training.filters import give_back, half_size, take_over
 from training.labels import CLASSES, STILL
@@ -95,7 +96,7 @@ class Trainee:
         self.model = self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         learnt = [*self.model.parameters(), *self.places.parameters()]
         self.optimiser = torch.optim.AdamW(learnt, weight_decay=0.02, fused=True)
-        self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.average = Average(self.model, KEEP)
 
     @property
     def grown(self) -> bool:
@@ -105,14 +106,14 @@ class Trainee:
     def grow(self) -> None:
         """Go over to full-size pictures with the averaged weights: same answers as on their 2 x 2 means."""
         if not self.grown:
-            self.model.load_state_dict(self.average)
+            self.model.load_state_dict(self.average.state)
             take_over(self.first, convolution(self.model))
             self.model.features[0] = self.first
             self._begin()
 
     def weights(self) -> dict[str, Tensor]:
         """The full-size model's state so far, averaged over the last steps, float32."""
-        state = {name: value.contiguous() for name, value in self.average.items()}
+        state = {name: value.contiguous() for name, value in self.average.state.items()}
         if not self.grown:
             narrow = half_size(self.first)
             narrow.load_state_dict({"weight": state["features.0.weight"]})
@@ -128,11 +129,7 @@ class Trainee:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.done += 1
-        for name, value in self.model.state_dict().items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - KEEP)
-            else:
-                self.average[name].copy_(value)
+        self.average.update()
 
     def store(self, path: Path) -> None:
         """Write a checkpoint; a process killed meanwhile leaves the last one."""
@@ -140,7 +137,7 @@ class Trainee:
             "done": self.done,
             "grown": self.grown,
             "model": self.model.state_dict(),
-            "average": self.average,
+            "average": self.average.state,
             "places": self.places.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
@@ -153,7 +150,7 @@ class Trainee:
         if state["grown"]:
             self.grow()
         self.model.load_state_dict(state["model"])
-        self.average = state["average"]
+        self.average.state = state["average"]
         self.places.load_state_dict(state["places"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.done = int(state["done"])
