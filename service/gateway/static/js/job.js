@@ -38,6 +38,11 @@ export async function follow(service, id, on) {
   }
   if (last?.state === CANCELLED) return null;
   if (last?.state !== SUCCEEDED) throw new Error(await reasonOf(service, id, last));
+  return resultOf(service, id);
+}
+
+/** The answer of a finished job. */
+export async function resultOf(service, id) {
   return service.wire.decode("actionlens.v1.Answer", await download(service, id, ANSWER));
 }
 

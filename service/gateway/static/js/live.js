@@ -9,7 +9,8 @@ const LONGEST_PAUSE = 5000;
 const PASSING = new Set(["UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "INTERNAL"]);
 // Bytes that may wait in the socket before frames are left out.
 const MOST_WAITING = 1 << 20;
-const SPARE_FRAMES = 96;
+// Pictures kept for answers that are on their way, beyond one window: half a minute's, for a service under load.
+const SPARE_FRAMES = 750;
 
 export class Live {
   /** on: {window(answer), state(name, error or null)} with names "live", "waiting", "broken", "idle". */

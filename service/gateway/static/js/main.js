@@ -9,6 +9,7 @@ import { Moment } from "./moment.js";
 import { drawable } from "./reading.js";
 import { Says } from "./says.js";
 import { Service } from "./service.js";
+import { showShared } from "./shared.js";
 import { Source } from "./source.js";
 import { Stage } from "./stage.js";
 import { Timeline } from "./timeline.js";
@@ -36,6 +37,7 @@ class Page {
     this.#controls();
     setInterval(() => this.#rates(), 500);
     this.#state("idle", null);
+    if (link.job) showShared(service, link.job).catch(showError);
     if (["sample", "camera"].includes(link.source)) this.start(link.source);
   }
 

@@ -2,7 +2,8 @@
 
 import { profile, resample, toArray } from "./tensor.js";
 
-export const byMethod = (answer, name) => answer.explanations.find((entry) => entry.method === name);
+// The share of the relevance that the sentence looks for.
+const MOST = 0.6;
 
 export const drawable = (answer) => answer.explanations.filter((entry) => entry.saliency && !entry.failure);
 
@@ -40,20 +41,35 @@ function columns({ relevance_matrix: { values } }, frames) {
   return sums;
 }
 
-/** One sentence for people. */
-export function sentence(answer) {
+/** One sentence for people; curve: as frameCurve gives it. Frames are counted as the filmstrip counts them. */
+export function sentence(answer, curve = frameCurve(answer)) {
   const best = answer.prediction?.top[0];
   if (!best) return "No prediction.";
   const parts = [];
-  const told = answer.explanations.filter((entry) => entry.reading && !entry.failure);
-  const target = told[0]?.target;
-  if (target && target.index !== best.index) parts.push(`“${target.label}” explained`);
-  if (told[0]?.contrast) parts.push(`rather than “${told[0].contrast.label}”`);
-  const when = told.find((entry) => /frame/.test(entry.reading)) ?? told[0];
-  if (when) parts.push(when.reading);
+  const told = answer.explanations.find((entry) => entry.target && !entry.failure);
+  if (told && told.target.index !== best.index) parts.push(`“${told.target.label}” is explained`);
+  if (told?.contrast) parts.push(`rather than “${told.contrast.label}”`);
+  const run = curve && shortestRun(curve.values);
+  if (run) parts.push(`frames ${run.first}–${run.last} carry ${Math.round(100 * run.share)} % of the relevance`);
   const share = motionShare(answer);
-  if (share !== null && !(when && /motion/.test(when.reading))) parts.push(`${Math.round(100 * share)} % of it is motion`);
-  return `“${best.label}” ${Math.round(100 * best.probability)} %${parts.length ? `: ${parts.join("; ")}.` : "."}`;
+  if (share !== null) parts.push(`${Math.round(100 * share)} % of it is motion`);
+  return `“${best.label}” ${Math.round(100 * best.probability)} %${parts.length ? `: ${parts.join("; ")}` : ""}.`;
+}
+
+/** The shortest run of frames that carries most of the positive relevance; null when there is none. */
+function shortestRun(values) {
+  const positive = values.map((value) => Math.max(0, value));
+  const sum = positive.reduce((total, value) => total + value, 0);
+  if (!sum) return null;
+  for (let length = 1; length < positive.length; length++) {
+    let best = null;
+    for (let first = 0; first + length <= positive.length; first++) {
+      const share = positive.slice(first, first + length).reduce((total, value) => total + value, 0) / sum;
+      if (share >= MOST && share > (best?.share ?? 0)) best = { first, last: first + length - 1, share };
+    }
+    if (best) return best;
+  }
+  return { first: 0, last: positive.length - 1, share: 1 };
 }
 
 export function motionShare(answer) {

@@ -15,13 +15,12 @@ export class Says {
   }
 
   show(answer) {
-    const { top, logits } = answer.prediction;
+    const { top } = answer.prediction;
     this.history.push(new Map(top.map(({ index, probability }) => [index, probability])));
     if (this.history.length > HISTORY) this.history.shift();
     $("readout").textContent = [sentence(answer), ...failures(answer)].join(" ");
     $("top").replaceChildren(...top.slice(0, 5).map((score) => this.#row(score)));
     this.#dial(motionShare(answer));
-    return logits;
   }
 
   clear() {
