@@ -25,13 +25,23 @@ export class Heat {
     this.grid = new OffscreenCanvas(this.columns, this.rows);
   }
 
-  /** Native values at a model frame, one number per cell. part: "all", "motion" or "scene". */
+  /** Native values at a model frame, one number per cell; frame null: the strongest of all frames. part: "all", "motion" or "scene". */
   at(frame, part = "all") {
     const size = this.rows * this.columns;
+    if (frame === null) return this.#strongest(size, part);
     const { before, after, share } = between(this.positions, frame);
     const plane = new Float32Array(size);
     for (let i = 0; i < size; i++) {
       plane[i] = this.#part(before * size + i, part) * (1 - share) + this.#part(after * size + i, part) * share;
+    }
+    return plane;
+  }
+
+  #strongest(size, part) {
+    const plane = new Float32Array(size);
+    for (let i = 0; i < this.steps * size; i++) {
+      const value = this.#part(i, part);
+      if (Math.abs(value) > Math.abs(plane[i % size])) plane[i % size] = value;
     }
     return plane;
   }
@@ -70,22 +80,6 @@ export class Heat {
     const x = this.columns / place.frame_width;
     const y = this.rows / place.frame_height;
     return { left: place.left * x, top: place.top * y, wide: place.width * x, high: place.height * y };
-  }
-
-  /** Centre of the positive relevance at a frame, as shares of the source picture's width and height. */
-  centre(frame) {
-    const plane = this.at(frame);
-    const { left, top, wide, high } = this.#source();
-    let sum = 0;
-    let x = 0;
-    let y = 0;
-    plane.forEach((value, i) => {
-      if (value <= 0) return;
-      sum += value;
-      x += value * ((i % this.columns) + 0.5);
-      y += value * (Math.floor(i / this.columns) + 0.5);
-    });
-    return sum ? { x: (x / sum - left) / wide, y: (y / sum - top) / high } : null;
   }
 }
 

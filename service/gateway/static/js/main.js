@@ -22,7 +22,7 @@ class Page {
   constructor(service, models) {
     this.service = service;
     const link = readLink();
-    this.view = { layer: link.layer, part: link.part, opacity: Number(link.opacity) / 100, exact: link.exact === "1", source: link.source };
+    this.view = { layer: link.layer, part: link.part, opacity: Number(link.opacity) / 100, exact: link.exact !== "0", source: link.source };
     this.ask = new Ask(service.wire, models, link, { model: () => this.#open(), change: (change) => this.#change(change) });
     this.stage = new Stage($("video"), this.view);
     this.says = new Says();
@@ -90,7 +90,7 @@ class Page {
     this.arrivals.windows.push(performance.now());
     this.last = { answer, pictures: answer.frames.used.map((sequence) => this.live.frames.get(sequence)) };
     this.#layers(answer);
-    this.stage.show(answer, this.live.frames);
+    this.stage.show(answer, this.last.pictures);
     this.says.show(answer);
     this.cost.show(window);
     $("freeze").disabled = false;
@@ -194,7 +194,7 @@ class Page {
 
   get #link() {
     const { layer, part, opacity, exact, source } = this.view;
-    return { ...this.ask.view, source, layer, part, opacity: Math.round(100 * opacity), exact: exact ? "1" : "" };
+    return { ...this.ask.view, source, layer, part, opacity: Math.round(100 * opacity), exact: exact ? "" : "0" };
   }
 
   #remember() {

@@ -1,9 +1,10 @@
 // The live picture with the heat over it.
 
-import { Heat } from "./heat.js";
 import { paintScale } from "./colours.js";
 import { $, short } from "./dom.js";
+import { Heat } from "./heat.js";
 import { drawable } from "./reading.js";
+import { Replay } from "./replay.js";
 
 // Seconds after which an explanation begins to fade, and is gone.
 const FRESH = 0.7;
@@ -17,12 +18,12 @@ export class Stage {
     this.canvas = $("picture");
     this.scales = new Map();
     this.heat = null;
-    this.frame = null;
+    this.replay = new Replay();
     requestAnimationFrame(() => this.#draw());
   }
 
-  /** A window was answered; frames: the sent frames by sequence. */
-  async show(answer, frames) {
+  /** A window was answered; pictures: of its frames, undefined where one is no longer kept. */
+  show(answer, pictures) {
     this.answer = answer;
     this.at = performance.now();
     const entries = drawable(answer);
@@ -33,17 +34,12 @@ export class Stage {
       this.scales.set(this.key, Math.max(this.scales.get(this.key) ?? 0, this.heat.peak));
       this.#legend(entry.method);
     }
-    const last = frames.get(answer.frames.used.at(-1));
-    if (!this.view.exact || !last) return;
-    const picture = await createImageBitmap(last.blob);
-    this.frame?.close();
-    this.frame = picture;
+    this.replay.show(this.view.exact && this.heat ? pictures : [], answer.frames, this.heat);
   }
 
   clear() {
     this.heat = this.answer = null;
-    this.frame?.close();
-    this.frame = null;
+    this.replay.clear();
   }
 
   rescale() {
@@ -66,7 +62,8 @@ export class Stage {
     requestAnimationFrame(() => this.#draw());
     const live = this.video.videoWidth > 0 && (this.video.src || this.video.srcObject);
     $("empty").hidden = Boolean(live);
-    const picture = this.view.exact && this.frame ? this.frame : this.video;
+    const replayed = this.view.exact ? this.replay.current() : null;
+    const picture = replayed?.image ?? this.video;
     const width = live ? (picture.videoWidth ?? picture.width) : 4;
     const height = live ? (picture.videoHeight ?? picture.height) : 3;
     if (!live) {
@@ -82,15 +79,17 @@ export class Stage {
     context.filter = this.heat ? "saturate(.65)" : "none";
     context.drawImage(picture, 0, 0, w, h);
     context.filter = "none";
-    if (this.heat) this.#overlay(context, w, h);
+    if (this.heat) this.#overlay(context, w, h, replayed);
   }
 
-  #overlay(context, width, height) {
+  #overlay(context, width, height, replayed) {
     const age = (performance.now() - this.at) / 1000;
-    const fade = this.view.exact ? 1 : Math.max(0, Math.min(1, (GONE - age) / (GONE - FRESH)));
-    const frame = this.answer.frames.used.length - 1;
-    const scale = this.scales.get(this.key) || this.heat.peak;
-    this.heat.draw(context, width, height, frame, { part: this.view.part, opacity: fade * this.view.opacity, scale });
+    const fade = replayed ? 1 : Math.max(0, Math.min(1, (GONE - age) / (GONE - FRESH)));
+    const heat = replayed?.heat ?? this.heat;
+    const scale = this.scales.get(this.key) || heat.peak;
+    // Over the moving picture, all of the window's heat at once; over a replayed frame, the frame's own.
+    const frame = replayed?.frame ?? null;
+    heat.draw(context, width, height, frame, { part: this.view.part, opacity: fade * this.view.opacity, scale });
     $("age").hidden = age < FRESH;
     $("age").textContent = `explained ${age.toFixed(1)} s ago`;
   }
