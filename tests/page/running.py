@@ -51,7 +51,7 @@ class Running:
             self.server = None
 
     def _run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(90)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(240)
 
 
 def sample_frames() -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
