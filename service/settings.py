@@ -164,6 +164,8 @@ class Settings(BaseSettings):
     """gRPC port; 0 picks a free one."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8471
     """HTTP port of /metrics and /healthz; 0 picks a free one."""
+    page_port: Annotated[int, Field(ge=0, le=65535)] = 8472
+    """HTTP port of the live page; 0 picks a free one."""
     model_store: Path = _ROOT / "model_store"
     """Folder with one sub-folder per model (card.yaml, weights)."""
     models: tuple[str, ...] = ()
