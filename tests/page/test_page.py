@@ -13,7 +13,8 @@ pytestmark = pytest.mark.timeout(300)
 
 WATCHED = "#source=camera&methods=grad-cam"
 
-# The mean strength of the heat where an explained frame differs most from the one before, over that elsewhere.
+# The mean strength of the heat where an explained frame differs most from the one before, over that elsewhere; and the
+# same with every frame's heat mirrored, which lies where the motion is not.
 _HEAT_ON_MOTION = """() => {
   const { stage, last } = window.page;
   const { width, height } = last.pictures[0].thumb;
@@ -24,7 +25,7 @@ _HEAT_ON_MOTION = """() => {
     const data = pixels();
     return Float32Array.from({ length: width * height }, (_, i) => data[4 * i] + data[4 * i + 1] + data[4 * i + 2]);
   });
-  const sums = { on: 0, off: 0, places: 0, others: 0 };
+  const sums = { on: 0, off: 0, mirrored: 0, rest: 0, places: 0, others: 0 };
   for (let k = 1; k < greys.length; k++) {
     const moved = greys[k].map((grey, i) => Math.abs(grey - greys[k - 1][i]));
     const most = [...moved].sort((a, b) => a - b)[Math.floor(0.95 * moved.length)];
@@ -33,11 +34,14 @@ _HEAT_ON_MOTION = """() => {
     const data = pixels();
     moved.forEach((value, i) => {
       const on = value > most;
+      const mirror = i - (i % width) + width - 1 - (i % width);
       sums[on ? 'on' : 'off'] += data[4 * i + 3];
+      sums[on ? 'mirrored' : 'rest'] += data[4 * mirror + 3];
       sums[on ? 'places' : 'others'] += 1;
     });
   }
-  return (sums.on / sums.places) / (sums.off / sums.others);
+  const share = sums.others / sums.places;
+  return [share * sums.on / sums.off, share * sums.mirrored / sums.rest];
 }"""
 
 
@@ -48,11 +52,12 @@ def watch(page: Page, running: Running, link: str = WATCHED) -> None:
 
 
 def test_the_webcam_is_named_and_the_heat_lies_on_what_moves(page: Page, running: Running) -> None:
-    watch(page, running)
+    watch(page, running, "#source=camera&methods=dtd")
     expect(page.locator("#top li").first).to_contain_text("move left", timeout=PATIENCE)
     expect(page.locator("#readout")).to_contain_text(re.compile(r"“move left” \d+ %: frames \d+–\d+ carry \d+ %"))
-    # 1 is chance. Grad-CAM's grid is coarse: 1.21 and 1.27 were measured, and the bound was chosen below these.
-    assert page.evaluate(_HEAT_ON_MOTION) > 1.1
+    heat, mirrored = page.evaluate(_HEAT_ON_MOTION)
+    assert heat > 1.5 * mirrored, (heat, mirrored)
+    assert heat > 1.5, (heat, mirrored)  # 1 is chance
 
 
 def test_what_is_asked_changes_while_it_runs(page: Page, running: Running) -> None:
