@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from actionlens.card import Input
 
@@ -29,3 +30,12 @@ class Family:
     most_frames: int = 0
     input: Input | None = None
     renamed: tuple[tuple[str, str], ...] = ()
+
+    def named(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors under this layout's names; names of this layout stay as they are."""
+        found: dict[str, Tensor] = {}
+        for name, tensor in state.items():
+            for pattern, replacement in self.renamed:
+                name = re.sub(pattern, replacement, name)
+            found[name] = tensor
+        return found

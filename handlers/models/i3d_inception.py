@@ -72,9 +72,10 @@ class I3DInception(nn.Module):
     """Inception-v1 inflated; time is strided by 8, or by 2 or not at all.
 
     time_stride: 8 as published; 2 as in "Interpreting video features", where the stem and the pooling before Mixed_4b
-    leave time alone, for maps of higher resolution; 1 without any temporal stride, as in the ATR paper. No weight depends
-    on it. The classifier reads means of two neighbouring feature steps over the whole picture (7 x 7 at 224 pixels, as
-    the port has it): these are the rows of relevance. channels: 3 for RGB, 2 for optical flow. divisor: of all widths.
+    leave time alone, for maps of higher resolution; 1 without any temporal stride, as in the ATR paper. No weight
+    depends on it. The classifier reads means of two neighbouring feature steps over the whole picture (7 x 7 at 224
+    pixels, as the port has it): these are the rows of relevance. channels: 3 for RGB, 2 for optical
+    flow. divisor: of all widths.
     """
 
     def __init__(self, classes: int, time_stride: Literal[1, 2, 8] = 8, channels: int = 3, divisor: int = 1) -> None:

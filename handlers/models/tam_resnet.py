@@ -46,7 +46,7 @@ class TemporalAggregation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, T, H, W] to the same shape, not negative."""
         layers = (self.prev_se, self.curr_se, self.next_se) if self.frames == 3 else self.blending_layers
-        weight = torch.stack([layer.fc1.weight for layer in layers], 2)
+        weight = torch.stack([layer.fc1.weight for layer in layers if isinstance(layer, Blend)], 2)
         result: Tensor = self.relu(F.conv3d(x, weight, None, 1, (self.frames // 2, 0, 0), 1, self.groups))
         return result
 
@@ -55,8 +55,8 @@ class TAMResNet(Classifier):
     """A 2-D ResNet with temporal aggregation before every block's first convolution.
 
     kernel: frames that it mixes, 3, 5 or 7. depthwise: the published default; False mixes channels too.
-    temporal_pooling: "max" or "average" pooling of 3 frames at a stride of 2 behind each of the first three stages, which
-    the published code has as an option; "none" (the ATR paper's) gives every frame its own logits. widths: of the stages.
+    temporal_pooling: "max" or "average" pooling of 3 frames at a stride of 2 behind each of the first three stages, an
+    option of the published code; "none" (the ATR paper's) gives every frame its own logits. widths: of the stages.
     """
 
     def __init__(

@@ -21,14 +21,14 @@ class Shift(nn.Module):
     divisor: each part is 1 / divisor of the channels. Beyond the clip's ends everything is 0.
     """
 
-    def __init__(self, net: nn.Module, divisor: int) -> None:
+    def __init__(self, net: nn.Conv2d, divisor: int) -> None:
         super().__init__()
         self.net = net
-        self.divisor = divisor
+        self.part = net.in_channels // divisor
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, T, H, W] to what `net` makes of it."""
-        part = self.net.in_channels // self.divisor
+        part = self.part
         after = F.pad(x[:, :part, 1:], (0, 0, 0, 0, 0, 1))
         before = F.pad(x[:, part : 2 * part, :-1], (0, 0, 0, 0, 1, 0))
         result: Tensor = self.net(torch.cat([after, before, x[:, 2 * part :]], 1))
@@ -57,7 +57,9 @@ class TSM(nn.Module):
         for stage in range(1, 5):
             blocks = self.base_model.get_submodule(f"layer{stage}")
             for block in list(blocks.children())[::every]:
-                block.conv1 = Shift(block.conv1, divisor)
+                first = block.conv1
+                assert isinstance(first, nn.Conv2d)
+                block.conv1 = Shift(first, divisor)
         self.new_fc = nn.Linear(self.base_model.outputs, classes)
 
     def forward(self, clip: Tensor) -> Tensor:

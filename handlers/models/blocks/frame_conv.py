@@ -14,13 +14,6 @@ class FrameConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, T, H, W] to [B, C', T, H', W']."""
-        (h, w), (top, left) = self.stride, self.padding
-        return F.conv3d(
-            x,
-            self.weight.unsqueeze(2),
-            self.bias,
-            (1, h, w),
-            (0, int(top), int(left)),
-            (1, *self.dilation),
-            self.groups,
-        )
+        assert not isinstance(self.padding, str)
+        weight, stride, padding = self.weight.unsqueeze(2), (1, *self.stride), (0, *self.padding)
+        return F.conv3d(x, weight, self.bias, stride, padding, (1, *self.dilation), self.groups)

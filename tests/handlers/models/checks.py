@@ -41,6 +41,8 @@ def rising(network: nn.Module) -> nn.Module:
     for tensor in network.parameters():
         if tensor.dim() > 1:
             tensor.data = torch.rand_like(tensor) / tensor[0].numel()
+            if tensor.dim() == 5:  # the same before and after, so that the peak lies at the centre
+                tensor.data = (tensor.data + tensor.data.flip(2)) / 2
         elif tensor.dim() == 1:
             tensor.data.zero_()
     for module in network.modules():
