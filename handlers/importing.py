@@ -19,6 +19,7 @@ from actionlens.card import ModelCard, write_card
 from handlers.canary import answer_noise
 from handlers.engine import Engine
 from handlers.errors import ModelError
+from handlers.models import families
 from handlers.models.action_model import ActionModel, build
 from handlers.weights import read_weights
 
@@ -33,6 +34,8 @@ def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: b
     """
     document = _card_document(card_path)
     state = {name: tensor.contiguous() for name, tensor in read_weights(weights_path).items()}
+    if (entry := families().get(str(document.get("architecture")))) is not None:
+        state = entry.named(state)
     with tempfile.TemporaryDirectory(dir=_folder(store), prefix=".import-") as work:
         made = Path(work) / "model"
         made.mkdir()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
+
+from actionlens.card import Input
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,8 @@ class Family:
         logits [B, K].
     layer: the module whose activations Grad-CAM reads unless the card or the request names another.
     most_frames: its networks take clips of 1 frame to this many; 0: of the card's length only.
+    input: what its published checkpoints were trained with; None: there are none, so only a card can say.
+    renamed: pairs (pattern, replacement) that turn the tensor names of another public layout into this one's.
     """
 
     name: str
@@ -23,3 +28,14 @@ class Family:
     build: Callable[..., nn.Module]
     layer: str
     most_frames: int = 0
+    input: Input | None = None
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    def named(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors under this layout's names; names of this layout stay as they are."""
+        found: dict[str, Tensor] = {}
+        for name, tensor in state.items():
+            for pattern, replacement in self.renamed:
+                name = re.sub(pattern, replacement, name)
+            found[name] = tensor
+        return found

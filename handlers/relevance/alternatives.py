@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 NEAREST = (
-    "known are Conv3d, Conv2d, Linear, BatchNorm, ReLU, MaxPool, AvgPool, AdaptiveAvgPool, Dropout, Flatten, "
-    "addition, concatenation, mean, reshaping, slicing and zero padding"
+    "known are Conv3d, Conv2d, Linear, BatchNorm, ReLU, SiLU, sigmoid gates, MaxPool, AvgPool, AdaptiveAvgPool, "
+    "Dropout, Flatten, addition, concatenation, mean, reshaping, slicing and zero padding"
 )
 
 _SMOOTH = "use ReLU; smooth and gated activations have no conservative rule here. Grad-CAM and perturbation still work"
@@ -12,9 +12,6 @@ ALTERNATIVES = {
     name: _SMOOTH
     for name in (
         "gelu",
-        "silu",
-        "swish",
-        "sigmoid",
         "tanh",
         "hardswish",
         "hardsigmoid",
@@ -28,6 +25,7 @@ ALTERNATIVES = {
         "softplus",
     )
 } | {
+    "sigmoid": "use ReLU, or let it gate another tensor (x * sigmoid(y)); behind the logits leave it to the caller",
     "softmax": "return logits and leave softmax to the caller",
     "log_softmax": "return logits and leave log_softmax to the caller",
     "layernorm": "use batch norm",

@@ -13,6 +13,7 @@ from torch import Tensor
 from handlers.relevance import table
 from handlers.relevance.graph import Size
 from handlers.relevance.operations.base import Operation
+from handlers.relevance.operations.gates import Gate, Sigmoid, Swish
 from handlers.relevance.operations.pointwise import Add, Relu
 from handlers.relevance.operations.structure import Concatenate, Identity, Permute, Reshape, Slice
 from handlers.relevance.refs import Ref, filled
@@ -26,6 +27,14 @@ def _relu(recorder: Recorder, x: Ref, inplace: bool = False) -> Ref:
     return recorder.step(Relu(), [x], x.axes)
 
 
+def _swish(recorder: Recorder, x: Ref, inplace: bool = False) -> Ref:
+    return recorder.step(Swish(), [x], x.axes)
+
+
+def _sigmoid(recorder: Recorder, x: Ref) -> Ref:
+    return recorder.step(Sigmoid(), [x], x.axes)
+
+
 def _add(recorder: Recorder, x: Any, y: Any, alpha: float = 1) -> Ref:
     if alpha != 1 or not isinstance(x, Ref) or not isinstance(y, Ref):
         raise Refusal("addition of a constant or a multiple", "add two activations; put constants into a bias")
@@ -35,6 +44,12 @@ def _add(recorder: Recorder, x: Any, y: Any, alpha: float = 1) -> Ref:
 
 
 def _multiply(recorder: Recorder, x: Any, y: Any) -> Ref:
+    tensors = [ref for ref in (x, y) if isinstance(ref, Ref) and not ref.is_size]
+    gates = [ref for ref in tensors if isinstance(recorder.made_by(ref), Sigmoid)]
+    if len(tensors) == 2 and gates and x.axes == y.axes:
+        gate = gates[-1]
+        signal = x if gate is y else y
+        return recorder.step(Gate(), [signal, gate], signal.axes)
     tensor, number = (x, y) if isinstance(x, Ref) and not x.is_size else (y, x)
     return recorder.step(table.factor(number), [tensor], tensor.axes)
 
@@ -198,6 +213,7 @@ def _pool(make: Callable[..., Operation], axes: int) -> Callable[..., Ref]:
 
 def _calls() -> dict[Any, Callable[..., Any]]:
     known: dict[Any, Callable[..., Any]] = dict.fromkeys(table.RELUS, _relu) | dict.fromkeys(table.ADDS, _add)
+    known |= dict.fromkeys([torch.sigmoid, F.sigmoid, "sigmoid"], _sigmoid) | {F.silu: _swish}
     known |= dict.fromkeys([operator.mul, torch.mul, "mul", operator.imul, "mul_"], _multiply)
     known |= dict.fromkeys([operator.truediv, torch.div, "div"], _divide)
     known |= dict.fromkeys([torch.cat, torch.concat, torch.concatenate], _concatenate)

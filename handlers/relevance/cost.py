@@ -12,6 +12,7 @@ from handlers.relevance.errors import MemoryLimitExceeded, RelevanceError
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.graph import Step
 from handlers.relevance.operations.pointwise import Norm
+from handlers.relevance.operations.sampled import Take
 from handlers.relevance.operations.structure import Concatenate, Identity, Pad, Permute, Reshape, Slice
 from handlers.relevance.operations.weighted import Weighted
 
@@ -130,7 +131,7 @@ class Costs:
             if step.number not in found:
                 continue
             own = found[step.number]
-            for value in step.inputs:
+            for value in step.operation.signals(step.inputs):
                 tensor = self._forward.value(value)
                 if not isinstance(tensor, Tensor):
                     continue
@@ -145,7 +146,8 @@ class Costs:
             first, stride = operation.span(self._forward.value(value).shape[2])
             return Window(first + stride * window.lo, first + stride * window.hi)
         if isinstance(operation, Pad):
-            return Window(window.lo - operation.front, window.hi - operation.front)
+            front = operation.around(self._length(value))[0]
+            return Window(window.lo - front, window.hi - front)
         if operation.keeps_time:
             return window
         kernel, stride = operation.time_kernel
@@ -202,9 +204,15 @@ class Costs:
     def _amounts(self) -> set[int]:
         """Values at which relevance itself may arrive (below a batch norm that follows no convolution)."""
         found: set[int] = set()
-        passing = (Identity, Slice, Pad, Permute, Reshape, Concatenate)
+        passing = (Identity, Slice, Pad, Permute, Reshape, Concatenate, Take)
         for step in reversed(self._steps):
-            moves = isinstance(step.operation, passing) or step.operation.kind in ("relu", "max pool", "factor")
+            moves = isinstance(step.operation, passing) or step.operation.kind in (
+                "relu",
+                "max pool",
+                "factor",
+                "swish",
+                "gate",
+            )
             if isinstance(step.operation, Norm) or (moves and step.number in found):
                 found.update(step.inputs)
         return found

@@ -9,8 +9,10 @@ from typing import Any
 from handlers.relevance.errors import UnknownLayer
 from handlers.relevance.operations.average import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation
+from handlers.relevance.operations.gates import Gate
 from handlers.relevance.operations.max_pool import MaxPool
 from handlers.relevance.operations.pointwise import Add, Factor, Norm, Relu
+from handlers.relevance.operations.sampled import Take
 from handlers.relevance.operations.structure import Concatenate, Identity, Pad, Permute, Reshape, Slice
 from handlers.relevance.operations.weighted import Weighted
 
@@ -129,7 +131,7 @@ def annotated(steps: tuple[Step, ...]) -> tuple[Step, ...]:
         tensors = inputs if isinstance(operation, Add | Concatenate) else inputs[:1]
         if step.carries and not mixes and all(value in unmixed for value in tensors):
             unmixed.add(step.number)
-        if isinstance(operation, Identity | Slice | Pad) and inputs[0] in paths:
+        if isinstance(operation, Identity | Slice | Pad | Take) and inputs[0] in paths:
             paths[step.number] = (*paths[inputs[0]], operation)
         if _not_negative(operation, [value in positive for value in tensors]):
             positive.add(step.number)
@@ -161,6 +163,8 @@ def _not_negative(operation: Operation, inputs: list[bool]) -> bool:
             | Pad()
             | Permute()
             | Reshape()
+            | Take()
+            | Gate()
             | MaxPool()
             | Mean()
             | AveragePool()

@@ -13,6 +13,7 @@ from handlers.relevance.calls import CALLS, flatten
 from handlers.relevance.errors import UnsupportedOperation
 from handlers.relevance.graph import Graph, Size, Step
 from handlers.relevance.operations.base import Operation
+from handlers.relevance.operations.gates import Gate, Sigmoid
 from handlers.relevance.operations.pointwise import Norm
 from handlers.relevance.operations.structure import Identity
 from handlers.relevance.operations.weighted import Weighted
@@ -61,6 +62,7 @@ class Recorder:
                 names = [*stack, str(node.target)] if node.op == "call_module" else stack
                 self._layers.update({name: value.number for name in names if name})
         assert output is not None
+        self._check_gates(output)
         graph = Graph(tuple(self._steps), output, self._layers)
         return _without_dead_ends(graph)
 
@@ -91,6 +93,20 @@ class Recorder:
         number = len(self._steps) + 1
         self._steps.append(Step(number, self._place, operation, tuple(ref.number for ref in inputs)))
         return Ref(number, axes, number if shares is None else shares.memory, isinstance(operation, Size))
+
+    def made_by(self, ref: Ref) -> Operation | None:
+        """The operation that made a value; None for the clip."""
+        return self._steps[ref.number - 1].operation if ref.number else None
+
+    def _check_gates(self, output: int) -> None:
+        """Refuse a sigmoid that does something else than to set a gate."""
+        for step in self._steps:
+            if not isinstance(step.operation, Sigmoid):
+                continue
+            readers = [s for s in self._steps if step.number in s.inputs]
+            gates = all(isinstance(s.operation, Gate) and s.inputs[0] != step.number for s in readers)
+            if step.number == output or not gates:
+                raise UnsupportedOperation("sigmoid", step.place, alternatives.ALTERNATIVES["sigmoid"])
 
     # -- calls -------------------------------------------------------------------------------------------------
 

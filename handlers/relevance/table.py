@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from handlers.relevance.alternatives import ALTERNATIVES, NEAREST
 from handlers.relevance.kernel import Geometry
+from handlers.relevance.layers import EvenFrames, SamePad
 from handlers.relevance.operations.average import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation
+from handlers.relevance.operations.gates import Sigmoid, Swish
 from handlers.relevance.operations.max_pool import MaxPool
 from handlers.relevance.operations.pointwise import Factor, Norm, Relu
+from handlers.relevance.operations.sampled import PadSame, Take
 from handlers.relevance.operations.structure import Identity, Pad
 from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.operations.weights import Weights
@@ -135,7 +138,7 @@ def pad(amounts: Any, mode: str = "constant", value: float | None = None) -> Pad
 def factor(value: Any) -> Factor:
     """Multiplication by a constant number."""
     if not isinstance(value, int | float):
-        raise Refusal("multiplication of two tensors", "gates have no relevance rule; leave them out or use addition")
+        raise Refusal("multiplication of two tensors", "known gates are sigmoids; use one, or addition")
     return Factor(float(value))
 
 
@@ -154,6 +157,10 @@ def of_module(module: nn.Module, rules: Rules) -> Operation:
             return norm(module.running_mean, module.running_var, module.weight, module.bias, module.eps, rules)
         case nn.ReLU():
             return Relu()
+        case nn.SiLU():
+            return Swish()
+        case nn.Sigmoid():
+            return Sigmoid()
         case nn.MaxPool2d() | nn.MaxPool3d():
             return max_pool(
                 2 if isinstance(module, nn.MaxPool2d) else 3,
@@ -180,6 +187,10 @@ def of_module(module: nn.Module, rules: Rules) -> Operation:
             return Identity()
         case nn.ConstantPad3d() | nn.ConstantPad2d() | nn.ZeroPad2d() | nn.ZeroPad3d():
             return pad(module.padding, value=module.value)
+        case SamePad():
+            return PadSame((), module)
+        case EvenFrames():
+            return Take(module)
     name = type(module).__name__
     raise Refusal(name, ALTERNATIVES.get(name.lower(), NEAREST))
 
