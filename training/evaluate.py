@@ -82,10 +82,10 @@ class Answer:
     frames: int
 
 
-def held_out(model: MotionCNN, count: int) -> list[Answer]:
-    """The answers on the first `count` held-out synthetic clips."""
+def held_out(model: MotionCNN, first: int, count: int) -> list[Answer]:
+    """The answers on the `count` held-out synthetic clips from number `first` on."""
     answers = []
-    for seed in range(HELD_OUT_SEED, HELD_OUT_SEED + count):
+    for seed in range(HELD_OUT_SEED + first, HELD_OUT_SEED + first + count):
         sample = generate(seed, size=SIZE)
         area = float(sample.mask[sample.stroke].mean()) if sample.stroke.any() else 0.0
         best = int(probabilities(model, sample.clip[None]).argmax())
@@ -138,12 +138,13 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Measure a trained motion model.")
     parser.add_argument("--weights", type=Path, default=Path("model_store/motion-primitives"))
+    parser.add_argument("--first", type=int, default=0, help="number of the first held-out clip")
     parser.add_argument("--count", type=int, default=2000, help="held-out synthetic clips")
     parser.add_argument("--clips", type=Path, nargs="*", default=[], help="folders of real clips to answer")
     options = parser.parse_args()
     model = load_model(options.weights)
     if not options.clips:
-        answers = held_out(model, options.count)
+        answers = held_out(model, options.first, options.count)
         print_confusion(confusion(answers))
         print_groups(answers)
     for folder in options.clips:

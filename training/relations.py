@@ -26,7 +26,7 @@ from training.labels import CLASSES, STILL
 from training.train import KEEP, learning_rate, save
 
 FRAMES, SIZE, CELLS = 8, 64, 4
-BATCH, FRESH, PLAIN = 64, 16, 100  # as in training.train.Stage
+BATCH, FRESH, PLAIN = 64, 16, 800  # as in training.train.Stage
 
 #: Which of a clip's 16 frames the model sees: as the service spreads 8 over 16.
 SEEN = np.linspace(0, 15, FRAMES).round().astype(int)
@@ -35,6 +35,18 @@ SEEN = np.linspace(0, 15, FRAMES).round().astype(int)
 def build() -> MultiScaleTRN:
     """The network with the arguments of its card."""
     return MultiScaleTRN(len(CLASSES), channels=(24, 48, 72, 96), cells=CELLS, width=96, hidden=64, scales=FRAMES)
+
+
+def start_with_change(model: MultiScaleTRN) -> None:
+    """Make the relations blind to what is the same in all their frames, as they are to be trained to notice change.
+
+    Nothing holds them there during training. A relation of one frame stays as it is.
+    """
+    with torch.no_grad():
+        for relation in model.consensus.used(FRAMES)[1:]:
+            weight = relation.first.weight
+            slots = weight.view(len(weight), relation.scale, -1)
+            slots.sub_(slots.mean(dim=1, keepdim=True)).mul_(2)
 
 
 def seen(clips: Clips) -> Tensor:
@@ -61,6 +73,7 @@ def train(seed: int, folder: Path, steps: int) -> None:
     """Train from nothing; weights are saved every 200 steps and at the end."""
     torch.manual_seed(seed)
     model, mover = build().train(), nn.Linear(96, CELLS * CELLS)
+    start_with_change(model)
     optimiser = torch.optim.AdamW([*model.parameters(), *mover.parameters()], weight_decay=0.02, fused=True)
     average = Average(model, KEEP)
     started, seen_right = time.monotonic(), 0.0

@@ -28,7 +28,7 @@ class MotionCNN(nn.Module):
     per-frame logits `head(features.mean((3, 4))[:, :, t])`.
 
     The first layer takes 10 x 10 pixels at a stride of 4: in one layer, a 5 x 5 kernel at a stride of 2 on 2 x 2 means,
-    which is how it is trained at first. Motion needs no finer detail, and a clip costs a quarter.
+    which is how it is trained. Motion needs no finer detail, and a clip costs a quarter.
 
     The widths 24, 48 and 96 are deliberate: on AVX-512 processors convolutions of these run two to three times faster
     than of 16, 32 and 64 channels.

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from training.batches import make_batch
-from training.relations import CELLS, FRAMES, SIZE, build, losses, seen
+from training.relations import CELLS, FRAMES, SIZE, build, losses, seen, start_with_change
 
 
 def test_it_sees_eight_frames_spread_over_the_clip() -> None:
@@ -33,3 +33,16 @@ def test_every_weight_learns_and_the_loss_falls() -> None:
         falling.append(loss.item())
     assert logits.shape == (6, 10)
     assert falling[-1] < 0.8 * falling[0]
+
+
+def test_a_fresh_network_compares_frames() -> None:
+    """What all frames share cancels in every relation of two and more frames; an order of the frames does not."""
+    torch.manual_seed(0)
+    model = build()
+    start_with_change(model)
+    same, changing = torch.rand(1, 1, 96).expand(1, FRAMES, 96), torch.rand(1, FRAMES, 96)
+    for relation in model.consensus.used(FRAMES)[1:]:
+        for features, sees in ((same, False), (changing, True)):
+            shown = features[:, : relation.scale].flatten(1)
+            change = (relation.first(shown) - relation.first.bias).abs().max()
+            assert (change > 1e-2).item() is sees

@@ -34,7 +34,7 @@ def test_held_out_clips_are_answered_right(model: MotionCNN) -> None:
     answers = np.concatenate(
         [probabilities(model, batch.clips[first : first + 12]).argmax(1) for first in range(0, 60, 12)]
     )
-    assert np.mean(answers == batch.labels) >= 0.85  # 0.897 on the 2000 clips of TRAINING.md
+    assert np.mean(answers == batch.labels) >= 0.9  # 0.951 and 0.950 on the 2 x 2000 clips of TRAINING.md
 
 
 def test_the_sample_clip_is_a_move_left_and_its_flips_follow(model: MotionCNN) -> None:
