@@ -72,30 +72,53 @@ def show(
 
 @app.command("import")
 def import_(
-    card: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CARD", exists=True, dir_okay=False, help="The model's card (YAML), without its weights section."
-        ),
-    ],
     weights: Annotated[
         Path,
-        typer.Argument(
-            metavar="WEIGHTS",
+        typer.Option(
             exists=True,
             dir_okay=False,
-            help="The trained weights: .safetensors, .pt, .pth (tensors only; code in them is never run) or .npz.",
+            metavar="FILE",
+            help="The trained weights: .safetensors, .npz, or a PyTorch checkpoint (tensors only; code in it is never "
+            "run).",
         ),
     ],
+    card: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CARD]", exists=True, dir_okay=False, help="The model's card (YAML), without its weights section."
+        ),
+    ] = None,
+    family: Annotated[
+        str, typer.Option(metavar="NAME", help="Instead of a card: the family whose public checkpoint this is.")
+    ] = "",
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="With --family: one label a line."),
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", show_default="the file's", help="With --family: its name.")] = "",
     store: Store = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
 ) -> None:
-    """Make a trained model servable: checks that card and weights fit, answers one clip, writes STORE/NAME."""
-    arguments = [str(card), str(weights), "--store", str(_store(store)), *(["--replace"] if replace else [])]
+    """Make a trained model servable: checks that every tensor fits, answers one clip, writes STORE/NAME."""
+    if (card is None) == (not family):
+        raise typer.BadParameter("give either a card or --family", param_hint="CARD")
+    if card is not None and (labels is not None or name):
+        raise typer.BadParameter("a card has its own", param_hint="--labels, --name")
+    arguments = ["--weights", str(weights), "--store", str(_store(store)), *(["--replace"] if replace else [])]
+    arguments += ["--card", str(card)] if card is not None else ["--family", family, "--name", name]
+    arguments += ["--labels", str(labels)] if labels is not None else []
     done = _run("handlers.importing", arguments)
     if done.returncode:
         _fail(done.stderr)
-    typer.echo(f"imported into {done.stdout.strip()}; a running service must be restarted to serve it")
+    made = json.loads(done.stdout)
+    for note in made["notes"]:
+        typer.echo(note)
+    able = [method for method, reason in made["methods"].items() if not reason]
+    typer.echo(f"explained by {', '.join(able) or 'nothing'}")
+    for method, reason in made["methods"].items():
+        if reason:
+            typer.echo(f"not by {method}: {reason}")
+    typer.echo(f"imported into {made['folder']}; a running service must be restarted to serve it")
 
 
 @app.command()
