@@ -104,7 +104,7 @@ def import_(
         raise typer.BadParameter("give either a card or --family", param_hint="CARD")
     if card is not None and (labels is not None or name):
         raise typer.BadParameter("a card has its own", param_hint="--labels, --name")
-    arguments = ["--weights", str(weights), "--store", str(_store(store)), *(["--replace"] if replace else [])]
+    arguments = ["--weights", str(weights), "--store", str(store_folder(store)), *(["--replace"] if replace else [])]
     arguments += ["--card", str(card)] if card is not None else ["--family", family, "--name", name]
     arguments += ["--labels", str(labels)] if labels is not None else []
     done = _run("handlers.importing", arguments)
@@ -126,7 +126,7 @@ def check(
     model: Annotated[str, typer.Argument(metavar="NAME_OR_FOLDER")], store: Store = None, as_json: AsJson = False
 ) -> None:
     """Load a model as the service would: card, digest, every tensor, one clip, and what can explain it and why not."""
-    done = _run("handlers.checking", [model, "--store", str(_store(store))])
+    done = _run("handlers.checking", [model, "--store", str(store_folder(store))])
     try:
         report = json.loads(done.stdout)
     except ValueError:
@@ -150,7 +150,8 @@ def _served(model: model_pb2.Model) -> dict[str, Any]:
     return message_document(model)
 
 
-def _store(given: Path | None) -> Path:
+def store_folder(given: Path | None) -> Path:
+    """The store to work on: as given, or as the settings say."""
     from service.settings import Settings
 
     return given if given is not None else Settings().model_store
