@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from actionlens.card import Input
+
 
 @dataclass(frozen=True)
 class Family:
@@ -16,6 +18,8 @@ class Family:
         logits [B, K].
     layer: the module whose activations Grad-CAM reads unless the card or the request names another.
     most_frames: its networks take clips of 1 frame to this many; 0: of the card's length only.
+    input: what its published checkpoints were trained with; None: there are none, so only a card can say.
+    renamed: pairs (pattern, replacement) that turn the tensor names of another public layout into this one's.
     """
 
     name: str
@@ -23,3 +27,5 @@ class Family:
     build: Callable[..., nn.Module]
     layer: str
     most_frames: int = 0
+    input: Input | None = None
+    renamed: tuple[tuple[str, str], ...] = ()

@@ -12,9 +12,12 @@ from handlers.models.family import Family
 
 @cache
 def families() -> dict[str, Family]:
-    """Every family, by name: each module of this package that defines FAMILY."""
-    found = [entry for entry in find(handlers.models, "FAMILY") if isinstance(entry, Family)]
-    return {entry.name: entry for entry in found}
+    """Every family, by name: each module of this package that defines FAMILY, or FAMILIES of one kind."""
+    found = find(handlers.models, "FAMILY")
+    for group in find(handlers.models, "FAMILIES"):
+        found.extend(group if isinstance(group, tuple) else ())
+    every = [entry for entry in found if isinstance(entry, Family)]
+    return {entry.name: entry for entry in sorted(every, key=lambda entry: entry.name)}
 
 
 def family(name: str) -> Family:
