@@ -23,6 +23,7 @@ from handlers.relevance.errors import (
 )
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.guided import guided_backprop, guided_grad_cam
+from handlers.relevance.layers import EvenFrames, SamePad
 from handlers.relevance.operations.whole import Whole
 from handlers.relevance.precision import Precision
 from handlers.relevance.program import Program, trace
@@ -35,6 +36,7 @@ __all__ = [
     "AddRule",
     "AlphaBeta",
     "BadClip",
+    "EvenFrames",
     "ForwardPass",
     "Gamma",
     "MemoryLimitExceeded",
@@ -46,6 +48,7 @@ __all__ = [
     "Relevance",
     "RelevanceError",
     "Rules",
+    "SamePad",
     "TemporalRelevance",
     "UnknownClass",
     "UnknownLayer",

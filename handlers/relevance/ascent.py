@@ -17,7 +17,13 @@ from handlers.relevance.windows import place, trimmed
 
 def crossing(graph: Graph, cut: int, needed: set[int]) -> set[int]:
     """Values that steps above the cut read from below it."""
-    return {v for step in graph.steps if step.number > cut and step.number in needed for v in step.inputs if v <= cut}
+    return {
+        v
+        for step in graph.steps
+        if step.number > cut and step.number in needed
+        for v in step.operation.signals(step.inputs)
+        if v <= cut
+    }
 
 
 def ancestors(graph: Graph, values: set[int]) -> set[int]:
@@ -25,7 +31,7 @@ def ancestors(graph: Graph, values: set[int]) -> set[int]:
     found = set(values)
     for step in reversed(graph.steps):
         if step.number in found and step.carries:
-            found.update(step.inputs)
+            found.update(step.operation.signals(step.inputs))
     return found
 
 
@@ -41,7 +47,7 @@ def ascend(
     last = {value: step.number for step in steps for value in step.inputs}
     found: dict[int, Portion] = {0: Portion(frames)}
     for step in steps:
-        tensors = [value for value in step.inputs if value in found]
+        tensors = [value for value in step.operation.signals(step.inputs) if value in found]
         site = forward.site(step, item, manner)
         found[step.number] = _inside(step.operation.portions([found[v] for v in tensors], site), site.output)
         for value in set(tensors):

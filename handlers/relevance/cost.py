@@ -130,7 +130,7 @@ class Costs:
             if step.number not in found:
                 continue
             own = found[step.number]
-            for value in step.inputs:
+            for value in step.operation.signals(step.inputs):
                 tensor = self._forward.value(value)
                 if not isinstance(tensor, Tensor):
                     continue
@@ -145,7 +145,8 @@ class Costs:
             first, stride = operation.span(self._forward.value(value).shape[2])
             return Window(first + stride * window.lo, first + stride * window.hi)
         if isinstance(operation, Pad):
-            return Window(window.lo - operation.front, window.hi - operation.front)
+            front = operation.around(self._length(value))[0]
+            return Window(window.lo - front, window.hi - front)
         if operation.keeps_time:
             return window
         kernel, stride = operation.time_kernel

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from handlers.relevance.alternatives import ALTERNATIVES, NEAREST
 from handlers.relevance.kernel import Geometry
+from handlers.relevance.layers import EvenFrames, SamePad
 from handlers.relevance.operations.average import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation
 from handlers.relevance.operations.max_pool import MaxPool
 from handlers.relevance.operations.pointwise import Factor, Norm, Relu
+from handlers.relevance.operations.sampled import PadSame, Take
 from handlers.relevance.operations.structure import Identity, Pad
 from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.operations.weights import Weights
@@ -180,6 +182,10 @@ def of_module(module: nn.Module, rules: Rules) -> Operation:
             return Identity()
         case nn.ConstantPad3d() | nn.ConstantPad2d() | nn.ZeroPad2d() | nn.ZeroPad3d():
             return pad(module.padding, value=module.value)
+        case SamePad():
+            return PadSame((), module)
+        case EvenFrames():
+            return Take(module)
     name = type(module).__name__
     raise Refusal(name, ALTERNATIVES.get(name.lower(), NEAREST))
 

@@ -14,6 +14,7 @@ from torch import fx, nn
 
 from handlers.relevance.errors import RelevanceError, UnsupportedOperation
 from handlers.relevance.graph import Graph
+from handlers.relevance.layers import EvenFrames, SamePad
 from handlers.relevance.operations.whole import Whole
 from handlers.relevance.recorder import Recorder
 from handlers.relevance.rules import Rules
@@ -52,4 +53,4 @@ class _Tracer(fx.Tracer):
         return _InPlaceProxy(node, self)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Whole) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, Whole | SamePad | EvenFrames) or super().is_leaf_module(m, module_qualified_name)

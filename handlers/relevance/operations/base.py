@@ -77,6 +77,10 @@ class Operation:
         """Time steps added in front."""
         return 0
 
+    def signals(self, inputs: tuple[int, ...]) -> tuple[int, ...]:
+        """Those of the inputs that relevance reaches; a gate's setting is not among them."""
+        return inputs
+
     def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Any:
         """The operation itself. `saved` is filled with what the way back needs, unless it is None."""
         raise NotImplementedError

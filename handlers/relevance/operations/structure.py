@@ -107,8 +107,13 @@ class Slice(Operation):
 
     def span(self, steps: int) -> tuple[int, int]:
         """(first, stride) of the time steps taken out of so many."""
-        first, _, step = (self.index[2] if len(self.index) > 2 else slice(None)).indices(steps)
+        first, _, step = self.time.indices(steps)
         return first, step
+
+    @property
+    def time(self) -> slice:
+        """What is taken of the time steps."""
+        return self.index[2] if len(self.index) > 2 else slice(None)
 
 
 @dataclass(eq=False)
@@ -120,7 +125,7 @@ class Pad(Operation):
     keeps_time = True
 
     def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
-        return torch.nn.functional.pad(inputs[0], self.amounts)
+        return torch.nn.functional.pad(inputs[0], self.amounts_for(inputs[0].shape))
 
     def pull(self, y: Tensor, site: Site) -> tuple[Tensor | None, ...]:
         return (self._crop(y, site, y.dim()),)
@@ -129,27 +134,33 @@ class Pad(Operation):
         if message.starts is None:
             return super().relevance(message, site)
         parts = [None if t is None else self._crop(t, site, 2) for t in (message.slope, message.amount)]
-        return (Message(parts[0], parts[1], tuple(start - self.front for start in message.starts)),)
+        front = self.around(site.inputs[0].shape[2])[0]
+        return (Message(parts[0], parts[1], tuple(start - front for start in message.starts)),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
-        portion = portions[0]
+        portion, amounts = portions[0], self.amounts_for(site.inputs[0].shape)
+        front = self.around(site.inputs[0].shape[2])[0]
         if portion.values is None:
-            return Portion(portion.frames, None, None, portion.first - portion.step * self.front, portion.step)
+            return Portion(portion.frames, None, None, portion.first - portion.step * front, portion.step)
         if portion.starts is None:
-            return Portion(portion.frames, torch.nn.functional.pad(portion.values, self.amounts))
-        values = torch.nn.functional.pad(portion.values, self.amounts[:4])
-        return Portion(portion.frames, values, tuple(start + self.front for start in portion.starts))
+            return Portion(portion.frames, torch.nn.functional.pad(portion.values, amounts))
+        values = torch.nn.functional.pad(portion.values, amounts[:4])
+        return Portion(portion.frames, values, tuple(start + front for start in portion.starts))
 
-    @property
-    def front(self) -> int:
-        """Time steps added in front."""
-        return self.amounts[4] if len(self.amounts) > 4 else 0
+    def amounts_for(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The amounts for an input of that shape."""
+        return self.amounts
+
+    def around(self, steps: int) -> tuple[int, int]:
+        """Time steps added in front of and behind so many."""
+        return (self.amounts[4], self.amounts[5]) if len(self.amounts) > 4 else (0, 0)
 
     def _crop(self, y: Tensor, site: Site, axes: int) -> Tensor:
         index = [slice(None)] * y.dim()
-        for pair in range(min(len(self.amounts) // 2, axes)):
+        amounts = self.amounts_for(site.inputs[0].shape)
+        for pair in range(min(len(amounts) // 2, axes)):
             axis = y.dim() - 1 - pair
-            index[axis] = slice(self.amounts[2 * pair], self.amounts[2 * pair] + site.inputs[0].shape[axis])
+            index[axis] = slice(amounts[2 * pair], amounts[2 * pair] + site.inputs[0].shape[axis])
         return y[tuple(index)]
 
 

@@ -1,0 +1,51 @@
+"""I3D-ResNet: a ResNet of 3x3x3 convolutions (Chen et al., 2021), as IBM's action-recognition-pytorch names it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from torch import nn
+
+from actionlens.card import Input, Resize
+from handlers.models.blocks.resnet import Classifier
+from handlers.models.family import Family
+
+# ImageNet's normalisation; one frame out of each of 8 equal parts of the video.
+INPUT = Input(
+    frames=8, height=224, width=224, resize=Resize.CROP, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+)
+
+
+class I3DResNet(Classifier):
+    """Stem of 3x7x7 and blocks of 3x3x3 convolutions; per-frame logits everywhere.
+
+    temporal_pooling: stride time by 2 at the second, third and fourth stage. The ATR paper leaves it out: it hurts
+    accuracy, and without it every frame has its own logits. widths: of the stages, 64 .. 512 as published.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        depth: int = 50,
+        temporal_pooling: bool = False,
+        widths: Sequence[int] = (64, 128, 256, 512),
+    ) -> None:
+        def convolution(inputs: int, outputs: int, size: int, stride: int) -> nn.Module:
+            steps = (stride if temporal_pooling else 1, stride, stride)
+            return nn.Conv3d(inputs, outputs, size, steps, size // 2, bias=False)
+
+        stem = nn.Conv3d(3, widths[0], (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)
+        super().__init__(classes, depth, stem, convolution, widths)
+
+
+FAMILIES = tuple(
+    Family(
+        f"i3d-resnet{depth}",
+        f"ResNet-{depth} of 3x3x3 convolutions, time strided only where asked (IBM action-recognition-pytorch)",
+        partial(I3DResNet, depth=depth),
+        layer="layer4",
+        input=INPUT,
+    )
+    for depth in (18, 50, 101)
+)
