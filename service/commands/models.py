@@ -107,9 +107,9 @@ def import_(
     arguments = ["--weights", str(weights), "--store", str(store_folder(store)), *(["--replace"] if replace else [])]
     arguments += ["--card", str(card)] if card is not None else ["--family", family, "--name", name]
     arguments += ["--labels", str(labels)] if labels is not None else []
-    done = _run("handlers.importing", arguments)
+    done = run_module("handlers.importing", arguments)
     if done.returncode:
-        _fail(done.stderr)
+        fail(done.stderr)
     made = json.loads(done.stdout)
     for note in made["notes"]:
         typer.echo(note)
@@ -126,11 +126,11 @@ def check(
     model: Annotated[str, typer.Argument(metavar="NAME_OR_FOLDER")], store: Store = None, as_json: AsJson = False
 ) -> None:
     """Load a model as the service would: card, digest, every tensor, one clip, and what can explain it and why not."""
-    done = _run("handlers.checking", [model, "--store", str(store_folder(store))])
+    done = run_module("handlers.checking", [model, "--store", str(store_folder(store))])
     try:
         report = json.loads(done.stdout)
     except ValueError:
-        _fail(done.stderr)
+        fail(done.stderr)
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
     else:
@@ -165,7 +165,7 @@ def _stored(store: Path) -> list[dict[str, Any]]:
     return [read_card(folder).model_dump(mode="json") for folder in list_models(store).values()]
 
 
-def _run(module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def run_module(module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a module of the torch side in a process of its own, so that this one never loads torch."""
     from service.commands.screen import stages
 
@@ -180,10 +180,11 @@ def _run(module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            _fail(f"{module} took longer than {_WORK_SECONDS:g} s")
+            fail(f"{module} took longer than {_WORK_SECONDS:g} s")
 
 
-def _fail(reason: str) -> NoReturn:
+def fail(reason: str) -> NoReturn:
+    """Leave with what another process said on standard error."""
     lines = reason.strip().splitlines() or ["no reason given"]
     # A traceback ends in what went wrong.
     line = lines[-1] if "Traceback (most recent call last):" in reason else "\n".join(lines)
