@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -68,12 +69,14 @@ def looks_like(given: dict[str, Tensor]) -> tuple[str, float]:
         state, _ = _named(entry, expected, given)
         body = [name for name in expected if name not in head]
         equal = sum(name in state and tuple(state[name].shape) == expected[name] for name in body)
-        share = equal / max(len(body), 1)
+        spare = sum(name not in head and not name.endswith("num_batches_tracked") for name in state)
+        share = equal / max(len(body), spare)
         if share >= _LIKELY and share > best[1]:
             best = (entry.name, share)
     return best
 
 
+@cache
 def _shapes(entry: Family) -> tuple[Shapes, dict[str, int]]:
     """Shapes of the family's tensors for two classes, and for those of the head the axis that counts the classes."""
     two, three = (_layout(entry, classes) for classes in (2, 3))

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from actionlens.card import read_card
 from handlers.models import family
+from handlers.models.registry import families
 from service.cli import app
 from service.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from service.pulling import Entry, entry_of, fetch, read_catalogue
@@ -162,6 +163,14 @@ def test_a_catalogue_that_does_not_fit_is_refused_by_field(
     path.write_text(yaml.safe_dump({"net": publisher.entry().model_dump() | change}))
     with pytest.raises(InvalidArgument, match=message):
         read_catalogue(path)
+
+
+def test_the_bundled_catalogue_names_families_that_exist() -> None:
+    catalogue = read_catalogue(Path(__file__).resolve().parents[2] / "model_store/catalogue.yaml")
+    assert {entry.family for entry in catalogue.values()} <= {
+        name for name, entry in families().items() if entry.input is not None
+    }
+    assert all(f"-{entry.sha256}." in entry.file for entry in catalogue.values())
 
 
 def test_an_unknown_name_lists_what_there_is(publisher: Publisher) -> None:

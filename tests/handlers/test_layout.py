@@ -14,6 +14,7 @@ from handlers.errors import ModelError
 from handlers.importing import Imported, import_checkpoint
 from handlers.layout import fit, looks_like
 from handlers.models import family
+from handlers.models.registry import families
 from tests.handlers import networks
 
 CLASSES = 4
@@ -102,6 +103,14 @@ def test_a_checkpoint_of_another_family_is_named(state: dict[str, Tensor]) -> No
         fit(family("motion-cnn"), {f"module.{name}": tensor for name, tensor in other.items()})
     with pytest.raises(ModelError, match="it looks like no known family's"):
         fit(family("motion-cnn"), {"blocks.0.attn.weight": torch.zeros(3, 3)})
+
+
+@pytest.mark.parametrize("name", list(families()))
+def test_every_family_is_recognised_by_its_own_tensors(name: str) -> None:
+    with torch.device("meta"):
+        state = {f"module.{key}": t for key, t in family(name).build(classes=7).state_dict().items()}
+    assert looks_like(state)[0] == name
+    assert fit(family(name), state).classes == 7
 
 
 def test_a_family_without_a_published_input_asks_for_a_card(tmp_path: Path) -> None:
