@@ -1,4 +1,4 @@
-# Serves the bundled models: docker build -t actionlens . && docker run --rm -p 8470:8470 -p 8471:8471 actionlens
+# Serves the bundled models: docker build -t actionlens . && docker run --rm -p 8470:8470 -p 8471:8471 -p 8472:8472 actionlens
 # Other models: -v /my/models:/models -e ACTIONLENS_MODEL_STORE=/models
 # Jobs that outlive the container: -v actionlens:/data
 FROM python:3.11-slim AS build
@@ -26,7 +26,7 @@ ENV PATH=/opt/actionlens/bin:$PATH \
     ACTIONLENS_MODEL_STORE=/opt/actionlens/model_store
 USER actionlens
 WORKDIR /home/actionlens
-EXPOSE 8470 8471
+EXPOSE 8470 8471 8472
 HEALTHCHECK --interval=10s --timeout=6s --start-period=180s --retries=3 CMD ["actionlens", "health"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["actionlens"]

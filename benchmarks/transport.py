@@ -63,10 +63,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if options.model is None:
             _stand_in(Path(folder) / _STAND_IN, options.channels)
-            settings = Settings(model_store=Path(folder), default_model=_STAND_IN, port=0, metrics_port=0)
+            settings = Settings(model_store=Path(folder), default_model=_STAND_IN, port=0, metrics_port=0, page_port=0)
         else:
             given = {"model_store": options.store} if options.store else {}
-            settings = Settings(models=(options.model,), default_model=options.model, port=0, metrics_port=0, **given)
+            settings = Settings(
+                models=(options.model,), default_model=options.model, port=0, metrics_port=0, page_port=0, **given
+            )
         asyncio.run(_run(settings, options))
 
 

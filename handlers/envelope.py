@@ -123,7 +123,8 @@ def _selector(selector: method_pb2.ClassSelector) -> int | str | None:
 def _method_call(method: method_pb2.Method) -> MethodCall:
     field = method.WhichOneof("method") or ""
     message: Message | None = getattr(method, field, None)
-    parameters = {} if message is None else {entry.name: value for entry, value in message.ListFields()}
+    set_fields = [] if message is None else message.ListFields()
+    parameters = {entry.name: list(value) if entry.is_repeated else value for entry, value in set_fields}
     return MethodCall(field.replace("_", "-"), parameters)
 
 

@@ -13,11 +13,15 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from actionlens.v1 import job_pb2_grpc, service_pb2, service_pb2_grpc
+from actionlens.v1 import job_pb2, job_pb2_grpc, service_pb2, service_pb2_grpc
 from service.backends.base import InferenceBackend
 from service.endpoint import HttpEndpoint
 from service.errors import Unavailable
 from service.explain import ExplainService
+from service.gateway.calls import Calls
+from service.gateway.page import make_app
+from service.gateway.schema import schema
+from service.gateway.server import Gateway
 from service.health import EXPLANATION_SERVICE, Health, canary_request
 from service.interceptor import CallInterceptor
 from service.jobs.office import JobOffice
@@ -76,8 +80,10 @@ class Server:
         self.streams = Streams(self.explain)
         self.port = 0
         self.metrics_port = 0
+        self.page_port = 0
         self._http = HttpEndpoint(self.metrics.text, lambda: self.health.serving)
         self._grpc: Any = None
+        self._gateway: Gateway | None = None
         self._follower: asyncio.Task[None] | None = None
         self._log = get_logger()
 
@@ -118,6 +124,9 @@ class Server:
             # New calls are refused at once; those in flight have the grace and are cancelled afterwards.
             await self._grpc.stop(max(0.0, end - time.monotonic()))
             self._grpc = None
+        if self._gateway is not None:
+            await self._gateway.stop()
+            self._gateway = None
         if self.jobs is not None:
             await self.jobs.stop()
         if self._job_servicer is not None:
@@ -142,9 +151,9 @@ class Server:
             maximum_concurrent_rpcs=settings.stream.max_streams + 2 * settings.queue + MAX_WATCHERS + _SMALL_CALLS,
             options=_channel_options(settings),
         )
-        service_pb2_grpc.add_ExplanationServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            ExplanationServicer(self.explain, self.streams), self._grpc
-        )
+        servicer = ExplanationServicer(self.explain, self.streams)
+        doors: list[tuple[Any, object]] = [(service_pb2.DESCRIPTOR.services_by_name["ExplanationService"], servicer)]
+        service_pb2_grpc.add_ExplanationServiceServicer_to_server(servicer, self._grpc)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, self._grpc)
         await self.health.set(False)
         if self.jobs is not None:
@@ -154,15 +163,21 @@ class Server:
             job_pb2_grpc.add_ExplanationJobServiceServicer_to_server(  # type: ignore[no-untyped-call]
                 self._job_servicer, self._grpc
             )
+            doors.append((job_pb2.DESCRIPTOR.services_by_name["ExplanationJobService"], self._job_servicer))
         names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
+        app = make_app(settings, Calls(*doors), schema(*(service for service, _ in doors)))
+        gateway = Gateway(app, message_bytes=settings.limits.message_bytes, grace=settings.drain_seconds)
         try:
             self.port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")
             self.metrics_port = await self._http.start(settings.host, settings.metrics_port)
+            self.page_port = await gateway.start(settings.host, settings.page_port)
+            self._gateway = gateway
         except (OSError, RuntimeError) as error:
             raise Unavailable(
-                f"cannot listen on {settings.host}, ports {settings.port} and {settings.metrics_port}: {error}; "
-                "set ACTIONLENS_PORT and ACTIONLENS_METRICS_PORT to free ones",
+                f"cannot listen on {settings.host}, ports {settings.port}, {settings.metrics_port} and "
+                f"{settings.page_port}: {error}; set ACTIONLENS_PORT, ACTIONLENS_METRICS_PORT and ACTIONLENS_PAGE_PORT "
+                "to free ones",
                 reason="PORT_TAKEN",
             ) from None
         await self._grpc.start()

@@ -97,9 +97,9 @@ class Slots(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    high: Annotated[int, Field(ge=1, le=64)] = 2
-    normal: Annotated[int, Field(ge=1, le=64)] = 2
-    low: Annotated[int, Field(ge=1, le=64)] = 2
+    high: Annotated[int, Field(ge=1, le=64)] = 3
+    normal: Annotated[int, Field(ge=1, le=64)] = 3
+    low: Annotated[int, Field(ge=1, le=64)] = 3
 
 
 class JobSettings(BaseModel):
@@ -135,7 +135,7 @@ class JobSettings(BaseModel):
     """Compute processes without work for so long are stopped."""
     lease_seconds: Annotated[float, Field(ge=1)] = 15.0
     """The clips of a worker that has not been heard of for so long go to another one."""
-    poll_seconds: Annotated[float, Field(ge=0.01, le=60)] = 0.5
+    poll_seconds: Annotated[float, Field(ge=0.01, le=60)] = 1.0
     """How often a worker looks for new clips."""
     live_p95_seconds: Annotated[float, Field(gt=0)] = 0.25
     """While 95 % of the live answers take longer than this, jobs stand back between blocks,"""
@@ -164,6 +164,8 @@ class Settings(BaseSettings):
     """gRPC port; 0 picks a free one."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8471
     """HTTP port of /metrics and /healthz; 0 picks a free one."""
+    page_port: Annotated[int, Field(ge=0, le=65535)] = 8472
+    """HTTP port of the live page; 0 picks a free one."""
     model_store: Path = _ROOT / "model_store"
     """Folder with one sub-folder per model (card.yaml, weights)."""
     models: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import signal
+from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
@@ -41,6 +42,17 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __getitem__(self, item: int) -> Batch:
+        """One clip as a batch."""
+        part = slice(item, item + 1)
+        return Batch(self.clips[part], self.labels[part], self.places[part])
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """One batch of all clips."""
+    parts = zip(*((batch.clips, batch.labels, batch.places) for batch in batches), strict=True)
+    return Batch(*(np.concatenate(part) for part in parts))
 
 
 def normalise(clips: Clips) -> Tensor:
@@ -128,21 +140,39 @@ def flipped(rng: np.random.Generator, batch: Batch) -> Batch:
     return Batch(clips, labels, places)
 
 
-def replayed(rng: np.random.Generator, source: Iterator[Batch], uses: int, memory: int) -> Iterator[Batch]:
-    """Batches mixed from the last `memory` generated ones, each clip used about `uses` times."""
-    kept: list[Batch] = []
-    while True:
-        kept.append(next(source))
-        if len(kept) < memory // 2:
-            continue
-        kept = kept[-memory:]
-        for _ in range(uses):
-            size = len(kept[0])
-            sources = [kept[index] for index in rng.integers(0, len(kept), size)]
-            picks = list(zip(sources, rng.permutation(size), strict=True))
-            mixed = Batch(
-                np.stack([batch.clips[item] for batch, item in picks]),
-                np.array([batch.labels[item] for batch, item in picks]),
-                np.stack([batch.places[item] for batch, item in picks]),
-            )
-            yield flipped(rng, mixed)
+class Replay:
+    """Batches of `batch` clips: those just generated, filled up with earlier ones. The more wrong the last answer to an
+    earlier clip was, the more often it is drawn: most clips are soon easy, and a second look at them teaches little.
+    """
+
+    def __init__(self, rng: np.random.Generator, source: Iterator[Batch], batch: int, memory: int = 1024) -> None:
+        self._rng, self._source, self._batch, self._memory = rng, source, batch, memory
+        self._kept: deque[Batch] = deque()  # of one clip each, oldest first
+        self._doubt: deque[float] = deque()  # (1 - probability of the right class) squared, at the last answer
+        self._drawn: list[int] = []
+
+    def draw(self) -> Batch:
+        """The next batch, flipped at random. Its answers must be given to `judge` before the next draw."""
+        self._drawn = []
+        while len(self._kept) < 2 * self._batch or not self._drawn:
+            self._drawn = self._take(next(self._source))
+        old = len(self._kept) - len(self._drawn)
+        chances = np.array(list(self._doubt)[:old]) + 0.01
+        again = self._rng.choice(old, self._batch - len(self._drawn), replace=False, p=chances / chances.sum())
+        self._drawn += [int(index) for index in again]
+        clips = [self._kept[index] for index in self._drawn]
+        return flipped(self._rng, joined(clips))
+
+    def _take(self, fresh: Batch) -> list[int]:
+        for item in range(len(fresh)):
+            self._kept.append(fresh[item])
+            self._doubt.append(1.0)
+        while len(self._kept) > self._memory:
+            self._kept.popleft()
+            self._doubt.popleft()
+        return list(range(len(self._kept) - len(fresh), len(self._kept)))
+
+    def judge(self, right: NDArray[np.floating]) -> None:
+        """Tell the probability [B] that the clips of the last draw were given for their right classes."""
+        for index, probability in zip(self._drawn, right, strict=True):
+            self._doubt[index] = float(1 - probability) ** 2

@@ -1,12 +1,15 @@
 """Measure a trained model: python -m training.evaluate --weights DIR [--clips FOLDER ...]
 
-Without `--clips`: accuracy and confusion on held-out synthetic clips. With it: the answers on real clips
-(video files, and folders of images), as recorded, mirrored and reversed in time.
+Without `--clips`: accuracy and confusion on held-out synthetic clips, and accuracy by the size of the mover and the
+length of the stroke. With it: the answers on real clips (video files, and folders of images), as recorded, mirrored
+and reversed in time.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -17,9 +20,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from handlers.models.motion_cnn import MotionCNN
-from training.batches import make_batch, normalise
-from training.clips import HELD_OUT_SEED
-from training.labels import CLASSES
+from training.batches import normalise
+from training.clips import HELD_OUT_SEED, generate
+from training.labels import CLASSES, STILL
 
 SIZE, FRAMES = 112, 16
 _IMAGES = {".png", ".jpg", ".jpeg"}
@@ -68,13 +71,32 @@ def prepare(clip: Clip) -> Clip:
     return np.stack([letterboxed(clip[index]) for index in chosen])[None]
 
 
-def confusion(model: MotionCNN, count: int) -> NDArray[np.int64]:
-    """Counts [true, predicted] over `count` held-out synthetic clips."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a held-out clip of class `label` was taken for, and how much of its stroke there was to see: `area`, the
+    mean share of the frame that the mover covers, and `frames`, how many of the 16. Both are 0 for "still"."""
+
+    label: int
+    answer: int
+    area: float
+    frames: int
+
+
+def held_out(model: MotionCNN, count: int) -> list[Answer]:
+    """The answers on the first `count` held-out synthetic clips."""
+    answers = []
+    for seed in range(HELD_OUT_SEED, HELD_OUT_SEED + count):
+        sample = generate(seed, size=SIZE)
+        area = float(sample.mask[sample.stroke].mean()) if sample.stroke.any() else 0.0
+        best = int(probabilities(model, sample.clip[None]).argmax())
+        answers.append(Answer(sample.label, best, area, int(sample.stroke.sum())))
+    return answers
+
+
+def confusion(answers: list[Answer]) -> NDArray[np.int64]:
+    """Counts [true, predicted]."""
     table = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
-    for first in range(0, count, 25):
-        seeds = range(HELD_OUT_SEED + first, HELD_OUT_SEED + min(first + 25, count))
-        batch = make_batch(seeds, SIZE)
-        np.add.at(table, (batch.labels, probabilities(model, batch.clips).argmax(1)), 1)
+    np.add.at(table, ([a.label for a in answers], [a.answer for a in answers]), 1)
     return table
 
 
@@ -83,6 +105,16 @@ def print_confusion(table: NDArray[np.int64]) -> None:
     print(f"held-out accuracy {np.trace(table) / table.sum():.4f} on {table.sum()} clips")
     for label, row in enumerate(table):
         print(f"{CLASSES[label]:26s}{row[label] / max(row.sum(), 1):7.3f}   {'  '.join(f'{n:4d}' for n in row)}")
+
+
+def print_groups(answers: list[Answer]) -> None:
+    """Accuracy on the moving classes by what there is to see."""
+    for name, edges in (("area", (0, 0.01, 0.02, 0.04, 0.08, 0.16, 1)), ("frames", (0, 3, 4, 5, 6, 8, 12, 17))):
+        for low, high in itertools.pairwise(edges):
+            group = [a for a in answers if a.label != STILL and low <= getattr(a, name) < high]
+            if group:
+                right = np.mean([a.answer == a.label for a in group])
+                print(f"stroke {name} {low:4g} to {high:4g}{right:9.3f} of {len(group)} clips")
 
 
 def print_answers(model: MotionCNN, path: Path) -> None:
@@ -111,7 +143,9 @@ def main() -> None:
     options = parser.parse_args()
     model = load_model(options.weights)
     if not options.clips:
-        print_confusion(confusion(model, options.count))
+        answers = held_out(model, options.count)
+        print_confusion(confusion(answers))
+        print_groups(answers)
     for folder in options.clips:
         for path in real_clips(folder):
             print_answers(model, path)

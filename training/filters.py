@@ -57,3 +57,12 @@ def take_over(layer: nn.Conv3d, narrow: nn.Conv3d) -> None:
     """Make `layer` do on full-size pictures exactly what `narrow` does on their 2 x 2 means."""
     with torch.no_grad():
         layer.weight.copy_(narrow.weight.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4) / 4)
+
+
+def give_back(layer: nn.Conv3d, narrow: nn.Conv3d) -> None:
+    """The reverse of `take_over`: make `narrow` do on 2 x 2 means what `layer` does on pictures that equal their own
+    2 x 2 means (each pixel the same as its three neighbours)."""
+    with torch.no_grad():
+        outputs, inputs, depth, height, width = layer.weight.shape
+        blocks = layer.weight.reshape(outputs, inputs, depth, height // 2, 2, width // 2, 2)
+        narrow.weight.copy_(blocks.sum(dim=(4, 6)))

@@ -145,7 +145,7 @@ class FrameShapley(_message.Message):
     def __init__(self, absent: _Optional[str] = ..., elements: _Optional[int] = ..., exact_up_to: _Optional[int] = ..., iterations: _Optional[int] = ..., tolerance: _Optional[float] = ...) -> None: ...
 
 class StPerturbation(_message.Message):
-    __slots__ = ("areas", "mode", "variant", "perturbation", "iterations", "early_stop", "smoothing", "shape", "sufficient")
+    __slots__ = ("areas", "mode", "variant", "perturbation", "iterations", "early_stop", "smoothing", "shape", "sufficient", "blur", "step", "sigma", "ranking", "growth")
     AREAS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     VARIANT_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +155,11 @@ class StPerturbation(_message.Message):
     SMOOTHING_FIELD_NUMBER: _ClassVar[int]
     SHAPE_FIELD_NUMBER: _ClassVar[int]
     SUFFICIENT_FIELD_NUMBER: _ClassVar[int]
+    BLUR_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    SIGMA_FIELD_NUMBER: _ClassVar[int]
+    RANKING_FIELD_NUMBER: _ClassVar[int]
+    GROWTH_FIELD_NUMBER: _ClassVar[int]
     areas: _containers.RepeatedScalarFieldContainer[float]
     mode: str
     variant: str
@@ -164,7 +169,12 @@ class StPerturbation(_message.Message):
     smoothing: float
     shape: bool
     sufficient: float
-    def __init__(self, areas: _Optional[_Iterable[float]] = ..., mode: _Optional[str] = ..., variant: _Optional[str] = ..., perturbation: _Optional[str] = ..., iterations: _Optional[int] = ..., early_stop: _Optional[bool] = ..., smoothing: _Optional[float] = ..., shape: _Optional[bool] = ..., sufficient: _Optional[float] = ...) -> None: ...
+    blur: float
+    step: int
+    sigma: float
+    ranking: float
+    growth: float
+    def __init__(self, areas: _Optional[_Iterable[float]] = ..., mode: _Optional[str] = ..., variant: _Optional[str] = ..., perturbation: _Optional[str] = ..., iterations: _Optional[int] = ..., early_stop: _Optional[bool] = ..., smoothing: _Optional[float] = ..., shape: _Optional[bool] = ..., sufficient: _Optional[float] = ..., blur: _Optional[float] = ..., step: _Optional[int] = ..., sigma: _Optional[float] = ..., ranking: _Optional[float] = ..., growth: _Optional[float] = ...) -> None: ...
 
 class TemporalMask(_message.Message):
     __slots__ = ("perturbation", "iterations", "sparsity", "smoothness", "power")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 
 from torch import Tensor
 
+from handlers.explainers.blocks import iterate
 from handlers.explainers.explainer import P
 from handlers.explainers.iteration import IterativeExplainer, Question, State
 
@@ -32,12 +32,10 @@ class AdditiveExplainer(IterativeExplainer[P]):
         return State(0, self.count(question), arrays={"sum": self.zero(question)})
 
     def advance(self, question: Question[P], state: State, seconds: float) -> State:
-        end = time.perf_counter() + seconds
         term = self.terms(question)
-        iteration, total = state.iteration, state.arrays["sum"]
-        while iteration < state.iterations:
-            total = total + term(iteration)
-            iteration += 1
-            if time.perf_counter() >= end:
-                break
-        return replace(state, iteration=iteration, done=iteration == state.iterations, arrays={"sum": total})
+
+        def step(before: State) -> State:
+            iteration, total = before.iteration + 1, before.arrays["sum"] + term(before.iteration)
+            return replace(before, iteration=iteration, done=iteration == before.iterations, arrays={"sum": total})
+
+        return iterate(step, state, seconds)

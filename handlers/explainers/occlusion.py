@@ -116,7 +116,7 @@ def _patches(question: Question[OcclusionParameters]) -> Patches:
     )
     for field, patch, most in (("frames", patches.frames, frames), ("pixels", patches.pixels, shorter)):
         if patch > most:
-            raise RequestError(f"{field}: {patch}; the model's clip has {most}", field=field, reason="BAD_PARAMETER")
+            raise RequestError(f"{field}: {patch}; the clip has {most}", field=field, reason="BAD_PARAMETER")
     return patches
 
 

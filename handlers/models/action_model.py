@@ -30,6 +30,7 @@ class ActionModel:
         self.memory = memory
         """Most bytes that temporal relevance allocates beyond the forward pass."""
         self.module = module
+        """What the program was traced from, sharing its weights; for methods that need modules. Never to be changed."""
         entry = family(card.architecture)
         self.layer = card.layer or entry.layer
         self.most_frames = max(entry.most_frames, card.input.frames) if entry.most_frames else 0

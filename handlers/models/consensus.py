@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from itertools import combinations
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,12 @@ class FrameModel(Protocol):
     def frame_features(self, clips: Tensor) -> Tensor:
         """float [B, 3, T, H, W] to [B, T, D]: each frame's features, which no other frame touches."""
         ...
+
+
+def frame_model(module: nn.Module) -> FrameModel | None:
+    """The module as such a model, or None when it is none."""
+    known = isinstance(getattr(module, "consensus", None), AverageConsensus | RelationalConsensus)
+    return cast(FrameModel, module) if known else None
 
 
 class AverageConsensus(nn.Module):
@@ -61,12 +67,14 @@ class Relation(nn.Module):
         self.last = nn.Linear(hidden, classes)
 
     def table(self, features: Tensor) -> Tensor:
-        """[B, T, D] to [B, scale, T, hidden]: what frame t adds to the hidden units when it stands in a slot.
+        """[B, T, D] to [scale, B, T, hidden]: what frame t adds to the hidden units when it stands in a slot.
 
         A subsequence's hidden units, before bias and rectifier, are the sum over its slots.
         """
-        slots = self.first.weight.view(-1, self.scale, features.shape[2])
-        return torch.einsum("btd,hsd->bsth", features, slots)
+        hidden, width = self.first.out_features, features.shape[2]
+        # A view: copying the weights into the order of the slots would cost more than the products.
+        slots = self.first.weight.view(hidden, self.scale, width).permute(1, 2, 0)
+        return (features.flatten(0, 1) @ slots).view(self.scale, *features.shape[:2], hidden)
 
     def forward(self, frames: Tensor) -> Tensor:
         """[..., scale * D] to logits [..., K]."""
@@ -98,7 +106,7 @@ class RelationalConsensus(Whole):
         for relation in self.used(frames):
             chosen = subsequences(frames, relation.scale).to(features.device)
             table = relation.table(features)
-            hidden = relation.first.bias + sum(table[:, slot, chosen[:, slot]] for slot in range(relation.scale))
+            hidden = relation.first.bias + sum(table[slot][:, chosen[:, slot]] for slot in range(relation.scale))
             means.append(relation.last(torch.relu(hidden).mean(1)))
         return torch.stack(means).mean(0)
 

@@ -15,7 +15,8 @@ from actionlens.v1 import method_pb2
 from service.errors import InvalidArgument
 
 MethodLike = str | Mapping[str, Mapping[str, Any]] | method_pb2.Method
-"""A method: "grad-cam", "selective-relevance:threshold=3,base=grad-cam", {"selective-relevance": {"threshold": 3}}."""
+"""A method: "grad-cam", "selective-relevance:threshold=3,base=grad-cam",
+"st-perturbation:areas=0.05+0.1", {"selective-relevance": {"threshold": 3}}."""
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
 
@@ -88,6 +89,8 @@ def _set(message: Message, field: FieldDescriptor, value: Any, where: str) -> No
     """Set one parameter from a Python value or from text."""
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL and isinstance(value, str):
         value = _BOOLEANS.get(value.lower(), value)
+    if field.is_repeated and isinstance(value, str):
+        value = value.split("+")  # commas are between parameters
     try:
         json_format.ParseDict({field.name: value}, message)
         stored = getattr(message, field.name)

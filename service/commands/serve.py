@@ -44,6 +44,16 @@ def serve(
             help="HTTP port of /metrics and /healthz.",
         ),
     ] = None,
+    page_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            envvar="ACTIONLENS_PAGE_PORT",
+            show_default="8472",
+            help="HTTP port of the live page.",
+        ),
+    ] = None,
     store: Store = None,
     model: Annotated[
         list[str] | None,
@@ -98,6 +108,7 @@ def serve(
         "host": host,
         "port": port,
         "metrics_port": metrics_port,
+        "page_port": page_port,
         "model_store": store,
         "models": tuple(model) if model else None,
         "default_model": default_model,
@@ -192,6 +203,7 @@ def _announce(server: Server, clip: Path | None) -> None:
     settings = server.settings
     console = out()
     rows = {
+        "page": f"http://{reachable(settings.host)}:{server.page_port}/",
         "gRPC": _address(server),
         "metrics": f"http://{reachable(settings.host)}:{server.metrics_port}/metrics",
         "models": ", ".join(sorted(server.backend.models())),

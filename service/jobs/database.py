@@ -22,6 +22,7 @@ APPLICATION = "actionlens"
 _CREATION = 0x4163_4C6E
 _POOL = 20
 _WAIT_SECONDS = 30.0
+_FROZEN_SECONDS = 10.0
 _RETRY_SECONDS = 2.0
 _FULL = ("disk is full", "No space left", "disk I/O error")
 
@@ -123,7 +124,10 @@ def _url(settings: Settings) -> sa.URL:
 
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_size=_POOL, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        # The server ends the transaction of a worker that is frozen in the middle of one, and with it its locks.
+        options = f"-c idle_in_transaction_session_timeout={_FROZEN_SECONDS * 1000:.0f}"
+        arguments = {"connect_timeout": 5, "options": options}
+        return sa.create_engine(url, pool_size=_POOL, pool_pre_ping=True, connect_args=arguments)
     Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(
         url,

@@ -18,8 +18,8 @@ def input_file(root: Path | None, path: str, field: str) -> Path:
     """
     if root is None:
         raise FailedPrecondition(
-            f"{field}: this service takes no files by path; upload the clip, or have ACTIONLENS_JOBS__INPUT_ROOT set "
-            "to the folder that they are in",
+            f"{field}: this service takes no files by path; upload the clip, or have ACTIONLENS_JOBS__INPUT_ROOT name "
+            "the folder that they are in",
             field=field,
             reason="NO_INPUT_ROOT",
         )

@@ -79,7 +79,8 @@ class Keeper:
         return process
 
     async def _watch(self, process: asyncio.subprocess.Process, executor: str) -> None:
-        """Kill the worker when it has lost its lease: frozen, it would not notice."""
+        """Kill the worker when it has lost its lease: frozen, it would not notice, and in the middle of a transaction
+        it would keep SQLite's one write lock from everybody else."""
         seen = False
         while True:
             await asyncio.sleep(self._settings.jobs.lease_seconds)

@@ -126,6 +126,6 @@ def test_the_tail_is_bounded(tmp_path: Path) -> None:
 
 def test_workers_spin_briefly_unless_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    assert config.environment(tmp_path, 1)["GOMP_SPINCOUNT"] == "1000"
+    assert config.environment(tmp_path, 1, Settings())["GOMP_SPINCOUNT"] == "1000"
     monkeypatch.setenv("GOMP_SPINCOUNT", "5")
-    assert config.environment(tmp_path, 1)["GOMP_SPINCOUNT"] == "5"
+    assert config.environment(tmp_path, 1, Settings())["GOMP_SPINCOUNT"] == "5"

@@ -59,7 +59,19 @@ class ServiceProcess:
 @contextmanager
 def serving(store: Path, *options: str, cwd: Path | None = None) -> Iterator[ServiceProcess]:
     """`actionlens serve` over a model store on free ports, computing in its own process unless told otherwise."""
-    command = [*PROGRAM, "serve", "--store", str(store), "--port", "0", "--metrics-port", "0", *options]
+    command = [
+        *PROGRAM,
+        "serve",
+        "--store",
+        str(store),
+        "--port",
+        "0",
+        "--metrics-port",
+        "0",
+        "--page-port",
+        "0",
+        *options,
+    ]
     if "--backend" not in options:
         command += ["--backend", "in-process"]
     root = str(Path(__file__).resolve().parents[2])

@@ -105,7 +105,18 @@ def start(
     port, log = port or free_port(), folder / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--metrics-port", "0"],
+            [
+                sys.executable,
+                "-m",
+                "service.cli",
+                "serve",
+                "--port",
+                str(port),
+                "--metrics-port",
+                "0",
+                "--page-port",
+                "0",
+            ],
             cwd=ROOT,
             env=os.environ
             | {"ACTIONLENS_MODEL_STORE": str(store), "ACTIONLENS_DATA": str(folder / "data")}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from actionlens.v1 import job_pb2
 from service.jobs.engine import DatabaseJobEngine
@@ -72,10 +73,10 @@ async def test_a_frozen_worker_loses_its_clips_and_changes_nothing_when_it_wakes
     either: Settings, open_engine: OpenEngine, start_worker: StartWorker
 ) -> None:
     engine = await open_engine(either)
-    job, _ = await engine.create(request(4, steps=200))
+    job, _ = await engine.create(request(4, steps=12))
     frozen = start_worker(either)
     await begun(engine, job.id, 3)
-    frozen.send(signal.SIGSTOP)
+    await freeze(frozen, engine)
     start_worker(either)
     assert (await ended(engine, job.id)).state == job_pb2.JOB_STATE_SUCCEEDED
     frozen.send(signal.SIGCONT)
@@ -165,6 +166,23 @@ async def test_a_full_disk_stops_the_work_until_there_is_room(
     assert (await ended(engine, job.id)).state == job_pb2.JOB_STATE_SUCCEEDED
     assert not list((small_disk / "artefacts").rglob("*.part"))
     assert len((await engine.list(job_pb2.ListJobsRequest())).jobs) == 1
+
+
+async def freeze(worker: Worker, engine: DatabaseJobEngine) -> None:
+    """Stop a worker, but not in the middle of a transaction, where it would keep SQLite's only lock."""
+    while True:
+        worker.send(signal.SIGSTOP)
+        try:
+            with engine.database.engine.connect() as connection:
+                if engine.database.sqlite:
+                    connection.exec_driver_sql("PRAGMA busy_timeout=100")
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return
+        except OperationalError:
+            worker.send(signal.SIGCONT)
+            await asyncio.sleep(0.05)
+        finally:
+            engine.database.engine.dispose()
 
 
 def fill(path: Path) -> None:

@@ -98,7 +98,7 @@ async def test_the_answer_is_the_method_run_in_one_go(engine: DatabaseJobEngine,
     whole = in_one_go(shared, request(1, first=3))
     assert to_array(explanation.saliency.values) == pytest.approx(to_array(whole.saliency.values), abs=1e-6)
     (status,) = (await engine.clips(job_pb2.ListJobClipsRequest(id=job.id))).clips
-    assert status.progress.iteration == status.progress.iterations == 40
+    assert status.progress.iteration == status.progress.iterations == 8
     assert status.result_bytes == len(found.SerializeToString())
     assert await engine.source(job.id, 0) == clip(3)
 
@@ -130,7 +130,7 @@ async def test_an_unreadable_clip_fails_alone_and_can_be_retried(engine: Databas
 
 
 async def test_cancelling_ends_what_runs_and_keeps_what_is_done(engine: DatabaseJobEngine) -> None:
-    job, _ = await engine.create(request(30, steps=400))
+    job, _ = await engine.create(request(30, steps=25))
     await begun(engine, job.id)
     asked = await engine.cancel(job.id)
     assert asked.cancelling
@@ -156,7 +156,7 @@ async def test_a_large_job_does_not_hold_up_a_small_one(engine: DatabaseJobEngin
 
 
 async def test_watching_shows_every_stage_and_partial_results(engine: DatabaseJobEngine) -> None:
-    job, _ = await engine.create(request(1, steps=400))
+    job, _ = await engine.create(request(1, steps=25))
     seen = [update async for update in engine.watch(job_pb2.WatchJobRequest(id=job.id, partial_results=True))]
     assert seen[-1].job.state == job_pb2.JOB_STATE_SUCCEEDED
     iterations = [update.running[0].progress.iteration for update in seen if update.running]

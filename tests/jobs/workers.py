@@ -29,13 +29,13 @@ _RUN = (
 
 
 def job_settings(folder: Path, store: Path, db: str = "", **fields: object) -> Settings:
-    """Settings of a service and its workers, impatient ones."""
+    """Settings of a service and its impatient workers. A block is a single iteration, however fast the machine."""
     jobs: dict[str, object] = {
         "db": db,
         "workers": 0,
         "threads": 1,
         "nice": 0,
-        "block_seconds": 0.05,
+        "block_seconds": 0.001,
         "poll_seconds": 0.1,
         "lease_seconds": 5.0,
         **fields,
@@ -50,7 +50,7 @@ def job_settings(folder: Path, store: Path, db: str = "", **fields: object) -> S
     )
 
 
-def request(count: int = 1, *, steps: int = 40, first: int = 0, **fields: object) -> job_pb2.CreateJobRequest:
+def request(count: int = 1, *, steps: int = 8, first: int = 0, **fields: object) -> job_pb2.CreateJobRequest:
     """A job of `count` different clips; `steps` iterations each."""
     return job_pb2.CreateJobRequest(
         **{

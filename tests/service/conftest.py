@@ -33,6 +33,7 @@ def serve(backend: PixelBackend, tmp_path: Path) -> Serve:
         defaults: dict[str, Any] = {
             "port": 0,
             "metrics_port": 0,
+            "page_port": 0,
             "model_store": tmp_path,
             "data": tmp_path,
             "drain_seconds": 2,

@@ -22,6 +22,7 @@ def job_settings(folder: Path, data: Path, **jobs: Any) -> Settings:
     return Settings(
         port=0,
         metrics_port=0,
+        page_port=0,
         model_store=folder,
         models=(TINY,),
         default_model=TINY,

@@ -30,7 +30,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def stub(folder: Path) -> AsyncIterator[Any]:
     settings = Settings(
-        port=0, metrics_port=0, model_store=folder, models=(TINY,), backend=BackendName.IN_PROCESS, threads=1
+        port=0,
+        metrics_port=0,
+        page_port=0,
+        model_store=folder,
+        models=(TINY,),
+        backend=BackendName.IN_PROCESS,
+        threads=1,
     )
     async with Server(settings, InProcessBackend(settings)) as server, connect(server) as made:
         yield made

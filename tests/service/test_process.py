@@ -21,8 +21,8 @@ PROGRAM = """
 import sys
 from service.server import serve
 from service.settings import Settings
-settings = Settings(port=0, metrics_port=0, backend="in-process", models=("tiny",), threads=1, log_format="json",
-                    model_store=sys.argv[1], drain_seconds=2)
+settings = Settings(port=0, metrics_port=0, page_port=0, backend="in-process", models=("tiny",), threads=1,
+                    log_format="json", model_store=sys.argv[1], drain_seconds=2)
 serve(settings, lambda server: print(server.port, flush=True))
 print("stopped", flush=True)
 """

@@ -66,7 +66,7 @@ class Slow(PixelBackend):
 async def test_not_serving_until_the_canary_was_answered(tmp_path: Path) -> None:
     backend = Slow()
     backend.open.clear()
-    server = Server(Settings(port=0, metrics_port=0, model_store=tmp_path), backend)
+    server = Server(Settings(port=0, metrics_port=0, page_port=0, model_store=tmp_path), backend)
     starting = asyncio.create_task(server.start())
     await eventually(lambda: server.port > 0)
     assert await health_of(server) == NOT_SERVING

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 
-from training.batches import IGNORED, Batch, flipped, make_batch, normalise
+from training.batches import IGNORED, Batch, Replay, flipped, make_batch, normalise
 from training.labels import CLASSES, MIRROR_COLUMNS, MIRROR_ROWS, REVERSE_TIME, STILL, TRANSPOSE
 
 NAMES = {name: index for index, name in enumerate(CLASSES)}
@@ -54,3 +57,26 @@ def test_normalisation_maps_bytes_to_minus_two_to_two() -> None:
     assert tensor.shape == (1, 3, 2, 1, 1)
     assert tensor[0, :, 0].flatten().tolist() == [-2.0] * 3
     assert abs(float(tensor[0, 0, 1]) - 2.0) < 1e-6
+
+
+def test_replay_prefers_what_was_answered_wrong() -> None:
+    """Clips are told apart by their brightness; those of seed 3 modulo 8 are always answered wrong."""
+
+    def source() -> Iterator[Batch]:
+        for first in itertools.count(step=4):
+            clips = np.arange(first, first + 4, dtype=np.uint8).reshape(4, 1, 1, 1, 1)
+            yield Batch(
+                np.broadcast_to(clips, (4, 2, 2, 2, 3)), np.zeros(4, np.int64), np.zeros((4, 2, 1, 1), np.int64)
+            )
+
+    replay = Replay(np.random.default_rng(0), source(), 8, memory=40)
+    seen = np.zeros(256, int)
+    for _ in range(60):
+        drawn = replay.draw()
+        numbers = drawn.clips[:, 0, 0, 0, 0]
+        assert len(set(numbers.tolist())) == 8
+        seen[numbers] += 1
+        replay.judge(np.where(numbers % 8 == 3, 0.0, 1.0))
+    settled = seen[40:200]
+    assert settled[3::8].mean() > 3 * settled.mean()
+    assert settled.min() >= 1

@@ -1,0 +1,40 @@
+"""What is asked of a perturbation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["preserve", "delete", "dual"]
+Variant = Literal["st", "sync", "unsync"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How masks are made and what they should do.
+
+    areas: share of the visible volume that each mask keeps (preserve) or takes away (delete), or that does both (dual).
+    variant: "st", the share counts over the whole clip; "sync", in every frame; "unsync", each frame alone while all
+    others stay perturbed (delete: stay as they are).
+    step: pixels between seeds. sigma: pixels, the reach of a seed. smoothing: frames, 0 is off (Eq. 7).
+    shape: ask for one compact shape (Eq. 8-9).
+    ranking: lambda of Eq. 4 at the start; growth: its factor per iteration, up to MOST_RANKING.
+    """
+
+    areas: tuple[float, ...] = (0.01, 0.05, 0.1)
+    mode: Mode = "preserve"
+    variant: Variant = "st"
+    step: int = 7
+    sigma: float = 11.0
+    smoothing: float = 0.0
+    shape: bool = False
+    ranking: float = 0.3
+    growth: float = 1.04
+
+    def weight(self, iteration: int) -> float:
+        """lambda at an iteration, counted from 0."""
+        return min(self.ranking * self.growth ** min(iteration, 10_000), max(self.ranking, MOST_RANKING))
+
+
+MOST_RANKING = 10.0
+"""Beyond it steps would jump over the border between kept and not kept."""

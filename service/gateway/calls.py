@@ -1,0 +1,92 @@
+"""Every RPC of the services, found by name and driven without gRPC."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+
+from service.errors import InvalidArgument, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One RPC: its description and the servicer's method."""
+
+    method: MethodDescriptor
+    behaviour: Callable[[Any, Any], Any]
+
+    @property
+    def streaming(self) -> bool:
+        """Whether it needs a socket: messages flow for a while, in one direction at least."""
+        return bool(self.method.client_streaming or self.method.server_streaming)
+
+    def parse(self, data: bytes) -> Message:
+        """A request off the wire. Raises InvalidArgument."""
+        kind = message_factory.GetMessageClass(self.method.input_type)
+        try:
+            return kind.FromString(data)
+        except DecodeError:
+            raise InvalidArgument(
+                f"message: {len(data)} bytes that are no {self.method.input_type.full_name}",
+                field="message",
+                reason="MESSAGE_UNREADABLE",
+            ) from None
+
+    async def answer(self, request: Message) -> Message:
+        """Run a unary call. Raises ActionLensError."""
+        response: Message = await self.behaviour(request, Context(None))
+        return response
+
+    async def run(self, requests: AsyncIterator[Message], send: Callable[[Message], Awaitable[None]]) -> None:
+        """Run a streaming call to its end. Raises ActionLensError."""
+        request: Any = requests
+        if not self.method.client_streaming:
+            request = await anext(requests, None)
+            if request is None:
+                return
+        if not inspect.isasyncgenfunction(self.behaviour):
+            await self.behaviour(request, Context(send))
+            return
+        async for response in self.behaviour(request, Context(None)):
+            await send(response)
+
+
+class Calls:
+    """The RPCs of some servicers by their names, "ExplainClip"."""
+
+    def __init__(self, *servicers: tuple[ServiceDescriptor, object]) -> None:
+        self._known = {
+            method.name: Call(method, getattr(servicer, method.name))
+            for service, servicer in servicers
+            for method in service.methods
+        }
+
+    def find(self, name: str, *, streaming: bool) -> Call:
+        """Raises NotFound."""
+        call = self._known.get(name)
+        if call is None or call.streaming != streaming:
+            names = ", ".join(sorted(key for key, known in self._known.items() if known.streaming == streaming))
+            door = "as WebSockets" if streaming else "by POST"
+            raise NotFound(f"{name}: is no call; {door} there are {names}", reason="UNKNOWN_CALL")
+        return call
+
+
+class Context:
+    """What servicers use of a gRPC context."""
+
+    def __init__(self, write: Callable[[Message], Awaitable[None]] | None) -> None:
+        self._write = write
+
+    def time_remaining(self) -> None:
+        """A browser sets no deadline; the service's own holds."""
+
+    async def write(self, message: Message) -> None:
+        """Send one message of a streaming answer."""
+        assert self._write is not None, "a unary call writes nothing"
+        await self._write(message)

@@ -1,0 +1,60 @@
+"""The gateway's port: uvicorn inside the service's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+class _Inside(uvicorn.Server):
+    """A uvicorn server that leaves the signals to the service."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Gateway:
+    """Serves an ASGI application. message_bytes: largest WebSocket message; grace: seconds for calls at the end."""
+
+    def __init__(self, app: ASGIApp, *, message_bytes: int, grace: float) -> None:
+        config = uvicorn.Config(
+            app,
+            ws="websockets-sansio",
+            ws_max_size=message_bytes,
+            # JPEGs and float tensors do not get smaller.
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(grace)),
+        )
+        self._server = _Inside(config)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen and return the port; 0 picks a free one. Raises OSError when the port is taken."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+        except OSError:
+            listener.close()
+            raise
+        bound: int = listener.getsockname()[1]
+        self._serving = asyncio.create_task(self._server.serve([listener]))
+        return bound
+
+    async def stop(self) -> None:
+        """Close the port and the calls. Safe to call twice."""
+        if self._serving is not None:
+            self._server.should_exit = True
+            await asyncio.wait([self._serving])
+            self._serving = None

@@ -1,0 +1,100 @@
+// The controls that say what is explained: model, target, contrast, methods, budget.
+
+import { $, make } from "./dom.js";
+import { live, methodOf, targetOf, usual } from "./methods.js";
+
+// Positions of the budget slider: most overhead of explaining over predicting; the last is no budget.
+const SHARES = [0, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 4, 8, null];
+
+export class Ask {
+  /** on: {model(), change(StreamUpdate)}. chosen: what the link asks for. */
+  constructor(wire, models, chosen, on) {
+    this.models = models;
+    this.on = on;
+    this.budgeted = wire.has("actionlens.v1.StreamOpen", "budget");
+    $("model").replaceChildren(...models.map(({ name, version, description }) => make("option", { value: name, textContent: `${name} ${version}`, title: description })));
+    if (models.some(({ name }) => name === chosen.model)) $("model").value = chosen.model;
+    $("target").value = chosen.target;
+    $("contrast").value = chosen.contrast;
+    $("budget").value = chosen.budget || SHARES.length - 1;
+    $("budget-field").hidden = !this.budgeted;
+    this.#fill(chosen.methods ? chosen.methods.split(",").filter((name) => name !== "none") : null);
+    $("model").onchange = () => {
+      this.#fill(null);
+      on.model();
+    };
+    for (const id of ["target", "contrast"]) $(id).onchange = () => this.#target();
+    $("methods").onchange = () => this.#methods();
+    $("budget").oninput = () => this.#budget(true);
+    this.#budget(false);
+  }
+
+  get model() {
+    return this.models.find(({ name }) => name === $("model").value);
+  }
+
+  get methods() {
+    return [...$("methods").querySelectorAll("input:checked")].map(({ value }) => value);
+  }
+
+  get target() {
+    return targetOf($("target").value, $("contrast").value);
+  }
+
+  /** The request of a stream. */
+  get request() {
+    const budget = this.budgeted ? { budget: this.budget } : {};
+    return { model: this.model.name, target: this.target, methods: this.methods.map(methodOf), ...budget };
+  }
+
+  get budget() {
+    const share = SHARES[Number($("budget").value)];
+    return share === null ? {} : { overhead_share: share };
+  }
+
+  /** For the link. */
+  get view() {
+    const methods = this.methods.join(",") || "none";
+    return {
+      model: this.model === this.models[0] ? "" : this.model.name,
+      target: $("target").value,
+      contrast: $("contrast").value,
+      methods: methods === usual(this.model).join(",") ? "" : methods,
+      budget: Number($("budget").value) === SHARES.length - 1 ? "" : $("budget").value,
+    };
+  }
+
+  #fill(chosen) {
+    const { model } = this;
+    const on = new Set(chosen ?? usual(model));
+    $("labels").replaceChildren(...model.labels.map((label) => make("option", { value: label })));
+    $("methods").replaceChildren(...live(model).map(({ method, description }) => make("label", { title: description }, make("input", { type: "checkbox", value: method, checked: on.has(method) }), method)));
+    this.#valid();
+  }
+
+  /** Unknown classes are shown at their field and not sent. */
+  #valid() {
+    for (const id of ["target", "contrast"]) {
+      const field = $(id);
+      const known = !field.value || this.model.labels.includes(field.value);
+      field.setCustomValidity(known ? "" : `${this.model.name} has no class "${field.value}"; choose one of the list`);
+      if (!known) field.reportValidity();
+    }
+    return $("target").validity.valid && $("contrast").validity.valid;
+  }
+
+  #target() {
+    if (this.#valid()) this.on.change({ target: this.target });
+  }
+
+  #methods() {
+    const methods = this.methods.map(methodOf);
+    this.on.change(methods.length ? { methods } : { clear_methods: true });
+  }
+
+  #budget(tell) {
+    const share = SHARES[Number($("budget").value)];
+    $("budget-value").textContent = share === null ? "none" : share === 0 ? "predictions only" : `explain ≤ ${100 * share} % of predict`;
+    if (tell) this.on.change({ budget: this.budget });
+  }
+}

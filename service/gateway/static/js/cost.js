@@ -1,0 +1,90 @@
+// What explaining costs: stages per window, drops as ticks, the level and why.
+
+import { $, colour, milliseconds, percent, sharp } from "./dom.js";
+
+const WINDOWS = 60;
+const LEVELS = ["–", "prediction only", "Grad-CAM", "selective relevance", "all asked for"];
+const STAGES = ["decode", "queue", "predict", "explain"];
+
+export class Cost {
+  constructor() {
+    this.clear();
+    new ResizeObserver(() => this.#draw()).observe($("latency").parentElement);
+  }
+
+  clear() {
+    this.bars = [];
+    this.before = null;
+    this.#draw();
+  }
+
+  show({ answer, lag, counts, skipped_windows: skipped }) {
+    const { timings } = answer;
+    const dropped = counts.dropped_stale + counts.dropped_full + counts.rejected + counts.missing;
+    const explain = timings.explain.reduce((sum, seconds) => sum + seconds, 0);
+    this.bars.push({
+      decode: timings.decode,
+      queue: Math.max(0, timings.queue) + timings.transport,
+      predict: timings.forward,
+      explain: explain + timings.encode,
+      lag,
+      drops: this.before === null ? 0 : Math.max(0, dropped - this.before),
+    });
+    this.before = dropped;
+    if (this.bars.length > WINDOWS) this.bars.shift();
+    $("overhead").textContent = timings.forward > 0 ? `${milliseconds(explain)} to ${milliseconds(timings.forward)} (+${percent(explain / timings.forward)})` : milliseconds(explain);
+    $("level").textContent = LEVELS[answer.level] ?? answer.level;
+    $("level-reason").textContent = answer.level_reason;
+    $("used").textContent = `${counts.used} of ${counts.received + counts.missing}`;
+    $("dropped").textContent = `${dropped} frames, ${skipped} windows`;
+    this.#draw();
+  }
+
+  /** Median lag of the last windows in seconds. */
+  get lag() {
+    const lags = this.bars.slice(-15).map((bar) => bar.lag).sort((a, b) => a - b);
+    return lags[Math.floor(lags.length / 2)];
+  }
+
+  #draw() {
+    const canvas = $("latency");
+    const width = canvas.clientWidth;
+    const height = 150;
+    if (!width) return;
+    const context = sharp(canvas, width, height);
+    const total = (bar) => STAGES.reduce((sum, stage) => sum + bar[stage], 0);
+    const most = nice(Math.max(0.02, ...this.bars.map(total)));
+    const [left, top, bottom] = [46, 12, height - 4];
+    context.font = "11px system-ui, sans-serif";
+    context.textAlign = "right";
+    for (const share of [0, 0.5, 1]) {
+      const y = bottom - share * (bottom - top);
+      context.fillStyle = colour("--line");
+      context.fillRect(left, Math.round(y), width - left, 1);
+      context.fillStyle = colour("--faint");
+      context.fillText(milliseconds(share * most).replace("0.0 ms", "0"), left - 6, share ? y + 4 : y);
+    }
+    const step = (width - left) / WINDOWS;
+    const colours = Object.fromEntries([...STAGES, "drop"].map((stage) => [stage, colour(`--${stage}`)]));
+    this.bars.forEach((bar, i) => {
+      const x = width - (this.bars.length - i) * step;
+      let y = bottom;
+      for (const stage of STAGES) {
+        const size = (bar[stage] / most) * (bottom - top);
+        context.fillStyle = colours[stage];
+        context.fillRect(x, y - size, step - 1, size);
+        y -= size;
+      }
+      if (!bar.drops) return;
+      context.fillStyle = colours.drop;
+      context.fillRect(x + step / 2 - 1.5, 0, 2, 8);
+    });
+    canvas.setAttribute("aria-label", this.bars.length ? `Time per window by stage; the last took ${milliseconds(total(this.bars.at(-1)))}` : "Time per window by stage");
+  }
+}
+
+/** The next round number of seconds. */
+function nice(seconds) {
+  const power = 10 ** Math.floor(Math.log10(seconds));
+  return [1, 2, 5, 10].find((digit) => digit * power >= seconds) * power;
+}

@@ -1,0 +1,131 @@
+// The live stream: frames out while there is credit, windows in, and opened again whenever it breaks.
+
+import { ServiceError } from "./service.js";
+
+const DROP_OLDEST = 2;
+const NEWEST = 2;
+const UINT8 = 3;
+const LONGEST_PAUSE = 5000;
+const PASSING = new Set(["UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "INTERNAL"]);
+// Bytes that may wait in the socket before frames are left out.
+const MOST_WAITING = 1 << 20;
+// Pictures kept for answers that are on their way, beyond one window: half a minute's, for a service under load.
+const SPARE_FRAMES = 750;
+
+export class Live {
+  /** on: {window(answer), state(name, error or null)} with names "live", "waiting", "broken", "idle". */
+  constructor(service, on) {
+    this.service = service;
+    this.on = on;
+    this.frames = new Map();
+    this.request = null;
+    this.socket = null;
+    this.pause = 250;
+    this.size = null;
+  }
+
+  /** Begins a stream, or begins it anew with another request (StreamOpen without policies). */
+  open(request) {
+    this.request = request;
+    this.#connect();
+  }
+
+  /** Asks something else of the following windows (StreamUpdate). */
+  update(change) {
+    Object.assign(this.request, change.clear_methods ? { methods: [] } : {}, without(change, "clear_methods"));
+    if (this.opened) this.socket.send({ update: change });
+  }
+
+  close() {
+    this.#leave();
+    this.request = null;
+    this.#forget();
+    this.on.state("idle", null);
+  }
+
+  get wants() {
+    return this.opened && this.credit > 0 && this.socket.waiting() < MOST_WAITING;
+  }
+
+  /** Sends a captured frame; one without a picture is a number left out, which the service counts as missing. */
+  async add(frame) {
+    const sequence = this.sequence++;
+    if (!frame.blob || !this.opened || this.credit <= 0) return;
+    const size = `${frame.width}x${frame.height}`;
+    if (this.size && this.size !== size) {
+      this.#connect();
+      return;
+    }
+    this.size = size;
+    this.credit--;
+    this.frames.set(sequence, frame);
+    this.#trim();
+    const { socket } = this;
+    const image = new Uint8Array(await frame.blob.arrayBuffer());
+    if (socket === this.socket) socket.send({ frame: { sequence, timestamp: frame.time, image } });
+  }
+
+  #connect() {
+    this.#leave();
+    this.#forget();
+    Object.assign(this, { sequence: 0, credit: 0, opened: null, size: null });
+    const socket = this.service.stream("ExplainStream", {
+      open: () => socket.send({ open: this.#opening() }),
+      message: (message) => this.#receive(message),
+      end: (error) => this.#end(error),
+    });
+    this.socket = socket;
+  }
+
+  #opening() {
+    return { ...this.request, output: { encoding: UINT8 }, fill: DROP_OLDEST, consume: NEWEST };
+  }
+
+  #receive({ opened, window, credit }) {
+    if (opened) {
+      this.opened = opened;
+      this.credit = opened.credit;
+      this.pause = 250;
+      this.on.state("live", null);
+    } else if (credit) this.credit += credit.frames;
+    else if (window) this.on.window(window);
+  }
+
+  #end(error) {
+    this.opened = null;
+    this.socket = null;
+    const passing = !error || PASSING.has(error.code);
+    this.on.state(passing ? "waiting" : "broken", error ?? new ServiceError({ code: "UNAVAILABLE", message: "The service ended the stream." }));
+    if (!passing) return;
+    const pause = Math.max(this.pause, 1000 * (error?.retryAfter ?? 0));
+    this.timer = setTimeout(() => this.#connect(), pause);
+    this.pause = Math.min(2 * this.pause, LONGEST_PAUSE);
+  }
+
+  #leave() {
+    clearTimeout(this.timer);
+    this.socket?.close();
+    this.socket = null;
+    this.opened = null;
+  }
+
+  #trim() {
+    const { stride } = this.opened.window;
+    const most = SPARE_FRAMES + stride * (this.span ?? 32);
+    for (const [sequence, frame] of this.frames) {
+      if (this.frames.size <= most) break;
+      frame.thumb.close();
+      this.frames.delete(sequence);
+    }
+  }
+
+  #forget() {
+    for (const { thumb } of this.frames.values()) thumb.close();
+    this.frames.clear();
+  }
+}
+
+function without(object, key) {
+  const { [key]: _, ...rest } = object;
+  return rest;
+}

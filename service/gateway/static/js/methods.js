@@ -1,0 +1,21 @@
+// Methods, targets and models as the page writes them.
+
+/** A Method message of a method's name with default parameters. */
+export const methodOf = (name) => ({ [name.replaceAll("-", "_")]: {} });
+
+export const live = (model) => model.methods.filter((method) => method.supported && !method.job);
+export const jobs = (model) => model.methods.filter((method) => method.supported && method.job);
+
+/** Methods that are asked for when nothing else is said: one of each kind, the cheap ones. */
+export function usual(model) {
+  const names = new Set(live(model).map(({ method }) => method));
+  return ["grad-cam", "selective-relevance", "atr"].filter((name) => names.has(name));
+}
+
+/** A Target message; empty labels: the top class, no contrast. */
+export function targetOf(explained, contrast) {
+  return {
+    explained: explained ? { label: explained } : undefined,
+    contrast: contrast ? { label: contrast } : undefined,
+  };
+}

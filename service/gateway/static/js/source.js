@@ -1,0 +1,107 @@
+// Where pictures come from: a camera, the screen, a file or a sample, all shown by one <video>.
+
+const SIDE = 320;
+const QUALITY = 0.85;
+const THUMB_HEIGHT = 72;
+
+const ADVICE = {
+  NotAllowedError: "Access was refused. Allow it in the address bar's site settings, then choose the source again.",
+  NotFoundError: "No camera was found. Plug one in, or choose a file or the sample.",
+  NotReadableError: "Another program is using the camera. Close it, then choose the webcam again.",
+};
+
+export class Source {
+  /** onFrame({width, height, thumb, blob}): called for each captured frame; wants(): whether it will be sent. */
+  constructor(video, { onFrame, wants, fps = 25 }) {
+    this.video = video;
+    this.onFrame = onFrame;
+    this.wants = wants;
+    this.period = 1000 / fps;
+    this.kind = null;
+    this.canvas = new OffscreenCanvas(1, 1);
+    this.turn = 0;
+  }
+
+  /** Begins with a source: "camera", "screen", "file" (with a File), "sample" (with an address). Throws Error to show. */
+  async start(kind, media) {
+    this.stop();
+    if (kind === "camera" || kind === "screen") this.video.srcObject = await capture(kind);
+    else this.video.src = typeof media === "string" ? media : URL.createObjectURL(media);
+    this.video.loop = true;
+    const turn = ++this.turn;
+    try {
+      await this.video.play();
+    } catch (error) {
+      if (turn !== this.turn) return;
+      this.stop();
+      throw new Error("This browser cannot play that file. Convert it to MP4 (H.264) or WebM, and drop it again.", { cause: error });
+    }
+    this.kind = kind;
+    this.last = 0;
+    this.#next(turn);
+  }
+
+  stop() {
+    this.turn++;
+    this.kind = null;
+    this.video.pause();
+    this.video.srcObject?.getTracks().forEach((track) => track.stop());
+    this.video.srcObject = null;
+    if (this.video.src) {
+      URL.revokeObjectURL(this.video.src);
+      this.video.removeAttribute("src");
+      this.video.load();
+    }
+  }
+
+  /** Pauses or goes on; returns whether it plays now. */
+  toggle() {
+    if (this.video.paused) this.video.play();
+    else this.video.pause();
+    return !this.video.paused;
+  }
+
+  #next(turn) {
+    this.video.requestVideoFrameCallback((now) => {
+      if (turn !== this.turn) return;
+      this.#next(turn);
+      // A little slack, or a 25 fps camera would lose every other frame to rounding.
+      if (now - this.last < this.period * 0.9) return;
+      this.last = now;
+      this.#take(now, turn);
+    });
+  }
+
+  async #take(now, turn) {
+    const { videoWidth, videoHeight } = this.video;
+    const factor = Math.min(1, SIDE / Math.max(videoWidth, videoHeight));
+    const width = Math.max(2, Math.round(videoWidth * factor));
+    const height = Math.max(2, Math.round(videoHeight * factor));
+    const time = now / 1000;
+    if (!this.wants()) {
+      this.onFrame({ time, width, height, blob: null });
+      return;
+    }
+    const { canvas } = this;
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    canvas.getContext("2d").drawImage(this.video, 0, 0, width, height);
+    const wide = Math.round((THUMB_HEIGHT * width) / height);
+    const [blob, thumb] = await Promise.all([
+      canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY }),
+      createImageBitmap(canvas, { resizeWidth: wide, resizeHeight: THUMB_HEIGHT }),
+    ]);
+    if (turn === this.turn) this.onFrame({ time, width, height, blob, thumb });
+  }
+}
+
+async function capture(kind) {
+  if (!navigator.mediaDevices) {
+    throw new Error("Browsers give cameras to secure pages only. Open this page as http://localhost, or serve it over https.");
+  }
+  try {
+    if (kind === "screen") return await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: 30 } });
+    return await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, height: { ideal: 480 } } });
+  } catch (error) {
+    throw new Error(ADVICE[error.name] ?? `The ${kind} did not start: ${error.message}`, { cause: error });
+  }
+}

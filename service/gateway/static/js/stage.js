@@ -1,0 +1,96 @@
+// The live picture with the heat over it.
+
+import { paintScale } from "./colours.js";
+import { $, short } from "./dom.js";
+import { Heat } from "./heat.js";
+import { drawable } from "./reading.js";
+import { Replay } from "./replay.js";
+
+// Seconds after which an explanation begins to fade, and is gone.
+const FRESH = 0.7;
+const GONE = 3;
+
+export class Stage {
+  /** view: {layer, part, opacity, exact}, changed by the controls. */
+  constructor(video, view) {
+    this.video = video;
+    this.view = view;
+    this.canvas = $("picture");
+    this.scales = new Map();
+    this.heat = null;
+    this.replay = new Replay();
+    requestAnimationFrame(() => this.#draw());
+  }
+
+  /** A window was answered; pictures: of its frames, undefined where one is no longer kept. */
+  show(answer, pictures) {
+    this.answer = answer;
+    this.at = performance.now();
+    const entries = drawable(answer);
+    const entry = entries.find(({ method }) => method === this.view.layer) ?? entries[0];
+    this.heat = entry ? new Heat(entry, answer.frames.used.length, answer.frames.placement) : null;
+    if (this.heat) {
+      this.key = `${answer.model} ${entry.method}`;
+      this.scales.set(this.key, Math.max(this.scales.get(this.key) ?? 0, this.heat.peak));
+      this.#legend(entry.method);
+    }
+    this.replay.show(this.view.exact && this.heat ? pictures : [], answer.frames, this.heat);
+  }
+
+  clear() {
+    this.heat = this.answer = null;
+    this.replay.clear();
+  }
+
+  rescale() {
+    this.scales.delete(this.key);
+  }
+
+  #legend(method) {
+    const scale = this.scales.get(this.key);
+    const low = this.heat.signed ? short(-scale) : "0";
+    if ($("scale-low").textContent !== low || this.painted !== this.heat.signed) {
+      paintScale($("scale"), this.heat.signed);
+      this.painted = this.heat.signed;
+    }
+    $("scale-low").textContent = low;
+    $("scale-high").textContent = short(scale);
+    $("scale-unit").textContent = `${method}, the same scale for all windows`;
+  }
+
+  #draw() {
+    requestAnimationFrame(() => this.#draw());
+    const live = this.video.videoWidth > 0 && (this.video.src || this.video.srcObject);
+    $("empty").hidden = Boolean(live);
+    const replayed = this.view.exact ? this.replay.current() : null;
+    const picture = replayed?.image ?? this.video;
+    const width = live ? (picture.videoWidth ?? picture.width) : 4;
+    const height = live ? (picture.videoHeight ?? picture.height) : 3;
+    if (!live) {
+      $("age").hidden = true;
+      this.canvas.getContext("2d").clearRect(0, 0, this.canvas.width, this.canvas.height);
+      return;
+    }
+    // Enlarged, so that the heat stays smooth; bounded, so that a screen's pixels need no time.
+    const factor = Math.min(960 / width, 720 / height);
+    const [w, h] = [Math.round(width * factor), Math.round(height * factor)];
+    if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
+    const context = this.canvas.getContext("2d");
+    context.filter = this.heat ? "saturate(.65)" : "none";
+    context.drawImage(picture, 0, 0, w, h);
+    context.filter = "none";
+    if (this.heat) this.#overlay(context, w, h, replayed);
+  }
+
+  #overlay(context, width, height, replayed) {
+    const age = (performance.now() - this.at) / 1000;
+    const fade = replayed ? 1 : Math.max(0, Math.min(1, (GONE - age) / (GONE - FRESH)));
+    const heat = replayed?.heat ?? this.heat;
+    const scale = this.scales.get(this.key) || heat.peak;
+    // Over the moving picture, all of the window's heat at once; over a replayed frame, the frame's own.
+    const frame = replayed?.frame ?? null;
+    heat.draw(context, width, height, frame, { part: this.view.part, opacity: fade * this.view.opacity, scale });
+    $("age").hidden = age < FRESH;
+    $("age").textContent = `explained ${age.toFixed(1)} s ago`;
+  }
+}

@@ -1,0 +1,158 @@
+// Time: the window's frames, the relevance of each under it, and the relevance matrix under that, all in one column grid.
+
+import { cell } from "./colours.js";
+import { $, colour, percent, sharp } from "./dom.js";
+import { frameCurve } from "./reading.js";
+import { toArray } from "./tensor.js";
+
+const CURVE = 56;
+const GAP = 6;
+const MOST_ROW = 14;
+const LABEL = 34;
+
+export class Timeline {
+  constructor() {
+    this.canvas = $("strip");
+    this.hovered = null;
+    this.canvas.addEventListener("pointermove", (event) => this.#hover(this.#frameAt(event.offsetX)));
+    this.canvas.addEventListener("pointerleave", () => this.#hover(null));
+    this.canvas.addEventListener("blur", () => this.#hover(null));
+    this.canvas.addEventListener("keydown", (event) => this.#step(event));
+    new ResizeObserver(() => this.answer && this.#draw()).observe(this.canvas.parentElement);
+  }
+
+  /** pictures: one {thumb, blob} or undefined per model frame. */
+  show(answer, pictures, layer) {
+    this.answer = answer;
+    this.pictures = pictures;
+    this.curve = frameCurve(answer, layer);
+    this.matrix = answer.explanations.find((entry) => entry.relevance_matrix && !entry.failure);
+    // The frame under the pointer stands still while it is looked at.
+    if (this.hovered === null) this.#draw();
+    this.#describe();
+  }
+
+  #describe() {
+    const { frames } = this.answer;
+    const fps = frames.effective_fps ? `, seen at ${frames.effective_fps.toFixed(1)} frames/s` : "";
+    $("time-note").textContent = `${frames.used.length} frames${fps}`;
+    const found = this.matrix?.relevance_matrix;
+    $("atr").textContent = !found
+      ? ""
+      : found.average_length === undefined
+        ? `temporal relevance: ${found.undefined}`
+        : `Relevance matrix: rows are the model's output steps. A step rests on ${found.average_length.toFixed(1)} frames on average (avg-ATR), ${found.maximum_length} at most (max-ATR).`;
+    const values = this.curve?.values ?? [];
+    const sum = values.reduce((total, value) => total + Math.max(0, value), 0);
+    const most = values.indexOf(Math.max(...values));
+    this.canvas.setAttribute("aria-label", sum
+      ? `Frames of the window; frame ${most} carries the most relevance, ${percent(values[most] / sum)}. Arrow keys step through the frames.`
+      : "Frames of the window");
+  }
+
+  #draw() {
+    const width = this.canvas.parentElement.clientWidth;
+    const count = this.answer.frames.used.length;
+    const column = (width - LABEL) / count;
+    const thumb = this.pictures.find(Boolean)?.thumb;
+    const tall = Math.min(72, Math.max(30, thumb ? (column * thumb.height) / thumb.width : column * 0.75));
+    const rows = this.matrix?.relevance_matrix.values.shape[0] ?? 0;
+    const row = rows ? Math.min(MOST_ROW, Math.max(3, 96 / rows)) : 0;
+    const context = sharp(this.canvas, width, tall + GAP + CURVE + 16 + (rows ? GAP + rows * row : 0));
+    context.font = "11px system-ui, sans-serif";
+    this.#film(context, column, tall);
+    this.#curve(context, column, tall + GAP);
+    if (rows) this.#matrix(context, column, tall + CURVE + 16 + 2 * GAP, row);
+  }
+
+  #film(context, column, tall) {
+    this.pictures.forEach((picture, i) => {
+      const x = LABEL + i * column;
+      context.fillStyle = colour("--raised");
+      context.fillRect(x, 0, column - 1, tall);
+      if (!picture?.thumb?.width) return;
+      const { width, height } = picture.thumb;
+      // The middle of the picture, as much as fits the column.
+      const wide = Math.min(width, (height * (column - 1)) / tall);
+      context.drawImage(picture.thumb, (width - wide) / 2, 0, wide, height, x, 0, column - 1, tall);
+      if (i === this.hovered) {
+        context.strokeStyle = colour("--accent");
+        context.lineWidth = 2;
+        context.strokeRect(x + 1, 1, column - 3, tall - 2);
+      }
+    });
+  }
+
+  #curve(context, column, top) {
+    const values = this.curve?.values ?? [];
+    const most = Math.max(...values.map(Math.abs), 0);
+    const negative = values.some((value) => value < 0);
+    const zero = negative ? top + CURVE / 2 : top + CURVE;
+    const high = negative ? CURVE / 2 : CURVE;
+    context.fillStyle = colour("--faint");
+    context.fillText(this.curve ? "rel." : "", 0, top + 12);
+    values.forEach((value, i) => {
+      const size = most ? (Math.abs(value) / most) * (high - 2) : 0;
+      context.fillStyle = value < 0 ? colour("--decode") : colour("--accent");
+      context.globalAlpha = this.hovered === null || this.hovered === i ? 1 : 0.55;
+      context.fillRect(LABEL + i * column, value < 0 ? zero : zero - size, column - 1, size);
+    });
+    context.globalAlpha = 1;
+    context.fillStyle = colour("--line");
+    context.fillRect(LABEL, zero, column * this.pictures.length, 1);
+    context.fillStyle = colour("--faint");
+    context.textAlign = "center";
+    const every = Math.ceil(26 / column);
+    for (let i = 0; i < this.pictures.length; i += every) context.fillText(i, LABEL + (i + 0.5) * column, top + CURVE + 13);
+    context.textAlign = "left";
+  }
+
+  #matrix(context, column, top, row) {
+    const { shape, data } = toArray(this.matrix.relevance_matrix.values);
+    const peak = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const signed = data.some((value) => value < -1e-6 * peak);
+    context.fillStyle = colour("--faint");
+    context.fillText("step", 0, top + 10);
+    context.fillStyle = "#24262c";
+    context.fillRect(LABEL, top, column * shape[1], row * shape[0]);
+    for (let i = 0; i < shape[0]; i++) {
+      for (let j = 0; j < shape[1]; j++) {
+        context.fillStyle = cell(peak ? data[i * shape[1] + j] / peak : 0, signed);
+        context.fillRect(LABEL + j * column, top + i * row, column - 1, row - (row > 4 ? 1 : 0));
+      }
+    }
+  }
+
+  #frameAt(x) {
+    if (!this.answer) return null;
+    const count = this.answer.frames.used.length;
+    const frame = Math.floor(((x - LABEL) / (this.canvas.clientWidth - LABEL)) * count);
+    return frame >= 0 && frame < count ? frame : null;
+  }
+
+  #step(event) {
+    const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!way || !this.answer) return;
+    event.preventDefault();
+    const count = this.answer.frames.used.length;
+    this.#hover(Math.max(0, Math.min(count - 1, (this.hovered ?? (way > 0 ? -1 : count)) + way)));
+  }
+
+  async #hover(frame) {
+    if (frame === this.hovered) return;
+    this.hovered = frame;
+    const picture = frame === null ? null : this.pictures[frame];
+    $("large").hidden = !picture;
+    if (this.answer) this.#draw();
+    if (!picture) return;
+    const values = this.curve?.values ?? [];
+    const sum = values.reduce((total, value) => total + Math.max(0, value), 0);
+    $("large").lastElementChild.textContent = `frame ${frame}${sum ? `: ${percent(Math.max(0, values[frame]) / sum)} of the relevance` : ""}`;
+    $("large").style.left = `${Math.max(8, Math.min(this.canvas.clientWidth - 280, LABEL + ((frame + 0.5) / values.length) * (this.canvas.clientWidth - LABEL) - 130))}px`;
+    const image = await createImageBitmap(picture.blob);
+    const canvas = $("large").firstElementChild;
+    Object.assign(canvas, { width: image.width, height: image.height });
+    canvas.getContext("2d").drawImage(image, 0, 0);
+    image.close();
+  }
+}

@@ -1,0 +1,64 @@
+"""A real service in this process's threads, and a real Chromium."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from service.settings import BackendName, Settings
+from tests.conftest import SYSTEM
+from tests.page.camera import write_camera
+from tests.page.running import MODEL, PATIENCE, ROOT, Running, arguments, sample_frames
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A service over the bundled model, with jobs."""
+    store = tmp_path_factory.mktemp("store")
+    shutil.copytree(ROOT / "model_store" / MODEL, store / MODEL)
+    service = Running(
+        Settings(
+            port=0,
+            metrics_port=0,
+            page_port=0,
+            model_store=store,
+            backend=BackendName.IN_PROCESS,
+            threads=1,
+            data=tmp_path_factory.mktemp("data"),
+            drain_seconds=2,
+            jobs={"poll_seconds": 0.1, "threads": 1, "yield_seconds": 0.5},
+        )
+    )
+    service.start()
+    yield service
+    service.stop()
+    service.loop.call_soon_threadsafe(service.loop.stop)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium whose webcam shows the sample clip."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip(f"{SYSTEM} chromium is absent")
+    camera = write_camera(tmp_path_factory.mktemp("camera") / "sample.y4m", sample_frames(), 25)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=arguments(camera))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails the test on an uncaught error. Its content policy is off, for Playwright evaluates code."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1100}, bypass_csp=True)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert not errors, errors

@@ -1,0 +1,76 @@
+"""A service that a browser is pointed at, and what its webcam shows."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from service.backends.in_process import InProcessBackend
+from service.server import Server
+from service.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = "motion-primitives"
+PATIENCE = 90_000
+"""Milliseconds that the page may take for anything, on a machine with other work."""
+
+
+@dataclass
+class Running:
+    """A service that can be stopped and started again on the same port."""
+
+    settings: Settings
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    server: Server | None = None
+
+    @property
+    def address(self) -> str:
+        assert self.server is not None
+        return f"http://127.0.0.1:{self.server.page_port}/"
+
+    def start(self) -> None:
+        async def made() -> Server:
+            server = Server(self.settings, InProcessBackend(self.settings), jobs=True)
+            await server.start()
+            return server
+
+        if not self.loop.is_running():
+            threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        self.server = self._run(made())
+        self.settings = self.settings.model_copy(update={"page_port": self.server.page_port})
+
+    def stop(self) -> None:
+        if self.server is not None:
+            self._run(self.server.stop())
+            self.server = None
+
+    def _run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(240)
+
+
+def sample_frames() -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
+    """The bundled model's sample, RGB."""
+    film = cv2.VideoCapture(str(ROOT / "model_store" / MODEL / "sample.mp4"))
+    frames = []
+    while True:
+        got, frame = film.read()
+        if not got:
+            return frames
+        frames.append(np.asarray(frame[..., ::-1], np.uint8))
+
+
+def arguments(camera: Path) -> list[str]:
+    """Chromium's, for a webcam that shows a file."""
+    return [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={camera}",
+    ]
