@@ -66,7 +66,12 @@ def table(found: dict[str, dict[str, str]]) -> str:
     """Markdown: a row per family, a column per method, "no" with the number of its reason below."""
     columns = list(methods())
     reasons: dict[str, int] = {}
-    lines = ["| family | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines = [
+        "Which family is explained by what, found out by running every pair:",
+        "",
+        "| family | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
     for name, row in found.items():
         cells = [f"no ({reasons.setdefault(row[c], len(reasons) + 1)})" if row[c] else "yes" for c in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
