@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from actionlens.card import ModelCard
 from handlers.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import ModelError, RequestError
+from handlers.relevance import BadClip
 
 
 def noise(card: ModelCard) -> NDArray[np.uint8]:
@@ -26,7 +27,7 @@ def answer_noise(engine: Engine, methods: tuple[MethodCall, ...] = ()) -> ClipAn
     clip = noise(card)
     try:
         (answer,) = engine.explain([ClipRequest(clip, methods)])
-    except RuntimeError as error:
+    except (RuntimeError, BadClip) as error:
         raise ModelError(f"input: the network cannot run on {list(clip.shape)}: {error}") from error
     if isinstance(answer, RequestError):
         raise ModelError(f"weights: {answer.message}")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
+import json
+import re
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +18,91 @@ import torch
 import yaml
 from pydantic import ValidationError
 from safetensors.torch import save_file
+from torch import Tensor
 
 from actionlens.card import ModelCard, write_card
 from handlers.canary import answer_noise
 from handlers.engine import Engine
 from handlers.errors import ModelError
-from handlers.models import families
+from handlers.explainers import methods
+from handlers.layout import Fitted, fit
 from handlers.models.action_model import ActionModel, build
-from handlers.weights import read_weights
+from handlers.models.registry import families, family
+from handlers.weights import SUFFIXES, read_weights
 
 WEIGHTS_FILE = "weights.safetensors"
 
 
-def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: bool = False) -> Path:
+@dataclass(frozen=True)
+class Imported:
+    """A model's folder, what was settled without being asked, and per method why it cannot explain ("": it can)."""
+
+    folder: Path
+    notes: tuple[str, ...]
+    methods: dict[str, str]
+
+
+def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: bool = False) -> Imported:
     """Check that weights and card fit, answer one clip of noise, and write the folder `store/NAME`.
 
     The card's `weights` section is filled in; labels may be `labels_file`, one label a line, beside the card.
     Raises ModelError naming the field or the first tensor that does not fit; nothing is written then.
     """
     document = _card_document(card_path)
-    state = {name: tensor.contiguous() for name, tensor in read_weights(weights_path).items()}
+    state = read_weights(weights_path)
     if (entry := families().get(str(document.get("architecture")))) is not None:
         state = entry.named(state)
+    return _write(document, state, store, str(card_path), replace)
+
+
+def import_checkpoint(
+    architecture: str,
+    weights_path: Path,
+    store: Path,
+    *,
+    labels_path: Path | None = None,
+    name: str = "",
+    replace: bool = False,
+) -> Imported:
+    """Write the folder of a family's public checkpoint: its layout tells the classes, the family tells the input.
+
+    labels_path: one label a line; without it classes are numbered. name: of the model, else the file's.
+    Raises ModelError naming the first tensor that does not fit and the family that the file looks like.
+    """
+    entry = family(architecture)
+    if entry.input is None:
+        raise ModelError(
+            f"family: {architecture} has no published checkpoints whose input would be known; write a card and import "
+            "that: actionlens models import CARD --weights FILE"
+        )
+    fitted = fit(entry, read_weights(weights_path))
+    labels, notes = _labels(labels_path, fitted)
+    plain = re.sub(r"[^a-z0-9._-]+", "-", weights_path.name.partition(".")[0].lower()).strip("-._")
+    document = {
+        "name": name or plain or architecture,
+        "description": entry.summary,
+        "architecture": architecture,
+        "labels": labels,
+        "input": entry.input.model_dump(mode="json"),
+    }
+    made = _write(document, fitted.state, store, "card", replace)
+    return dataclasses.replace(made, notes=(*fitted.notes, *notes))
+
+
+def _labels(path: Path | None, fitted: Fitted) -> tuple[list[str], list[str]]:
+    """The labels of a checkpoint, and what is to be said about them."""
+    if path is None:
+        note = f"no labels given: the {fitted.classes} classes are called by number; name them with --labels FILE"
+        return [str(number) for number in range(fitted.classes)], [note]
+    labels = _lines(path)
+    if len(labels) != fitted.classes:
+        raise ModelError(f"labels: {path} has {len(labels)} labels, the weights have {fitted.classes} classes")
+    return labels, []
+
+
+def _write(document: dict[str, Any], state: dict[str, Tensor], store: Path, source: str, replace: bool) -> Imported:
+    """Everything after a card and tensors are there. source: what a message blames for a field that does not fit."""
+    state = {name: tensor.contiguous() for name, tensor in state.items()}
     with tempfile.TemporaryDirectory(dir=_folder(store), prefix=".import-") as work:
         made = Path(work) / "model"
         made.mkdir()
@@ -45,16 +112,17 @@ def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: b
             card = ModelCard.model_validate({**document, "weights": {"file": WEIGHTS_FILE, "sha256": digest}})
         except ValidationError as error:
             first = error.errors()[0]
-            raise ModelError(f"{card_path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            raise ModelError(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
         target = store / card.name
         if target.exists() and not replace:
             raise ModelError(f"name: {card.name!r} is already in {store}; replace it with --replace")
-        answer_noise(Engine(ActionModel(card, build(card, state))))
+        model = ActionModel(card, build(card, state))
+        answer_noise(Engine(model))
         write_card(card, made)
         if target.exists():
             shutil.rmtree(target)
         made.rename(target)
-    return target
+    return Imported(target, (), {entry.name: entry.unsupported(model) or "" for entry in methods().values()})
 
 
 def _card_document(path: Path) -> dict[str, Any]:
@@ -63,11 +131,17 @@ def _card_document(path: Path) -> dict[str, Any]:
         if not isinstance(document, dict):
             raise ModelError(f"{path}: a card is a YAML mapping")
         if (name := document.pop("labels_file", None)) is not None:
-            lines = (path.parent / str(name)).read_text(encoding="utf-8").splitlines()
-            document["labels"] = [line.strip() for line in lines if line.strip()]
+            document["labels"] = _lines(path.parent / str(name))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ModelError(f"{path}: {error}") from error
     return document
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"labels: {path}: {error}") from error
 
 
 def _folder(path: Path) -> Path:
@@ -76,20 +150,36 @@ def _folder(path: Path) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line: 0 when imported, 1 with the reason on standard error."""
+    """Command line: what was imported as JSON and 0, or 1 with the reason on standard error."""
     parser = argparse.ArgumentParser(prog="python -m handlers.importing", description=__doc__)
-    parser.add_argument("card", type=Path, help="the model's card (YAML) without its weights section")
-    parser.add_argument("weights", type=Path, help="the trained weights: .safetensors, .pt, .pth or .npz")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--card", type=Path, help="the model's card (YAML) without its weights section")
+    source.add_argument("--family", help="the family whose public checkpoint the weights are; no card is needed")
+    parser.add_argument("--weights", type=Path, required=True, help=f"the trained weights: {', '.join(SUFFIXES)}")
     parser.add_argument("--store", type=Path, required=True, help="the model store to write into")
+    parser.add_argument("--labels", type=Path, help="with --family: one label a line, in the order of the classes")
+    parser.add_argument("--name", default="", help="with --family: the model's name, else the file's")
     parser.add_argument("--replace", action="store_true", help="replace a model of the same name")
     options = parser.parse_args(arguments)
+    if options.card is not None and (options.labels is not None or options.name):
+        parser.error("--labels and --name: a card has its own")
     torch.set_num_threads(1)
     try:
-        folder = import_model(options.card, options.weights, options.store, replace=options.replace)
+        if options.card is not None:
+            made = import_model(options.card, options.weights, options.store, replace=options.replace)
+        else:
+            made = import_checkpoint(
+                options.family,
+                options.weights,
+                options.store,
+                labels_path=options.labels,
+                name=options.name,
+                replace=options.replace,
+            )
     except ModelError as error:
         print(error, file=sys.stderr)
         return 1
-    print(folder)
+    print(json.dumps({**dataclasses.asdict(made), "folder": str(made.folder)}, ensure_ascii=False))
     return 0
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from handlers.errors import ModelError
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".npz")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".pyth", ".ckpt", ".tar", ".bin", ".npz")
 
 _NESTED = ("state_dict", "model_state", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.", "backbone.")
@@ -31,7 +31,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         match path.suffix:
             case ".safetensors":
                 state = dict(load_file(path))
-            case ".pt" | ".pth":
+            case ".pt" | ".pth" | ".pyth" | ".ckpt" | ".tar" | ".bin":
                 state = _tensors(torch.load(path, map_location="cpu", weights_only=True), path)
             case ".npz":
                 with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands import explain, health, jobs, models, serve, stream, worker
+from service.commands import explain, health, jobs, models, pull, serve, stream, worker
 from service.commands.failure import explain_failure
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ app.command()(explain.explain)
 app.command()(stream.stream)
 jobs.app.command()(worker.worker)
 app.add_typer(jobs.app, name="jobs")
+models.app.command()(pull.pull)
 app.add_typer(models.app, name="models")
 app.command()(serve.serve)
 app.command()(health.health)

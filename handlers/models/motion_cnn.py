@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from actionlens.card import Input, Resize
 from handlers.models.family import Family
 
 
@@ -60,4 +61,13 @@ FAMILY = Family(
     summary="small 3-D CNN for live use: 16 frames of 112 x 112, no pooling in time, global average, linear head",
     build=MotionCNN,
     layer="features",
+    input=Input(
+        frames=16,
+        height=112,
+        width=112,
+        resize=Resize.LETTERBOX,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        stride=2,
+    ),
 )

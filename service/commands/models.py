@@ -72,30 +72,53 @@ def show(
 
 @app.command("import")
 def import_(
-    card: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CARD", exists=True, dir_okay=False, help="The model's card (YAML), without its weights section."
-        ),
-    ],
     weights: Annotated[
         Path,
-        typer.Argument(
-            metavar="WEIGHTS",
+        typer.Option(
             exists=True,
             dir_okay=False,
-            help="The trained weights: .safetensors, .pt, .pth (tensors only; code in them is never run) or .npz.",
+            metavar="FILE",
+            help="The trained weights: .safetensors, .npz, or a PyTorch checkpoint (tensors only; code in it is never "
+            "run).",
         ),
     ],
+    card: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CARD]", exists=True, dir_okay=False, help="The model's card (YAML), without its weights section."
+        ),
+    ] = None,
+    family: Annotated[
+        str, typer.Option(metavar="NAME", help="Instead of a card: the family whose public checkpoint this is.")
+    ] = "",
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="With --family: one label a line."),
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", show_default="the file's", help="With --family: its name.")] = "",
     store: Store = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
 ) -> None:
-    """Make a trained model servable: checks that card and weights fit, answers one clip, writes STORE/NAME."""
-    arguments = [str(card), str(weights), "--store", str(_store(store)), *(["--replace"] if replace else [])]
-    done = _run("handlers.importing", arguments)
+    """Make a trained model servable: checks that every tensor fits, answers one clip, writes STORE/NAME."""
+    if (card is None) == (not family):
+        raise typer.BadParameter("give either a card or --family", param_hint="CARD")
+    if card is not None and (labels is not None or name):
+        raise typer.BadParameter("a card has its own", param_hint="--labels, --name")
+    arguments = ["--weights", str(weights), "--store", str(store_folder(store)), *(["--replace"] if replace else [])]
+    arguments += ["--card", str(card)] if card is not None else ["--family", family, "--name", name]
+    arguments += ["--labels", str(labels)] if labels is not None else []
+    done = run_module("handlers.importing", arguments)
     if done.returncode:
-        _fail(done.stderr)
-    typer.echo(f"imported into {done.stdout.strip()}; a running service must be restarted to serve it")
+        fail(done.stderr)
+    made = json.loads(done.stdout)
+    for note in made["notes"]:
+        typer.echo(note)
+    able = [method for method, reason in made["methods"].items() if not reason]
+    typer.echo(f"explained by {', '.join(able) or 'nothing'}")
+    for method, reason in made["methods"].items():
+        if reason:
+            typer.echo(f"not by {method}: {reason}")
+    typer.echo(f"imported into {made['folder']}; a running service must be restarted to serve it")
 
 
 @app.command()
@@ -103,11 +126,11 @@ def check(
     model: Annotated[str, typer.Argument(metavar="NAME_OR_FOLDER")], store: Store = None, as_json: AsJson = False
 ) -> None:
     """Load a model as the service would: card, digest, every tensor, one clip, and what can explain it and why not."""
-    done = _run("handlers.checking", [model, "--store", str(_store(store))])
+    done = run_module("handlers.checking", [model, "--store", str(store_folder(store))])
     try:
         report = json.loads(done.stdout)
     except ValueError:
-        _fail(done.stderr)
+        fail(done.stderr)
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
     else:
@@ -127,7 +150,8 @@ def _served(model: model_pb2.Model) -> dict[str, Any]:
     return message_document(model)
 
 
-def _store(given: Path | None) -> Path:
+def store_folder(given: Path | None) -> Path:
+    """The store to work on: as given, or as the settings say."""
     from service.settings import Settings
 
     return given if given is not None else Settings().model_store
@@ -141,7 +165,7 @@ def _stored(store: Path) -> list[dict[str, Any]]:
     return [read_card(folder).model_dump(mode="json") for folder in list_models(store).values()]
 
 
-def _run(module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def run_module(module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a module of the torch side in a process of its own, so that this one never loads torch."""
     from service.commands.screen import stages
 
@@ -156,10 +180,11 @@ def _run(module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            _fail(f"{module} took longer than {_WORK_SECONDS:g} s")
+            fail(f"{module} took longer than {_WORK_SECONDS:g} s")
 
 
-def _fail(reason: str) -> NoReturn:
+def fail(reason: str) -> NoReturn:
+    """Leave with what another process said on standard error."""
     lines = reason.strip().splitlines() or ["no reason given"]
     # A traceback ends in what went wrong.
     line = lines[-1] if "Traceback (most recent call last):" in reason else "\n".join(lines)

@@ -222,12 +222,14 @@ def test_import_makes_a_model_of_card_and_weights(tmp_path: Path) -> None:
         "models",
         "import",
         source / "card.yaml",
+        "--weights",
         source / "weights.safetensors",
         "--store",
         tmp_path / "store",
     )
     done = run(*arguments)
     assert done.exit_code == 0, done.output
+    assert "explained by atr" in done.stdout
     assert (tmp_path / "store" / "mine" / "card.yaml").is_file()
     again = run(*arguments)
     assert again.exit_code == 1

@@ -142,7 +142,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         work = tmp_path_factory.mktemp("card")
         card = gesture_card(work, Path(assets))
         weights = Path(assets) / "models/gesture_conv3d/gesture_conv3d_torch_layout.npz"
-        done = actionlens("models", "import", str(card), str(weights), "--store", str(folder))
+        done = actionlens("models", "import", str(card), "--weights", str(weights), "--store", str(folder))
         assert done.returncode == 0, done.stderr
     return folder
 

@@ -46,7 +46,7 @@ def test_every_kind_of_file_gives_the_same_model(tmp_path: Path, suffix: str, st
             torch.save(
                 {"epoch": 3, "state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}, weights
             )
-    folder = import_model(write(tmp_path / "card.yaml"), weights, tmp_path / "store")
+    folder = import_model(write(tmp_path / "card.yaml"), weights, tmp_path / "store").folder
     (answer,) = Engine.load(folder).explain([ClipRequest(networks.clip())])
     (expected,) = Engine(networks.model()).explain([ClipRequest(networks.clip())])
     assert isinstance(answer, ClipAnswer)
@@ -140,7 +140,8 @@ def test_the_command_replaces_only_when_told(
     tmp_path: Path, state: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_file(state, tmp_path / "w.safetensors")
-    arguments = [str(write(tmp_path / "c.yaml")), str(tmp_path / "w.safetensors"), "--store", str(tmp_path / "store")]
+    files = ["--card", str(write(tmp_path / "c.yaml")), "--weights", str(tmp_path / "w.safetensors")]
+    arguments = [*files, "--store", str(tmp_path / "store")]
     assert main(arguments) == 0
     assert main(arguments) == 1
     assert "already in" in capsys.readouterr().err
