@@ -79,7 +79,7 @@ def check_model(folder: Path) -> Report:
     if engine is not None:
         step("canary", lambda: _canary(engine))
         if report.passed:
-            report.methods = [_method(engine, name) for name in methods()]
+            report.methods = [check_method(engine, name) for name in methods()]
     return report
 
 
@@ -112,7 +112,8 @@ def _canary(engine: Engine) -> tuple[None, str]:
     return None, f"one clip answered in {1000 * answer.forward_seconds:.0f} ms on one thread"
 
 
-def _method(engine: Engine, name: str) -> MethodCheck:
+def check_method(engine: Engine, name: str) -> MethodCheck:
+    """Whether the method explains a clip of noise (of a job: whether its first block does)."""
     chosen = methods()[name]
     if reason := chosen.unsupported(engine.model):
         return MethodCheck(name, False, reason, 0.0)

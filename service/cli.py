@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands import explain, health, jobs, models, pull, serve, stream, worker
+from service.commands import explain, export, health, jobs, models, pull, serve, stream, worker
 from service.commands.failure import explain_failure
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command()(stream.stream)
 jobs.app.command()(worker.worker)
 app.add_typer(jobs.app, name="jobs")
 models.app.command()(pull.pull)
+models.app.command()(export.export)
 app.add_typer(models.app, name="models")
 app.command()(serve.serve)
 app.command()(health.health)

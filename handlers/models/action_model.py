@@ -71,7 +71,10 @@ class ActionModel:
 
         clips: uint8 RGB [T, H, W, 3] of one T. Returns float32 [B, 3, T, H, W], channels last in memory.
         """
-        pixels = torch.stack([torch.from_numpy(clip) for clip in clips])
+        return self.normalised(torch.stack([torch.from_numpy(clip) for clip in clips]))
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """uint8 RGB [B, T, H, W, 3] to float32 [B, 3, T, H, W] as the network takes it."""
         if self.card.input.color is ColorOrder.BGR:
             pixels = pixels.flip(-1)
         return pixels.to(torch.float32).mul_(self._scale).sub_(self._shift).permute(0, 4, 1, 2, 3)

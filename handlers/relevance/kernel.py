@@ -189,9 +189,10 @@ _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def _packs(x: Tensor, weight: Tensor) -> bool:
-    if x.dtype is not torch.float32 or x.device.type != "cpu" or weight.dim() not in _LAST or x.numel() == 0:
+    # An exported graph is to hold convolutions that every runtime knows.
+    if torch.compiler.is_exporting() or x.dtype is not torch.float32 or x.device.type != "cpu":
         return False
-    return _ONEDNN
+    return _ONEDNN and weight.dim() in _LAST and x.numel() > 0
 
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, g: Geometry) -> Tensor:

@@ -39,7 +39,7 @@ def manner_of(
     reduced: torch.dtype | None, slopes: Tensor, negated: bool, rule: ConvolutionRule | None = None
 ) -> Manner:
     """How relevance that starts from these weights of the logits is computed: reduced only where it adds up."""
-    cancels = negated or not isinstance(rule, ZPlus | None) or bool((slopes < 0).any())
+    cancels = reduced is None or negated or not isinstance(rule, ZPlus | None) or bool((slopes < 0).any())
     return Manner(rule, None if cancels else reduced)
 
 

@@ -112,6 +112,16 @@ def temporal_relevance(
     return TemporalRelevance(values, row_logits, anchors, lengths, average, maximum, reasons, cut)
 
 
+def relevance_matrix(forward: ForwardPass, slopes: Tensor, memory: int = MEMORY) -> Tensor:
+    """[T', N] of the only clip of a forward pass, unrectified, all rows carried down to the clip.
+
+    slopes: [1, K] weights of the logits. Nothing here depends on values, so it can be written as a graph.
+    """
+    size = Costs(forward).rows_at_once(0, memory)
+    with torch.no_grad():
+        return _matrix(forward, 0, slopes[0], False, False, 0, size)
+
+
 def _matrix(
     forward: ForwardPass, item: int, slopes: Tensor, negated: bool, rectify: bool, cut: int, size: int
 ) -> Tensor:

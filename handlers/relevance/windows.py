@@ -63,7 +63,9 @@ def look(tensor: Tensor, starts: Starts, width: int) -> Tensor:
         padded[front : front + steps] = source
         source = padded
     step = starts[1] - starts[0] if len(starts) > 1 else 0
-    if step >= 0 and all(b - a == step for a, b in itertools.pairwise(starts)):
+    # A graph that other runtimes run has no strides; there the windows are gathered.
+    views = not torch.compiler.is_exporting()
+    if views and step >= 0 and all(b - a == step for a, b in itertools.pairwise(starts)):
         stride = source.stride()
         rows = source.as_strided(
             (len(starts), width, *source.shape[1:]),

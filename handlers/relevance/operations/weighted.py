@@ -146,7 +146,7 @@ class Weighted(Operation):
             pieces = [taken(self, piece, site) for piece in share.pieces]
             z = share.map.apply(side_by_side(pieces, *self.channels))
             small = tiny(z.dtype)
-            if self.watches_dead and number == 0 and not negated:
+            if self.watches_dead and number == 0 and not negated and not torch.compiler.is_exporting():
                 site.derived["dead", site.manner] = bool(((z <= small) & (site.output != 0)).any())
             z = _apart_from_zero(z, share.sign, small)
             ratio = torch.div(site.output, z, out=z) if of_output else z.reciprocal_()

@@ -1,0 +1,170 @@
+"""Prediction and explanations as one ONNX graph: `python -m handlers.exporting --help`.
+
+Relevance propagation is a feed-forward computation, so it is written into the graph beside the network's own and runs
+wherever ONNX does, without PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from handlers.canary import answer_noise, noise
+from handlers.engine import Engine, MethodCall
+from handlers.errors import ModelError, RequestError
+from handlers.explainers import explainer
+from handlers.explainers.grad_cam import grad_cam
+from handlers.explainers.selective import SelectiveParameters, motion_mask
+from handlers.models.action_model import ActionModel
+from handlers.relevance import ForwardPass, relevance
+from handlers.relevance.propagate import one_hot
+from handlers.relevance.temporal import relevance_matrix
+
+Outputs = dict[str, Tensor]
+
+
+def _grad_cam(model: ActionModel, forward: ForwardPass, slopes: Tensor) -> Outputs:
+    activation = forward.activation(model.layer)
+    return {"grad_cam": grad_cam(activation, forward.gradient(model.layer, slopes))}
+
+
+def _dtd(model: ActionModel, forward: ForwardPass, slopes: Tensor) -> Outputs:
+    return {"dtd": relevance(forward, slopes).values.sum(1)}
+
+
+def _selective(model: ActionModel, forward: ForwardPass, slopes: Tensor) -> Outputs:
+    values = _dtd(model, forward, slopes)["dtd"]
+    mask = motion_mask(values[0], SelectiveParameters().threshold)[None]
+    positive = values.clamp(min=0).flatten(1)
+    whole = positive.sum(1)
+    kept = (positive * mask.flatten(1)).sum(1)
+    share = torch.where(whole > 0, kept / whole.clamp(min=torch.finfo(whole.dtype).tiny), 0.0)
+    return {"selective_relevance": values * mask, "motion_share": share}
+
+
+def _atr(model: ActionModel, forward: ForwardPass, slopes: Tensor) -> Outputs:
+    rows = (forward.frame_logits * slopes[:, None]).sum(2)
+    return {"relevance_matrix": relevance_matrix(forward, slopes, model.memory)[None], "row_logits": rows}
+
+
+EXPLANATIONS: dict[str, Callable[[ActionModel, ForwardPass, Tensor], Outputs]] = {
+    "grad-cam": _grad_cam,
+    "dtd": _dtd,
+    "selective-relevance": _selective,
+    "atr": _atr,
+}
+"""By method, the graph's outputs, each with a leading axis of 1: with the method's default parameters."""
+
+
+class Explained(nn.Module):
+    """A model and explanations of it as one function of a clip.
+
+    Input: clip uint8 [1, T, H, W, 3], RGB at the card's size; target int64 [1], the class to explain or -1 for the
+    likeliest. Output: logits float32 [1, K], explained int64 [1], and what EXPLANATIONS name.
+    """
+
+    def __init__(self, model: ActionModel, methods: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.methods = methods
+        self.names: tuple[str, ...] = ()
+
+    def forward(self, clip: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+        """See the class."""
+        model = self.model
+        done = model.program.forward(model.normalised(clip), keep=(model.layer,), relevance=True)
+        explained = torch.where(target < 0, done.logits.argmax(1), target)
+        outputs = {"logits": done.logits, "explained": explained}
+        slopes = one_hot(done.logits, explained)
+        for method in self.methods:
+            outputs.update(EXPLANATIONS[method](model, done, slopes))
+        self.names = tuple(outputs)
+        return tuple(outputs.values())
+
+
+def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
+    """Write the graph of the model in a folder with these explanations; returns the names of its outputs.
+
+    Raises ModelError naming the method that cannot be exported or cannot explain this model.
+    """
+    # A model of its own: what is cached while exporting must not serve anybody else.
+    model = ActionModel.load(folder)
+    for method in methods:
+        if method not in EXPLANATIONS:
+            raise ModelError(f"with: {method!r} cannot be exported; what can is {', '.join(EXPLANATIONS)}")
+        if reason := explainer(method).unsupported(model):
+            raise ModelError(f"with: {method} cannot explain {model.card.name}: {reason}")
+    for each in answer_noise(Engine(model), tuple(MethodCall(method) for method in methods)).explained:
+        if isinstance(each.result, RequestError):
+            raise ModelError(f"with: {each.method}: {each.result.message}")
+    module = Explained(model, methods).eval()
+    clip, target = torch.from_numpy(noise(model.card))[None], torch.tensor([-1])
+    with torch.no_grad():
+        module(clip, target)
+        recorded = torch.export.export(module, (clip, target), strict=False)
+    recorded = recorded.run_decompositions({torch.ops.aten.convolution_backward.default: _input_gradient})
+    made: Any = torch.onnx.export(
+        recorded,
+        (),
+        input_names=["clip", "target"],
+        output_names=list(module.names),
+        dynamo=True,
+        optimize=True,
+        verbose=False,
+    )
+    card = model.card
+    made.model.metadata_props.update(
+        {"actionlens": json.dumps({"card": card.model_dump(mode="json"), "methods": list(methods)})}
+    )
+    made.save(path)
+    return module.names
+
+
+def _input_gradient(
+    y: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias_sizes: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+    mask: Any,
+) -> tuple[Tensor, None, None]:
+    """The input gradient of a convolution as the transposed convolution that it is."""
+    extra = [
+        size - ((steps - 1) * s - 2 * p + d * (k - 1) + 1)
+        for size, steps, s, p, d, k in zip(
+            x.shape[2:], y.shape[2:], stride, padding, dilation, weight.shape[2:], strict=True
+        )
+    ]
+    return torch.ops.aten.convolution(y, weight, None, stride, padding, dilation, True, extra, groups), None, None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: the outputs' names as JSON and 0, or 1 with the reason on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m handlers.exporting", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the model's folder")
+    parser.add_argument("--with", dest="methods", default="", help=f"comma-separated: {', '.join(EXPLANATIONS)}")
+    parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
+    options = parser.parse_args(arguments)
+    try:
+        names = export(options.folder, [method for method in options.methods.split(",") if method], options.output)
+    except ModelError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps({"outputs": names}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

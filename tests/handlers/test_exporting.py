@@ -1,0 +1,114 @@
+"""The exported graph in onnxruntime beside the engine's own answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+from handlers.attribution import RelevanceMatrix, SaliencyVolume
+from handlers.engine import ClipAnswer, ClipRequest, Engine, MethodCall
+from handlers.errors import ModelError
+from handlers.exporting import export
+from tests.handlers import networks
+
+pytestmark = [
+    pytest.mark.timeout(400),
+    # torch.export's own.
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),
+]
+
+METHODS = ("grad-cam", "dtd", "selective-relevance", "atr")
+Answers = dict[str, NDArray[Any]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return networks.folder(
+        tmp_path_factory.mktemp("models") / "tiny",
+        architecture="motion-cnn",
+        arguments={"width": 2},
+        layer="",
+        input={"frames": 4, "height": 16, "width": 16, "color": "bgr", "mean": [0.5, 0.4, 0.3]},
+    )
+
+
+@pytest.fixture(scope="module")
+def graph(folder: Path) -> Path:
+    path = folder / "model.onnx"
+    names = export(folder, METHODS, path)
+    assert names[:3] == ("logits", "explained", "grad_cam")
+    return path
+
+
+def run(path: Path, clip: NDArray[np.uint8], target: int) -> Answers:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options)
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"clip": clip[None], "target": np.array([target])}), strict=True))
+
+
+@pytest.mark.parametrize(("seed", "target"), [(1, None), (2, 0), (3, 2)])
+def test_the_graph_answers_as_the_engine_does(folder: Path, graph: Path, seed: int, target: int | None) -> None:
+    clip = networks.clip(seed, 4, 16, 16)
+    clip[:, :8] = clip[:1, :8]  # one half stands still
+    calls = tuple(MethodCall(method) for method in METHODS)
+    (expected,) = Engine.load(folder).explain([ClipRequest(clip, calls, target)])
+    assert isinstance(expected, ClipAnswer)
+    found = run(graph, clip, -1 if target is None else target)
+    np.testing.assert_allclose(found["logits"][0], expected.logits, rtol=1e-4, atol=1e-6)
+    assert found["explained"].tolist() == [expected.target.index]
+    cam, dtd, selective, atr = (each.result for each in expected.explained)
+    assert isinstance(cam, SaliencyVolume)
+    assert isinstance(dtd, SaliencyVolume)
+    assert isinstance(selective, SaliencyVolume)
+    assert isinstance(atr, RelevanceMatrix)
+    assert selective.mask is not None
+    assert selective.quality is not None
+    for name, values in (
+        ("grad_cam", cam.values),
+        ("dtd", dtd.values),
+        ("selective_relevance", selective.values * selective.mask),
+        ("relevance_matrix", atr.values),
+        ("row_logits", atr.row_logits),
+    ):
+        scale = float(values.abs().max())
+        assert scale > 0 or target != 2, name  # of this untrained network's classes, 2 has evidence everywhere
+        np.testing.assert_allclose(found[name][0], values, rtol=0, atol=1e-4 * scale, err_msg=name)
+    assert selective.quality.motion_share == pytest.approx(float(found["motion_share"][0]), abs=1e-4)
+
+
+def test_the_graph_runs_without_torch_and_knows_its_card(graph: Path) -> None:
+    program = """
+import json, sys
+import numpy, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1])
+about = json.loads(session.get_modelmeta().custom_metadata_map["actionlens"])
+shape = session.get_inputs()[0].shape
+answer = session.run(["logits"], {"clip": numpy.zeros(shape, numpy.uint8), "target": numpy.array([-1])})
+print(json.dumps([about["card"]["labels"], about["methods"], answer[0].shape, "torch" in sys.modules]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(graph)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert json.loads(done.stdout) == [list(networks.LABELS), list(METHODS), [1, 3], False]
+
+
+def test_a_method_that_cannot_be_exported_is_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"with: 'occlusion' cannot be exported; what can is grad-cam, dtd"):
+        export(folder, ["occlusion"], tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_a_method_that_cannot_explain_the_model_is_named(tmp_path: Path) -> None:
+    hidden = networks.folder(tmp_path / "tiny", arguments={"channels": [4, 6], "hidden": [5]})
+    with pytest.raises(ModelError, match=r"with: atr cannot explain tiny: it has no logits per time step"):
+        export(hidden, ["atr"], tmp_path / "model.onnx")
