@@ -71,7 +71,7 @@ def main() -> None:
         kept.append(of_masks(found, moving, options.areas))
         if options.sheet is not None and len(kept) == 1:
             draw(options.sheet, sample, found, options.areas[-1])
-        if len(kept) % 10 == 0:
+        if len(kept) % 10 == 0 or len(kept) == options.clips:
             report(rows, kept, options.areas)
 
 
