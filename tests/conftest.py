@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ _ASSETS = "ACTIONLENS_TEST_ASSETS"
 _REQUIRE = "ACTIONLENS_REQUIRE_SYSTEM"
 SYSTEM = "system component"
 """Skips whose reason begins with this are failures where ACTIONLENS_REQUIRE_SYSTEM=1: there it must be installed."""
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Shells start what runs in the background so, and what we start would inherit it: Ctrl-C could not be tried.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

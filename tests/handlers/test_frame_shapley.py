@@ -171,7 +171,7 @@ def test_the_real_swipe_is_decided_by_its_last_third(assets: Path, tmp_path: Pat
     """Freezing frames 20-24 is what costs this model its answer; the frames before 10 may be any."""
     card = gesture_card(tmp_path, assets)
     weights = assets / "models/gesture_conv3d/gesture_conv3d_torch_layout.npz"
-    engine = Engine.load(import_model(card, weights, tmp_path / "store"))
+    engine = Engine.load(import_model(card, weights, tmp_path / "store").folder)
     size = describe(engine.model).input
     pictures = [cv2.imread(str(path)) for path in sorted((assets / "clips/gesture_swipe_30f").glob("*.png"))]
     pixels = np.stack([fit(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), size)[0] for picture in pictures])

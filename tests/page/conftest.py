@@ -14,7 +14,7 @@ from tests.page.camera import write_camera
 from tests.page.running import MODEL, PATIENCE, ROOT, Running, arguments, sample_frames
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A service over the bundled model, with jobs."""
     store = tmp_path_factory.mktemp("store")
@@ -38,9 +38,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     service.loop.call_soon_threadsafe(service.loop.stop)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Chromium whose webcam shows the sample clip."""
+    """Chromium whose webcam shows the sample clip. Closed before other modules' tests: Playwright keeps an event loop
+    running in this thread, beside which pytest-asyncio cannot start one."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip(f"{SYSTEM} chromium is absent")
