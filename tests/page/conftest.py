@@ -34,8 +34,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     )
     service.start()
     yield service
-    service.stop()
-    service.loop.call_soon_threadsafe(service.loop.stop)
+    service.close()
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ class Running:
     settings: Settings
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     server: Server | None = None
+    thread: threading.Thread | None = None
 
     @property
     def address(self) -> str:
@@ -40,8 +41,9 @@ class Running:
             await server.start()
             return server
 
-        if not self.loop.is_running():
-            threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        if self.thread is None:
+            self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+            self.thread.start()
         self.server = self._run(made())
         self.settings = self.settings.model_copy(update={"page_port": self.server.page_port})
 
@@ -49,6 +51,15 @@ class Running:
         if self.server is not None:
             self._run(self.server.stop())
             self.server = None
+
+    def close(self) -> None:
+        """Stop for good: no loop is left open that a later test would be blamed for."""
+        self.stop()
+        if self.thread is not None:
+            self._run(self.loop.shutdown_default_executor())
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self.thread.join(30)
+        self.loop.close()
 
     def _run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(240)

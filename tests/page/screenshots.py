@@ -91,7 +91,7 @@ def main() -> None:
                 print(Path(folder, f"{name}.png"), flush=True)
         finally:
             browser.close()
-            running.stop()
+            running.close()
 
 
 def take(browser: Browser, address: str, name: str, path: Path) -> None:
