@@ -44,8 +44,12 @@ class ServiceProcess:
         """Stop it and return its exit code."""
         self.process.send_signal(number)
         code = self.process.wait(30)
-        self._reader.join(10)
+        self.finish_reading()
         return code
+
+    def finish_reading(self) -> None:
+        """Wait until all that it printed is in `shown`; the pipe must not be closed under its reader."""
+        self._reader.join(10)
 
     def _read(self) -> None:
         assert self.process.stdout
@@ -83,8 +87,10 @@ def serving(store: Path, *options: str, cwd: Path | None = None) -> Iterator[Ser
         cwd=cwd,
         env=environment(PYTHONPATH=root, ACTIONLENS_DATA=str(store.parent / "data")),
     ) as process:
+        service = ServiceProcess(process)
         try:
-            yield ServiceProcess(process)
+            yield service
         finally:
             if process.poll() is None:
                 process.kill()
+            service.finish_reading()

@@ -156,7 +156,7 @@ async def test_a_large_job_does_not_hold_up_a_small_one(engine: DatabaseJobEngin
 
 
 async def test_watching_shows_every_stage_and_partial_results(engine: DatabaseJobEngine) -> None:
-    job, _ = await engine.create(request(1, steps=25))
+    job, _ = await engine.create(request(1, steps=200))
     seen = [update async for update in engine.watch(job_pb2.WatchJobRequest(id=job.id, partial_results=True))]
     assert seen[-1].job.state == job_pb2.JOB_STATE_SUCCEEDED
     iterations = [update.running[0].progress.iteration for update in seen if update.running]
