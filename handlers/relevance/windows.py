@@ -130,6 +130,20 @@ def inside(message: Message, steps: int) -> Message:
     return Message(parts[0], parts[1], starts, message.fresh)
 
 
+def confined(message: Message, steps: int) -> Message:
+    """The message with zeros where its windows reach over the ends, for a way down that makes those time steps real.
+
+    Beyond the ends a slope counts for nothing only because the activation is 0 there.
+    """
+    starts, width = message.starts, message.sample.shape[2]
+    if starts is None or all(0 <= start <= steps - width for start in starts):
+        return message
+    outside = torch.tensor([[not 0 <= start + k < steps for k in range(width)] for start in starts])
+    outside = outside[:, None, :, None, None].to(message.sample.device)
+    parts = [None if t is None else t.masked_fill(outside, 0) for t in (message.slope, message.amount)]
+    return Message(parts[0], parts[1], starts, fresh=True)
+
+
 def dense(message: Message, steps: int) -> Message:
     """The message with every row spanning all time steps 0 .. steps-1."""
     if message.starts is None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from handlers.relevance.errors import BadClip
 from handlers.relevance.operations.base import Operation, Portion, Site, alike, explicit, joined, spanning
-from handlers.relevance.windows import Message, place
+from handlers.relevance.windows import Message, confined, place
 
 
 @dataclass(eq=False)
@@ -87,6 +87,7 @@ class Slice(Operation):
         message = self.fitted(message, site)
         if message.starts is None:
             return super().relevance(message, site)
+        message = confined(message, site.output.shape[2])
         first, step = self.span(site.inputs[0].shape[2])
         width, shape = message.sample.shape[2], site.inputs[0].shape
         sizes = (shape[1], width, *shape[3:])
