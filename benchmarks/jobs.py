@@ -143,6 +143,8 @@ def service(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
             str(port),
             "--metrics-port",
             "0",
+            "--page-port",
+            "0",
             "-m",
             "motion-primitives",
         ],

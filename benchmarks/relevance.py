@@ -50,7 +50,7 @@ def candidates(name: str, net: nn.Module, clip: Tensor) -> dict[str, Callable[[]
 
     def live() -> object:
         forward = program.forward(clip, keep=[layer])
-        return grad_cam(forward), relevance(forward, 0), temporal_relevance(forward, 0)
+        return grad_cam(forward), temporal_relevance(forward, 0), relevance(forward, 0)
 
     found: dict[str, Callable[[], object]] = {
         table.FORWARD: lambda: program.forward(clip, relevance=False),

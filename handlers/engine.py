@@ -224,7 +224,7 @@ class Engine:
                 done.append((call, error, 0.0))
                 continue
             groups.setdefault((call.explainer.name, call.parameters.model_dump_json()), []).append((call, target))
-        for group in groups.values():
+        for group in sorted(groups.values(), key=lambda group: not group[0][0].explainer.goes_first):
             first = group[0][0]
             start = time.perf_counter()
             results: Sequence[Attribution | RequestError]

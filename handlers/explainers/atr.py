@@ -34,6 +34,7 @@ class Atr(Explainer[AtrParameters]):
     name = "atr"
     summary = "how much every frame contributes to every output time step; how many frames the model needs"
     parameters = AtrParameters
+    goes_first = True
 
     def unsupported(self, model: ActionModel) -> str | None:
         reason = model.program.head().reason

@@ -38,6 +38,9 @@ class Method(ABC, Generic[P]):
 class Explainer(Method[P]):
     """A method that answers live, from the forward that also gives the prediction."""
 
+    goes_first: ClassVar[bool] = False
+    """Computed before the others, which then use what it leaves in the forward pass."""
+
     def unsupported(self, model: ActionModel) -> str | None:
         return model.program.no_relevance or None if self.propagates(self.parameters()) else None
 

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from handlers.relevance import halfway
 from handlers.relevance.errors import BadClip, NotKept, UnknownClass
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.operations.base import AS_TRACED, Manner
@@ -62,6 +63,8 @@ def relevance(
         for item in chosen:
             start = {forward.graph.output: Message(slopes[item : item + 1])}
             manner = manner_of(forward.reduced, slopes[item], negated, rule)
+            if not negated and floor == 0:
+                start = halfway.kept(forward, item, slopes[item], manner) or start
             found = descend(forward, item, start, floor, negated, manner).get(floor)
             x = forward.value(floor, item)
             parts.append(torch.zeros_like(x) if found is None else amount(found, x))

@@ -9,16 +9,19 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from handlers.relevance import halfway
 from handlers.relevance.ascent import ancestors, ascend, crossing
 from handlers.relevance.cost import Costs
 from handlers.relevance.errors import NotKept, RelevanceError
 from handlers.relevance.forward_pass import ForwardPass
+from handlers.relevance.halfway import Halfway
 from handlers.relevance.lengths import row_lengths, summary
 from handlers.relevance.meeting import by_time, in_frames, met
 from handlers.relevance.operations.base import Manner, Portion
 from handlers.relevance.precision import manner_of
 from handlers.relevance.propagate import Contrast, descend, start_slopes
 from handlers.relevance.rows import first_messages
+from handlers.relevance.windows import Message
 
 Rectify = Literal["element", "frame"] | None
 
@@ -75,6 +78,7 @@ def temporal_relevance(
 ) -> TemporalRelevance:
     """The relevance matrix of every clip, exact, at the cost of a few forward passes.
 
+    `relevance` of the same target afterwards costs only its way from the meeting step down.
     target, contrast: as in `relevance`; contrast=None is LRP, where every row sums to its logit (up to relevance
     that z+ loses), "negated" is CLRP, whose rows sum to 0 until rectified. rectify: "element" is Eq. 2 of the paper as
     printed, max(0, .) at every input value, which needs all rows carried to the clip; "frame" rectifies the frame
@@ -131,10 +135,13 @@ def _matrix(
     groups = _portions(forward, item, cut, manner)
     parts = []
     size = min(size, TOGETHER)
+    gathered = None if negated or cut == 0 else _halfway(forward, item, slopes, manner)
     for first in range(0, rows, size):
         chunk = range(first, min(rows, first + size))
         start = first_messages(forward, item, slopes, negated, chunk)
         found = descend(forward, item, start, cut, manner=manner)
+        if gathered is not None:
+            gathered.add(forward, start[forward.head.values[0]], found)
         part = slopes.new_zeros((len(chunk), frames))
         for value, message in found.items():
             x = forward.value(value, item)
@@ -146,7 +153,18 @@ def _matrix(
                 columns = group[value].frames
                 part[:, columns.start : columns.stop] += met(message, group[value], x)
         parts.append(part)
+    if gathered is not None and gathered.complete:
+        halfway.keep(forward, item, slopes, manner, gathered.messages)
     return torch.cat(parts)
+
+
+def _halfway(forward: ForwardPass, item: int, slopes: Tensor, manner: Manner) -> Halfway | None:
+    """A place where the rows leave their part of the clip's own relevance; None where they have none."""
+    if len(forward.head.values) > 1 or halfway.kept(forward, item, slopes, manner):
+        return None  # branches of different length divide the logit by different numbers of steps
+    (features,) = forward.head.values
+    found = descend(forward, item, {forward.graph.output: Message(slopes[None])}, features, manner=manner)
+    return Halfway(found[features]) if set(found) == {features} else None
 
 
 def _portions(forward: ForwardPass, item: int, cut: int, manner: Manner) -> list[dict[int, Portion]]:

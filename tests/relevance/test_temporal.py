@@ -270,3 +270,22 @@ def test_clips_that_say_nothing() -> None:
     assert against.average == (None, None)
     assert against.maximum == (None, None)
     assert "no time step has a positive logit" in against.reasons[0]
+
+
+@pytest.mark.parametrize("kind", [*FRAMED, TwoSpeed])
+def test_relevance_goes_on_from_where_the_rows_met_the_frames(kind: type[Net]) -> None:
+    net, _ = pair(kind, seed=3)
+    program = trace(net, BOX)
+    x = clip(frames=14)
+    alone = program.forward(x)
+    meeting = cuts(alone)[-1]
+    for contrast in (None, 0):
+        expected = relevance(alone, 1, contrast)
+        forward = program.forward(x)
+        temporal_relevance(forward, 1, contrast, meeting=meeting)
+        kept = [key for key in forward.derived if key[0] == "halfway"]
+        # Two classes share no single way from rows to clip; branches of different length neither.
+        assert len(kept) == (2 if contrast is None and kind is not TwoSpeed and meeting else 0)
+        found = relevance(forward, 1, contrast)
+        assert difference(found.values, expected.values) < 1e-9
+        assert torch.allclose(found.defect, expected.defect, rtol=0, atol=1e-9)
