@@ -1,6 +1,7 @@
 """What jobs cost: python -m benchmarks.jobs [--rounds 3] [--queued 1000] [--seconds 20]
 
-* submit: CreateJob of one clip over gRPC, milliseconds until the answer; uploaded, and as a path;
+* submit: CreateJob of one clip over gRPC, milliseconds until the answer; uploaded, and as a path; first with the job
+  worker suspended, so that nothing but accepting is timed, then with it at work;
 * idle: share of one core that the job worker takes while no job is there;
 * live: milliseconds of ExplainClip with Grad-CAM, by turns with no job and with so many jobs queued and one worker
   computing them, one clip at a time.
@@ -59,7 +60,17 @@ def measure(
     time.sleep(10)
     share = idle(worker, options.seconds)
     print(f"idle worker            {100 * share:.2f} % of a core, {worker.memory_info().rss / 2**20:.0f} MiB")
-    for name, clip in (("upload", uploaded()), ("path", job_pb2.JobClip(path="sample.mp4"))):
+    path = job_pb2.JobClip(path="sample.mp4")
+    for name, clip, works in (
+        ("upload", uploaded(), False),
+        ("path", path, False),
+        ("upload, at work", uploaded(), True),
+        ("path, at work", path, True),
+    ):
+        if works:
+            worker.resume()
+        else:
+            worker.suspend()
         jobs, times = [], []
         for _ in range(60):
             begun = time.perf_counter()
@@ -67,7 +78,7 @@ def measure(
             times.append(1000 * (time.perf_counter() - begun))
         cancel(stub, jobs)
         times.sort()
-        print(f"submit, {name:<14} p50 {statistics.median(times):.1f} ms, p95 {times[int(0.95 * len(times))]:.1f} ms")
+        print(f"submit, {name:<15} p50 {statistics.median(times):.1f} ms, p95 {times[int(0.95 * len(times))]:.1f} ms")
     alone: list[float] = []
     beside: list[float] = []
     for _ in range(options.rounds):
