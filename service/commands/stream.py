@@ -228,7 +228,7 @@ def _show_summary(windows: ExplainedStream, console: Console, as_json: bool) -> 
     console.print(
         f"\n{summary.windows} windows = {answered} answered + {summary.skipped_windows} skipped "
         f"in {elapsed:.1f} s{rate}\n"
-        f"{counts.received} frames received = {counts.used} used + {counts.dropped_stale} stale "
+        f"{counts.received} frames received = {counts.used} used + {counts.dropped_stale} in no answered window "
         f"+ {counts.dropped_full} over the buffer + {counts.rejected} rejected + {counts.waiting} waiting; "
         f"{counts.missing} left out before sending",
         style="bold",

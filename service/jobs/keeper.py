@@ -73,6 +73,7 @@ class Keeper:
             *(sys.executable, "-m", "service.jobs.worker"),
             stdin=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # a terminal's Ctrl-C is for the service alone, which then ends its workers
         )
         assert process.stdin is not None
         process.stdin.write(order.model_dump_json().encode() + b"\n")

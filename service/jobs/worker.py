@@ -144,8 +144,6 @@ def _child() -> None:
         sys.stdin.read()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    # A terminal's Ctrl-C is for the service, which then tells us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=follow, name="lifeline", daemon=True).start()
     run_worker(order.settings, order.executor)
 

@@ -118,6 +118,7 @@ def start(
                 "0",
             ],
             cwd=ROOT,
+            process_group=0,
             env=os.environ
             | {"ACTIONLENS_MODEL_STORE": str(store), "ACTIONLENS_DATA": str(folder / "data")}
             | environment,
@@ -128,7 +129,11 @@ def start(
 
 
 def stop(process: subprocess.Popen[bytes], sign: int = signal.SIGTERM) -> int:
-    process.send_signal(sign)
+    """Its exit code. A Ctrl-C goes to all of its group, as from a terminal."""
+    if sign == signal.SIGINT:
+        os.killpg(process.pid, sign)
+    else:
+        process.send_signal(sign)
     return process.wait(30)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -110,6 +111,7 @@ def test_nothing_outlives_the_service(store: Path, tmp_path: Path, sign: int) ->
     while any(folder.exists() for folder in folders) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(folder.exists() for folder in folders)
+    assert "starting another" not in running.log.read_text()
 
 
 def test_a_model_that_cannot_load_is_said_at_once(store: Path, tmp_path: Path) -> None:
