@@ -21,6 +21,8 @@ class Family:
     most_frames: its networks take clips of 1 frame to this many; 0: of the card's length only.
     input: what its published checkpoints were trained with; None: there are none, so only a card can say.
     renamed: pairs (pattern, replacement) that turn the tensor names of another public layout into this one's.
+    traceable: relevance knows every operation of all its networks, so one that it does not know is refused as a
+        mistake. False: such a network is run as it is (`PlainNetwork`), without the methods that need relevance.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Family:
     most_frames: int = 0
     input: Input | None = None
     renamed: tuple[tuple[str, str], ...] = ()
+    traceable: bool = True
 
     def named(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors under this layout's names; names of this layout stay as they are."""

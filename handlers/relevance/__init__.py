@@ -24,7 +24,9 @@ from handlers.relevance.errors import (
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.guided import guided_backprop, guided_grad_cam
 from handlers.relevance.layers import EvenFrames, SamePad
+from handlers.relevance.network import Network, Pass
 from handlers.relevance.operations.whole import Whole
+from handlers.relevance.plain import PlainNetwork
 from handlers.relevance.precision import Precision
 from handlers.relevance.program import Program, trace
 from handlers.relevance.propagate import Relevance, relevance
@@ -40,9 +42,12 @@ __all__ = [
     "ForwardPass",
     "Gamma",
     "MemoryLimitExceeded",
+    "Network",
     "NoFrameLogits",
     "NormRule",
     "NotKept",
+    "Pass",
+    "PlainNetwork",
     "Precision",
     "Program",
     "Relevance",
