@@ -11,6 +11,7 @@ Five lines in a notebook, for a model in evaluation mode and clips [B, C, T, H, 
 The program shares the model's weights: trace again after changing them or moving the model to another device.
 """
 
+from handlers.relevance.conv_lstm import ConvLSTM
 from handlers.relevance.errors import (
     BadClip,
     MemoryLimitExceeded,
@@ -38,6 +39,7 @@ __all__ = [
     "AddRule",
     "AlphaBeta",
     "BadClip",
+    "ConvLSTM",
     "EvenFrames",
     "ForwardPass",
     "Gamma",
