@@ -18,7 +18,7 @@ from handlers.attribution import Attribution, Target
 from handlers.errors import FAILED_PRECONDITION, INTERNAL, RESOURCE_EXHAUSTED, RequestError
 from handlers.explainers import Explainer, Method, Parameters, explainer
 from handlers.models.action_model import ActionModel
-from handlers.relevance import MEMORY, ForwardPass, MemoryLimitExceeded, Precision
+from handlers.relevance import MEMORY, MemoryLimitExceeded, Pass, Precision
 
 M = TypeVar("M", bound=Method[Any])
 
@@ -206,7 +206,7 @@ class Engine:
         return Target(int(logits.argmax()) if index is None else index, contrast)
 
     def _attribute(
-        self, forward: ForwardPass, calls: Sequence[_Call], targets: Sequence[Target | None]
+        self, forward: Pass, calls: Sequence[_Call], targets: Sequence[Target | None]
     ) -> list[tuple[_Call, Attribution | RequestError, float]]:
         """Run each method once for all items that ask for it with the same parameters."""
         groups: dict[tuple[str, str], list[tuple[_Call, Target]]] = {}

@@ -23,23 +23,23 @@ from handlers.explainers import explainer
 from handlers.explainers.grad_cam import grad_cam
 from handlers.explainers.selective import SelectiveParameters, motion_mask
 from handlers.models.action_model import ActionModel
-from handlers.relevance import ForwardPass, relevance
+from handlers.relevance import Pass, relevance
 from handlers.relevance.propagate import one_hot
 from handlers.relevance.temporal import relevance_matrix
 
 Outputs = dict[str, Tensor]
 
 
-def _grad_cam(model: ActionModel, forward: ForwardPass, slopes: Tensor) -> Outputs:
+def _grad_cam(model: ActionModel, forward: Pass, slopes: Tensor) -> Outputs:
     activation = forward.activation(model.layer)
     return {"grad_cam": grad_cam(activation, forward.gradient(model.layer, slopes))}
 
 
-def _dtd(model: ActionModel, forward: ForwardPass, slopes: Tensor) -> Outputs:
+def _dtd(model: ActionModel, forward: Pass, slopes: Tensor) -> Outputs:
     return {"dtd": relevance(forward, slopes).values.sum(1)}
 
 
-def _selective(model: ActionModel, forward: ForwardPass, slopes: Tensor) -> Outputs:
+def _selective(model: ActionModel, forward: Pass, slopes: Tensor) -> Outputs:
     values = _dtd(model, forward, slopes)["dtd"]
     mask = motion_mask(values[0], SelectiveParameters().threshold)[None]
     positive = values.clamp(min=0).flatten(1)
@@ -49,12 +49,12 @@ def _selective(model: ActionModel, forward: ForwardPass, slopes: Tensor) -> Outp
     return {"selective_relevance": values * mask, "motion_share": share}
 
 
-def _atr(model: ActionModel, forward: ForwardPass, slopes: Tensor) -> Outputs:
+def _atr(model: ActionModel, forward: Pass, slopes: Tensor) -> Outputs:
     rows = (forward.frame_logits * slopes[:, None]).sum(2)
     return {"relevance_matrix": relevance_matrix(forward, slopes, model.memory)[None], "row_logits": rows}
 
 
-EXPLANATIONS: dict[str, Callable[[ActionModel, ForwardPass, Tensor], Outputs]] = {
+EXPLANATIONS: dict[str, Callable[[ActionModel, Pass, Tensor], Outputs]] = {
     "grad-cam": _grad_cam,
     "dtd": _dtd,
     "selective-relevance": _selective,
@@ -79,7 +79,8 @@ class Explained(nn.Module):
     def forward(self, clip: Tensor, target: Tensor) -> tuple[Tensor, ...]:
         """See the class."""
         model = self.model
-        done = model.program.forward(model.normalised(clip), keep=(model.layer,), relevance=True)
+        keep = (model.layer,) if self.methods else ()
+        done = model.program.forward(model.normalised(clip), keep, relevance=bool(self.methods))
         explained = torch.where(target < 0, done.logits.argmax(1), target)
         outputs = {"logits": done.logits, "explained": explained}
         slopes = one_hot(done.logits, explained)
@@ -101,6 +102,8 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
             raise ModelError(f"with: {method!r} cannot be exported; what can is {', '.join(EXPLANATIONS)}")
         if reason := explainer(method).unsupported(model):
             raise ModelError(f"with: {method} cannot explain {model.card.name}: {reason}")
+        if reason := model.program.no_relevance:
+            raise ModelError(f"with: {method} of {model.card.name} takes autograd, which no graph holds: {reason}")
     for each in answer_noise(Engine(model), tuple(MethodCall(method) for method in methods)).explained:
         if isinstance(each.result, RequestError):
             raise ModelError(f"with: {each.method}: {each.result.message}")

@@ -27,6 +27,7 @@ from handlers.errors import ModelError
 from handlers.explainers import methods
 from handlers.layout import Fitted, fit
 from handlers.models.action_model import ActionModel, build
+from handlers.models.family import Checkpoint, Family
 from handlers.models.registry import families, family
 from handlers.weights import SUFFIXES, read_weights
 
@@ -49,9 +50,13 @@ def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: b
     Raises ModelError naming the field or the first tensor that does not fit; nothing is written then.
     """
     document = _card_document(card_path)
-    state = read_weights(weights_path)
-    if (entry := families().get(str(document.get("architecture")))) is not None:
-        state = entry.named(state)
+    entry = families().get(str(document.get("architecture")))
+    checkpoint = _read(entry, weights_path)
+    if checkpoint.arguments:
+        given = document.setdefault("arguments", dict(checkpoint.arguments))
+        if given != checkpoint.arguments:
+            raise ModelError(f"arguments: the card has {given}, {weights_path} has {dict(checkpoint.arguments)}")
+    state = checkpoint.state if entry is None else entry.named(checkpoint.state)
     return _write(document, state, store, str(card_path), replace)
 
 
@@ -75,18 +80,26 @@ def import_checkpoint(
             f"family: {architecture} has no published checkpoints whose input would be known; write a card and import "
             "that: actionlens models import CARD --weights FILE"
         )
-    fitted = fit(entry, read_weights(weights_path))
+    checkpoint = _read(entry, weights_path)
+    fitted = fit(entry.with_arguments(checkpoint.arguments), checkpoint.state)
     labels, notes = _labels(labels_path, fitted)
     plain = re.sub(r"[^a-z0-9._-]+", "-", weights_path.name.partition(".")[0].lower()).strip("-._")
     document = {
         "name": name or plain or architecture,
         "description": entry.summary,
         "architecture": architecture,
+        "arguments": dict(checkpoint.arguments),
         "labels": labels,
-        "input": entry.input.model_dump(mode="json"),
+        "input": (checkpoint.input or entry.input).model_dump(mode="json"),
     }
     made = _write(document, fitted.state, store, "card", replace)
     return dataclasses.replace(made, notes=(*fitted.notes, *notes))
+
+
+def _read(entry: Family | None, path: Path) -> Checkpoint:
+    """What a weights file holds; the family may have a kind of file of its own. Raises ModelError."""
+    found = entry.read(path) if entry is not None and entry.read is not None else None
+    return Checkpoint(read_weights(path)) if found is None else found
 
 
 def _labels(path: Path | None, fitted: Fitted) -> tuple[list[str], list[str]]:

@@ -13,7 +13,7 @@ from handlers.errors import RequestError
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.explainers.propagation import by_contrast, class_numbers
 from handlers.models.action_model import ActionModel
-from handlers.relevance import ForwardPass, temporal_relevance
+from handlers.relevance import Pass, temporal_relevance
 
 
 class AtrParameters(Parameters):
@@ -37,14 +37,14 @@ class Atr(Explainer[AtrParameters]):
     goes_first = True
 
     def unsupported(self, model: ActionModel) -> str | None:
-        reason = model.program.head().reason
-        return f"it has no logits per time step: {reason}" if reason else None
+        reason = model.program.no_frame_logits
+        return super().unsupported(model) or (f"it has no logits per time step: {reason}" if reason else None)
 
     def propagates(self, parameters: AtrParameters) -> bool:
         return True
 
     def attribute(
-        self, model: ActionModel, forward: ForwardPass, items: Sequence[tuple[int, Target]], parameters: AtrParameters
+        self, model: ActionModel, forward: Pass, items: Sequence[tuple[int, Target]], parameters: AtrParameters
     ) -> list[Attribution]:
         rectify = None if parameters.rectify == "none" else parameters.rectify
         negated = parameters.relevance == "clrp"

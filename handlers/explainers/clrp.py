@@ -12,7 +12,7 @@ from handlers.errors import RequestError
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.explainers.propagation import by_contrast, class_numbers, pixel_map
 from handlers.models.action_model import ActionModel
-from handlers.relevance import ForwardPass, relevance
+from handlers.relevance import Pass, relevance
 
 
 class ClrpParameters(Parameters):
@@ -32,7 +32,7 @@ class Clrp(Explainer[ClrpParameters]):
         return True
 
     def attribute(
-        self, model: ActionModel, forward: ForwardPass, items: Sequence[tuple[int, Target]], parameters: ClrpParameters
+        self, model: ActionModel, forward: Pass, items: Sequence[tuple[int, Target]], parameters: ClrpParameters
     ) -> list[Attribution]:
         if any(target.contrast is not None for _, target in items):
             raise RequestError(

@@ -14,6 +14,7 @@ from handlers.explainers.additive import AdditiveExplainer
 from handlers.explainers.baseline import BaselineParameters, baseline, pixel_volume
 from handlers.explainers.iteration import Question, State
 from handlers.models.action_model import ActionModel
+from handlers.relevance import Program
 
 _RULES = (nn.ReLU, nn.MaxPool2d, nn.MaxPool3d)
 """Modules that Captum has a rule for, of those that a program may hold."""
@@ -55,6 +56,8 @@ class DeepLift(AdditiveExplainer[DeepLiftParameters]):
     parameters = DeepLiftParameters
 
     def unsupported(self, model: ActionModel) -> str | None:
+        if not isinstance(model.program, Program):
+            return f"its operations are not known one by one: {model.program.no_relevance}"
         modules = dict(model.module.named_modules())
         seen: set[nn.Module] = set()
         for step in model.program.graph.steps:

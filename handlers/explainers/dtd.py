@@ -12,7 +12,7 @@ from handlers.attribution import Attribution, Target
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.explainers.propagation import by_contrast, class_numbers, pixel_map
 from handlers.models.action_model import ActionModel
-from handlers.relevance import AlphaBeta, ForwardPass, Gamma, relevance
+from handlers.relevance import AlphaBeta, Gamma, Pass, relevance
 from handlers.relevance.rules import ConvolutionRule
 
 _OF_RULE = {"alpha": "alpha-beta", "beta": "alpha-beta", "gamma": "gamma"}
@@ -65,7 +65,7 @@ class Dtd(Explainer[DtdParameters]):
         return True
 
     def attribute(
-        self, model: ActionModel, forward: ForwardPass, items: Sequence[tuple[int, Target]], parameters: DtdParameters
+        self, model: ActionModel, forward: Pass, items: Sequence[tuple[int, Target]], parameters: DtdParameters
     ) -> list[Attribution]:
         results: dict[int, Attribution] = {}
         for places, members in by_contrast(items):

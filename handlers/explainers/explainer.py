@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from handlers.attribution import Attribution, Target
 from handlers.models.action_model import ActionModel
-from handlers.relevance import ForwardPass
+from handlers.relevance import Pass
 
 
 class Parameters(BaseModel):
@@ -54,6 +54,6 @@ class Explainer(Method[P]):
 
     @abstractmethod
     def attribute(
-        self, model: ActionModel, forward: ForwardPass, items: Sequence[tuple[int, Target]], parameters: P
+        self, model: ActionModel, forward: Pass, items: Sequence[tuple[int, Target]], parameters: P
     ) -> list[Attribution]:
         """Explain items of the batch: (position in the batch, target) each; answers in the same order."""

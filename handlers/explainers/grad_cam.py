@@ -10,9 +10,10 @@ from pydantic import Field
 from torch import Tensor
 
 from handlers.attribution import Attribution, SaliencyVolume, Target
+from handlers.errors import RequestError
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.models.action_model import ActionModel
-from handlers.relevance import ForwardPass
+from handlers.relevance import Pass
 
 
 class GradCamParameters(Parameters):
@@ -49,12 +50,18 @@ class GradCam(Explainer[GradCamParameters]):
     def attribute(
         self,
         model: ActionModel,
-        forward: ForwardPass,
+        forward: Pass,
         items: Sequence[tuple[int, Target]],
         parameters: GradCamParameters,
     ) -> list[Attribution]:
         (layer,) = self.layers(model, parameters)
         activation = forward.activation(layer)
+        if activation.dim() != 5:
+            raise RequestError(
+                f"layer: {layer!r} puts out {list(activation.shape[1:])} per clip, not channels over time and space",
+                field="layer",
+                reason="LAYER_WITHOUT_MAP",
+            )
         heat: dict[int, Tensor] = {}
         for positions in _rounds(items):
             seeds = torch.zeros_like(forward.logits)

@@ -8,7 +8,7 @@ from handlers.attribution import Attribution, Target
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.explainers.propagation import by_contrast, class_numbers, pixel_map
 from handlers.models.action_model import ActionModel
-from handlers.relevance import ForwardPass, guided_backprop
+from handlers.relevance import Pass, guided_backprop
 
 
 class GuidedBackpropParameters(Parameters):
@@ -28,7 +28,7 @@ class GuidedBackprop(Explainer[GuidedBackpropParameters]):
     def attribute(
         self,
         model: ActionModel,
-        forward: ForwardPass,
+        forward: Pass,
         items: Sequence[tuple[int, Target]],
         parameters: GuidedBackpropParameters,
     ) -> list[Attribution]:

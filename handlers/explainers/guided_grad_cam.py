@@ -14,7 +14,7 @@ from handlers.explainers.grad_cam import EXPLAINER as GRAD_CAM
 from handlers.explainers.grad_cam import GradCamParameters
 from handlers.explainers.propagation import by_contrast, class_numbers, pixel_map
 from handlers.models.action_model import ActionModel
-from handlers.relevance import ForwardPass, guided_grad_cam
+from handlers.relevance import Pass, guided_grad_cam
 
 
 class GuidedGradCamParameters(Parameters):
@@ -39,7 +39,7 @@ class GuidedGradCam(Explainer[GuidedGradCamParameters]):
     def attribute(
         self,
         model: ActionModel,
-        forward: ForwardPass,
+        forward: Pass,
         items: Sequence[tuple[int, Target]],
         parameters: GuidedGradCamParameters,
     ) -> list[Attribution]:

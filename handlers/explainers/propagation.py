@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from handlers.attribution import Quality, SaliencyVolume, Target
-from handlers.relevance import ForwardPass
+from handlers.relevance import Pass
 
 # Rounding and zB leave specks of the other sign in maps that are one-signed by construction.
 _SPECKS = 0.01
@@ -40,7 +40,7 @@ def by_contrast(items: Sequence[tuple[int, Target]]) -> list[tuple[list[int], li
     return groups
 
 
-def class_numbers(forward: ForwardPass, members: Sequence[tuple[int, Target]]) -> tuple[Tensor, Tensor | None]:
+def class_numbers(forward: Pass, members: Sequence[tuple[int, Target]]) -> tuple[Tensor, Tensor | None]:
     """[B] explained and contrasted classes over the whole batch; clips that are not asked about count as class 0."""
     explained = torch.zeros(len(forward), dtype=torch.int64)
     contrast = torch.zeros(len(forward), dtype=torch.int64)

@@ -16,7 +16,7 @@ from handlers.errors import RequestError
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.explainers.registry import explainer
 from handlers.models.action_model import ActionModel
-from handlers.relevance import ForwardPass
+from handlers.relevance import Pass
 
 
 class SelectiveParameters(Parameters):
@@ -87,7 +87,7 @@ class SelectiveRelevance(Explainer[SelectiveParameters]):
     def attribute(
         self,
         model: ActionModel,
-        forward: ForwardPass,
+        forward: Pass,
         items: Sequence[tuple[int, Target]],
         parameters: SelectiveParameters,
     ) -> list[Attribution]:

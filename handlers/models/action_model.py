@@ -16,8 +16,17 @@ from torch import Tensor, nn
 from actionlens.card import CardError, ColorOrder, ModelCard, read_card
 from handlers.errors import ModelError, RequestError
 from handlers.models.registry import family
-from handlers.relevance import MEMORY, Precision, Program, RelevanceError, Rules, bounds_of_pixels, trace
-from handlers.relevance.centres import frame_centres
+from handlers.relevance import (
+    MEMORY,
+    BadClip,
+    Network,
+    PlainNetwork,
+    Precision,
+    RelevanceError,
+    Rules,
+    bounds_of_pixels,
+    trace,
+)
 
 
 class ActionModel:
@@ -35,10 +44,7 @@ class ActionModel:
         self.layer = card.layer or entry.layer
         self.most_frames = max(entry.most_frames, card.input.frames) if entry.most_frames else 0
         low, high = bounds_of_pixels(card.input.mean, card.input.std)
-        try:
-            self.program: Program = trace(module, Rules(low=low, high=high), precision)
-        except RelevanceError as error:
-            raise ModelError(f"architecture: {card.architecture}: {error}") from error
+        self.program = _network(card, module, Rules(low=low, high=high), precision)
         if self.layer not in self.program.layers:
             raise ModelError(f"layer: {self.layer!r} is not a layer of {card.architecture}")
         # One multiply-add: (pixel / 255 - mean) / std = pixel * scale - shift.
@@ -101,7 +107,23 @@ class ActionModel:
 
     def frame_positions(self, layer: str, frames: int, steps: int) -> tuple[float, ...]:
         """The model frame at the centre of each of a layer's time steps, for a clip of so many frames."""
-        return frame_centres(self.program.graph, layer, frames, steps)
+        return self.program.frame_centres(layer, frames, steps)
+
+
+def _network(card: ModelCard, module: nn.Module, rules: Rules, precision: str) -> Network:
+    """The module as a program; run as it is where tracing refuses it and its family allows that."""
+    try:
+        return trace(module, rules, precision)
+    except RelevanceError as error:
+        refused = error
+    if family(card.architecture).traceable:
+        raise ModelError(f"architecture: {card.architecture}: {refused}") from refused
+    size = card.input
+    example = torch.zeros(1, 3, size.frames, size.height, size.width)
+    try:
+        return PlainNetwork(module, rules, str(refused), example)
+    except BadClip as error:
+        raise ModelError(f"input: {card.architecture}: {error}") from error
 
 
 def build(card: ModelCard, state: dict[str, Tensor]) -> nn.Module:

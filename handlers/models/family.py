@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from actionlens.card import Input
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file says of a network: its tensors by the family's names and, where it knows, arguments and input."""
+
+    state: dict[str, Tensor]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    input: Input | None = None
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,9 @@ class Family:
     most_frames: its networks take clips of 1 frame to this many; 0: of the card's length only.
     input: what its published checkpoints were trained with; None: there are none, so only a card can say.
     renamed: pairs (pattern, replacement) that turn the tensor names of another public layout into this one's.
+    traceable: relevance knows every operation of all its networks, so one that it does not know is refused as a
+        mistake. False: such a network is run as it is (`PlainNetwork`), without the methods that need relevance.
+    read: reads files of a kind of its own, None for any other file, which `read_weights` reads; raises ModelError.
     """
 
     name: str
@@ -30,6 +45,12 @@ class Family:
     most_frames: int = 0
     input: Input | None = None
     renamed: tuple[tuple[str, str], ...] = ()
+    traceable: bool = True
+    read: Callable[[Path], Checkpoint | None] | None = None
+
+    def with_arguments(self, arguments: Mapping[str, Any]) -> Family:
+        """The family with some arguments closed."""
+        return replace(self, build=partial(self.build, **arguments)) if arguments else self
 
     def named(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors under this layout's names; names of this layout stay as they are."""

@@ -7,29 +7,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handlers.relevance import Program
+from handlers.relevance import Network
 
 
 @dataclass(frozen=True)
 class Score:
     """The target's probability; with a contrast, among these two classes alone."""
 
-    program: Program
+    network: Network
     target: int
     contrast: int | None = None
 
     def probability(self, clips: Tensor) -> Tensor:
         """[N] of clips [N, C, T, H, W]."""
-        logits = self.program.forward(clips, relevance=False).logits
+        logits = self.network.forward(clips, relevance=False).logits
         return self._among(logits).softmax(1)[:, self.target]
 
     def gradient(self, clips: Tensor, wanted: bool) -> tuple[Tensor, Tensor]:
         """([N] probabilities, [N, C, T, H, W] gradient of log p, or of log(1 - p) where the class is not wanted).
 
-        The logarithms have their maxima where p has, and do not go flat where p is far from it. No autograd: the
-        program carries gradients of the clip alone, none of weights, and the caller's module is not involved.
+        The logarithms have their maxima where p has, and do not go flat where p is far from it. The network
+        carries gradients of the clip alone, none of weights, and the caller's module is not involved.
         """
-        forward = self.program.forward(clips)
+        forward = self.network.forward(clips)
         logits = self._among(forward.logits)
         own = torch.zeros_like(logits)
         own[:, self.target] = 1.0

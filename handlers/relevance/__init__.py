@@ -11,6 +11,7 @@ Five lines in a notebook, for a model in evaluation mode and clips [B, C, T, H, 
 The program shares the model's weights: trace again after changing them or moving the model to another device.
 """
 
+from handlers.relevance.conv_lstm import ConvLSTM
 from handlers.relevance.errors import (
     BadClip,
     MemoryLimitExceeded,
@@ -24,7 +25,9 @@ from handlers.relevance.errors import (
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.guided import guided_backprop, guided_grad_cam
 from handlers.relevance.layers import EvenFrames, SamePad
+from handlers.relevance.network import Network, Pass
 from handlers.relevance.operations.whole import Whole
+from handlers.relevance.plain import PlainNetwork
 from handlers.relevance.precision import Precision
 from handlers.relevance.program import Program, trace
 from handlers.relevance.propagate import Relevance, relevance
@@ -36,13 +39,17 @@ __all__ = [
     "AddRule",
     "AlphaBeta",
     "BadClip",
+    "ConvLSTM",
     "EvenFrames",
     "ForwardPass",
     "Gamma",
     "MemoryLimitExceeded",
+    "Network",
     "NoFrameLogits",
     "NormRule",
     "NotKept",
+    "Pass",
+    "PlainNetwork",
     "Precision",
     "Program",
     "Relevance",

@@ -48,7 +48,7 @@ class Costs:
         fastest = next(v for v in self._forward.head.values if self._forward.value(v) is step)
         centres = []
         for row in range(self._rows):
-            window = self._reach({fastest: Window(row, row)}).get(0, Window(0, self._frames - 1))
+            window = self._reach({fastest: Window(row, row)}, own=True).get(0, Window(0, self._frames - 1))
             centres.append((window.lo + window.hi) / 2)
         return tuple(centres)
 
@@ -124,18 +124,18 @@ class Costs:
             found[step.number] = min(self._length(step.number), width)
         return found
 
-    def _reach(self, start: dict[int, Window]) -> dict[int, Window]:
-        """The windows that the start windows depend on, at all values below."""
+    def _reach(self, start: dict[int, Window], own: bool = False) -> dict[int, Window]:
+        """The windows that the start windows depend on, at all values below; own: that they answer for."""
         found = dict(start)
         for step in reversed(self._steps):
             if step.number not in found:
                 continue
-            own = found[step.number]
+            above = found[step.number]
             for value in step.operation.signals(step.inputs):
                 tensor = self._forward.value(value)
                 if not isinstance(tensor, Tensor):
                     continue
-                window = self._below(step, own, value)
+                window = above if own and step.operation.aligned else self._below(step, above, value)
                 old = found.get(value, window)
                 found[value] = Window(min(old.lo, window.lo), max(old.hi, window.hi))
         return found

@@ -1,4 +1,4 @@
-"""A program as a function that autograd goes through, so that other libraries can take gradients of it."""
+"""A network as a function that autograd goes through, so that other libraries can take gradients of it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handlers.relevance.program import Program
+from handlers.relevance.network import Network
 
 
-def logits(program: Program, clips: Tensor) -> Tensor:
+def logits(network: Network, clips: Tensor) -> Tensor:
     """Logits [B, K] of clips [B, C, T, H, W]; their gradient reaches the clips and nothing else.
 
-    The gradient is the program's own: exact, without gradients of weights, about twice as fast as autograd through the
-    module. It can be taken once per call. Safe to use from several threads. Raises BadClip.
+    The gradient is the network's own: exact and without gradients of weights; a program's is about twice as fast as
+    autograd through the module. It can be taken once per call. Safe to use from several threads. Raises BadClip.
     """
     if torch.is_grad_enabled() and clips.requires_grad:
-        found: Tensor = _Logits.apply(clips, program)  # type: ignore[no-untyped-call]
+        found: Tensor = _Logits.apply(clips, network)  # type: ignore[no-untyped-call]
         return found
-    return program.forward(clips, relevance=False).logits
+    return network.forward(clips, relevance=False).logits
 
 
 class _Logits(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, clips: Tensor, program: Program) -> Tensor:
-        ctx.forward_pass = program.forward(clips)
+    def forward(ctx: Any, clips: Tensor, network: Network) -> Tensor:
+        ctx.forward_pass = network.forward(clips)
         return ctx.forward_pass.logits.clone()  # type: ignore[no-any-return]
 
     @staticmethod

@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 
 from handlers.relevance.errors import BadClip, NoFrameLogits, NotKept, UnknownLayer
+from handlers.relevance.fitting import check_logits
 from handlers.relevance.graph import Graph, Step
 from handlers.relevance.head import Head
+from handlers.relevance.network import Pass
 from handlers.relevance.operations.base import AS_TRACED, Manner, Site
 from handlers.relevance.operations.weighted import Weighted
 
 
 class ForwardPass:
-    """One forward of a batch of clips. Reading it from several threads is safe; it never changes the model.
+    """One forward of a batch of clips through a program. Reading it from several threads is safe; see `Pass`.
 
     logits: [B, K]. clip: [B, C, T, H, W] as given. reduced: type of the rules' convolutions where nothing cancels;
     None: as all else.
@@ -34,14 +36,10 @@ class ForwardPass:
         has_relevance: bool,
         lowest: int,
     ) -> None:
-        logits = values[graph.output]
-        if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape[0] != clip.shape[0]:
-            shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise BadClip(f"clip: {list(clip.shape)} gives {shape} where logits [B, K] are expected")
         self.graph = graph
         self.head = head
         self.clip = clip
-        self.logits: Tensor = logits
+        self.logits = check_logits(values[graph.output], clip)
         self.has_relevance = has_relevance
         self._values = values
         self._saved = saved
@@ -218,3 +216,12 @@ def classifier(head: Head) -> tuple[Tensor, Tensor | None]:
     assert isinstance(layer, Weighted)
     mapping, bias = layer.folded
     return mapping.weight.flatten(1), bias
+
+
+def propagating(forward: Pass) -> ForwardPass:
+    """The pass as one that relevance can be propagated through. Raises NotKept where it is none."""
+    if not isinstance(forward, ForwardPass):
+        raise NotKept("forward: the network has operations without a relevance rule; see its no_relevance")
+    if not forward.has_relevance:
+        raise NotKept("forward: ran with relevance=False; run it again with relevance=True")
+    return forward

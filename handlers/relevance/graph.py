@@ -12,6 +12,7 @@ from handlers.relevance.operations.base import Operation
 from handlers.relevance.operations.gates import Gate
 from handlers.relevance.operations.max_pool import MaxPool
 from handlers.relevance.operations.pointwise import Add, Factor, Norm, Relu
+from handlers.relevance.operations.recurrence import Recurrence
 from handlers.relevance.operations.sampled import Take
 from handlers.relevance.operations.structure import Concatenate, Identity, Pad, Permute, Reshape, Slice
 from handlers.relevance.operations.weighted import Weighted
@@ -126,6 +127,9 @@ def annotated(steps: tuple[Step, ...]) -> tuple[Step, ...]:
             )
             step = replace(step, operation=operation)
             mixes = not whole
+        elif isinstance(operation, Recurrence):
+            step = replace(step, operation=operation.after(paths.get(inputs[0])))
+            mixes = True
         else:
             mixes = not _keeps_frames(operation)
         tensors = inputs if isinstance(operation, Add | Concatenate) else inputs[:1]

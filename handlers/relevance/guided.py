@@ -7,11 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handlers.relevance.errors import BadClip
-from handlers.relevance.forward_pass import ForwardPass
+from handlers.relevance.forward_pass import propagating
+from handlers.relevance.network import Pass
 from handlers.relevance.propagate import Contrast, start_slopes
 
 
-def guided_backprop(forward: ForwardPass, target: Tensor | int, contrast: Contrast = None) -> Tensor:
+def guided_backprop(forward: Pass, target: Tensor | int, contrast: Contrast = None) -> Tensor:
     """[B, C, T, H, W] gradient of the target's logit (minus the contrast's) that passes rectifiers only where
     both the activation and the gradient are positive (Springenberg et al., used in the selective-relevance paper, 2.2).
 
@@ -19,10 +20,10 @@ def guided_backprop(forward: ForwardPass, target: Tensor | int, contrast: Contra
     """
     if isinstance(contrast, str):
         raise BadClip("contrast: guided backprop takes a class number")
-    return forward.pulled("", start_slopes(forward, target, contrast), guided=True)
+    return propagating(forward).pulled("", start_slopes(forward, target, contrast), guided=True)
 
 
-def guided_grad_cam(forward: ForwardPass, cam: Tensor, target: Tensor | int, contrast: Contrast = None) -> Tensor:
+def guided_grad_cam(forward: Pass, cam: Tensor, target: Tensor | int, contrast: Contrast = None) -> Tensor:
     """[B, C, T, H, W] guided backprop times a Grad-CAM map [B, T', H', W'], resized trilinearly to the clip."""
     size = forward.clip.shape[2:]
     if cam.dim() != 4 or cam.shape[0] != len(forward):

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from handlers.relevance.errors import BadClip
+from handlers.relevance.centres import frame_centres
+from handlers.relevance.fitting import check_clip, refuse_misfit
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.graph import Graph, annotated, fused
 from handlers.relevance.head import Head, find_head
@@ -52,6 +53,15 @@ class Program:
         """How the logits arise from frames; says why not, where there are no logits per frame."""
         return self._plan(frozenset())[1]
 
+    @property
+    def no_frame_logits(self) -> str:
+        """Why no clip has logits per frame; empty where the head allows them."""
+        return self.head().reason
+
+    def frame_centres(self, layer: str, frames: int, steps: int) -> tuple[float, ...]:
+        """See `centres.frame_centres`."""
+        return frame_centres(self.graph, layer, frames, steps)
+
     def forward(self, clip: Tensor, keep: Iterable[str] = (), relevance: bool = True) -> ForwardPass:
         """Run clips [B, C, T, H, W], normalised as the model was trained; any B, T, H, W that the model takes.
 
@@ -60,8 +70,7 @@ class Program:
         Raises BadClip for another number of axes, another dtype than the weights', or a size that does not fit;
         UnknownLayer for a layer that does not exist.
         """
-        if clip.dim() != 5 or 0 in clip.shape or not clip.is_floating_point():
-            raise BadClip(f"clip: expected floating-point [B, C, T, H, W], got {list(clip.shape)} {clip.dtype}")
+        check_clip(clip)
         wanted = frozenset(self.graph.value_of(layer) for layer in keep)
         graph, head = self._plan(wanted)
         with torch.no_grad():
@@ -106,10 +115,7 @@ def run(graph: Graph, head: Head, clip: Tensor, wanted: frozenset[int], relevanc
         try:
             values[step.number] = step.operation.forward([values[i] for i in step.inputs], notes)
         except (RuntimeError, IndexError) as error:
-            if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
-                raise
-            shape = list(clip.shape)
-            raise BadClip(f"clip: {shape} does not fit the model at {step.place}: {error}") from error
+            refuse_misfit(clip, step.place, error)
         if notes:
             saved[step.number] = notes
         for value in step.inputs:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from handlers.relevance import halfway
-from handlers.relevance.errors import BadClip, NotKept, UnknownClass
-from handlers.relevance.forward_pass import ForwardPass
+from handlers.relevance.errors import BadClip, UnknownClass
+from handlers.relevance.forward_pass import ForwardPass, propagating
+from handlers.relevance.network import Pass
 from handlers.relevance.operations.base import AS_TRACED, Manner
 from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.precision import manner_of
@@ -35,7 +36,7 @@ class Relevance:
 
 
 def relevance(
-    forward: ForwardPass,
+    forward: Pass,
     target: Tensor | int,
     contrast: Contrast = None,
     layer: str = "",
@@ -52,8 +53,7 @@ def relevance(
     the one that the model was traced with.
     Linear in its start, so a contrast is merged and propagated once. Raises UnknownClass, UnknownLayer, NotKept.
     """
-    if not forward.has_relevance:
-        raise NotKept("forward: ran with relevance=False; run it again with relevance=True")
+    forward = propagating(forward)
     slopes = start_slopes(forward, target, contrast)
     floor = forward._number(layer)
     negated = isinstance(contrast, str)
@@ -86,7 +86,7 @@ def amount(message: Message, x: Tensor) -> Tensor:
     return own if message.amount is None else own + message.amount
 
 
-def start_slopes(forward: ForwardPass, target: Tensor | int, contrast: Contrast) -> Tensor:
+def start_slopes(forward: Pass, target: Tensor | int, contrast: Contrast) -> Tensor:
     """[B, K] weight of every logit at the start."""
     logits = forward.logits
     if isinstance(target, Tensor) and target.is_floating_point():

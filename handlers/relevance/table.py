@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from handlers.relevance.alternatives import ALTERNATIVES, NEAREST
+from handlers.relevance.conv_lstm import ConvLSTM
 from handlers.relevance.kernel import Geometry
 from handlers.relevance.layers import EvenFrames, SamePad
 from handlers.relevance.operations.average import AdaptiveAveragePool, AveragePool, Mean
@@ -18,6 +19,7 @@ from handlers.relevance.operations.base import Operation
 from handlers.relevance.operations.gates import Sigmoid, Swish
 from handlers.relevance.operations.max_pool import MaxPool
 from handlers.relevance.operations.pointwise import Factor, Norm, Relu
+from handlers.relevance.operations.recurrence import Recurrence
 from handlers.relevance.operations.sampled import PadSame, Take
 from handlers.relevance.operations.structure import Identity, Pad
 from handlers.relevance.operations.weighted import Weighted
@@ -191,6 +193,8 @@ def of_module(module: nn.Module, rules: Rules) -> Operation:
             return PadSame((), module)
         case EvenFrames():
             return Take(module)
+        case ConvLSTM():
+            return Recurrence(module, rules)
     name = type(module).__name__
     raise Refusal(name, ALTERNATIVES.get(name.lower(), NEAREST))
 

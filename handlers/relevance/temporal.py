@@ -12,11 +12,12 @@ from torch import Tensor
 from handlers.relevance import halfway
 from handlers.relevance.ascent import ancestors, ascend, crossing
 from handlers.relevance.cost import Costs
-from handlers.relevance.errors import NotKept, RelevanceError
-from handlers.relevance.forward_pass import ForwardPass
+from handlers.relevance.errors import RelevanceError
+from handlers.relevance.forward_pass import ForwardPass, propagating
 from handlers.relevance.halfway import Halfway
 from handlers.relevance.lengths import row_lengths, summary
 from handlers.relevance.meeting import by_time, in_frames, met
+from handlers.relevance.network import Pass
 from handlers.relevance.operations.base import Manner, Portion
 from handlers.relevance.precision import manner_of
 from handlers.relevance.propagate import Contrast, descend, start_slopes
@@ -67,7 +68,7 @@ class TemporalRelevance:
 
 
 def temporal_relevance(
-    forward: ForwardPass,
+    forward: Pass,
     target: Tensor | int,
     contrast: Contrast = None,
     rectify: Rectify = None,
@@ -87,8 +88,7 @@ def temporal_relevance(
     clips of the batch, in this order; target and contrast still count the whole batch.
     Raises NoFrameLogits (with the reason), UnknownClass, NotKept, MemoryLimitExceeded, RelevanceError.
     """
-    if not forward.has_relevance:
-        raise NotKept("forward: ran with relevance=False; run it again with relevance=True")
+    forward = propagating(forward)
     if rectify not in (None, "element", "frame"):
         raise RelevanceError(f"rectify: {rectify!r} is none of None, 'element', 'frame'")
     if not 0 < share <= 1:
@@ -116,11 +116,12 @@ def temporal_relevance(
     return TemporalRelevance(values, row_logits, anchors, lengths, average, maximum, reasons, cut)
 
 
-def relevance_matrix(forward: ForwardPass, slopes: Tensor, memory: int = MEMORY) -> Tensor:
+def relevance_matrix(forward: Pass, slopes: Tensor, memory: int = MEMORY) -> Tensor:
     """[T', N] of the only clip of a forward pass, unrectified, all rows carried down to the clip.
 
     slopes: [1, K] weights of the logits. Nothing here depends on values, so it can be written as a graph.
     """
+    forward = propagating(forward)
     size = Costs(forward).rows_at_once(0, memory)
     with torch.no_grad():
         return _matrix(forward, 0, slopes[0], False, False, 0, size)

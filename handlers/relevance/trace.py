@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import fx, nn
 
+from handlers.relevance.conv_lstm import ConvLSTM
 from handlers.relevance.errors import RelevanceError, UnsupportedOperation
 from handlers.relevance.graph import Graph
 from handlers.relevance.layers import EvenFrames, SamePad
@@ -53,4 +54,6 @@ class _Tracer(fx.Tracer):
         return _InPlaceProxy(node, self)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Whole | SamePad | EvenFrames) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, Whole | SamePad | EvenFrames | ConvLSTM) or super().is_leaf_module(
+            m, module_qualified_name
+        )

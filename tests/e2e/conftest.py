@@ -23,6 +23,7 @@ from service.errors import ActionLensError
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_STORE = ROOT / "model_store"
 GESTURE = "gesture-conv3d"
+LRCN = "lrcn-ucf50"
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def stop(process: subprocess.Popen[bytes], sign: int = signal.SIGTERM) -> int:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model store with the bundled model and, where the assets are, the outside model, imported by the command."""
+    """A model store with the bundled model and, where the assets are, the outside models, imported by the command."""
     folder = tmp_path_factory.mktemp("store")
     shutil.copytree(MODEL_STORE / "motion-primitives", folder / "motion-primitives")
     assets = os.environ.get("ACTIONLENS_TEST_ASSETS")
@@ -147,8 +148,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         work = tmp_path_factory.mktemp("card")
         card = gesture_card(work, Path(assets))
         weights = Path(assets) / "models/gesture_conv3d/gesture_conv3d_torch_layout.npz"
-        done = actionlens("models", "import", str(card), "--weights", str(weights), "--store", str(folder))
-        assert done.returncode == 0, done.stderr
+        outside = Path(assets) / "models/lrcn_ucf50"
+        keras = ("--family", "cnn-lstm", "--labels", str(outside / "labels.txt"), "--name", LRCN)
+        for source, file in (((str(card),), weights), (keras, outside / "lrcn_ucf50.h5")):
+            done = actionlens("models", "import", *source, "--weights", str(file), "--store", str(folder))
+            assert done.returncode == 0, done.stderr
     return folder
 
 

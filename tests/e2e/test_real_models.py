@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.e2e.conftest import GESTURE, Service
+from tests.e2e.conftest import GESTURE, LRCN, Service
 
 Clip = NDArray[np.uint8]
 
@@ -94,3 +95,41 @@ def test_relevance_lies_on_the_hand(service: Service, assets: Path) -> None:
     square = cv2.resize(np.pad(change, ((20, 20), (0, 0))), heat.shape[::-1], interpolation=cv2.INTER_AREA)
     moving = square > np.quantile(square, 0.75)
     assert heat[moving].sum() / heat.sum() > 1.5 * moving.mean()
+
+
+def ucf(assets: Path, name: str) -> Clip:
+    """uint8 RGB [20, 64, 64, 3], the frames and size that the README gives for the LRCN."""
+    with av.open(str(assets / f"clips/ucf101/{name}.avi")) as file:
+        frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    every = max(len(frames) // 20, 1)
+    return np.stack([cv2.resize(frames[min(i * every, len(frames) - 1)], (64, 64)) for i in range(20)])
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "probability"),
+    [("v_BaseballPitch_g05_c07", "BaseballPitch", 0.988), ("v_Diving_g01_c01", "Diving", 0.946)],
+)
+def test_the_lrcn_models_table(service: Service, assets: Path, name: str, label: str, probability: float) -> None:
+    clip = ucf(assets, name)
+    with service.client() as client:
+        result = client.explain_clip(clip, model=LRCN, methods=["grad-cam", "dtd", "atr"])
+        by_file = client.explain_clip(assets / f"clips/ucf101/{name}.avi", model=LRCN)
+    assert result.prediction.top[0].label == by_file.prediction.top[0].label == label
+    assert result.prediction.top[0].probability == pytest.approx(probability, abs=0.001)
+    logit = float(result.logits.max())
+    heat, row = result.explanations["dtd"].values, result.explanations["atr"].values
+    assert heat.shape == (20, 64, 64)
+    assert row.shape == (1, 20)
+    assert heat.sum() == pytest.approx(logit, rel=1e-3)
+    np.testing.assert_allclose(row[0], heat.sum((1, 2)), rtol=1e-2, atol=1e-2)
+    # It reads appearance: every frame has its part, none decides.
+    assert row.min() > 0
+    assert row.max() < 0.2 * row.sum()
+
+
+def test_the_lrcn_model_is_as_sure_of_one_frozen_frame(service: Service, assets: Path) -> None:
+    clip = ucf(assets, "v_BaseballPitch_g05_c07")
+    with service.client() as client:
+        result = client.explain_clip(np.repeat(clip[10:11], 20, axis=0), model=LRCN)
+    assert result.prediction.top[0].label == "BaseballPitch"
+    assert result.prediction.top[0].probability == pytest.approx(0.992, abs=0.001)

@@ -1,9 +1,10 @@
-"""The freeze mask on a real gesture network and a real swipe, from ACTIONLENS_TEST_ASSETS."""
+"""The freeze mask on real networks and clips, from ACTIONLENS_TEST_ASSETS: one reads motion, one does not."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from actionlens.card import Input
 from handlers.attribution import FrameAttribution
 from handlers.block import advance
 from handlers.engine import ClipRequest, Engine, MethodCall
+from handlers.importing import import_checkpoint
 from handlers.models.action_model import ActionModel, build
 from handlers.weights import read_weights
 from tests.handlers import networks
@@ -62,3 +64,23 @@ def test_the_freeze_mask_of_a_swipe_is_as_good_as_any_window_of_its_length(asset
     assert score <= windows.y[windows.x.index(measures["mask_length"])] + 0.001
     objective = next(curve for curve in details.curves if curve.name == "objective")
     assert objective.y[-1] < objective.y[0]
+
+
+@pytest.mark.timeout(300)
+def test_where_freezing_changes_next_to_nothing_the_job_says_so_and_shows_no_mask(assets: Path, tmp_path: Path) -> None:
+    source = assets / "models/lrcn_ucf50"
+    made = import_checkpoint(
+        "cnn-lstm", source / "lrcn_ucf50.h5", tmp_path, labels_path=source / "labels.txt", name="lrcn"
+    )
+    with av.open(str(assets / "clips/ucf101/v_BaseballPitch_g05_c07.avi")) as file:
+        frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    clip = np.stack([cv2.resize(frames[3 * number], (64, 64)) for number in range(20)])
+    request = ClipRequest(clip, [MethodCall("temporal-mask", {"iterations": 5})], target="BaseballPitch")
+    found = advance(Engine.load(made.folder), request, b"", 1e9, 0, result=True).result
+    assert isinstance(found, FrameAttribution)
+    assert found.details.measures["original_score"] == pytest.approx(0.988, abs=0.001)
+    assert found.details.measures["full_score"] > 0.95
+    assert found.details.notes[0].startswith("freezing changes next to nothing: the score is 0.988 as recorded")
+    assert not bool(found.values.any())
+    assert not bool(found.details.arrays["on"].any())
+    assert "mask_length" not in found.details.measures

@@ -67,6 +67,9 @@ class Operation:
     keeps_time = False
     """Works on windows of time steps as it stands, each step by itself."""
 
+    aligned = False
+    """Output step t answers for input step t, whatever else it has seen."""
+
     @property
     def time_kernel(self) -> tuple[int, int]:
         """(time steps of the input that one output step reads, stride); (0, 1): all of them."""

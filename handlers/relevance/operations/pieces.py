@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from handlers.relevance.operations.base import Site, spread
+from handlers.relevance.operations.base import Operation, Site, spread
 from handlers.relevance.operations.shares import Piece
+from handlers.relevance.rules import Rules
 from handlers.relevance.windows import Message, Starts
 
-if TYPE_CHECKING:
-    from handlers.relevance.operations.weighted import Weighted
+
+class Layer(Protocol):
+    """A layer that may read the clip, behind the slices and paddings of `path`."""
+
+    rules: Rules
+    path: tuple[Operation, ...]
 
 
-def taken(layer: Weighted, piece: Piece, site: Site) -> Tensor:
+def taken(layer: Layer, piece: Piece, site: Site) -> Tensor:
     """One piece of the layer's input, in its shape."""
     x: Tensor = site.inputs[0]
     match piece:
@@ -31,7 +36,7 @@ def taken(layer: Weighted, piece: Piece, site: Site) -> Tensor:
             return x - box(layer, site)[1]
 
 
-def box(layer: Weighted, site: Site) -> tuple[Tensor, Tensor]:
+def box(layer: Layer, site: Site) -> tuple[Tensor, Tensor]:
     """Bounds of every input value: the clip's bounds taken through the slices and paddings before this layer."""
     if "box" not in site.derived:
         like = site.inputs[0]
@@ -48,7 +53,7 @@ def box(layer: Weighted, site: Site) -> tuple[Tensor, Tensor]:
     return low, high
 
 
-def gathered(layer: Weighted, found: dict[Piece, Tensor], site: Site, starts: Starts) -> Message:
+def gathered(layer: Layer, found: dict[Piece, Tensor], site: Site, starts: Starts) -> Message:
     """The pieces' slopes as one message."""
     if Piece.WHOLE in found:
         return Message(found[Piece.WHOLE], None, starts, fresh=True)
