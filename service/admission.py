@@ -7,23 +7,26 @@ from collections.abc import Iterable
 from service.ask import Ask
 from service.costs import Costs
 from service.errors import ResourceExhausted
+from service.settings import StreamSettings
 
 _RETRY_SECONDS = 5.0
 
 
-def check_room(ask: Ask, others: Iterable[Ask], costs: Costs, places: int, longest: float) -> None:
+def check_room(ask: Ask, others: Iterable[Ask], costs: Costs, places: int, bounds: StreamSettings) -> None:
     """Refuse a stream that could not be served even with predictions only.
 
-    others: what the open streams of the same model ask. places: windows that are at the backend at once. longest:
-    seconds that a stream may have to wait for its turn. All streams are taken to have a window waiting at any time.
-    Raises ResourceExhausted.
+    others: what the open streams of the same model ask. places: windows that are at the backend at once. All streams
+    are taken to have a window waiting at any time. Raises ResourceExhausted.
     """
     predict = costs.predict(ask.model.name)
     if predict is None:
         return
     floors = sorted((_floor(other, costs, predict) for other in others), reverse=True)
     budget = ask.budget
-    lag = predict + sum(floors[: places - 1])
+    ahead = sum(floors[: places - 1])
+    if floors:
+        ahead = min(ahead, bounds.ahead_seconds + floors[0])
+    lag = predict + ahead
     if budget is not None and budget.HasField("latency_seconds") and lag > budget.latency_seconds:
         raise ResourceExhausted(
             f"open.budget.latency_seconds: beside {len(floors)} open streams a prediction of {ask.model.name} takes "
@@ -33,7 +36,7 @@ def check_room(ask: Ask, others: Iterable[Ask], costs: Costs, places: int, longe
             retry_after=_RETRY_SECONDS,
         )
     pause = sum(floors) + _floor(ask, costs, predict)
-    if pause > longest:
+    if pause > bounds.turn_seconds:
         raise ResourceExhausted(
             f"beside {len(floors)} open streams of {ask.model.name} this one would be answered every {pause:.1f} s "
             f"only; try again later, or ask for fewer methods",

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 # A rung that would come less often than every so many windows is not saved for.
 _LONGEST_PERIOD = 16.0
 # So many windows' earnings are owed at most, whatever one window took.
-_LONGEST_DEBT = 64.0
+_LONGEST_DEBT = 128.0
+# Cheap explanations go on until the debt is so many times what the dear ones take.
+_PATIENCE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Allowance:
         """share: seconds of explaining per second of predicting."""
         self._share = share
         self._balance = 0.0
+        self._earned = 0.0
 
     def choose(self, costs: Sequence[float | None], predict: float | None) -> Choice:
         """The rung of the next window; `settle` or `refund` it afterwards.
@@ -42,7 +45,7 @@ class Allowance:
         """
         if predict is None or not self._share:
             return Choice(0, 0.0, 0, None)  # the first window tells what predicting takes
-        earned = self._share * predict
+        earned = self._earned = self._share * predict
         known = [cost for cost in costs if cost is not None]
         base = max(rung for rung, cost in enumerate(known) if cost <= earned)
         dear, period = _saved_for(known, base, earned)
@@ -54,14 +57,13 @@ class Allowance:
         if funds >= (known[dear] + known[base]) / 2:
             return self._chosen(dear, known[dear], dear, period)
         # Debts beyond what the dear rung makes come from a window that took far longer than expected.
-        rung = base if funds >= -known[dear] else 0
+        rung = base if funds >= -_PATIENCE * known[dear] else 0
         return self._chosen(rung, known[rung], dear, period)
 
     def settle(self, choice: Choice, predict: float, explain: float) -> None:
         """The window was computed, in so many seconds."""
-        earned = self._share * predict
-        balance = self._balance + choice.reserved + earned - explain
-        self._balance = min(_LONGEST_PERIOD * earned, max(-_LONGEST_DEBT * earned, balance))
+        balance = self._balance + choice.reserved + self._share * predict - explain
+        self._balance = min(_LONGEST_PERIOD * self._earned, max(-_LONGEST_DEBT * self._earned, balance))
 
     def refund(self, choice: Choice) -> None:
         """The window was not computed."""

@@ -12,21 +12,24 @@ from actionlens.v1 import method_pb2
 from actionlens.worker.v1 import worker_pb2
 
 _SAMPLES = 15
-# What is not measured again is believed less and less: it was dear once, perhaps on a busier machine, and only trying
-# again can tell.
-_HALF_LIFE_SECONDS = 120.0
+# What is not measured again is believed less and less: it was dear once, and only trying again can tell.
+_HALF_LIFE_SECONDS = 600.0
 # Parameters are part of the key, and clients choose them.
 _MOST_KEYS = 1024
 
 
 @dataclass(slots=True)
 class _Samples:
-    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
+    values: deque[float] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
     at: float = 0.0
 
 
 class Costs:
-    """Medians of the last measurements, in seconds, by model and by method with its parameters."""
+    """Medians of the last measurements, by model and by method with its parameters.
+
+    Methods are kept as multiples of predicting, so that one that is seldom computed follows a machine that has become
+    busier or idler.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -36,33 +39,34 @@ class Costs:
         """Note what a worker measured for one clip. Methods that failed say nothing about their cost."""
         times = response.timings
         self._note((model, b""), times.forward / max(1, times.batch_size))
+        predict = self.predict(model)
         for method, explanation, seconds in zip(methods, response.explanations, times.explain, strict=False):
-            if not explanation.HasField("failure"):
-                self._note(_key(model, method), seconds)
+            if predict and not explanation.HasField("failure"):
+                self._note(_key(model, method), seconds / predict)
 
     def predict(self, model: str) -> float | None:
-        """One clip's share of a forward; None before the first."""
-        return self._median((model, b""))
+        """Seconds of one clip's share of a forward; None before the first."""
+        samples = self._measured.get((model, b""))
+        return None if samples is None else median(samples.values)
 
     def explain(self, model: str, methods: Sequence[method_pb2.Method]) -> float | None:
-        """All these methods together; None while one of them has never been computed."""
-        known = [self._median(_key(model, method)) for method in methods]
-        return None if None in known else sum(seconds for seconds in known if seconds is not None)
+        """Seconds of all these methods together; None while one of them has never been computed."""
+        predict, now, multiple = self.predict(model), self._clock(), 0.0
+        for method in methods:
+            samples = self._measured.get(_key(model, method))
+            if samples is None or predict is None:
+                return None
+            multiple += median(samples.values) * 0.5 ** ((now - samples.at) / _HALF_LIFE_SECONDS)
+        return multiple * (predict or 0.0)
 
-    def _note(self, key: tuple[str, bytes], seconds: float) -> None:
+    def _note(self, key: tuple[str, bytes], value: float) -> None:
         samples = self._measured.get(key)
         if samples is None:
             if len(self._measured) >= _MOST_KEYS:
                 del self._measured[next(iter(self._measured))]
             samples = self._measured[key] = _Samples()
-        samples.seconds.append(seconds)
+        samples.values.append(value)
         samples.at = self._clock()
-
-    def _median(self, key: tuple[str, bytes]) -> float | None:
-        samples = self._measured.get(key)
-        if samples is None:
-            return None
-        return float(median(samples.seconds) * 0.5 ** ((self._clock() - samples.at) / _HALF_LIFE_SECONDS))
 
 
 def _key(model: str, method: method_pb2.Method) -> tuple[str, bytes]:

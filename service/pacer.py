@@ -23,6 +23,8 @@ class Plan:
     rung: int
     choice: Choice | None
     reason: str
+    seconds: float
+    """What a worker is expected to take for it; 0 while nothing is known."""
     budget: int
     """Which of the stream's budgets it was planned with; answers to an earlier one teach nothing about the next."""
 
@@ -45,7 +47,7 @@ class Pacer:
         """What is computed for the next window of which `ask` was asked; tell `answered` or `unanswered` later."""
         if (ask.budget, ask.methods) != (self._budget, self._methods):
             self._begin(ask)
-        costs = self._seconds(ask.model.name)
+        costs, predict = self._seconds(ask.model.name), self._costs.predict(ask.model.name)
         top = len(self._rungs) - 1
         ladder, allowance = self._ladder, self._allowance
         if ladder is not None:
@@ -55,9 +57,12 @@ class Pacer:
             top = ladder.rung
         choice = None
         if allowance is not None:
-            choice = allowance.choose(costs[: top + 1], self._costs.predict(ask.model.name))
+            choice = allowance.choose(costs[: top + 1], predict)
         rung = top if choice is None else choice.rung
-        return Plan(replace(ask, methods=self._rungs[rung]), rung, choice, self._reason(rung, choice), self._budgets)
+        seconds = (predict or 0.0) + (costs[rung] or 0.0)
+        return Plan(
+            replace(ask, methods=self._rungs[rung]), rung, choice, self._reason(rung, choice), seconds, self._budgets
+        )
 
     def answered(self, plan: Plan, answer: answer_pb2.Answer, lag: float) -> None:
         """A planned window was answered, `lag` seconds after its newest frame came."""

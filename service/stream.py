@@ -213,15 +213,16 @@ class StreamSession:
             )
             if self._draining or not buffer.pending:
                 break
-            await self._turns.take(self.ask.model.name)
+            turn = await self._turns.take(self.ask.model.name)
             window = None if self._draining else buffer.next_window()
             if window is None:
-                self._give_back()
+                turn.end()
                 break
             self._in_flight += 1
             plan = self._pacer.plan(window.newest.content.ask)
+            turn.expect(plan.seconds)
             answering = group.create_task(self._answer(window, plan))
-            answering.add_done_callback(self._give_back)
+            answering.add_done_callback(turn.end)
             self._line.put_nowait((window, plan, answering))
             self._changes.notify()
         self._line.put_nowait(None)
@@ -245,9 +246,6 @@ class StreamSession:
         return await answer_window(
             self._service, window, plan.ask, since=self._first_time or 0.0, patient=not self._opening.newest
         )
-
-    def _give_back(self, _: object = None) -> None:
-        self._turns.give_back(self.ask.model.name)
 
     async def _send_answer(self, window: Window, plan: Plan, answer: answer_pb2.Answer, arrived: float) -> None:
         self._buffer.settle(window, answered=True)

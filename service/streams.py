@@ -26,7 +26,7 @@ class Streams:
         self._service = service
         self._open = 0
         self._sessions: set[StreamSession] = set()
-        self._turns = Turns(service.backend)
+        self._turns = Turns(service.backend, service.settings)
         self._climbs = Climbs()
         self._draining = False
 
@@ -72,7 +72,7 @@ class Streams:
             [session.ask for session in self._sessions if session.ask.model.name == model],
             self._service.costs,
             self._turns.places,
-            self._service.settings.stream.turn_seconds,
+            self._service.settings.stream,
         )
 
     async def _opening(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> Opening:

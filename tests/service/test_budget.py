@@ -17,7 +17,8 @@ from service.ask import Ask
 from service.costs import Costs
 from service.errors import ResourceExhausted
 from service.rungs import names, rungs_of
-from service.turns import Turns
+from service.settings import Settings, StreamSettings
+from service.turns import Turn, Turns
 from tests.service.backend import PixelBackend, describe
 from tests.service.client import DROP, NEWEST, StreamClient, refused
 from tests.service.conftest import Serve, connect
@@ -152,7 +153,7 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
     backend = PixelBackend()
     await backend.start()
     backend.places = 2
-    turns = Turns(backend)
+    turns = Turns(backend, Settings(batch_size=1))
     order: list[str] = []
 
     async def stream(name: str, windows: int, at_once: int) -> None:
@@ -160,16 +161,17 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
         working = asyncio.Semaphore(at_once)
         tasks = []
 
-        async def work() -> None:
+        async def work(turn: Turn) -> None:
             await asyncio.sleep(0.001)
-            turns.give_back("colours")
+            turn.end()
             working.release()
 
         for _ in range(windows):
             await working.acquire()
-            await turns.take("colours")
+            turn = await turns.take("colours")
+            turn.expect(0.02)
             order.append(name)
-            tasks.append(asyncio.create_task(work()))
+            tasks.append(asyncio.create_task(work(turn)))
         await asyncio.gather(*tasks)
 
     await asyncio.gather(stream("greedy", 60, 4), stream("greedier", 60, 8), stream("slow", 15, 1))
@@ -180,6 +182,29 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
     assert Counter(order) == {"greedy": 60, "greedier": 60, "slow": 15}
 
 
+async def test_windows_that_take_long_are_not_batched() -> None:
+    backend = PixelBackend()
+    await backend.start()
+    turns = Turns(backend, Settings(batch_size=4, stream=StreamSettings(ahead_seconds=0.1)))
+    for seconds, inside in ((0.02, 5), (0.5, 2), (0.001, 8)):
+        taken: list[Turn] = []
+
+        async def stream(seconds: float = seconds, taken: list[Turn] = taken) -> None:
+            turn = await turns.take("colours")
+            turn.expect(seconds)
+            taken.append(turn)
+
+        streams = [asyncio.create_task(stream()) for _ in range(16)]
+        await asyncio.sleep(0.01)
+        assert len(taken) == inside  # two keep the worker busy, eight are the backend's places
+        streams[12].cancel()
+        for place in range(15):
+            taken[place].end()
+            await asyncio.sleep(0)
+        await asyncio.gather(*streams, return_exceptions=True)
+        assert len(taken) == 15
+
+
 def test_rungs_leave_out_the_dearest_first_and_add_nothing() -> None:
     assert rungs_of((ATR, GRAD_CAM, SELECTIVE)) == ((), (GRAD_CAM,), (GRAD_CAM, SELECTIVE), (ATR, GRAD_CAM, SELECTIVE))
     assert rungs_of((DTD, ATR)) == ((), (DTD, ATR))
@@ -188,10 +213,10 @@ def test_rungs_leave_out_the_dearest_first_and_add_nothing() -> None:
     assert names([DTD, ATR, GRAD_CAM]) == "dtd, atr and grad-cam"
 
 
-def measured(explain: float, batch: int = 1) -> worker_pb2.ComputeResponse:
+def measured(explain: float, batch: int = 1, forward: float = 0.02) -> worker_pb2.ComputeResponse:
     return worker_pb2.ComputeResponse(
         explanations=[explanation_pb2.Explanation(method="atr")],
-        timings=worker_pb2.ComputeTimings(forward=0.02 * batch, explain=[explain], batch_size=batch),
+        timings=worker_pb2.ComputeTimings(forward=forward * batch, explain=[explain], batch_size=batch),
     )
 
 
@@ -208,8 +233,14 @@ def test_costs_are_medians_and_fade_when_nothing_is_measured() -> None:
     other = method_pb2.Method(atr=method_pb2.Atr(relevance="clrp"))
     assert costs.explain("net", [other]) is None
     assert costs.explain("net", []) == 0
-    now = 120.0
+    now = 600.0
     assert costs.explain("net", [ATR]) == pytest.approx(0.05)
+    # A busier machine takes longer for what has not been measured since, too.
+    costs = Costs(lambda: now)
+    costs.add("net", [ATR], measured(0.1))
+    for _ in range(99):
+        costs.add("net", [], measured(0.0, forward=0.06))
+    assert costs.explain("net", [ATR]) == pytest.approx(0.3)
 
 
 def test_a_failed_method_says_nothing_about_its_cost() -> None:
@@ -230,16 +261,20 @@ def test_admission_counts_what_open_streams_take_at_the_least() -> None:
 
     within = ask(service_pb2.Budget(latency_seconds=0.1))
     modest, greedy = ask(service_pb2.Budget(overhead_share=0.5)), ask(None)
-    check_room(within, [within] * 4, costs, 8, 10)
+    bounds = StreamSettings(ahead_seconds=1.0)
+    check_room(within, [within] * 4, costs, 8, bounds)
     with pytest.raises(ResourceExhausted, match="beside 5 open streams a prediction of net takes 120 ms"):
-        check_room(within, [within] * 5, costs, 8, 10)
-    check_room(within, [within] * 99, costs, 5, 10)  # only so many are ahead of it
-    check_room(within, [modest] * 2, costs, 8, 10)
+        check_room(within, [within] * 5, costs, 8, bounds)
+    check_room(within, [within] * 99, costs, 5, bounds)  # only so many are ahead of it
+    check_room(within, [modest] * 2, costs, 8, bounds)
     with pytest.raises(ResourceExhausted):
-        check_room(within, [modest] * 3, costs, 8, 10)
+        check_room(within, [modest] * 3, costs, 8, bounds)
     with pytest.raises(ResourceExhausted):
-        check_room(within, [greedy], costs, 8, 10)
-    check_room(greedy, [greedy] * 4, costs, 8, 1)
+        check_room(within, [greedy], costs, 8, bounds)
+    # No more than 30 ms and one window are ahead of it.
+    check_room(within, [within] * 99, costs, 8, StreamSettings(ahead_seconds=0.03))
+    bounds = StreamSettings(turn_seconds=1.0)
+    check_room(greedy, [greedy] * 4, costs, 8, bounds)
     with pytest.raises(ResourceExhausted, match=r"answered every 1\.2 s only"):
-        check_room(greedy, [greedy] * 5, costs, 8, 1)
-    check_room(greedy, [greedy] * 99, Costs(), 8, 1)  # nothing is known yet
+        check_room(greedy, [greedy] * 5, costs, 8, bounds)
+    check_room(greedy, [greedy] * 99, Costs(), 8, bounds)  # nothing is known yet
