@@ -60,6 +60,7 @@ def build_answer(
     answer.level_reason = "; ".join(f"{entry.method}: {entry.failure.message}" for entry in failed)
     times = response.timings
     answer.timings.forward = times.forward
+    answer.timings.batch_size = times.batch_size
     answer.timings.explain.extend(times.explain)
     answer.timings.encode = times.encode + time.perf_counter() - started
     return answer

@@ -10,18 +10,21 @@ from numpy.typing import NDArray
 from actionlens.v1 import answer_pb2, method_pb2, model_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.catalog import Catalog
+from service.errors import InvalidArgument
 from service.validation import check_message, check_methods, resolve_target
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """target has class numbers only; path: what stands before "methods" in the request ("", "open.", "update.")."""
+    """target has class numbers only; path: what stands before "methods" in the request ("", "open.", "update.").
+    budget: of a stream, with a bound at least; None: all methods for every window."""
 
     model: model_pb2.Model
     target: method_pb2.Target
     methods: tuple[method_pb2.Method, ...]
     output: answer_pb2.OutputOptions
     path: str = ""
+    budget: service_pb2.Budget | None = None
 
     def compute(self, frames: NDArray[np.uint8]) -> worker_pb2.Compute:
         """The worker's request for one clip, uint8 [T, height, width, 3] at the model's size."""
@@ -52,7 +55,8 @@ def ask_of_stream(opening: service_pb2.StreamOpen, catalog: Catalog) -> Ask:
     model = catalog.find(opening.model, opening.version, "open.")
     check_methods(opening.methods, model, "open.methods")
     target = resolve_target(opening.target, model, "open.target")
-    return Ask(model, target, tuple(opening.methods), opening.output, "open.")
+    budget = _budget(opening.budget, "open.budget") if opening.HasField("budget") else None
+    return Ask(model, target, tuple(opening.methods), opening.output, "open.", budget)
 
 
 def updated(ask: Ask, update: service_pb2.StreamUpdate) -> Ask:
@@ -65,4 +69,23 @@ def updated(ask: Ask, update: service_pb2.StreamUpdate) -> Ask:
         ask = replace(ask, methods=tuple(update.methods), path="update.")
     elif update.clear_methods:
         ask = replace(ask, methods=())
+    if update.HasField("budget"):
+        ask = replace(ask, budget=_budget(update.budget, "update.budget"))
     return ask
+
+
+def _budget(budget: service_pb2.Budget, path: str) -> service_pb2.Budget | None:
+    """A budget's bounds, checked; None when it has none. Raises InvalidArgument."""
+    if budget.HasField("latency_seconds") and budget.latency_seconds <= 0:
+        raise InvalidArgument(
+            f"{path}.latency_seconds: {budget.latency_seconds:g} leaves no time for an answer; give seconds above 0",
+            field=f"{path}.latency_seconds",
+            reason="BAD_BUDGET",
+        )
+    if budget.overhead_share < 0:
+        raise InvalidArgument(
+            f"{path}.overhead_share: {budget.overhead_share:g} is negative; 0.3 is 30 %, 0 predictions only",
+            field=f"{path}.overhead_share",
+            reason="BAD_BUDGET",
+        )
+    return budget if budget.ListFields() else None

@@ -16,6 +16,7 @@ from service.answer import build_answer, check_response
 from service.ask import Ask, ask_of_clip
 from service.backends.base import InferenceBackend, Reply
 from service.catalog import Catalog
+from service.costs import Costs
 from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from service.media.clip import DecodedClip, decode_clip
 from service.metrics import Metrics
@@ -41,6 +42,7 @@ class ExplainService:
         self.backend = backend
         self.metrics = metrics
         self.catalog = Catalog(backend, settings.default_model)
+        self.costs = Costs()
         # Two pools, because the decoding of one long file may take its threads for many seconds, and a live stream
         # must not wait for that.
         self._clips = Pool(settings.decode_threads, "clip")
@@ -99,6 +101,7 @@ class ExplainService:
             raise DeadlineExceeded("the deadline passed before the clip could be computed")
         reply = await self.backend.compute(ask.model.name, ask.compute(frames), deadline)
         check_response(ask, reply.response)
+        self.costs.add(ask.model.name, ask.methods, reply.response)
         return reply
 
     @asynccontextmanager

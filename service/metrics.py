@@ -53,7 +53,7 @@ class Metrics:
         )
         self._overhead = Histogram(
             "actionlens_overhead_ratio",
-            "Time of an explanation over the time of the forward that it shares",
+            "Time of an explanation over that of the prediction",
             ("model", "method"),
             registry=registry,
             buckets=_RATIOS,
@@ -157,8 +157,8 @@ class Metrics:
             self._stage.labels(record.model, "", stage).observe(getattr(record, stage))
         for entry in record.methods:
             self._stage.labels(record.model, entry.method, "explain").observe(entry.seconds)
-            if record.forward > 0:
-                self._overhead.labels(record.model, entry.method).observe(entry.seconds / record.forward)
+            if record.predict > 0:
+                self._overhead.labels(record.model, entry.method).observe(entry.seconds / record.predict)
             if entry.motion_share is not None:
                 self._motion.labels(record.model, entry.method).observe(entry.motion_share)
             if entry.conservation_defect is not None:

@@ -19,7 +19,8 @@ class MethodRecord:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRecord:
-    """One answered clip or window. Times in seconds; level: "prediction", "grad_cam" ..."""
+    """One answered clip or window. Times in seconds; level: "prediction", "grad_cam" ...; predict: its share of the
+    batch's forward."""
 
     model: str
     level: str
@@ -27,6 +28,7 @@ class AnswerRecord:
     queue: float
     transport: float
     forward: float
+    predict: float
     encode: float
     total: float
     methods: tuple[MethodRecord, ...]
@@ -55,7 +57,13 @@ def record_answer(answer: answer_pb2.Answer) -> AnswerRecord:
         queue=times.queue,
         transport=times.transport,
         forward=times.forward,
+        predict=predict_seconds(times),
         encode=times.encode,
         total=times.total,
         methods=methods,
     )
+
+
+def predict_seconds(times: answer_pb2.Timings) -> float:
+    """What predicting took for this clip alone: its share of the batch's forward, as `explain` has shares."""
+    return times.forward / max(1, times.batch_size)

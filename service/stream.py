@@ -6,6 +6,8 @@ Four tasks share a FrameBuffer: read (takes frames from the client), decode, dis
 A window that no worker can answer: under EVERY it is tried again until twice `response_seconds` have passed, and then
 the stream ends with that error, because nothing may be lost. Under NEWEST it counts as skipped after `window_seconds`,
 the next answer's level_reason says so, and only a failure that lasts `idle_seconds` ends the stream.
+
+A window is chosen when the stream's turn at the backend has come, so that it is the newest then.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ from service.explain import ExplainService
 from service.intake import Arrival, Darkroom, check_frame
 from service.opening import Opening
 from service.outbox import Outbox, Send
+from service.pacer import Pacer, Plan
 from service.records import record_answer
+from service.turns import Turns
 from service.window import Counts, FrameBuffer, Overrun, Window
 from service.window_answer import Outcome, answer_window
 
@@ -42,11 +46,14 @@ _BACKLOG = 2
 class StreamSession:
     """Runs one opened stream. send: delivers a message to the client."""
 
-    def __init__(self, service: ExplainService, opening: Opening, send: Send) -> None:
+    def __init__(self, service: ExplainService, opening: Opening, send: Send, turns: Turns, pacer: Pacer) -> None:
         self._service = service
         self._bounds = service.settings.stream
         self._opening = opening
-        self._ask: Ask = opening.ask
+        self.ask: Ask = opening.ask
+        """What the next frame is asked."""
+        self._turns = turns
+        self._pacer = pacer
         self._outbox = Outbox(send, self._bounds.idle_seconds)
         credit = self._bounds.credit
         self._buffer = FrameBuffer(
@@ -60,7 +67,7 @@ class StreamSession:
         self._darkroom = Darkroom(service.pictures, opening.ask.model.input, service.settings.limits)
         self._ahead = 1 if opening.newest else max(1, min(_AHEAD, service.backend.capacity()))
         self._changes = Changes()
-        self._line: asyncio.Queue[tuple[Window, asyncio.Task[Outcome]] | None] = asyncio.Queue()
+        self._line: asyncio.Queue[tuple[Window, Plan, asyncio.Task[Outcome]] | None] = asyncio.Queue()
         self._reader: asyncio.Task[None] | None = None
         self._reading = True
         self._decoding = True
@@ -85,7 +92,7 @@ class StreamSession:
 
     async def run(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> None:
         """Serve the stream to its end. Raises ActionLensError; cancelled when the client leaves."""
-        shape, model = self._opening.shape, self._ask.model
+        shape, model = self._opening.shape, self.ask.model
         try:
             await self._outbox.send(
                 opened=service_pb2.StreamOpened(
@@ -131,7 +138,7 @@ class StreamSession:
                     case "frame":
                         self._receive(request.frame)
                     case "update":
-                        self._ask = updated(self._ask, request.update)
+                        self.ask = updated(self.ask, request.update)
                     case "end":
                         return
                     case "open":
@@ -151,9 +158,7 @@ class StreamSession:
         if self._first_time is None:
             self._first_time = frame.timestamp
         try:
-            accepted = self._buffer.receive(
-                frame.sequence, frame.timestamp, Arrival(frame, self._ask), frame.ByteSize()
-            )
+            accepted = self._buffer.receive(frame.sequence, frame.timestamp, Arrival(frame, self.ask), frame.ByteSize())
         except Overrun:
             credit = self._bounds.credit
             raise ResourceExhausted(
@@ -206,40 +211,52 @@ class StreamSession:
                     or not (self._decoding or buffer.pending)
                 )
             )
+            if self._draining or not buffer.pending:
+                break
+            turn = await self._turns.take(self.ask.model.name)
             window = None if self._draining else buffer.next_window()
             if window is None:
+                turn.end()
                 break
             self._in_flight += 1
-            self._line.put_nowait((window, group.create_task(self._answer(window))))
+            plan = self._pacer.plan(window.newest.content.ask)
+            turn.expect(plan.seconds)
+            answering = group.create_task(self._answer(window, plan))
+            answering.add_done_callback(turn.end)
+            self._line.put_nowait((window, plan, answering))
             self._changes.notify()
         self._line.put_nowait(None)
 
     async def _deliver(self) -> None:
         while (entry := await self._line.get()) is not None:
-            window, task = entry
+            window, plan, task = entry
             outcome = await task
             if isinstance(outcome, ActionLensError):
                 self._buffer.settle(window, answered=False)
+                self._pacer.unanswered(plan)
                 self._note_failure(outcome)
             else:
-                await self._send_answer(window, *outcome)
+                await self._send_answer(window, plan, *outcome)
             self._active = time.perf_counter()
             self._in_flight -= 1
             self._tell_metrics()
             self._changes.notify()
 
-    async def _answer(self, window: Window) -> Outcome:
+    async def _answer(self, window: Window, plan: Plan) -> Outcome:
         return await answer_window(
-            self._service, window, since=self._first_time or 0.0, patient=not self._opening.newest
+            self._service, window, plan.ask, since=self._first_time or 0.0, patient=not self._opening.newest
         )
 
-    async def _send_answer(self, window: Window, answer: answer_pb2.Answer, arrived: float) -> None:
+    async def _send_answer(self, window: Window, plan: Plan, answer: answer_pb2.Answer, arrived: float) -> None:
         self._buffer.settle(window, answered=True)
         lag = time.perf_counter() - arrived
         answer.timings.total = lag
+        self._pacer.answered(plan, answer, lag)
+        reasons = [answer.level_reason, plan.reason]
         if self._unanswered:
             many = f"{self._unanswered} window{'s' if self._unanswered > 1 else ''} before this one not answered"
-            answer.level_reason = "; ".join(part for part in (answer.level_reason, f"{many}: {self._why}") if part)
+            reasons.append(f"{many}: {self._why}")
+        answer.level_reason = "; ".join(filter(None, reasons))
         self._failed_since, self._unanswered = None, 0
         self._service.metrics.window_answered(record_answer(answer), lag)
         await self._outbox.send(
@@ -297,7 +314,7 @@ class StreamSession:
 
     def _tell_metrics(self) -> None:
         counts, skipped = self._buffer.counts, self._buffer.skipped
-        self._service.metrics.frames_moved(self._ask.model.name, self._told, counts, skipped - self._told_skipped)
+        self._service.metrics.frames_moved(self.ask.model.name, self._told, counts, skipped - self._told_skipped)
         self._told, self._told_skipped = counts, skipped
 
 

@@ -6,11 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from actionlens.v1 import service_pb2
+from service.admission import check_room
 from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from service.explain import ExplainService
+from service.ladder import Climbs
 from service.opening import Opening, read_opening
 from service.outbox import Send
+from service.pacer import Pacer
 from service.stream import StreamSession
+from service.turns import Turns
 
 _RETRY_SECONDS = 5.0
 
@@ -22,6 +26,8 @@ class Streams:
         self._service = service
         self._open = 0
         self._sessions: set[StreamSession] = set()
+        self._turns = Turns(service.backend, service.settings)
+        self._climbs = Climbs()
         self._draining = False
 
     def drain(self) -> None:
@@ -45,7 +51,9 @@ class Streams:
         self._service.metrics.streams.inc()
         try:
             opening = await self._opening(requests)
-            session = StreamSession(self._service, opening, send)
+            self._check_room(opening)
+            pacer = Pacer(self._service.costs, self._climbs)
+            session = StreamSession(self._service, opening, send, self._turns, pacer)
             self._sessions.add(session)
             try:
                 if self._draining:
@@ -56,6 +64,16 @@ class Streams:
         finally:
             self._open -= 1
             self._service.metrics.streams.dec()
+
+    def _check_room(self, opening: Opening) -> None:
+        model = opening.ask.model.name
+        check_room(
+            opening.ask,
+            [session.ask for session in self._sessions if session.ask.model.name == model],
+            self._service.costs,
+            self._turns.places,
+            self._service.settings.stream,
+        )
 
     async def _opening(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> Opening:
         settings = self._service.settings

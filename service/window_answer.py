@@ -9,6 +9,7 @@ import numpy as np
 
 from actionlens.v1 import answer_pb2
 from service.answer import build_answer
+from service.ask import Ask
 from service.errors import (
     ActionLensError,
     FailedPrecondition,
@@ -27,12 +28,12 @@ _LONGEST_PAUSE = 1.0
 Outcome = tuple[answer_pb2.Answer, float] | ActionLensError
 
 
-async def answer_window(service: ExplainService, window: Window, *, since: float, patient: bool) -> Outcome:
+async def answer_window(service: ExplainService, window: Window, ask: Ask, *, since: float, patient: bool) -> Outcome:
     """Answer one window whose frames are decoded.
 
-    since: timestamp of the stream's first frame. patient: wait as long as workers may take, try again while they are
-    unavailable or busy, and then raise; else return the error, for the window to be skipped. Raises InvalidArgument,
-    NotFound and FailedPrecondition in any case: they are wrong for every window.
+    ask: what is asked of it. since: timestamp of the stream's first frame. patient: wait as long as workers may take,
+    try again while they are unavailable or busy, and then raise; else return the error, for the window to be skipped.
+    Raises InvalidArgument, NotFound and FailedPrecondition in any case: they are wrong for every window.
     """
     pictures: list[Picture] = [frame.content for frame in window.frames]
     newest = pictures[-1]
@@ -43,7 +44,7 @@ async def answer_window(service: ExplainService, window: Window, *, since: float
     deadline = asked + (2 * settings.response_seconds if patient else settings.stream.window_seconds)
     while True:
         try:
-            reply = await service.compute(newest.ask, pixels, deadline - time.perf_counter())
+            reply = await service.compute(ask, pixels, deadline - time.perf_counter())
             break
         except (InvalidArgument, NotFound, FailedPrecondition):
             raise  # wrong for every window
@@ -56,7 +57,7 @@ async def answer_window(service: ExplainService, window: Window, *, since: float
                 raise
             await asyncio.sleep(pause)
     report = _report(window, newest, since)
-    answer, _, _ = await service.pictures.run(lambda: build_answer(newest.ask, reply.response, report, pixels))
+    answer, _, _ = await service.pictures.run(lambda: build_answer(ask, reply.response, report, pixels))
     answer.timings.decode = newest.decoding
     answer.timings.queue = asked - newest.arrived - newest.decoding + reply.queue
     answer.timings.transport = reply.transport

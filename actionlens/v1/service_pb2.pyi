@@ -69,7 +69,7 @@ class ExplainStreamRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[StreamOpen, _Mapping]] = ..., frame: _Optional[_Union[StreamFrame, _Mapping]] = ..., update: _Optional[_Union[StreamUpdate, _Mapping]] = ..., end: _Optional[_Union[StreamEnd, _Mapping]] = ...) -> None: ...
 
 class StreamOpen(_message.Message):
-    __slots__ = ("model", "version", "target", "methods", "output", "window", "fill", "consume")
+    __slots__ = ("model", "version", "target", "methods", "output", "window", "fill", "consume", "budget")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,7 @@ class StreamOpen(_message.Message):
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     FILL_FIELD_NUMBER: _ClassVar[int]
     CONSUME_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     target: _method_pb2.Target
@@ -86,7 +87,16 @@ class StreamOpen(_message.Message):
     window: Window
     fill: FillPolicy
     consume: ConsumePolicy
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., output: _Optional[_Union[_answer_pb2.OutputOptions, _Mapping]] = ..., window: _Optional[_Union[Window, _Mapping]] = ..., fill: _Optional[_Union[FillPolicy, str]] = ..., consume: _Optional[_Union[ConsumePolicy, str]] = ...) -> None: ...
+    budget: Budget
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., output: _Optional[_Union[_answer_pb2.OutputOptions, _Mapping]] = ..., window: _Optional[_Union[Window, _Mapping]] = ..., fill: _Optional[_Union[FillPolicy, str]] = ..., consume: _Optional[_Union[ConsumePolicy, str]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ...) -> None: ...
+
+class Budget(_message.Message):
+    __slots__ = ("latency_seconds", "overhead_share")
+    LATENCY_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    OVERHEAD_SHARE_FIELD_NUMBER: _ClassVar[int]
+    latency_seconds: float
+    overhead_share: float
+    def __init__(self, latency_seconds: _Optional[float] = ..., overhead_share: _Optional[float] = ...) -> None: ...
 
 class Window(_message.Message):
     __slots__ = ("stride", "hop")
@@ -119,14 +129,16 @@ class RawPicture(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., height: _Optional[int] = ..., width: _Optional[int] = ...) -> None: ...
 
 class StreamUpdate(_message.Message):
-    __slots__ = ("target", "methods", "clear_methods")
+    __slots__ = ("target", "methods", "clear_methods", "budget")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
     CLEAR_METHODS_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
     target: _method_pb2.Target
     methods: _containers.RepeatedCompositeFieldContainer[_method_pb2.Method]
     clear_methods: bool
-    def __init__(self, target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., clear_methods: _Optional[bool] = ...) -> None: ...
+    budget: Budget
+    def __init__(self, target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., clear_methods: _Optional[bool] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ...) -> None: ...
 
 class StreamEnd(_message.Message):
     __slots__ = ()

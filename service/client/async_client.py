@@ -15,9 +15,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from actionlens.v1 import model_pb2, service_pb2, service_pb2_grpc
 from service.client.async_jobs import AsyncJobs
 from service.client.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, channel_options, open_channel
-from service.client.clips import ClipLike, ClipOptions, QuestionOptions, clip_request
+from service.client.clips import ClipLike, ClipOptions, clip_request
 from service.client.errors import from_rpc
-from service.client.frames import FrameLike, StreamOptions
+from service.client.frames import FrameLike, StreamOptions, StreamQuestionOptions
 from service.client.results import Result, WindowResult
 from service.client.streams import ExplainedStream
 
@@ -150,8 +150,8 @@ class AsyncExplainedStream:
         finally:
             await self.close()
 
-    def update(self, **options: Unpack[QuestionOptions]) -> None:
-        """Change target, contrast or methods for the following windows."""
+    def update(self, **options: Unpack[StreamQuestionOptions]) -> None:
+        """Change target, contrast, methods or budget for the following windows."""
         self._stream.update(**options)
 
     def end(self) -> None:

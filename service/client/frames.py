@@ -41,8 +41,18 @@ FrameLike = Frame | NDArray[np.uint8] | bytes
 """A Frame, or a bare picture, which gets the next number and the time at which it was taken."""
 
 
-class StreamOptions(QuestionOptions, total=False):
-    """QuestionOptions, and for streams:
+class StreamQuestionOptions(QuestionOptions, total=False):
+    """QuestionOptions, and what explaining may cost; to keep it the service leaves methods out, the dearest first, and
+    every answer says so. latency_budget: seconds from a frame to its answer. overhead_budget: time of explaining over
+    the time of predicting, 0.3 is 30 %. None bounds nothing.
+    """
+
+    latency_budget: float | None
+    overhead_budget: float | None
+
+
+class StreamOptions(StreamQuestionOptions, total=False):
+    """StreamQuestionOptions, and for streams:
 
     stride: source frames between two model frames; 0 is the model card's. hop: source frames between two windows; 0 is
     the stride. fill: "block" (lossless; the source waits) or "drop-oldest" (never late). consume: "every" window in
@@ -78,17 +88,30 @@ def open_message(options: StreamOptions) -> service_pb2.ExplainStreamRequest:
             window=service_pb2.Window(stride=options.get("stride", 0), hop=options.get("hop", 0)),
             fill=_FILLS[fill],
             consume=_CONSUMES[consume],
+            budget=_budget(options),
         )
     )
 
 
-def update_message(options: QuestionOptions) -> service_pb2.ExplainStreamRequest:
-    """A change of target, contrast or methods; an empty `methods` drops them all, one left out keeps them."""
+def update_message(options: StreamQuestionOptions) -> service_pb2.ExplainStreamRequest:
+    """A change of target, contrast, methods or the whole budget. An empty `methods` drops them all, and a budget of
+    None ends it; what is left out stays as it is."""
     methods = method_messages(options.get("methods", ()))
     return service_pb2.ExplainStreamRequest(
         update=service_pb2.StreamUpdate(
-            target=target_message(options), methods=methods, clear_methods="methods" in options and not methods
+            target=target_message(options),
+            methods=methods,
+            clear_methods="methods" in options and not methods,
+            budget=_budget(options),
         )
+    )
+
+
+def _budget(options: StreamQuestionOptions) -> service_pb2.Budget | None:
+    if "latency_budget" not in options and "overhead_budget" not in options:
+        return None
+    return service_pb2.Budget(
+        latency_seconds=options.get("latency_budget"), overhead_share=options.get("overhead_budget")
     )
 
 

@@ -12,9 +12,16 @@ from typing import Any, Self, Unpack
 import grpc
 
 from actionlens.v1 import service_pb2, service_pb2_grpc
-from service.client.clips import QuestionOptions
 from service.client.errors import from_rpc
-from service.client.frames import END, FrameLike, StreamOptions, frame_encoder, open_message, update_message
+from service.client.frames import (
+    END,
+    FrameLike,
+    StreamOptions,
+    StreamQuestionOptions,
+    frame_encoder,
+    open_message,
+    update_message,
+)
 from service.client.results import WindowResult
 from service.errors import DeadlineExceeded
 
@@ -74,8 +81,8 @@ class ExplainedStream(Iterator[WindowResult]):
             raise self._failure
         raise StopIteration
 
-    def update(self, **options: Unpack[QuestionOptions]) -> None:
-        """Change target, contrast or methods for the following windows."""
+    def update(self, **options: Unpack[StreamQuestionOptions]) -> None:
+        """Change target, contrast, methods or budget for the following windows."""
         message = update_message(options)
         with self._changed:
             self._updates.append(message)

@@ -36,12 +36,14 @@ def describe(name: str = "colours", version: str = "1.0") -> model_pb2.Model:
 class PixelBackend:
     """Logit k is the mean of colour k over the clip; the saliency of a frame is its mean red.
 
-    delay: seconds per clip. places: clips at once. failures: raised or returned for the next clips, one each.
+    delay: seconds per clip; delays: more for a method, by its field's name. places: clips at once. failures: raised or
+    returned for the next clips, one each.
     """
 
     def __init__(self, *models: model_pb2.Model) -> None:
         self.served = {model.name: model for model in models or (describe(),)}
         self.delay = 0.0
+        self.delays: dict[str, float] = {}
         self.places = 8
         self.failures: deque[Exception | explanation_pb2.Failure] = deque()
         self.explanation_failure: explanation_pb2.Failure | None = None
@@ -66,7 +68,8 @@ class PixelBackend:
         self.busy += 1
         self.most_busy = max(self.most_busy, self.busy)
         try:
-            await asyncio.sleep(self.delay)
+            asked = (method.WhichOneof("method") or "" for method in request.methods)
+            await asyncio.sleep(self.delay + sum(self.delays.get(name, 0.0) for name in asked))
             await self.open.wait()
         finally:
             self.busy -= 1

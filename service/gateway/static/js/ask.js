@@ -3,21 +3,22 @@
 import { $, make } from "./dom.js";
 import { live, methodOf, targetOf, usual } from "./methods.js";
 
-// Positions of the budget slider: most overhead of explaining over predicting; the last is no budget.
+// Positions of the budget sliders: most overhead of explaining over predicting, most seconds until an answer; the last
+// is no budget.
 const SHARES = [0, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 4, 8, null];
+const LIMITS = [0.05, 0.1, 0.25, 0.5, 1, 2, null];
 
 export class Ask {
   /** on: {model(), change(StreamUpdate)}. chosen: what the link asks for. */
   constructor(wire, models, chosen, on) {
     this.models = models;
     this.on = on;
-    this.budgeted = wire.has("actionlens.v1.StreamOpen", "budget");
     $("model").replaceChildren(...models.map(({ name, version, description }) => make("option", { value: name, textContent: `${name} ${version}`, title: description })));
     if (models.some(({ name }) => name === chosen.model)) $("model").value = chosen.model;
     $("target").value = chosen.target;
     $("contrast").value = chosen.contrast;
     $("budget").value = chosen.budget || SHARES.length - 1;
-    $("budget-field").hidden = !this.budgeted;
+    $("within").value = chosen.within || LIMITS.length - 1;
     this.#fill(chosen.methods ? chosen.methods.split(",").filter((name) => name !== "none") : null);
     $("model").onchange = () => {
       this.#fill(null);
@@ -25,7 +26,7 @@ export class Ask {
     };
     for (const id of ["target", "contrast"]) $(id).onchange = () => this.#target();
     $("methods").onchange = () => this.#methods();
-    $("budget").oninput = () => this.#budget(true);
+    for (const id of ["budget", "within"]) $(id).oninput = () => this.#budget(true);
     this.#budget(false);
   }
 
@@ -43,13 +44,12 @@ export class Ask {
 
   /** The request of a stream. */
   get request() {
-    const budget = this.budgeted ? { budget: this.budget } : {};
-    return { model: this.model.name, target: this.target, methods: this.methods.map(methodOf), ...budget };
+    return { model: this.model.name, target: this.target, methods: this.methods.map(methodOf), budget: this.budget };
   }
 
   get budget() {
-    const share = SHARES[Number($("budget").value)];
-    return share === null ? {} : { overhead_share: share };
+    const [share, limit] = [SHARES[Number($("budget").value)], LIMITS[Number($("within").value)]];
+    return { ...(share !== null && { overhead_share: share }), ...(limit !== null && { latency_seconds: limit }) };
   }
 
   /** For the link. */
@@ -61,6 +61,7 @@ export class Ask {
       contrast: $("contrast").value,
       methods: methods === usual(this.model).join(",") ? "" : methods,
       budget: Number($("budget").value) === SHARES.length - 1 ? "" : $("budget").value,
+      within: Number($("within").value) === LIMITS.length - 1 ? "" : $("within").value,
     };
   }
 
@@ -93,8 +94,9 @@ export class Ask {
   }
 
   #budget(tell) {
-    const share = SHARES[Number($("budget").value)];
-    $("budget-value").textContent = share === null ? "none" : share === 0 ? "predictions only" : `explain ≤ ${100 * share} % of predict`;
+    const { overhead_share: share = null, latency_seconds: limit } = this.budget;
+    $("within-value").textContent = limit ? `within ${1000 * limit} ms` : "when ready";
+    $("budget-value").textContent = share === null ? "any" : share === 0 ? "predictions only" : `explain ≤ ${100 * share} % of predict`;
     if (tell) this.on.change({ budget: this.budget });
   }
 }

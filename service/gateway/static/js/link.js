@@ -1,6 +1,6 @@
 // The view as a link: everything chosen stands after the # of the address.
 
-const DEFAULTS = { source: "", model: "", target: "", contrast: "", methods: "", layer: "", part: "all", opacity: "85", exact: "", budget: "", job: "" };
+const DEFAULTS = { source: "", model: "", target: "", contrast: "", methods: "", layer: "", part: "all", opacity: "85", exact: "", budget: "", within: "", job: "" };
 
 /** What the address asks for, with defaults. */
 export function readLink() {

@@ -22,11 +22,6 @@ export class Wire {
     }
   }
 
-  /** Whether a message has a field: what an older or newer service understands. */
-  has(message, field) {
-    return Boolean(this.fields[message]?.[field]);
-  }
-
   /** @returns {Uint8Array} */
   encode(name, value) {
     const out = [];

@@ -1,0 +1,83 @@
+"""The overhead budget: so much explaining per predicting, saved up for dear windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# A rung that would come less often than every so many windows is not saved for.
+_LONGEST_PERIOD = 16.0
+# So many windows' earnings are owed at most, whatever one window took.
+_LONGEST_DEBT = 128.0
+# Cheap explanations go on until the debt is so many times what the dear ones take.
+_PATIENCE = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One window's rung. reserved: seconds set aside for it. dear: the rung that is saved for, every `period` windows
+    (None: nothing is)."""
+
+    rung: int
+    reserved: float
+    dear: int
+    period: float | None
+
+
+class Allowance:
+    """Earns `share` of the time of predicting with every window and spends it on explaining.
+
+    Windows get the highest rung that their own earnings pay; what is left over buys a higher one now and then. The
+    balance counts what was measured, so that wrong expectations do not add up.
+    """
+
+    def __init__(self, share: float) -> None:
+        """share: seconds of explaining per second of predicting."""
+        self._share = share
+        self._balance = 0.0
+        self._earned = 0.0
+
+    def choose(self, costs: Sequence[float | None], predict: float | None) -> Choice:
+        """The rung of the next window; `settle` or `refund` it afterwards.
+
+        costs: expected seconds of explaining at each rung, rising from 0; None from the first on that was never
+        measured. predict: expected seconds of predicting.
+        """
+        if predict is None or not self._share:
+            return Choice(0, 0.0, 0, None)  # the first window tells what predicting takes
+        earned = self._earned = self._share * predict
+        known = [cost for cost in costs if cost is not None]
+        base = max(rung for rung, cost in enumerate(known) if cost <= earned)
+        dear, period = _saved_for(known, base, earned)
+        funds = self._balance + earned
+        if dear == len(known) - 1 < len(costs) - 1 and funds >= 0:
+            # All that is known can be paid: find out what the next rung takes.
+            return self._chosen(len(known), known[-1], dear, period)
+        # Bought with half of its price saved, so that the balance swings around zero.
+        if funds >= (known[dear] + known[base]) / 2:
+            return self._chosen(dear, known[dear], dear, period)
+        # Debts beyond what the dear rung makes come from a window that took far longer than expected.
+        rung = base if funds >= -_PATIENCE * known[dear] else 0
+        return self._chosen(rung, known[rung], dear, period)
+
+    def settle(self, choice: Choice, predict: float, explain: float) -> None:
+        """The window was computed, in so many seconds."""
+        balance = self._balance + choice.reserved + self._share * predict - explain
+        self._balance = min(_LONGEST_PERIOD * self._earned, max(-_LONGEST_DEBT * self._earned, balance))
+
+    def refund(self, choice: Choice) -> None:
+        """The window was not computed."""
+        self._balance += choice.reserved
+
+    def _chosen(self, rung: int, seconds: float, dear: int, period: float | None) -> Choice:
+        self._balance -= seconds
+        return Choice(rung, seconds, dear, period)
+
+
+def _saved_for(known: Sequence[float], base: int, earned: float) -> tuple[int, float | None]:
+    """The highest rung above `base` that comes often enough, and every how many windows; else `base` itself."""
+    spare = earned - known[base]
+    for rung in range(len(known) - 1, base, -1):
+        if spare > 0 and (period := (known[rung] - known[base]) / spare) <= _LONGEST_PERIOD:
+            return rung, period
+    return base, None

@@ -1,0 +1,104 @@
+"""The latency budget: the highest rung at which answers come in time, found by what they took."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+_JUDGED = 3
+_LATE = 2
+_FAR = 2.0
+# An answer must leave so much of the budget free at the higher rung before that rung is tried.
+_ROOM = 0.8
+# With a rung whose cost is unknown.
+_ROOM_UNKNOWN = 0.5
+_CALM = 5
+_HOLD_SECONDS = 0.5
+_LONGEST_HOLD_SECONDS = 60.0
+
+Seconds = Sequence[float | None]
+"""Time of explaining at each rung, from the lowest; None where it was never measured."""
+
+
+class Ladder:
+    """Steps down as soon as answers are late, and up again when they have been early for a while.
+
+    A climb that soon turns out wrong doubles the time until the next one, so that a stream between two rungs stays on
+    the lower one. Without a clock: `now` is seconds on any that rises.
+    """
+
+    def __init__(self, budget: float, costs: Seconds, predict: float, now: float) -> None:
+        """budget: seconds that an answer may take. predict: seconds of an answer without explanations, about."""
+        self.budget = budget
+        self.rung = max(
+            (rung for rung, cost in enumerate(costs) if cost is not None and predict + cost <= _ROOM_UNKNOWN * budget),
+            default=0,
+        )
+        self._lags: deque[float] = deque(maxlen=8)
+        self._hold = _HOLD_SECONDS
+        self._since = now
+        self._climbed = False
+
+    @property
+    def lag(self) -> float | None:
+        """The worst of the last answers at this rung, seconds; None before the first."""
+        return max(self._lags, default=None)
+
+    def observe(self, rung: int, lag: float, costs: Seconds, now: float) -> None:
+        """An answer computed at `rung` took `lag` seconds."""
+        if rung != self.rung:
+            return  # asked for before the last step, or lowered for another reason
+        self._lags.append(lag)
+        late = [value for value in list(self._lags)[-_JUDGED:] if value > self.budget]
+        if rung and (len(late) >= _LATE or lag > _FAR * self.budget):
+            self._descend(max(late), costs, now)
+
+    def ready(self, costs: Seconds, now: float) -> bool:
+        """Whether the next rung can be tried."""
+        if self.rung + 1 >= len(costs) or len(self._lags) < _CALM or now - self._since < self._hold:
+            return False
+        here, above = costs[self.rung], costs[self.rung + 1]
+        worst = max(self._lags)
+        if here is None or above is None:
+            return worst <= _ROOM_UNKNOWN * self.budget
+        return worst + above - here <= _ROOM * self.budget
+
+    def climb(self, now: float) -> None:
+        """Try the next rung."""
+        self._climbed = True
+        self._move(self.rung + 1, now)
+
+    def _descend(self, lag: float, costs: Seconds, now: float) -> None:
+        hasty = self._climbed and now - self._since < max(4 * self._hold, 4 * _JUDGED * lag)
+        self._hold = min(_LONGEST_HOLD_SECONDS, 2 * self._hold) if hasty else max(_HOLD_SECONDS, self._hold / 2)
+        self._climbed = False
+        here = costs[self.rung]
+        lower = self.rung - 1
+        while lower and here is not None and lag - here + (costs[lower] or 0.0) > self.budget:
+            lower -= 1
+        self._move(lower, now)
+
+    def _move(self, rung: int, now: float) -> None:
+        self.rung = rung
+        self._since = now
+        self._lags.clear()
+
+
+class Climbs:
+    """Lets the streams of one model climb one after the other, so that each sees what the one before did to all."""
+
+    def __init__(self, apart: float = 0.5) -> None:
+        """apart: seconds between two climbs."""
+        self._apart = apart
+        self._last: dict[str, float] = {}
+        self._wishes: dict[str, dict[Ladder, float]] = {}
+
+    def permit(self, model: str, ladder: Ladder, now: float) -> bool:
+        """Whether a stream of this model that is ready may climb now; if so, it must. The lowest goes first."""
+        wishes = {other: at for other, at in self._wishes.get(model, {}).items() if now - at < 2 * self._apart}
+        self._wishes[model] = wishes | {ladder: now}
+        if now - self._last.get(model, -self._apart) < self._apart or any(other.rung < ladder.rung for other in wishes):
+            return False
+        self._last[model] = now
+        del self._wishes[model][ladder]
+        return True

@@ -1,0 +1,95 @@
+"""The overhead budget against a machine with known costs."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from service.allowance import Allowance
+
+PREDICT = 0.018
+COSTS = [0.0, 0.0006, 0.07, 0.13]
+
+
+def spend(
+    share: float, windows: int, *, expected: list[float | None] | None = None, behind: int = 0
+) -> tuple[Counter[int], list[float]]:
+    """Windows by rung, and what each one's explanation took. behind: windows still unanswered at every choice."""
+    chance = random.Random(3)
+    allowance = Allowance(share)
+    known: list[float | None] = list(expected or COSTS)
+    rungs: Counter[int] = Counter()
+    spent: list[float] = []
+    open_choices = []
+    for _ in range(windows):
+        open_choices.append(allowance.choose(known, PREDICT))
+        rungs[open_choices[-1].rung] += 1
+        if len(open_choices) > behind:
+            choice = open_choices.pop(0)
+            explain = COSTS[choice.rung] * chance.uniform(0.8, 1.2)
+            allowance.settle(choice, PREDICT * chance.uniform(0.8, 1.2), explain)
+            if known[choice.rung] is None:
+                known[choice.rung] = COSTS[choice.rung]
+            spent.append(explain)
+    return rungs, spent
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("behind", [0, 4])
+def test_the_share_is_kept_on_average(share: float, behind: int) -> None:
+    _, spent = spend(share, 1000, behind=behind)
+    assert sum(spent) / (len(spent) * PREDICT) == pytest.approx(share, rel=0.05)
+    # Also over every hundred windows, but for one dear window more or less.
+    for start in range(0, 900, 10):
+        part = spent[start : start + 100]
+        assert abs(sum(part) - share * len(part) * PREDICT) <= 1.2 * COSTS[3] + 0.1 * share * len(part) * PREDICT
+
+
+def test_wrong_expectations_do_not_add_up() -> None:
+    # The dear rung is believed to take half of what it takes.
+    _, spent = spend(0.3, 1000, expected=[0.0, 0.0006, 0.035, 0.3])
+    assert sum(spent) / (len(spent) * PREDICT) == pytest.approx(0.3, rel=0.05)
+
+
+def test_cheap_explanations_stay_on_every_window_and_dear_ones_come_now_and_then() -> None:
+    rungs, _ = spend(0.3, 1000)
+    # 0.3 * 18 ms - 0.6 ms = 4.8 ms are left over per window; selective relevance takes 69.4 ms more.
+    assert rungs[2] == pytest.approx(1000 * 4.8 / 69.4, abs=3)
+    assert rungs[1] == 1000 - rungs[2]
+
+
+def test_what_would_come_too_rarely_is_not_saved_for() -> None:
+    rungs, spent = spend(0.1, 1000)
+    assert set(rungs) == {1}
+    assert sum(spent) < 0.1 * 1000 * PREDICT
+
+
+def test_nothing_is_explained_for_nothing() -> None:
+    assert set(spend(0.0, 50)[0]) == {0}
+
+
+def test_enough_for_everything_is_everything() -> None:
+    assert set(spend(8.0, 50)[0]) == {3}
+
+
+def test_unknown_costs_are_found_out_one_by_one() -> None:
+    rungs, spent = spend(1.0, 1000, expected=[0.0, None, None, None])
+    assert rungs[3] > 50
+    assert sum(spent) / (len(spent) * PREDICT) == pytest.approx(1.0, rel=0.05)
+
+
+def test_windows_that_were_not_computed_cost_nothing() -> None:
+    lost, kept = Allowance(0.3), Allowance(0.3)
+    for _ in range(40):
+        lost.refund(lost.choose(COSTS, PREDICT))
+    for _ in range(40):
+        left, right = lost.choose(COSTS, PREDICT), kept.choose(COSTS, PREDICT)
+        assert left == right
+        lost.settle(left, PREDICT, COSTS[left.rung])
+        kept.settle(right, PREDICT, COSTS[right.rung])
+
+
+def test_without_a_measured_prediction_the_first_window_is_only_predicted() -> None:
+    assert Allowance(0.3).choose(COSTS, None).rung == 0
