@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands import explain, export, health, jobs, models, pull, serve, stream, worker
+from service.commands import explain, export, health, jobs, models, pull, serve, stream, webcam, worker
 from service.commands.failure import explain_failure
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ def _root(
 
 app.command()(explain.explain)
 app.command()(stream.stream)
+app.command()(webcam.webcam)
 jobs.app.command()(worker.worker)
 app.add_typer(jobs.app, name="jobs")
 models.app.command()(pull.pull)

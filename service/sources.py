@@ -22,6 +22,7 @@ FOLDER_FPS = 12.0
 """Frames per second of a folder of pictures, which does not say."""
 
 _SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "srt://", "udp://", "tcp://", "http://", "https://")
+_DEVICE = "/dev/video"
 _OPEN_SECONDS = 10.0
 _STALL_SECONDS = 10.0
 
@@ -41,14 +42,15 @@ class Source:
 
 
 def open_source(where: str, *, loop: bool = False, realtime: bool = False, fps: float = FOLDER_FPS) -> Source:
-    """A file, a folder of PNG or JPEG pictures, a camera number ("0"), or a stream address ("rtsp://...").
+    """A file, a folder of PNG or JPEG pictures, a camera ("0", "/dev/video0"), or a stream address ("rtsp://...").
 
     loop: begin again at the end of a file. realtime: hand a file's frames out at its own speed as a camera would.
     fps: of a folder of pictures. Raises InvalidArgument when `where` is nothing of these.
     """
     stop = threading.Event()
-    if where.isdecimal():
-        return _live(where, lambda: _camera(int(where)), stop)
+    camera = where.removeprefix(_DEVICE)
+    if camera.isdecimal():
+        return _live(where, lambda: _camera(int(camera)), stop)
     if where.lower().startswith(_SCHEMES):
         return _live(where, lambda: _address(where), stop)
     path = Path(where)

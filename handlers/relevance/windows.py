@@ -138,8 +138,9 @@ def confined(message: Message, steps: int) -> Message:
     starts, width = message.starts, message.sample.shape[2]
     if starts is None or all(0 <= start <= steps - width for start in starts):
         return message
-    outside = torch.tensor([[not 0 <= start + k < steps for k in range(width)] for start in starts])
-    outside = outside[:, None, :, None, None].to(message.sample.device)
+    outside = torch.tensor(
+        [[not 0 <= start + k < steps for k in range(width)] for start in starts], device=message.sample.device
+    )[:, None, :, None, None]
     parts = [None if t is None else t.masked_fill(outside, 0) for t in (message.slope, message.amount)]
     return Message(parts[0], parts[1], starts, fresh=True)
 

@@ -12,7 +12,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from actionlens.v1 import service_pb2
+from actionlens.v1 import method_pb2, service_pb2
 from service.client.clips import QuestionOptions, output_message, target_message
 from service.client.methods import method_messages
 from service.errors import InvalidArgument
@@ -94,12 +94,15 @@ def open_message(options: StreamOptions) -> service_pb2.ExplainStreamRequest:
 
 
 def update_message(options: StreamQuestionOptions) -> service_pb2.ExplainStreamRequest:
-    """A change of target, contrast, methods or the whole budget. An empty `methods` drops them all, and a budget of
-    None ends it; what is left out stays as it is."""
+    """A change of target, contrast, methods or the whole budget. An empty `methods` drops them all; a `target` of None
+    is the top class again, a budget of None ends it; what is left out stays as it is."""
     methods = method_messages(options.get("methods", ()))
+    target = target_message(options)
+    if target is None and options.keys() & {"target", "contrast"}:
+        target = method_pb2.Target()
     return service_pb2.ExplainStreamRequest(
         update=service_pb2.StreamUpdate(
-            target=target_message(options),
+            target=target,
             methods=methods,
             clear_methods="methods" in options and not methods,
             budget=_budget(options),

@@ -130,7 +130,7 @@ def stream(
             if seconds is not None:
                 ending.after(seconds)
             _follow(windows, ending, console, max_windows, as_json)
-        _show_summary(windows, console, as_json)
+        show_summary(windows, console, as_json)
     if ending.signal:
         raise typer.Exit(128 + ending.signal)
 
@@ -236,7 +236,8 @@ def _document(window: WindowResult) -> dict[str, Any]:
     }
 
 
-def _show_summary(windows: ExplainedStream, console: Console, as_json: bool) -> None:
+def show_summary(windows: ExplainedStream, console: Console, as_json: bool) -> None:
+    """What became of a stream's frames and windows, once it has ended."""
     summary = windows.summary
     if summary is None:
         typer.echo("the stream ended without a summary", err=True)

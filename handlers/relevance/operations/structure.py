@@ -87,12 +87,12 @@ class Slice(Operation):
         message = self.fitted(message, site)
         if message.starts is None:
             return super().relevance(message, site)
-        message = confined(message, site.output.shape[2])
+        starts, message = message.starts, confined(message, site.output.shape[2])
         first, step = self.span(site.inputs[0].shape[2])
         width, shape = message.sample.shape[2], site.inputs[0].shape
         sizes = (shape[1], width, *shape[3:])
         parts = [None if t is None else _scatter(t, self._space, sizes) for t in (message.slope, message.amount)]
-        return (Message(parts[0], parts[1], tuple(first + step * s for s in message.starts)),)
+        return (Message(parts[0], parts[1], tuple(first + step * s for s in starts)),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]

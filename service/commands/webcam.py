@@ -1,0 +1,102 @@
+"""`actionlens webcam`: the live view of a camera, a file or a network stream, in a terminal or in a window."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.commands.options import (
+    Address,
+    Contrast,
+    Methods,
+    Model,
+    Target,
+    chosen_methods,
+    class_of,
+    connect,
+)
+
+if TYPE_CHECKING:
+    from service.webcam.viewer import Display
+
+
+def webcam(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="[SOURCE]",
+            help="A camera number or device (0, /dev/video0), a video file or a folder of pictures (over and over, at "
+            "its own speed), or an address (rtsp://host/path).",
+        ),
+    ] = "0",
+    model: Model = "",
+    method: Methods = None,
+    target: Target = None,
+    contrast: Contrast = None,
+    width: Annotated[
+        int,
+        typer.Option(min=0, help="Of the picture: most characters on a terminal, pixels in a window; 0: what fits."),
+    ] = 0,
+    text: Annotated[bool, typer.Option("--text", help="Stay on the terminal where a window could be opened.")] = False,
+    address: Address = "",
+) -> None:
+    """Watch a model live: the picture with the heat over it, its classes, when its evidence lies, and what that costs.
+
+    In a window where there is a display and OpenCV can open one, else on the terminal, also over SSH. q quits, m goes
+    on to the next method, t takes another class to explain. Where the output is no terminal, one line per window.
+    """
+    from rich.console import Console
+
+    from service.webcam.desktop import Desktop, has_desktop
+
+    window = not text and has_desktop()
+    if not window and not sys.stdout.isatty():
+        from service.commands.stream import stream
+
+        stream(source, model, method, target, contrast, loop=True, realtime=True, address=address)
+        return
+    from service.commands.stream import show_summary
+    from service.sources import open_source
+    from service.webcam.footage import Footage
+    from service.webcam.link import Link
+    from service.webcam.projector import Projector
+    from service.webcam.terminal import Terminal
+    from service.webcam.viewer import view
+    from service.webcam.watch import Watch
+
+    opened = open_source(source, loop=True, realtime=True)
+    console = Console()
+    with connect(address) as client:
+        footage = Footage(opened)
+        watch = Watch(model, chosen_methods(method), class_of(target), class_of(contrast))
+        projector = Projector(footage, watch)
+        link = Link(client, footage, watch)
+        display: Display
+        if window:
+            display = Desktop(watch, footage, projector, width)
+        else:
+            display = Terminal(watch, footage, projector, width, console.color_system == "truecolor")
+        before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        stopped: typer.Exit | None = None
+        try:
+            view(display, watch, link, projector)
+        except typer.Exit as exit_:
+            stopped = exit_
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            link.close()
+    if link.failure is not None:
+        raise link.failure
+    if link.stream is not None and link.stream.summary is not None:
+        show_summary(link.stream, console, as_json=False)
+    if stopped is not None:
+        raise stopped
+
+
+def _stop(number: int, _: object) -> None:
+    """Leave the view, which gives the terminal back."""
+    raise typer.Exit(128 + number)

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from service.webcam.prompt import Prompt
+
+LABELS = ("move left", "move right", "left turn", "still")
+
+
+def typed(prompt: Prompt, keys: str) -> list[object]:
+    return [action for action in map(prompt.press, keys) if action is not None]
+
+
+def test_keys_are_actions() -> None:
+    assert typed(Prompt(LABELS), "xmrq") == ["method", "rescale", "quit"]
+
+
+def test_a_class_is_found_by_a_part_of_its_name() -> None:
+    prompt = Prompt(LABELS)
+    typed(prompt, "tLEFT")
+    # Where the name begins with what was typed comes first.
+    assert "left turn, move left" in prompt.line("grad-cam", None)
+    assert typed(prompt, "\r") == [("target", "left turn")]
+    assert prompt.typed is None
+
+
+def test_nothing_typed_is_the_top_class() -> None:
+    assert typed(Prompt(LABELS), "t\r") == [("target", None)]
+
+
+def test_letters_of_a_name_are_no_commands_and_escape_leaves_it() -> None:
+    prompt = Prompt(LABELS)
+    assert typed(prompt, "tqmr") == []
+    assert typed(prompt, "\x1bq") == ["quit"]
+
+
+def test_what_is_mistyped_can_be_taken_back() -> None:
+    prompt = Prompt(LABELS)
+    assert typed(prompt, "tstx\r") == []
+    assert "no class of this name" in prompt.line("", None)
+    assert typed(prompt, "\x7f\r") == [("target", "still")]
