@@ -16,6 +16,9 @@ from handlers.errors import ModelError
 
 SUFFIXES = (".h5", ".hdf5")
 
+_SHAPES = ("batch_input_shape", "batch_shape")
+"""Where Keras 2 and Keras 3 say what a model takes."""
+
 
 @dataclass(frozen=True)
 class KerasLayer:
@@ -47,18 +50,15 @@ def read_layers(path: Path) -> tuple[tuple[int, ...], list[KerasLayer]]:
             if document["class_name"] != "Sequential":
                 raise ModelError(f"{path}: holds a {document['class_name']} model; only Sequential ones are read")
             entries = document["config"]["layers"]
-            shape = next(
-                entry["config"][key]
-                for entry in entries
-                for key in ("batch_input_shape", "batch_shape")
-                if key in entry["config"]
-            )
+            shapes = [entry["config"][key] for entry in entries for key in _SHAPES if key in entry["config"]]
+            if not shapes:
+                raise ModelError(f"{path}: does not say which clips it takes; give its first layer an input_shape")
             layers = [_layer(entry, file["model_weights"]) for entry in entries if entry["class_name"] != "InputLayer"]
-    except (OSError, KeyError, TypeError, ValueError, StopIteration) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"{path}: cannot be read as a Keras model: {type(error).__name__}: {error}") from error
-    return tuple(shape[1:]), layers
+    return tuple(shapes[0][1:]), layers
 
 
 def _layer(entry: Mapping[str, Any], groups: Any) -> KerasLayer:

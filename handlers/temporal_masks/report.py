@@ -66,7 +66,9 @@ def report(found: Findings, loss: Loss, done: bool) -> FrameAttribution:
         measures |= _statistics(found)
     if not reason and found.mask is not found.learned:
         notes.append("one window lowers the score further than the mask that the descent found; it is shown instead")
-    arrays = {"on": (mask > 0.5).to(torch.uint8), "learned": found.learned}
+    arrays = {"on": (mask > 0.5).to(torch.uint8)}
+    if not reason:  # a mask that explains nothing is not drawn beside the note that says so
+        arrays["learned"] = found.learned
     curves = [_curve("objective", found.losses), _curve("score", found.scores)] if len(found.losses) else []
     if found.windows:
         if best := best_window(found.windows, found.window_scores, loss, len(found.mask)):

@@ -83,4 +83,5 @@ def test_where_freezing_changes_next_to_nothing_the_job_says_so_and_shows_no_mas
     assert found.details.notes[0].startswith("freezing changes next to nothing: the score is 0.988 as recorded")
     assert not bool(found.values.any())
     assert not bool(found.details.arrays["on"].any())
+    assert "learned" not in found.details.arrays
     assert "mask_length" not in found.details.measures
