@@ -11,7 +11,7 @@ from statistics import median
 from actionlens.v1 import method_pb2
 from actionlens.worker.v1 import worker_pb2
 
-_SAMPLES = 15
+_SAMPLES = 7
 # What is not measured again is believed less and less: it was dear once, and only trying again can tell.
 _HALF_LIFE_SECONDS = 600.0
 # Parameters are part of the key, and clients choose them.
