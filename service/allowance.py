@@ -9,8 +9,8 @@ from dataclasses import dataclass
 _LONGEST_PERIOD = 16.0
 # So many windows' earnings are owed at most, whatever one window took.
 _LONGEST_DEBT = 128.0
-# Cheap explanations go on until the debt is so many times what the dear ones take.
-_PATIENCE = 3.0
+# Explanations that take no more than this share of the earnings go on while debts are paid back.
+_CHEAP = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Allowance:
         if funds >= (known[dear] + known[base]) / 2:
             return self._chosen(dear, known[dear], dear, period)
         # Debts beyond what the dear rung makes come from a window that took far longer than expected.
-        rung = base if funds >= -_PATIENCE * known[dear] else 0
+        rung = base if known[base] <= _CHEAP * earned or funds >= -known[dear] else 0
         return self._chosen(rung, known[rung], dear, period)
 
     def settle(self, choice: Choice, predict: float, explain: float) -> None:

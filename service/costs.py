@@ -11,7 +11,7 @@ from statistics import median
 from actionlens.v1 import method_pb2
 from actionlens.worker.v1 import worker_pb2
 
-_SAMPLES = 15
+_SAMPLES = 7
 # What is not measured again is believed less and less: it was dear once, and only trying again can tell.
 _HALF_LIFE_SECONDS = 600.0
 # Parameters are part of the key, and clients choose them.
@@ -25,41 +25,41 @@ class _Samples:
 
 
 class Costs:
-    """Medians of the last measurements, by model and by method with its parameters.
+    """Medians of the last measurements, by model and by set of methods with their parameters.
 
-    Methods are kept as multiples of predicting, so that one that is seldom computed follows a machine that has become
-    busier or idler.
+    By set, because methods share work: relevance below ATR's rows costs less than relevance alone. As multiples of
+    predicting, so that a set that is seldom computed follows a machine that has become busier or idler.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._measured: dict[tuple[str, bytes], _Samples] = {}
+        self._measured: dict[tuple[str | bytes, ...], _Samples] = {}
 
     def add(self, model: str, methods: Sequence[method_pb2.Method], response: worker_pb2.ComputeResponse) -> None:
-        """Note what a worker measured for one clip. Methods that failed say nothing about their cost."""
+        """Note what a worker measured for one clip. Where a method failed, nothing is learned of its set."""
         times = response.timings
-        self._note((model, b""), times.forward / max(1, times.batch_size))
+        self._note((model,), times.forward / max(1, times.batch_size))
         predict = self.predict(model)
-        for method, explanation, seconds in zip(methods, response.explanations, times.explain, strict=False):
-            if predict and not explanation.HasField("failure"):
-                self._note(_key(model, method), seconds / predict)
+        failed = any(explanation.HasField("failure") for explanation in response.explanations)
+        if methods and predict and not failed:
+            self._note(_key(model, methods), sum(times.explain) / predict)
 
     def predict(self, model: str) -> float | None:
         """Seconds of one clip's share of a forward; None before the first."""
-        samples = self._measured.get((model, b""))
+        samples = self._measured.get((model,))
         return None if samples is None else median(samples.values)
 
     def explain(self, model: str, methods: Sequence[method_pb2.Method]) -> float | None:
-        """Seconds of all these methods together; None while one of them has never been computed."""
-        predict, now, multiple = self.predict(model), self._clock(), 0.0
-        for method in methods:
-            samples = self._measured.get(_key(model, method))
-            if samples is None or predict is None:
-                return None
-            multiple += median(samples.values) * 0.5 ** ((now - samples.at) / _HALF_LIFE_SECONDS)
-        return multiple * (predict or 0.0)
+        """Seconds of these methods together; None while they have never been computed together."""
+        if not methods:
+            return 0.0
+        samples, predict = self._measured.get(_key(model, methods)), self.predict(model)
+        if samples is None or predict is None:
+            return None
+        age = self._clock() - samples.at
+        return predict * median(samples.values) * float(0.5 ** (age / _HALF_LIFE_SECONDS))
 
-    def _note(self, key: tuple[str, bytes], value: float) -> None:
+    def _note(self, key: tuple[str | bytes, ...], value: float) -> None:
         samples = self._measured.get(key)
         if samples is None:
             if len(self._measured) >= _MOST_KEYS:
@@ -69,5 +69,5 @@ class Costs:
         samples.at = self._clock()
 
 
-def _key(model: str, method: method_pb2.Method) -> tuple[str, bytes]:
-    return model, method.SerializeToString(deterministic=True)
+def _key(model: str, methods: Sequence[method_pb2.Method]) -> tuple[str | bytes, ...]:
+    return model, *(method.SerializeToString(deterministic=True) for method in methods)

@@ -12,6 +12,8 @@ _FAR = 2.0
 _ROOM = 0.8
 # With a rung whose cost is unknown.
 _ROOM_UNKNOWN = 0.5
+# To leave out what takes less of the budget than this would not make a late answer timely.
+_NOTHING = 0.05
 _CALM = 5
 _HOLD_SECONDS = 0.5
 _LONGEST_HOLD_SECONDS = 60.0
@@ -30,10 +32,7 @@ class Ladder:
     def __init__(self, budget: float, costs: Seconds, predict: float, now: float) -> None:
         """budget: seconds that an answer may take. predict: seconds of an answer without explanations, about."""
         self.budget = budget
-        self.rung = max(
-            (rung for rung, cost in enumerate(costs) if cost is not None and predict + cost <= _ROOM_UNKNOWN * budget),
-            default=0,
-        )
+        self.rung = max(_highest(costs, _ROOM_UNKNOWN * budget - predict), _highest(costs, _NOTHING * budget))
         self._lags: deque[float] = deque(maxlen=8)
         self._hold = _HOLD_SECONDS
         self._since = now
@@ -44,13 +43,17 @@ class Ladder:
         """The worst of the last answers at this rung, seconds; None before the first."""
         return max(self._lags, default=None)
 
+    def lowest(self, costs: Seconds) -> int:
+        """The rung below which nothing is gained."""
+        return _highest(costs, _NOTHING * self.budget)
+
     def observe(self, rung: int, lag: float, costs: Seconds, now: float) -> None:
         """An answer computed at `rung` took `lag` seconds."""
         if rung != self.rung:
             return  # asked for before the last step, or lowered for another reason
         self._lags.append(lag)
         late = [value for value in list(self._lags)[-_JUDGED:] if value > self.budget]
-        if rung and (len(late) >= _LATE or lag > _FAR * self.budget):
+        if rung > self.lowest(costs) and (len(late) >= _LATE or lag > _FAR * self.budget):
             self._descend(max(late), costs, now)
 
     def ready(self, costs: Seconds, now: float) -> bool:
@@ -72,9 +75,9 @@ class Ladder:
         hasty = self._climbed and now - self._since < max(4 * self._hold, 4 * _JUDGED * lag)
         self._hold = min(_LONGEST_HOLD_SECONDS, 2 * self._hold) if hasty else max(_HOLD_SECONDS, self._hold / 2)
         self._climbed = False
-        here = costs[self.rung]
+        here, lowest = costs[self.rung], self.lowest(costs)
         lower = self.rung - 1
-        while lower and here is not None and lag - here + (costs[lower] or 0.0) > self.budget:
+        while lower > lowest and here is not None and lag - here + (costs[lower] or 0.0) > self.budget:
             lower -= 1
         self._move(lower, now)
 
@@ -82,6 +85,11 @@ class Ladder:
         self.rung = rung
         self._since = now
         self._lags.clear()
+
+
+def _highest(costs: Seconds, seconds: float) -> int:
+    """The highest rung that is known to take no longer."""
+    return max((rung for rung, cost in enumerate(costs) if cost is not None and cost <= seconds), default=0)
 
 
 class Climbs:

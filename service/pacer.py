@@ -10,7 +10,7 @@ from actionlens.v1 import answer_pb2, service_pb2
 from service.allowance import Allowance, Choice
 from service.ask import Ask
 from service.costs import Costs
-from service.ladder import Climbs, Ladder
+from service.ladder import Climbs, Ladder, Seconds
 from service.records import predict_seconds
 from service.rungs import Methods, names, rungs_of
 
@@ -61,7 +61,12 @@ class Pacer:
         rung = top if choice is None else choice.rung
         seconds = (predict or 0.0) + (costs[rung] or 0.0)
         return Plan(
-            replace(ask, methods=self._rungs[rung]), rung, choice, self._reason(rung, choice), seconds, self._budgets
+            replace(ask, methods=self._rungs[rung]),
+            rung,
+            choice,
+            self._reason(rung, choice, costs),
+            seconds,
+            self._budgets,
         )
 
     def answered(self, plan: Plan, answer: answer_pb2.Answer, lag: float) -> None:
@@ -101,15 +106,16 @@ class Pacer:
         if self._ladder is not None:
             self._ladder.observe(plan.rung, lag, self._seconds(plan.ask.model.name), self._clock())
 
-    def _reason(self, rung: int, choice: Choice | None) -> str:
+    def _reason(self, rung: int, choice: Choice | None, costs: Seconds) -> str:
         reasons = []
         ladder, budget = self._ladder, self._budget
         if ladder is not None:
             limit = f"{1000 * ladder.budget:.3g} ms"
             if ladder.rung < len(self._rungs) - 1:
                 reasons.append(f"{self._gained(len(self._rungs) - 1, ladder.rung)} left out to answer within {limit}")
-            if ladder.rung == 0 and (ladder.lag or 0.0) > ladder.budget:
-                reasons.append(f"even predictions alone take longer than {limit} now")
+            if ladder.rung <= ladder.lowest(costs) and (ladder.lag or 0.0) > ladder.budget:
+                what = "so" if ladder.rung else "with predictions only"
+                reasons.append(f"even {what} answers take longer than {limit} now")
         top = ladder.rung if ladder is not None else len(self._rungs) - 1
         if choice is not None and budget is not None and rung < top:
             share = f"{100 * budget.overhead_share:.0f} %"

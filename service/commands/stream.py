@@ -181,7 +181,8 @@ class _Ending:
 
 
 def _follow(windows: ExplainedStream, ending: _Ending, console: Console, most: int | None, as_json: bool) -> None:
-    """Show windows until the stream ends, at most `most`."""
+    """Show windows until the stream ends, at most `most`; why methods are missing beside others once per reason."""
+    said: set[str] = set()
     for shown, window in enumerate(windows, start=1):
         if most is not None and shown > most:
             continue
@@ -190,6 +191,10 @@ def _follow(windows: ExplainedStream, ending: _Ending, console: Console, most: i
         else:
             if shown == 1:
                 console.print(_TITLES, style="bold")
+            reason, _, _ = window.message.level_reason.partition(";")
+            if reason and window.explanations and reason not in said:
+                said.add(reason)
+                console.print(f"        {reason}", style="yellow", highlight=False)
             _show(window, console)
         if shown == most:
             ending.now()

@@ -177,6 +177,13 @@ def test_stream_lines_for_people(address: str, clip: Path) -> None:
     assert "frames received =" in done.stdout
 
 
+def test_a_budget_leaves_methods_out_and_says_so(address: str, clip: Path) -> None:
+    done = run("stream", clip, "-a", address, "--max-windows", "4", "-x", "grad-cam", "--max-overhead", "0")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()[1:5]
+    assert all("prediction  grad-cam left out: explaining may take" in line for line in lines)
+
+
 def test_ctrl_c_ends_a_stream_with_its_summary(address: str, clip: Path) -> None:
     command = [*PROGRAM, "stream", str(clip), "--loop", "--realtime", "-a", address, "-x", "none"]
     env = environment(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1")

@@ -67,7 +67,9 @@ class Echo:
 
 def test_frames_go_out_in_order_between_open_and_end(peer: Peer, windows: Follow) -> None:
     peer.stream = echo = Echo()
-    found, stream = windows([PICTURE] * 5, model="m", methods=["grad-cam"], stride=2, fill="drop-oldest")
+    found, stream = windows(
+        [PICTURE] * 5, model="m", methods=["grad-cam"], stride=2, fill="drop-oldest", latency_budget=0.2
+    )
     assert [entry.window for entry in found] == [0, 1, 2, 3, 4]
     assert [entry.prediction.top[0].label for entry in found] == ["0", "1", "2", "3", "4"]
     assert echo.kinds() == ["open", *["frame"] * 5, "end"]
@@ -76,6 +78,7 @@ def test_frames_go_out_in_order_between_open_and_end(peer: Peer, windows: Follow
     assert times == sorted(times)
     first = echo.seen[0].open
     assert (first.model, first.window.stride, first.fill) == ("m", 2, service_pb2.FILL_POLICY_DROP_OLDEST)
+    assert first.budget == service_pb2.Budget(latency_seconds=0.2)
     assert stream.summary.counts.received == 5
     assert stream.sent == 5
 
@@ -182,12 +185,14 @@ def test_updates_reach_the_service_between_frames(peer: Peer, client: Client) ->
     peer.stream = echo = Echo(first_credit=1)
     with client.explain_stream([PICTURE] * 4) as stream:
         next(stream)
-        stream.update(target=3, methods=[])
+        stream.update(target=3, methods=[], overhead_budget=0.0)
         list(stream)
     updates = [request.update for request in echo.seen if request.HasField("update")]
     assert len(updates) == 1
     assert updates[0].target.explained.index == 3
     assert updates[0].clear_methods
+    assert updates[0].budget.HasField("overhead_share")
+    assert not updates[0].budget.HasField("latency_seconds")
 
 
 def test_end_stops_an_endless_source_and_brings_the_summary(peer: Peer, client: Client) -> None:

@@ -67,6 +67,7 @@ STATES: dict[str, tuple[Callable[[Page], None], str, dict[str, int], str]] = {
     "live-light": (live, f"source=sample&{_METHODS}&layer=selective-relevance", DESKTOP, "light"),
     "hover": (hover, f"source=sample&{_METHODS}", DESKTOP, "dark"),
     "contrast": (live, "source=sample&methods=dtd&target=move left&contrast=move right", DESKTOP, "dark"),
+    "budget": (live, f"source=camera&{_METHODS}&budget=3&within=2", DESKTOP, "dark"),
     "wrong": (wrong, "source=sample&methods=grad-cam", DESKTOP, "dark"),
     "job": (job, "source=camera&methods=grad-cam", DESKTOP, "dark"),
     "phone": (live, f"source=camera&{_METHODS}", PHONE, "dark"),

@@ -71,6 +71,19 @@ def test_what_is_asked_changes_while_it_runs(page: Page, running: Running) -> No
     assert "selective-relevance" in page.url
 
 
+def test_the_budget_changes_what_is_explained_and_says_why(page: Page, running: Running) -> None:
+    watch(page, running, f"{WATCHED}&budget=0")
+    expect(page.locator("#budget-value")).to_have_text("predictions only")
+    expect(page.locator("#level")).to_have_text("prediction only", timeout=PATIENCE)
+    expect(page.locator("#level-reason")).to_have_text("grad-cam left out: explaining may take 0 % of predicting")
+    page.locator("#budget").press("End")
+    expect(page.locator("#level")).to_have_text("Grad-CAM", timeout=PATIENCE)
+    expect(page.locator("#level-reason")).to_have_text("")
+    page.locator("#within").press("Home")
+    expect(page.locator("#within-value")).to_have_text("within 50 ms")
+    assert "within=0" in page.url
+
+
 def test_an_unknown_class_is_named_at_its_field(page: Page, running: Running) -> None:
     page.goto(running.address)
     page.locator("#methods input").first.wait_for()

@@ -116,7 +116,7 @@ class PixelBackend:
             name = method.WhichOneof("method") or ""
             entry = response.explanations.add(method=name.replace("_", "-"))
             entry.target.index = explained
-            response.timings.explain.append(0.0004 * (place + 1))
+            response.timings.explain.append(0.0004 * (place + 1) + self.delays.get(name, 0.0))
             entry.provenance.parameters.update(
                 json_format.MessageToDict(getattr(method, name), preserving_proto_field_name=True)
             )

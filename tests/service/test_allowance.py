@@ -93,3 +93,11 @@ def test_windows_that_were_not_computed_cost_nothing() -> None:
 
 def test_without_a_measured_prediction_the_first_window_is_only_predicted() -> None:
     assert Allowance(0.3).choose(COSTS, None).rung == 0
+
+
+def test_a_debt_stops_what_would_keep_it_up_and_nothing_cheaper() -> None:
+    for cheap, kept in ((0.002, 1), (0.005, 0)):
+        costs = [0.0, cheap, 0.07]
+        allowance = Allowance(0.3)
+        allowance.settle(allowance.choose(costs, PREDICT), PREDICT, 0.4)  # a machine that stood still
+        assert {allowance.choose(costs, PREDICT).rung for _ in range(5)} == {kept}

@@ -78,7 +78,7 @@ async def test_the_budget_changes_while_the_stream_runs(stub: Any) -> None:
         assert not told[frame].explanations
         assert told[frame].level == answer_pb2.EXPLANATION_LEVEL_PREDICTION
         assert told[frame].level_reason.startswith("grad-cam and selective-relevance left out")
-    assert told[29].level_reason.endswith("even predictions alone take longer than 0.001 ms now")
+    assert told[29].level_reason.endswith("even with predictions only answers take longer than 0.001 ms now")
 
 
 async def test_late_answers_lose_the_dear_method_and_say_so(backend: PixelBackend, stub: Any) -> None:

@@ -89,11 +89,18 @@ def test_load_takes_it_down_at_once_and_its_end_up_again() -> None:
 
 
 def test_an_answer_far_too_late_is_enough() -> None:
-    ladder = Ladder(0.1, COSTS, 0.0, 0.0)
-    rung = ladder.rung
-    assert rung == 1
-    ladder.observe(rung, 0.25, COSTS, 1.0)
-    assert ladder.rung == 0
+    ladder = Ladder(0.2, COSTS, 0.0, 0.0)
+    assert ladder.rung == 2
+    ladder.observe(2, 0.45, COSTS, 1.0)
+    assert ladder.rung == 1
+
+
+def test_what_takes_no_time_stays() -> None:
+    ladder = Ladder(0.1, COSTS, 0.5, 0.0)
+    for second in range(9):
+        ladder.observe(ladder.rung, 0.6, COSTS, second)
+    assert ladder.rung == ladder.lowest(COSTS) == 1
+    assert not ladder.ready(COSTS, 99.0)
 
 
 def test_answers_of_another_rung_are_not_counted() -> None:
