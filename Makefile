@@ -28,7 +28,7 @@ run: $(VENV)/run-$(KEY)
 	@exec $(BIN)/actionlens serve --demo $(if $(ONCE),--once)
 
 test: lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: $(VENV)/dev-$(KEY)
 	@PYTHON=$(BIN)/python scripts/protos --check

@@ -14,6 +14,9 @@ _REQUIRE = "ACTIONLENS_REQUIRE_SYSTEM"
 SYSTEM = "system component"
 """Skips whose reason begins with this are failures where ACTIONLENS_REQUIRE_SYSTEM=1: there it must be installed."""
 
+# Tests run side by side (make test); more threads than cores would only wait for each other. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Shells start what runs in the background so, and what we start would inherit it: Ctrl-C could not be tried.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,6 +40,21 @@ def _data(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACTIONLENS_DATA", str(tmp_path_factory.mktemp("data")))
         yield
+
+
+_TOGETHER = ("e2e", "page")
+"""Folders whose tests share a running service: they stay in one process. Elsewhere files are what is shared out."""
+_ORDER = {"e2e": 0, "jobs": 2, "page": 3}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which tests stay together when several processes share them, the longest parts first."""
+    root = Path(__file__).parent
+    places = {item: item.path.relative_to(root) for item in items}
+    items.sort(key=lambda item: _ORDER.get(places[item].parts[0], 1))
+    for item, place in places.items():
+        folder = place.parts[0]
+        item.add_marker(pytest.mark.xdist_group(folder if folder in _TOGETHER else str(place)))
 
 
 @pytest.hookimpl(wrapper=True)
