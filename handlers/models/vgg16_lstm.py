@@ -26,7 +26,7 @@ class FrameLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, T, side, side] to [B, K, T, 1, 1]."""
         # As a convolution of single frames, so that time stays an axis that relevance knows.
-        weight = self.weight.unflatten(1, (-1, 1, *self.map))
+        weight = self.weight.view(self.out_features, -1, 1, *self.map)
         return F.conv3d(x, weight, self.bias)
 
 
