@@ -104,24 +104,24 @@ class PlainNetwork:
             raise UnknownLayer(f"layer: {layer!r} is not in this model, or puts out no tensor")
         if not relevance and not wanted:
             with torch.no_grad():
-                return PlainPass(clip, clip, self._run(clip, wanted), {})
+                return PlainPass(clip, clip, *self._run(clip, wanted))
         # Answers are made in inference mode, in which autograd records nothing.
         with torch.inference_mode(False), torch.enable_grad():
             source = clip.detach().clone(memory_format=torch.contiguous_format).requires_grad_(relevance)
-            logits = self._run(source, wanted)
-        return PlainPass(clip, source, logits, self._call.kept)
+            return PlainPass(clip, source, *self._run(source, wanted))
 
     def frame_centres(self, layer: str, frames: int, steps: int) -> tuple[float, ...]:
         """The middles of `steps` equal parts of the clip: what a step really sees is not traced."""
         return tuple((step + 0.5) * frames / steps - 0.5 for step in range(steps))
 
-    def _run(self, clip: Tensor, wanted: frozenset[str]) -> Tensor:
+    def _run(self, clip: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The logits, and the wanted activations by layer."""
         self._call.begin(wanted)
         try:
             found = self._module(clip.contiguous())
         except (RuntimeError, IndexError, ValueError, AssertionError) as error:
             refuse_misfit(clip, type(self._module).__name__, error)
-        return check_logits(found, clip)
+        return check_logits(found, clip), self._call.handed_over()
 
 
 class _Call(threading.local):
@@ -133,6 +133,11 @@ class _Call(threading.local):
         self.wanted = wanted
         self.kept: dict[str, Tensor] = {}
         self.seen: dict[str, None] = {}
+
+    def handed_over(self) -> dict[str, Tensor]:
+        """What was kept; this thread holds on to none of it."""
+        kept, self.kept = self.kept, {}
+        return kept
 
     def put_out(self, name: str, module: nn.Module, inputs: object, output: object) -> Tensor | None:
         """The hook of every layer: a kept activation becomes what gradients are taken of."""

@@ -190,6 +190,17 @@ def test_rows_are_those_carried_to_the_clip_and_know_no_later_frame(name: str) -
     assert bool((rows.values.triu(1) == 0).all())
 
 
+@pytest.mark.parametrize("name", NETS)
+def test_nothing_is_made_on_the_default_device(name: str) -> None:
+    with torch.device("cpu"):
+        net, x = NETS[name](), clip()
+    with torch.device("meta"):  # a tensor made there has no values: mixing it with the clip's raises
+        forward = trace(net, BOX).forward(x)
+        found = [relevance(forward, 1, "negated").values, temporal_relevance(forward, 1).values]
+        found.append(forward.gradient("", torch.ones_like(forward.logits)))
+    assert {values.device.type for values in found} == {"cpu"}
+
+
 @pytest.mark.parametrize("frame", range(5))
 def test_evidence_in_one_frame_is_found_in_that_frame(frame: int) -> None:
     net = dense()
