@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# A rung that would come less often than every so many windows is not saved for.
+# A rung that would come less often than every so many windows is not saved for if a lower one can be.
 _LONGEST_PERIOD = 16.0
+# Nor is the lowest that could be.
+_LONGEST_PERIOD_AT_ALL = 64.0
 # So many windows' earnings are owed at most, whatever one window took.
 _LONGEST_DEBT = 128.0
 # Explanations that take no more than this share of the earnings go on while debts are paid back.
@@ -31,9 +33,11 @@ class Allowance:
     balance counts what was measured, so that wrong expectations do not add up.
     """
 
-    def __init__(self, share: float) -> None:
-        """share: seconds of explaining per second of predicting."""
+    def __init__(self, share: float, phase: float = 0.5) -> None:
+        """share: seconds of explaining per second of predicting. phase: how much of a dear window's price is saved
+        already, 0 .. 1; streams that begin together should differ in it."""
         self._share = share
+        self._phase: float | None = phase
         self._balance = 0.0
         self._earned = 0.0
 
@@ -49,6 +53,9 @@ class Allowance:
         known = [cost for cost in costs if cost is not None]
         base = max(rung for rung, cost in enumerate(known) if cost <= earned)
         dear, period = _saved_for(known, base, earned)
+        if self._phase is not None and period is not None:
+            self._balance += (self._phase - 0.5) * (known[dear] - known[base])
+            self._phase = None
         funds = self._balance + earned
         if dear == len(known) - 1 < len(costs) - 1 and funds >= 0:
             # All that is known can be paid: find out what the next rung takes.
@@ -63,7 +70,7 @@ class Allowance:
     def settle(self, choice: Choice, predict: float, explain: float) -> None:
         """The window was computed, in so many seconds."""
         balance = self._balance + choice.reserved + self._share * predict - explain
-        self._balance = min(_LONGEST_PERIOD * self._earned, max(-_LONGEST_DEBT * self._earned, balance))
+        self._balance = min(_LONGEST_PERIOD_AT_ALL * self._earned, max(-_LONGEST_DEBT * self._earned, balance))
 
     def refund(self, choice: Choice) -> None:
         """The window was not computed."""
@@ -78,6 +85,7 @@ def _saved_for(known: Sequence[float], base: int, earned: float) -> tuple[int, f
     """The highest rung above `base` that comes often enough, and every how many windows; else `base` itself."""
     spare = earned - known[base]
     for rung in range(len(known) - 1, base, -1):
-        if spare > 0 and (period := (known[rung] - known[base]) / spare) <= _LONGEST_PERIOD:
+        longest = _LONGEST_PERIOD if rung > base + 1 else _LONGEST_PERIOD_AT_ALL
+        if spare > 0 and (period := (known[rung] - known[base]) / spare) <= longest:
             return rung, period
     return base, None

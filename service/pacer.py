@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -97,7 +98,7 @@ class Pacer:
             predict = self._costs.predict(model) or 0.0
             self._ladder = Ladder(budget.latency_seconds, self._seconds(model), predict, self._clock())
         if budget.HasField("overhead_share"):
-            self._allowance = Allowance(budget.overhead_share)
+            self._allowance = Allowance(budget.overhead_share, phase=random.random())
 
     def _seconds(self, model: str) -> list[float | None]:
         return [self._costs.explain(model, methods) for methods in self._rungs]

@@ -1,7 +1,7 @@
 """One live stream: frames in, an answer per window out, with every frame accounted for.
 
-Four tasks share a FrameBuffer: read (takes frames from the client), decode, dispatch (starts windows) and deliver
-(sends answers in order). When the client leaves, all are cancelled together.
+Four tasks share a FrameBuffer: the Reception's read and decode, dispatch (starts windows) and deliver (sends answers
+in order). When the client leaves, all are cancelled together.
 
 A window that no worker can answer: under EVERY it is tried again until twice `response_seconds` have passed, and then
 the stream ends with that error, because nothing may be lost. Under NEWEST it counts as skipped after `window_seconds`,
@@ -20,22 +20,18 @@ from dataclasses import asdict
 from google.protobuf import duration_pb2
 
 from actionlens.v1 import answer_pb2, service_pb2
-from service.ask import Ask, updated
+from service.ask import Ask
 from service.changes import Changes
-from service.errors import (
-    ActionLensError,
-    DeadlineExceeded,
-    InvalidArgument,
-    ResourceExhausted,
-)
+from service.errors import ActionLensError, DeadlineExceeded
 from service.explain import ExplainService
-from service.intake import Arrival, Darkroom, check_frame
+from service.intake import Darkroom
 from service.opening import Opening
 from service.outbox import Outbox, Send
 from service.pacer import Pacer, Plan
+from service.reception import Reception
 from service.records import record_answer
 from service.turns import Turns
-from service.window import Counts, FrameBuffer, Overrun, Window
+from service.window import Counts, FrameBuffer, Window
 from service.window_answer import Outcome, answer_window
 
 # Windows of one stream that may be at the backend at once under EVERY, so that workers can batch them.
@@ -50,8 +46,6 @@ class StreamSession:
         self._service = service
         self._bounds = service.settings.stream
         self._opening = opening
-        self.ask: Ask = opening.ask
-        """What the next frame is asked."""
         self._turns = turns
         self._pacer = pacer
         self._outbox = Outbox(send, self._bounds.idle_seconds)
@@ -64,31 +58,32 @@ class StreamSession:
             room_bytes=self._bounds.buffer_bytes,
             backlog=_BACKLOG,
         )
-        self._darkroom = Darkroom(service.pictures, opening.ask.model.input, service.settings.limits)
         self._ahead = 1 if opening.newest else max(1, min(_AHEAD, service.backend.capacity()))
         self._changes = Changes()
+        darkroom = Darkroom(service.pictures, opening.ask.model.input, service.settings.limits)
+        self._reception = Reception(opening.ask, self._buffer, darkroom, self._changes, credit)
         self._line: asyncio.Queue[tuple[Window, Plan, asyncio.Task[Outcome]] | None] = asyncio.Queue()
         self._reader: asyncio.Task[None] | None = None
-        self._reading = True
-        self._decoding = True
         self._draining = False
         self._in_flight = 0
-        self._first_time: float | None = None
-        self._started = self._active = time.perf_counter()
-        self._refused = 0
-        self._refusal: InvalidArgument | None = None
+        self._started = self._answered = time.perf_counter()
         self._failed_since: float | None = None
         self._unanswered = 0
         self._why = ""
         self._told = Counts()
         self._told_skipped = 0
 
+    @property
+    def ask(self) -> Ask:
+        """What the next frame is asked."""
+        return self._reception.ask
+
     def drain(self) -> None:
         """Take no more frames, finish the windows at the backend, then send the summary."""
         self._draining = True
         if self._reader is not None:
             self._reader.cancel()
-        self._changes.notify()
+        self._reception.close()
 
     async def run(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> None:
         """Serve the stream to its end. Raises ActionLensError; cancelled when the client leaves."""
@@ -104,8 +99,9 @@ class StreamSession:
             )
             await self._work(requests)
             self._buffer.close()
-            if self._refusal is not None and not (self._buffer.windows or self._draining):
-                raise self._refusal
+            refusal = self._reception.refusal
+            if refusal is not None and not (self._buffer.windows or self._draining):
+                raise refusal
             await self._outbox.send(summary=self._summary())
         finally:
             self._buffer.close()
@@ -114,92 +110,17 @@ class StreamSession:
     async def _work(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                self._reader = group.create_task(self._read(requests))
+                self._reader = group.create_task(self._reception.read(requests))
                 if self._draining:
                     self._reader.cancel()
                 helpers = [group.create_task(self._give_credit()), group.create_task(self._watch())]
-                group.create_task(self._decode())
+                group.create_task(self._reception.decode())
                 group.create_task(self._dispatch(group))
                 await self._deliver()
                 for helper in helpers:
                     helper.cancel()
         except BaseExceptionGroup as errors:
             raise _cause(errors) from None
-
-    async def _read(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> None:
-        try:
-            while True:
-                await self._changes.until(self._buffer.has_room)
-                request = await anext(requests, None)
-                self._active = time.perf_counter()
-                if request is None:
-                    return
-                match request.WhichOneof("message"):
-                    case "frame":
-                        self._receive(request.frame)
-                    case "update":
-                        self.ask = updated(self.ask, request.update)
-                    case "end":
-                        return
-                    case "open":
-                        raise InvalidArgument(
-                            "open: the stream is open already; send `update`", field="open", reason="STREAM_OPEN"
-                        )
-                    case _:
-                        raise InvalidArgument(
-                            "message: is empty; set frame, update or end", field="message", reason="MESSAGE_UNSET"
-                        )
-        finally:
-            self._reading = False
-            self._changes.notify()
-
-    def _receive(self, frame: service_pb2.StreamFrame) -> None:
-        check_frame(frame)
-        if self._first_time is None:
-            self._first_time = frame.timestamp
-        try:
-            accepted = self._buffer.receive(frame.sequence, frame.timestamp, Arrival(frame, self.ask), frame.ByteSize())
-        except Overrun:
-            credit = self._bounds.credit
-            raise ResourceExhausted(
-                f"frame: {2 * credit} frames wait undecoded, twice the credit of {credit}; "
-                "send no more frames than StreamOpened and StreamCredit allow",
-                field="frame",
-                reason="CREDIT_IGNORED",
-            ) from None
-        if accepted is None:
-            self._note_refusal(
-                InvalidArgument(
-                    f"frame.sequence: {frame.sequence} does not rise; number the frames upwards",
-                    field="frame.sequence",
-                    reason="SEQUENCE_NOT_RISING",
-                )
-            )
-        self._changes.notify()
-
-    async def _decode(self) -> None:
-        buffer = self._buffer
-        while True:
-            await self._changes.until(
-                lambda: buffer.can_take() or self._draining or not (self._reading or buffer.undecoded)
-            )
-            if self._draining or not buffer.can_take():
-                break
-            frame = buffer.take()
-            self._changes.notify()
-            try:
-                picture = await self._darkroom.develop(frame.content)
-            except InvalidArgument as error:
-                buffer.reject(frame)
-                self._note_refusal(error)
-            else:
-                self._refused = 0
-                buffer.push(frame, picture)
-            self._changes.notify()
-        if not self._draining:
-            buffer.end()
-        self._decoding = False
-        self._changes.notify()
 
     async def _dispatch(self, group: asyncio.TaskGroup) -> None:
         buffer = self._buffer
@@ -208,7 +129,7 @@ class StreamSession:
                 lambda: (
                     self._draining
                     or (buffer.pending > 0 and self._in_flight < self._ahead)
-                    or not (self._decoding or buffer.pending)
+                    or not (self._reception.decoding or buffer.pending)
                 )
             )
             if self._draining or not buffer.pending:
@@ -237,14 +158,14 @@ class StreamSession:
                 self._note_failure(outcome)
             else:
                 await self._send_answer(window, plan, *outcome)
-            self._active = time.perf_counter()
+            self._answered = time.perf_counter()
             self._in_flight -= 1
             self._tell_metrics()
             self._changes.notify()
 
     async def _answer(self, window: Window, plan: Plan) -> Outcome:
         return await answer_window(
-            self._service, window, plan.ask, since=self._first_time or 0.0, patient=not self._opening.newest
+            self._service, window, plan.ask, since=self._reception.first_time or 0.0, patient=not self._opening.newest
         )
 
     async def _send_answer(self, window: Window, plan: Plan, answer: answer_pb2.Answer, arrived: float) -> None:
@@ -271,9 +192,9 @@ class StreamSession:
 
     async def _give_credit(self) -> None:
         batch = max(1, self._bounds.credit // 4)
-        while self._reading:
-            await self._changes.until(lambda: self._buffer.releasable >= batch or not self._reading)
-            if self._reading:
+        while self._reception.reading:
+            await self._changes.until(lambda: self._buffer.releasable >= batch or not self._reception.reading)
+            if self._reception.reading:
                 await self._outbox.send(credit=service_pb2.StreamCredit(frames=self._buffer.release()))
 
     async def _watch(self) -> None:
@@ -282,17 +203,11 @@ class StreamSession:
         while True:
             await asyncio.sleep(limit / 4)
             busy = self._in_flight or self._buffer.pending or self._buffer.undecoded
-            if not busy and self._reading and time.perf_counter() - self._active > limit:
+            active = max(self._reception.heard, self._answered)
+            if not busy and self._reception.reading and time.perf_counter() - active > limit:
                 raise DeadlineExceeded(
                     f"no frame came for {limit:g} s; open a new stream when there are frames", reason="STREAM_IDLE"
                 )
-
-    def _note_refusal(self, error: InvalidArgument) -> None:
-        """A frame was rejected. A stream of nothing else ends with the reason."""
-        self._refused += 1
-        self._refusal = error
-        if self._refused > self._bounds.credit:
-            raise error
 
     def _note_failure(self, error: ActionLensError) -> None:
         now = time.perf_counter()

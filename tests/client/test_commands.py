@@ -184,6 +184,25 @@ def test_a_budget_leaves_methods_out_and_says_so(address: str, clip: Path) -> No
     assert all("prediction  grad-cam left out: explaining may take" in line for line in lines)
 
 
+def test_an_overhead_budget_is_kept_by_a_real_model(address: str, clip: Path) -> None:
+    methods = ("-x", "grad-cam", "-x", "selective-relevance")
+    done = run(
+        "stream", clip, "-a", address, "--loop", "--max-windows", "80", "--json", *methods, "--max-overhead", "50"
+    )
+    assert done.exit_code == 0, done.output
+    answers = [json.loads(line)["answer"] for line in done.stdout.splitlines()[:80]]
+    times = [answer["timings"] for answer in answers]
+    explain = [sum(entry.get("explain", ())) for entry in times]
+    predict = sum(entry["forward"] / entry["batch_size"] for entry in times)
+    # One dear window too many, and those that were in work beside it.
+    assert sum(explain) <= 0.5 * predict + 5 * max(explain)
+    assert all(
+        "left out: explaining may take 50 % of predicting" in answer["level_reason"]
+        for answer in answers
+        if len(answer["explanations"]) < 2
+    )
+
+
 def test_ctrl_c_ends_a_stream_with_its_summary(address: str, clip: Path) -> None:
     command = [*PROGRAM, "stream", str(clip), "--loop", "--realtime", "-a", address, "-x", "none"]
     env = environment(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1")
