@@ -31,8 +31,11 @@ Outputs = dict[str, Tensor]
 
 
 def _grad_cam(model: ActionModel, forward: Pass, slopes: Tensor) -> Outputs:
-    activation = forward.activation(model.layer)
-    return {"grad_cam": grad_cam(activation, forward.gradient(model.layer, slopes))}
+    layer = model.layer
+    activation, gradient = (
+        model.on_grid(layer, values) for values in (forward.activation(layer), forward.gradient(layer, slopes))
+    )
+    return {"grad_cam": grad_cam(activation, gradient)}
 
 
 def _dtd(model: ActionModel, forward: Pass, slopes: Tensor) -> Outputs:

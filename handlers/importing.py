@@ -29,6 +29,7 @@ from handlers.layout import Fitted, fit
 from handlers.models.action_model import ActionModel, build
 from handlers.models.family import Checkpoint, Family
 from handlers.models.registry import families, family
+from handlers.pretrained import read_pretrained
 from handlers.weights import SUFFIXES, read_weights
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -71,7 +72,8 @@ def import_checkpoint(
 ) -> Imported:
     """Write the folder of a family's public checkpoint: its layout tells the classes, the family tells the input.
 
-    labels_path: one label a line; without it classes are numbered. name: of the model, else the file's.
+    weights_path: a file, or a directory as transformers saves it. labels_path: one label a line; without it the
+    checkpoint's own, else classes are numbered. name: of the model, else the file's.
     Raises ModelError naming the first tensor that does not fit and the family that the file looks like.
     """
     entry = family(architecture)
@@ -81,9 +83,9 @@ def import_checkpoint(
             "that: actionlens models import CARD --weights FILE"
         )
     checkpoint = _read(entry, weights_path)
-    fitted = fit(entry.with_arguments(checkpoint.arguments), checkpoint.state)
-    labels, notes = _labels(labels_path, fitted)
-    plain = re.sub(r"[^a-z0-9._-]+", "-", weights_path.name.partition(".")[0].lower()).strip("-._")
+    fitted = fit(entry.with_arguments(checkpoint.arguments), checkpoint.state, checkpoint.says)
+    labels, notes = _labels(labels_path, weights_path, checkpoint, fitted)
+    plain = re.sub(r"[^a-z0-9._-]+", "-", weights_path.absolute().name.partition(".")[0].lower()).strip("-._")
     document = {
         "name": name or plain or architecture,
         "description": entry.summary,
@@ -93,23 +95,27 @@ def import_checkpoint(
         "input": (checkpoint.input or entry.input).model_dump(mode="json"),
     }
     made = _write(document, fitted.state, store, "card", replace)
-    return dataclasses.replace(made, notes=(*fitted.notes, *notes))
+    return dataclasses.replace(made, notes=(*fitted.notes, *checkpoint.notes, *notes))
 
 
 def _read(entry: Family | None, path: Path) -> Checkpoint:
-    """What a weights file holds; the family may have a kind of file of its own. Raises ModelError."""
+    """What weights hold; the family may have a kind of file of its own. Raises ModelError."""
+    if entry is not None and path.is_dir():
+        return read_pretrained(entry, path)
     found = entry.read(path) if entry is not None and entry.read is not None else None
     return Checkpoint(read_weights(path)) if found is None else found
 
 
-def _labels(path: Path | None, fitted: Fitted) -> tuple[list[str], list[str]]:
+def _labels(path: Path | None, weights: Path, checkpoint: Checkpoint, fitted: Fitted) -> tuple[list[str], list[str]]:
     """The labels of a checkpoint, and what is to be said about them."""
-    if path is None:
+    labels = list(checkpoint.labels) if path is None else _lines(path)
+    if path is None and not labels:
         note = f"no labels given: the {fitted.classes} classes are called by number; name them with --labels FILE"
         return [str(number) for number in range(fitted.classes)], [note]
-    labels = _lines(path)
     if len(labels) != fitted.classes:
-        raise ModelError(f"labels: {path} has {len(labels)} labels, the weights have {fitted.classes} classes")
+        raise ModelError(
+            f"labels: {path or weights} has {len(labels)} labels, the weights have {fitted.classes} classes"
+        )
     return labels, []
 
 
@@ -168,7 +174,12 @@ def main(arguments: list[str] | None = None) -> int:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--card", type=Path, help="the model's card (YAML) without its weights section")
     source.add_argument("--family", help="the family whose public checkpoint the weights are; no card is needed")
-    parser.add_argument("--weights", type=Path, required=True, help=f"the trained weights: {', '.join(SUFFIXES)}")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        required=True,
+        help=f"the trained weights: {', '.join(SUFFIXES)}, or a directory as transformers saves it",
+    )
     parser.add_argument("--store", type=Path, required=True, help="the model store to write into")
     parser.add_argument("--labels", type=Path, help="with --family: one label a line, in the order of the classes")
     parser.add_argument("--name", default="", help="with --family: the model's name, else the file's")

@@ -27,10 +27,11 @@ class Fitted:
     notes: tuple[str, ...]
 
 
-def fit(entry: Family, given: dict[str, Tensor]) -> Fitted:
+def fit(entry: Family, given: dict[str, Tensor], said: str = "") -> Fitted:
     """The tensors as the family names them, with the number of classes that their head has.
 
     Prefixes are taken off, and a head of other names is mapped where exactly one pair of tensors has its shape.
+    said: what the checkpoint says about itself, for messages; without it they say what it looks like.
     Raises ModelError naming the first tensor that is missing, left over or of another shape, with both shapes, and the
     family that the file looks like.
     """
@@ -39,20 +40,21 @@ def fit(entry: Family, given: dict[str, Tensor]) -> Fitted:
     state, classes = _with_head(expected, head, state, notes)
     for name, shape in expected.items():
         if name not in state:
-            found = sum(other in state for other in expected)
+            count = sum(other in state for other in expected)
             size = ["K" if axis == head.get(name) else width for axis, width in enumerate(shape)]
             raise ModelError(
-                f"weights: {name} [{', '.join(map(str, size))}] is missing; the file has {found} of the "
-                f"{len(expected)} tensors of {entry.name}{_hint(entry, given)}"
+                f"weights: {name} [{', '.join(map(str, size))}] is missing; the file has {count} of the "
+                f"{len(expected)} tensors of {entry.name}{_hint(entry, given, said)}"
             )
         wanted = _sized(shape, head.get(name), classes)
         if tuple(state[name].shape) != wanted:
-            raise ModelError(
-                f"weights: {name} is {list(state[name].shape)}, {entry.name} takes {list(wanted)}{_hint(entry, given)}"
-            )
+            found = f"{list(state[name].shape)}, {entry.name} takes {list(wanted)}"
+            raise ModelError(f"weights: {name} is {found}{_hint(entry, given, said)}")
     for name, tensor in state.items():
         if name not in expected and not name.endswith("num_batches_tracked"):
-            raise ModelError(f"weights: {name} {list(tensor.shape)} has no place in {entry.name}{_hint(entry, given)}")
+            raise ModelError(
+                f"weights: {name} {list(tensor.shape)} has no place in {entry.name}{_hint(entry, given, said)}"
+            )
     return Fitted(state, classes, tuple(notes))
 
 
@@ -62,7 +64,7 @@ def looks_like(given: dict[str, Tensor]) -> tuple[str, float]:
     for entry in families().values():
         try:
             expected, head = _shapes(entry)
-        except (TypeError, ValueError, RuntimeError):
+        except ModelError:
             # Without a card's arguments it has no layout of its own.
             continue
         state, _ = _named(entry, expected, given)
@@ -88,8 +90,11 @@ def _shapes(entry: Family) -> tuple[Shapes, dict[str, int]]:
 
 
 def _layout(entry: Family, classes: int) -> Shapes:
-    with torch.device("meta"):
-        module = entry.build(classes=classes)
+    try:
+        with torch.device("meta"):
+            module = entry.build(classes=classes)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise ModelError(f"arguments: {entry.name}: {error}") from error
     return {
         name: tuple(tensor.shape)
         for name, tensor in module.state_dict().items()
@@ -148,7 +153,9 @@ def _sized(shape: tuple[int, ...], axis: int | None, classes: int) -> tuple[int,
     return (*shape[:axis], classes, *shape[axis + 1 :])
 
 
-def _hint(entry: Family, given: dict[str, Tensor]) -> str:
+def _hint(entry: Family, given: dict[str, Tensor], said: str) -> str:
+    if said:
+        return said
     name, share = looks_like(given)
     if not name:
         return "; it looks like no known family's"

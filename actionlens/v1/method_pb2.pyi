@@ -23,7 +23,7 @@ class Target(_message.Message):
     def __init__(self, explained: _Optional[_Union[ClassSelector, _Mapping]] = ..., contrast: _Optional[_Union[ClassSelector, _Mapping]] = ...) -> None: ...
 
 class Method(_message.Message):
-    __slots__ = ("grad_cam", "selective_relevance", "dtd", "clrp", "guided_backprop", "guided_grad_cam", "atr", "esv", "frame_shapley", "st_perturbation", "temporal_mask", "integrated_gradients", "gradient_shap", "occlusion", "shapley_sampling", "deep_lift")
+    __slots__ = ("grad_cam", "selective_relevance", "dtd", "clrp", "guided_backprop", "guided_grad_cam", "atr", "attention_rollout", "esv", "frame_shapley", "st_perturbation", "temporal_mask", "integrated_gradients", "gradient_shap", "occlusion", "shapley_sampling", "deep_lift")
     GRAD_CAM_FIELD_NUMBER: _ClassVar[int]
     SELECTIVE_RELEVANCE_FIELD_NUMBER: _ClassVar[int]
     DTD_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class Method(_message.Message):
     GUIDED_BACKPROP_FIELD_NUMBER: _ClassVar[int]
     GUIDED_GRAD_CAM_FIELD_NUMBER: _ClassVar[int]
     ATR_FIELD_NUMBER: _ClassVar[int]
+    ATTENTION_ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     ESV_FIELD_NUMBER: _ClassVar[int]
     FRAME_SHAPLEY_FIELD_NUMBER: _ClassVar[int]
     ST_PERTURBATION_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +48,7 @@ class Method(_message.Message):
     guided_backprop: GuidedBackprop
     guided_grad_cam: GuidedGradCam
     atr: Atr
+    attention_rollout: AttentionRollout
     esv: Esv
     frame_shapley: FrameShapley
     st_perturbation: StPerturbation
@@ -56,7 +58,7 @@ class Method(_message.Message):
     occlusion: Occlusion
     shapley_sampling: ShapleySampling
     deep_lift: DeepLift
-    def __init__(self, grad_cam: _Optional[_Union[GradCam, _Mapping]] = ..., selective_relevance: _Optional[_Union[SelectiveRelevance, _Mapping]] = ..., dtd: _Optional[_Union[Dtd, _Mapping]] = ..., clrp: _Optional[_Union[Clrp, _Mapping]] = ..., guided_backprop: _Optional[_Union[GuidedBackprop, _Mapping]] = ..., guided_grad_cam: _Optional[_Union[GuidedGradCam, _Mapping]] = ..., atr: _Optional[_Union[Atr, _Mapping]] = ..., esv: _Optional[_Union[Esv, _Mapping]] = ..., frame_shapley: _Optional[_Union[FrameShapley, _Mapping]] = ..., st_perturbation: _Optional[_Union[StPerturbation, _Mapping]] = ..., temporal_mask: _Optional[_Union[TemporalMask, _Mapping]] = ..., integrated_gradients: _Optional[_Union[IntegratedGradients, _Mapping]] = ..., gradient_shap: _Optional[_Union[GradientShap, _Mapping]] = ..., occlusion: _Optional[_Union[Occlusion, _Mapping]] = ..., shapley_sampling: _Optional[_Union[ShapleySampling, _Mapping]] = ..., deep_lift: _Optional[_Union[DeepLift, _Mapping]] = ...) -> None: ...
+    def __init__(self, grad_cam: _Optional[_Union[GradCam, _Mapping]] = ..., selective_relevance: _Optional[_Union[SelectiveRelevance, _Mapping]] = ..., dtd: _Optional[_Union[Dtd, _Mapping]] = ..., clrp: _Optional[_Union[Clrp, _Mapping]] = ..., guided_backprop: _Optional[_Union[GuidedBackprop, _Mapping]] = ..., guided_grad_cam: _Optional[_Union[GuidedGradCam, _Mapping]] = ..., atr: _Optional[_Union[Atr, _Mapping]] = ..., attention_rollout: _Optional[_Union[AttentionRollout, _Mapping]] = ..., esv: _Optional[_Union[Esv, _Mapping]] = ..., frame_shapley: _Optional[_Union[FrameShapley, _Mapping]] = ..., st_perturbation: _Optional[_Union[StPerturbation, _Mapping]] = ..., temporal_mask: _Optional[_Union[TemporalMask, _Mapping]] = ..., integrated_gradients: _Optional[_Union[IntegratedGradients, _Mapping]] = ..., gradient_shap: _Optional[_Union[GradientShap, _Mapping]] = ..., occlusion: _Optional[_Union[Occlusion, _Mapping]] = ..., shapley_sampling: _Optional[_Union[ShapleySampling, _Mapping]] = ..., deep_lift: _Optional[_Union[DeepLift, _Mapping]] = ...) -> None: ...
 
 class GradCam(_message.Message):
     __slots__ = ("pool_time", "signed", "layer")
@@ -117,6 +119,10 @@ class Atr(_message.Message):
     rectify: str
     share: float
     def __init__(self, relevance: _Optional[str] = ..., rectify: _Optional[str] = ..., share: _Optional[float] = ...) -> None: ...
+
+class AttentionRollout(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Esv(_message.Message):
     __slots__ = ("exact_up_to", "samples", "iterations", "tolerance")

@@ -33,6 +33,8 @@ _LINEAR = frozenset(
         "pad",
         "permute",
         "reshape",
+        "scale",
+        "shift",
         "size",
         "slice",
     )

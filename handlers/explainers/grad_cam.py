@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import Tensor
 
 from handlers.attribution import Attribution, SaliencyVolume, Target
-from handlers.errors import RequestError
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass
@@ -38,7 +37,10 @@ def grad_cam(activation: Tensor, gradient: Tensor, *, pool_time: bool = False, s
 
 
 class GradCam(Explainer[GradCamParameters]):
-    """Where the class's evidence lies on the grid of one layer."""
+    """Where the class's evidence lies on the grid of one layer.
+
+    Of a transformer the layer is its tokens before the last attention, laid out as their patches lie in the clip.
+    """
 
     name = "grad-cam"
     summary = "activations of one layer weighted by their gradients, per time step"
@@ -55,13 +57,7 @@ class GradCam(Explainer[GradCamParameters]):
         parameters: GradCamParameters,
     ) -> list[Attribution]:
         (layer,) = self.layers(model, parameters)
-        activation = forward.activation(layer)
-        if activation.dim() != 5:
-            raise RequestError(
-                f"layer: {layer!r} puts out {list(activation.shape[1:])} per clip, not channels over time and space",
-                field="layer",
-                reason="LAYER_WITHOUT_MAP",
-            )
+        activation = model.on_grid(layer, forward.activation(layer))
         heat: dict[int, Tensor] = {}
         for positions in _rounds(items):
             seeds = torch.zeros_like(forward.logits)
@@ -70,7 +66,7 @@ class GradCam(Explainer[GradCamParameters]):
                 seeds[index, target.index] = 1
                 if target.contrast is not None:
                     seeds[index, target.contrast] = -1
-            gradient = forward.gradient(layer, seeds)
+            gradient = model.on_grid(layer, forward.gradient(layer, seeds))
             cam = grad_cam(activation, gradient, pool_time=parameters.pool_time, signed=parameters.signed)
             heat.update((position, cam[items[position][0]]) for position in positions)
         frames = model.frame_positions(layer, forward.clip.shape[2], activation.shape[2])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from handlers.attribution import Attribution, Target
 from handlers.explainers.explainer import Explainer, Parameters
-from handlers.explainers.propagation import by_contrast, class_numbers, pixel_map
+from handlers.explainers.propagation import by_contrast, class_numbers, no_rectifiers, pixel_map
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, guided_backprop
 
@@ -21,6 +21,9 @@ class GuidedBackprop(Explainer[GuidedBackpropParameters]):
     name = "guided-backprop"
     summary = "gradients at the pixels that pass rectifiers only where they are positive"
     parameters = GuidedBackpropParameters
+
+    def unsupported(self, model: ActionModel) -> str | None:
+        return super().unsupported(model) or no_rectifiers(model)
 
     def propagates(self, parameters: GuidedBackpropParameters) -> bool:
         return True

@@ -12,7 +12,7 @@ from handlers.attribution import Attribution, SaliencyVolume, Target
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.explainers.grad_cam import EXPLAINER as GRAD_CAM
 from handlers.explainers.grad_cam import GradCamParameters
-from handlers.explainers.propagation import by_contrast, class_numbers, pixel_map
+from handlers.explainers.propagation import by_contrast, class_numbers, no_rectifiers, pixel_map
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, guided_grad_cam
 
@@ -29,6 +29,9 @@ class GuidedGradCam(Explainer[GuidedGradCamParameters]):
     name = "guided-grad-cam"
     summary = "guided backprop times Grad-CAM"
     parameters = GuidedGradCamParameters
+
+    def unsupported(self, model: ActionModel) -> str | None:
+        return super().unsupported(model) or no_rectifiers(model)
 
     def layers(self, model: ActionModel, parameters: GuidedGradCamParameters) -> tuple[str, ...]:
         return (parameters.layer or model.layer,)

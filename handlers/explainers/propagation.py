@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from handlers.attribution import Quality, SaliencyVolume, Target
-from handlers.relevance import Pass
+from handlers.models.action_model import ActionModel
+from handlers.relevance import Pass, Program
 
 # Rounding and zB leave specks of the other sign in maps that are one-signed by construction.
 _SPECKS = 0.01
@@ -20,6 +21,12 @@ def pixel_map(values: Tensor, defect: float | None = None) -> SaliencyVolume:
     signed = bool(summed.clamp(max=0).abs().sum() > _SPECKS * summed.abs().sum())
     positions = tuple(float(frame) for frame in range(summed.shape[0]))
     return SaliencyVolume(summed, positions, signed=signed, quality=Quality(conservation_defect=defect))
+
+
+def no_rectifiers(model: ActionModel) -> str | None:
+    """Why gradients cannot be guided, or None when they can."""
+    guided = not isinstance(model.program, Program) or model.program.rectifies
+    return None if guided else "it has no rectifiers: guided gradients would be plain ones"
 
 
 def by_contrast(items: Sequence[tuple[int, Target]]) -> list[tuple[list[int], list[tuple[int, Target]]]]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from actionlens.card import CardError, ColorOrder, ModelCard, read_card
 from handlers.errors import ModelError, RequestError
+from handlers.models.blocks.tokens import token_network
 from handlers.models.registry import family
 from handlers.relevance import (
     MEMORY,
@@ -40,6 +41,8 @@ class ActionModel:
         """Most bytes that temporal relevance allocates beyond the forward pass."""
         self.module = module
         """What the program was traced from, sharing its weights; for methods that need modules. Never to be changed."""
+        self.tokens = token_network(module)
+        """The module where its activations are tokens, else None."""
         entry = family(card.architecture)
         self.layer = card.layer or entry.layer
         self.most_frames = max(entry.most_frames, card.input.frames) if entry.most_frames else 0
@@ -105,8 +108,29 @@ class ActionModel:
                 f"layer {layer!r} does not exist; the last layers are {some}", field="layer", reason="UNKNOWN_LAYER"
             )
 
+    def on_grid(self, layer: str, values: Tensor) -> Tensor:
+        """What a layer puts out as a map over time and space [B, C, T', H', W'].
+
+        values: as the layer has them, such a map or the tokens [B, N, C] of patches. Raises RequestError (field
+        "layer") when they are neither.
+        """
+        if values.dim() == 5:
+            return values
+        if self.tokens is not None and values.dim() == 3 and values.shape[1] == self.tokens.count:
+            return self.tokens.on_grid(values)
+        raise RequestError(
+            f"layer: {layer!r} puts out {list(values.shape)}, no map over time and space; {self.layer!r} does",
+            field="layer",
+            reason="LAYER_WITHOUT_MAP",
+        )
+
     def frame_positions(self, layer: str, frames: int, steps: int) -> tuple[float, ...]:
-        """The model frame at the centre of each of a layer's time steps, for a clip of so many frames."""
+        """The model frame at the centre of each of a layer's time steps, for a clip of so many frames.
+
+        A token has seen the whole clip after the first attention; it counts as its own patch's all the same.
+        """
+        if self.tokens is not None:
+            return tuple((step + 0.5) * frames / steps - 0.5 for step in range(steps))
         return self.program.frame_centres(layer, frames, steps)
 
 

@@ -16,11 +16,18 @@ from actionlens.card import Input
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file says of a network: its tensors by the family's names and, where it knows, arguments and input."""
+    """What a file says of a network: its tensors by the family's names and, where it knows, arguments and input.
+
+    labels: of the classes in order; empty where it has no names for them. notes: what is to be said about it to people.
+    says: of which family it says it is, as the end of a message, where that is another than the one asked for.
+    """
 
     state: dict[str, Tensor]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     input: Input | None = None
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    says: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,9 @@ class Family:
     traceable: relevance knows every operation of all its networks, so one that it does not know is refused as a
         mistake. False: such a network is run as it is (`PlainNetwork`), without the methods that need relevance.
     read: reads files of a kind of its own, None for any other file, which `read_weights` reads; raises ModelError.
+    unused: pattern of whole tensor names that checkpoints have beside the classifier's; "": none.
+    model_type: in the config.json of a Hugging Face transformers directory of this family, whose other fields are the
+        arguments of `build`; "": there are no such directories.
     """
 
     name: str
@@ -47,16 +57,19 @@ class Family:
     renamed: tuple[tuple[str, str], ...] = ()
     traceable: bool = True
     read: Callable[[Path], Checkpoint | None] | None = None
+    unused: str = ""
+    model_type: str = ""
 
     def with_arguments(self, arguments: Mapping[str, Any]) -> Family:
         """The family with some arguments closed."""
         return replace(self, build=partial(self.build, **arguments)) if arguments else self
 
     def named(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors under this layout's names; names of this layout stay as they are."""
+        """The tensors under this layout's names, without the unused; names of this layout stay as they are."""
         found: dict[str, Tensor] = {}
         for name, tensor in state.items():
             for pattern, replacement in self.renamed:
                 name = re.sub(pattern, replacement, name)
-            found[name] = tensor
+            if not self.unused or not re.fullmatch(self.unused, name):
+                found[name] = tensor
         return found

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from handlers.relevance import table
+from handlers.relevance import table, tokens
 from handlers.relevance.graph import Size
 from handlers.relevance.operations.base import Operation
 from handlers.relevance.operations.gates import Gate, Sigmoid, Swish
@@ -36,14 +36,18 @@ def _sigmoid(recorder: Recorder, x: Ref) -> Ref:
 
 
 def _add(recorder: Recorder, x: Any, y: Any, alpha: float = 1) -> Ref:
+    if alpha == 1 and isinstance(y, Tensor) and isinstance(x, Ref):
+        return tokens.shift(recorder, x, y)
     if alpha != 1 or not isinstance(x, Ref) or not isinstance(y, Ref):
-        raise Refusal("addition of a constant or a multiple", "add two activations; put constants into a bias")
+        raise Refusal("addition of a constant number or a multiple", "add two activations; put constants into a bias")
     if x.axes != y.axes:
         raise Refusal("addition with broadcasting", "add tensors of one shape")
     return recorder.step(Add(recorder.rules.add), [x, y], x.axes)
 
 
 def _multiply(recorder: Recorder, x: Any, y: Any) -> Ref:
+    if isinstance(y, Tensor) and isinstance(x, Ref):
+        return tokens.scale(recorder, x, y)
     tensors = [ref for ref in (x, y) if isinstance(ref, Ref) and not ref.is_size]
     gates = [ref for ref in tensors if isinstance(recorder.made_by(ref), Sigmoid)]
     if len(tensors) == 2 and gates and x.axes == y.axes:
@@ -228,7 +232,7 @@ def _calls() -> dict[Any, Callable[..., Any]]:
     known |= dict.fromkeys([F.dropout, F.dropout2d, F.dropout3d, torch.dropout], _dropout)
     known |= dict.fromkeys(["detach", "type_as"], _same) | dict.fromkeys(["contiguous", "clone", torch.clone], _copy)
     known |= {operator.getitem: _item, getattr: _shape, "size": _size, F.linear: _linear, F.batch_norm: _norm}
-    known |= {F.pad: _pad, "dim": lambda _, x: x.axes}
+    known |= {F.pad: _pad, "dim": lambda _, x: x.axes, **tokens.CALLS}
     for axes in (2, 3):
         known[getattr(F, f"max_pool{axes}d")] = _pool(table.max_pool, axes)
         known[getattr(F, f"avg_pool{axes}d")] = _pool(table.average_pool, axes)

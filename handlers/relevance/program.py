@@ -14,6 +14,7 @@ from handlers.relevance.fitting import check_clip, refuse_misfit
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.graph import Graph, annotated, fused
 from handlers.relevance.head import Head, find_head
+from handlers.relevance.operations.pointwise import Relu
 from handlers.relevance.operations.whole import Call
 from handlers.relevance.precision import Precision, reduced_type
 from handlers.relevance.rules import Rules
@@ -48,6 +49,11 @@ class Program:
             if isinstance(step.operation, Call):
                 return f"{step.place} has no relevance rule: {step.operation.module.no_rule}"
         return ""
+
+    @property
+    def rectifies(self) -> bool:
+        """Whether there are rectifiers, which guided backprop guides gradients by."""
+        return any(isinstance(step.operation, Relu) for step in self.graph.steps)
 
     def head(self) -> Head:
         """How the logits arise from frames; says why not, where there are no logits per frame."""

@@ -16,7 +16,8 @@ from handlers.relevance.kernel import Geometry
 from handlers.relevance.layers import EvenFrames, SamePad
 from handlers.relevance.operations.average import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation
-from handlers.relevance.operations.gates import Sigmoid, Swish
+from handlers.relevance.operations.gates import Gelu, Sigmoid, Swish
+from handlers.relevance.operations.held import LayerNorm
 from handlers.relevance.operations.max_pool import MaxPool
 from handlers.relevance.operations.pointwise import Factor, Norm, Relu
 from handlers.relevance.operations.recurrence import Recurrence
@@ -72,6 +73,13 @@ def norm(
     if bias is not None:
         shift = shift + bias
     return Norm(_own(scale), _own(shift))
+
+
+def layer_norm(weight: Tensor | None, bias: Tensor | None, eps: float) -> LayerNorm:
+    """Layer norm over the last axis, of as many values as the weight has."""
+    if weight is None or weight.dim() != 1:
+        raise Refusal("layer norm over several axes or without weights", "use nn.LayerNorm(channels) on the last axis")
+    return LayerNorm(_own(weight), None if bias is None else _own(bias), eps)
 
 
 def folded_norm(operation: Norm, axes: int, rules: Rules) -> Weighted:
@@ -161,6 +169,10 @@ def of_module(module: nn.Module, rules: Rules) -> Operation:
             return Relu()
         case nn.SiLU():
             return Swish()
+        case nn.GELU():
+            return Gelu(module.approximate)
+        case nn.LayerNorm():
+            return layer_norm(module.weight, module.bias, module.eps)
         case nn.Sigmoid():
             return Sigmoid()
         case nn.MaxPool2d() | nn.MaxPool3d():

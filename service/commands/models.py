@@ -76,10 +76,9 @@ def import_(
         Path,
         typer.Option(
             exists=True,
-            dir_okay=False,
             metavar="FILE",
             help="The trained weights: .safetensors, .npz, or a PyTorch checkpoint (tensors only; code in it is never "
-            "run).",
+            "run); with --family also a directory as Hugging Face's transformers saves it.",
         ),
     ],
     card: Annotated[

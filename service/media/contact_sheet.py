@@ -30,6 +30,7 @@ _TITLES = {
     "guided-backprop": "Guided backprop",
     "guided-grad-cam": "Guided Grad-CAM",
     "atr": "Action temporal relevance (ATR)",
+    "attention-rollout": "Attention rollout",
     "esv": "Element Shapley values (ESV)",
     "frame-shapley": "Frame Shapley values",
     "st-perturbation": "Spatio-temporal perturbation",

@@ -1,4 +1,4 @@
-"""Products with a sigmoid: swish and squeeze-and-excitation.
+"""Products with a gate: swish, GELU, and squeeze-and-excitation.
 
 A gate weighs, and what it weighs carries the evidence: relevance passes to the weighed signal, R_in = R_out, and none
 to what sets the gate (the "signal-take-all" rule for LSTMs of Arras et al., 2017). It conserves relevance, and is exact
@@ -7,6 +7,7 @@ where the gate is a constant; how the clip sets the gate is not explained. Gradi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,30 +26,63 @@ def _opened(message: Message, gate: Tensor) -> Message:
     return Message(slope, message.amount, message.starts, fresh=slope is not None)
 
 
-@dataclass(eq=False)
-class Swish(Operation):
-    """x * sigmoid(x)."""
+class SelfGated(Operation):
+    """x * gate(x); the rule that all of this form share."""
 
-    kind = "swish"
     keeps_time = True
 
-    def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
-        return F.silu(inputs[0])
-
-    def gradient(self, cotangent: Tensor, site: Site, guided: bool) -> tuple[Tensor | None, ...]:
-        x = spread(site.inputs[0], Message(cotangent))
-        gate = torch.sigmoid(x)
-        return (cotangent * gate * (1 + x * (1 - gate)),)
+    def gate(self, x: Tensor) -> Tensor:
+        """What x is multiplied by, in 0 .. 1."""
+        raise NotImplementedError
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
-        return (_opened(message, torch.sigmoid(spread(site.inputs[0], message))),)
+        return (_opened(message, self.gate(spread(site.inputs[0], message))),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]
         if portion.values is None:
             return portion
         x = look(site.inputs[0], portion.starts, portion.values.shape[2])
-        return Portion(portion.frames, portion.values * torch.sigmoid(x), portion.starts)
+        return Portion(portion.frames, portion.values * self.gate(x), portion.starts)
+
+
+@dataclass(eq=False)
+class Swish(SelfGated):
+    """x * sigmoid(x)."""
+
+    kind = "swish"
+
+    def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
+        return F.silu(inputs[0])
+
+    def gate(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    def gradient(self, cotangent: Tensor, site: Site, guided: bool) -> tuple[Tensor | None, ...]:
+        x = spread(site.inputs[0], Message(cotangent))
+        gate = torch.sigmoid(x)
+        return (cotangent * gate * (1 + x * (1 - gate)),)
+
+
+@dataclass(eq=False)
+class Gelu(SelfGated):
+    """x times the share of a normal distribution that lies below x; approximate: "none", or "tanh" for a formula."""
+
+    approximate: str
+    kind = "GELU"
+
+    def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
+        return F.gelu(inputs[0], approximate=self.approximate)
+
+    def gate(self, x: Tensor) -> Tensor:
+        if self.approximate == "none":
+            return (1 + torch.erf(x / math.sqrt(2))) / 2
+        return (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+
+    def gradient(self, cotangent: Tensor, site: Site, guided: bool) -> tuple[Tensor | None, ...]:
+        x = spread(site.inputs[0], Message(cotangent))
+        backward: Any = torch.ops.aten.gelu_backward
+        return (backward(cotangent.contiguous(), x, approximate=self.approximate),)
 
 
 @dataclass(eq=False)

@@ -1,0 +1,112 @@
+"""VideoMAE classifiers (Tong et al., 2022), as Hugging Face's transformers saves them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from actionlens.card import Input, Resize, SamplingRule
+from handlers.models.blocks.tokens import Block, Parts, TokenNetwork, patches, sinusoids, square
+from handlers.models.blocks.vit import encoder
+from handlers.models.family import Family
+
+
+class Embeddings(nn.Module):
+    """Patches of some frames each, and where they lie."""
+
+    positions: Tensor
+
+    def __init__(self, width: int, patch: tuple[int, int, int], count: int) -> None:
+        super().__init__()
+        self.patch_embeddings = Parts(projection=nn.Conv3d(3, width, patch, patch))
+        self.register_buffer("positions", sinusoids(count, width), persistent=False)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """[B, 3, T, H, W] to tokens [B, N, D]."""
+        return patches(clip, self.patch_embeddings.projection) + self.positions
+
+
+class VideoMAE(TokenNetwork):
+    """All patches attend to each other; the head reads their mean, or the first of them.
+
+    The arguments are those of config.json.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        image_size: int | Sequence[int] = 224,
+        patch_size: int | Sequence[int] = 16,
+        num_frames: int = 16,
+        tubelet_size: int = 2,
+        hidden_size: int = 768,
+        num_hidden_layers: int = 12,
+        num_attention_heads: int = 12,
+        intermediate_size: int = 3072,
+        hidden_act: str = "gelu",
+        layer_norm_eps: float = 1e-12,
+        qv_bias: bool = True,
+        qkv_bias: bool = True,
+        use_mean_pooling: bool = True,
+    ) -> None:
+        size, patch = square(image_size, "image_size"), square(patch_size, "patch_size")
+        super().__init__((num_frames // tubelet_size, size // patch, size // patch), ahead=0)
+        biased = qv_bias and qkv_bias  # the older name of the same
+        self.videomae = Parts()
+        self.videomae.embeddings = Embeddings(hidden_size, (tubelet_size, patch, patch), self.count)
+        self.videomae.encoder = encoder(
+            num_hidden_layers,
+            hidden_size,
+            num_attention_heads,
+            intermediate_size,
+            hidden_act,
+            layer_norm_eps,
+            (biased, False, biased),
+        )
+        if use_mean_pooling:
+            self.fc_norm = nn.LayerNorm(hidden_size)
+        else:
+            self.videomae.layernorm = nn.LayerNorm(hidden_size, layer_norm_eps)
+        self.mean = use_mean_pooling
+        self.classifier = nn.Linear(hidden_size, classes)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """float [B, 3, T, H, W] to logits [B, K]."""
+        x = self.videomae.encoder(self.videomae.embeddings(clip), self.tokens)
+        x = self.fc_norm(x.mean(1)) if self.mean else self.videomae.layernorm(x[:, :1]).flatten(1)
+        logits: Tensor = self.classifier(x)
+        return logits
+
+    def reads(self) -> Sequence[tuple[str, Block]]:
+        """See TokenNetwork."""
+        found: list[tuple[str, Block]] = self.videomae.encoder.reads("videomae.embeddings", "videomae.encoder")
+        return found
+
+    def read_out(self, activations: Mapping[str, Tensor]) -> Tensor:
+        """See TokenNetwork; the mean has an equal share of every token."""
+        if not self.mean:
+            return super().read_out(activations)
+        tokens = activations["tokens"]
+        return torch.full_like(tokens[..., 0], 1 / tokens.shape[1])
+
+
+FAMILY = Family(
+    "videomae",
+    "VideoMAE classifier: patches of two frames that attend to each other (Hugging Face transformers)",
+    VideoMAE,
+    layer="tokens",
+    model_type="videomae",
+    input=Input(
+        frames=16,
+        height=224,
+        width=224,
+        resize=Resize.CROP,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        sampling=SamplingRule.DENSE,
+        stride=4,
+    ),
+    renamed=((r"\.q_bias$", ".query.bias"), (r"\.v_bias$", ".value.bias")),
+)

@@ -1,0 +1,88 @@
+"""Directories as Hugging Face's transformers saves them: what is read from them, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from actionlens.card import read_card
+from handlers.engine import Engine
+from handlers.errors import ModelError
+from handlers.importing import import_checkpoint, import_model, main
+from tests.handlers import networks
+from tests.handlers.models import directories
+
+
+def test_a_directory_of_another_family_is_named(tmp_path: Path) -> None:
+    folder = directories.saved(directories.classifier("timesformer"), tmp_path / "hub")
+    with pytest.raises(ModelError, match=r"videomae\.embeddings\.patch.* is missing; .*'timesformer': --family times"):
+        import_checkpoint("videomae", folder, tmp_path / "store")
+    with pytest.raises(ModelError, match=r"family: s3d has no directories .*; timesformer, videomae, vivit, vjepa2"):
+        import_checkpoint("s3d", folder, tmp_path / "store")
+    assert not list((tmp_path / "store").glob("*"))
+
+
+def test_fields_that_no_network_here_has_are_named(tmp_path: Path) -> None:
+    folder = directories.saved(directories.classifier("timesformer"), tmp_path / "hub")
+    with pytest.raises(ModelError, match=r"arguments: timesformer: attention_type: 'space_only'; only"):
+        import_checkpoint("timesformer", directories.changed(folder, attention_type="space_only"), tmp_path / "store")
+    directories.changed(folder, attention_type="divided_space_time", hidden_act="quick_gelu")
+    with pytest.raises(ModelError, match=r"arguments: timesformer: hidden_act: 'quick_gelu' is not one of gelu"):
+        import_checkpoint("timesformer", folder, tmp_path / "store")
+    directories.changed(folder, hidden_act="gelu", id2label={"0": "wave", "1": "jump"})
+    with pytest.raises(ModelError, match="hub has 2 labels, the weights have 3 classes"):
+        import_checkpoint("timesformer", folder, tmp_path / "store")
+    directories.changed(folder, id2label={"0": "wave", "2": "jump", "4": "sit"})
+    with pytest.raises(ModelError, match=r"config\.json: id2label: its 3 keys must be 0 to 2"):
+        import_checkpoint("timesformer", folder, tmp_path / "store")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"holds neither model\.safetensors nor pytorch_model\.bin"):
+        import_checkpoint("timesformer", folder, tmp_path / "store")
+
+
+def test_the_command_says_what_a_processor_cuts_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = directories.classifier("vivit")
+    processor = {"do_center_crop": True, "size": {"shortest_edge": 30}, "rescale_factor": 1 / 127.5, "offset": True}
+    folder = directories.saved(network, tmp_path / "hub", processor | {"image_mean": [0.5] * 3, "image_std": [0.5] * 3})
+    directories.changed(folder, id2label={"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"})
+    store = tmp_path / "store"
+    assert main(["--family", "vivit", "--weights", str(folder), "--store", str(store), "--name", "clips"]) == 0
+    said = capsys.readouterr().out
+    assert "25% more of the picture is seen" in said
+    assert "called by number" in said
+    engine = Engine.load(store / "clips")
+    assert engine.model.card.labels == ("0", "1", "2")
+    pixels = networks.clip(0, directories.FRAMES, directories.SIZE, directories.SIZE)
+    # (pixel / 127.5 - 1 - 0.5) / 0.5, as the library's processor has it.
+    expected = (torch.from_numpy(pixels).permute(3, 0, 1, 2)[None] / 127.5 - 1.5) / 0.5
+    torch.testing.assert_close(engine.model.prepare([pixels]), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_older_directories_hold_a_pickle_of_tensors(tmp_path: Path) -> None:
+    network = directories.classifier("videomae")
+    folder = directories.saved(network, tmp_path / "hub")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    made = import_checkpoint("videomae", folder, tmp_path / "store")
+    assert [note for note in made.notes if "published checkpoints" in note] == [made.notes[0]]
+    card = read_card(made.folder)
+    assert card.input.mean == (0.485, 0.456, 0.406)
+    # Another card's arguments are not silently replaced.
+    path = tmp_path / "card.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "name": "other",
+                "architecture": "videomae",
+                "arguments": {"num_hidden_layers": 7},
+                "labels": ["a", "b", "c"],
+                "input": {"frames": 4, "height": 24, "width": 24},
+            }
+        )
+    )
+    with pytest.raises(ModelError, match=r"arguments: the card has \{'num_hidden_layers': 7\}"):
+        import_model(path, folder, tmp_path / "store")
