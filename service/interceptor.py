@@ -80,7 +80,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
     async def _around(self, call: tuple[str, str, str], context: Any) -> AsyncIterator[_Wire]:
         wire = _Wire(context)
         started = time.monotonic()
-        self._metrics.call_started(call)
+        self._metrics.calls.started(call)
         code = grpc.StatusCode.OK
         try:
             try:
@@ -106,7 +106,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             raise
         finally:
             name = code.name if isinstance(code, grpc.StatusCode) else str(code)
-            self._metrics.call_ended(call, name, time.monotonic() - started, wire.received, wire.sent)
+            self._metrics.calls.ended(call, name, time.monotonic() - started, wire.received, wire.sent)
 
     async def _abort(self, context: Any, error: ActionLensError, incident: str = "") -> None:
         try:
