@@ -16,6 +16,7 @@ from service.errors import ActionLensError
 from service.log import get_logger
 from service.metrics import Metrics
 from service.status import abort
+from service.tracing import caller
 
 # The names that go-grpc-prometheus gave them, which dashboards know.
 _TYPES = {
@@ -84,7 +85,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         code = grpc.StatusCode.OK
         try:
             try:
-                yield wire
+                with caller(_text(context.invocation_metadata())):
+                    yield wire
             except (grpc.aio.AbortError, asyncio.CancelledError):
                 raise
             except ClientGone:
@@ -158,6 +160,10 @@ class _Wire:
         except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
             raise ClientGone from error
         self.sent += 1
+
+
+def _text(metadata: Any) -> dict[str, str]:
+    return {key: value for key, value in metadata or () if isinstance(value, str)}
 
 
 def _kind(handler: Any) -> str:

@@ -30,6 +30,7 @@ from service.log import configure, get_logger
 from service.metrics import Metrics
 from service.settings import BackendName, Settings
 from service.streams import Streams
+from service.trace_export import exporting
 
 DEFAULT_DEADLINE = 30.0
 # Calls beside clips and streams that may run at once: health, reflection, model lists.
@@ -204,7 +205,8 @@ def serve(settings: Settings, ready: Callable[[Server], None] | None = None) -> 
     ready: called once when the service says SERVING. Raises ActionLensError when it cannot start.
     """
     configure(settings.log_format, settings.log_level)
-    asyncio.run(run(settings, ready))
+    with exporting(settings.traces):
+        asyncio.run(run(settings, ready))
 
 
 async def run(settings: Settings, ready: Callable[[Server], None] | None = None) -> None:

@@ -86,7 +86,7 @@ async def test_clients_cannot_make_up_series(server: Server, stub: Any) -> None:
                 clip_request(GRAD_CAM, SELECTIVE),
                 clip_request(model=f"model {number}"),
                 clip_request(version=f"{number}"),
-                clip_request(clip={"video": bytes([number])}),
+                clip_request(clip={"video": number.to_bytes(2)}),
             ):
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     await stub.ExplainClip(request, metadata=(("x-request-id", str(number)),))
