@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
+from actionlens.v1 import service_pb2
 from service.backends.in_process import InProcessBackend
 from service.jobs.counts import Counts
 from service.metrics import Metrics
@@ -72,7 +73,7 @@ def families() -> Iterable[Metric]:
     )
     record = AnswerRecord("", "", "", 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, (method,), "")
     metrics.clip_answered(record)
-    metrics.window_answered(record, 0.0)
+    metrics.window_answered(record, 0.0, service_pb2.Budget(overhead_share=0.0, latency_seconds=1.0))
     metrics.frames_moved("", Totals(), Totals(), 0)
     return sorted(metrics.registry.collect(), key=lambda metric: metric.name)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from actionlens.v1 import service_pb2
 from service.backend_metrics import BackendMetrics
 from service.backends.base import InferenceBackend
 from service.buckets import RATIOS, SECONDS
+from service.budget_metrics import BudgetMetrics
 from service.call_metrics import CallMetrics
 from service.exposition import Exposition
 from service.jobs.metrics import JobCounter, JobMetrics
@@ -72,6 +74,7 @@ class Metrics:
         self.streams = Gauge("actionlens_streams", "Open streams", registry=registry)
         self.calls = CallMetrics(registry)
         self._reasons = ReasonMetrics(registry)
+        self._budgets = BudgetMetrics(registry)
         self.live = LiveLatency()
         """What live answers take now."""
         for outcome in _OUTCOMES:
@@ -85,12 +88,14 @@ class Metrics:
         self._request.labels(record.model).observe(record.total, exemplar)
         self.live.add(record.total)
 
-    def window_answered(self, record: AnswerRecord, lag: float) -> None:
+    def window_answered(self, record: AnswerRecord, lag: float, budget: service_pb2.Budget | None) -> None:
         """A window of a stream was answered."""
         exemplar = self._answered(record)
         self._lag.labels(record.model).observe(lag, exemplar)
         self.live.add(lag)
         self._windows.labels(record.model, record.level).inc()
+        if budget is not None:
+            self._budgets.answered(record, lag, budget)
 
     def frames_moved(self, model: str, before: Counts, now: Counts, skipped: int) -> None:
         """What happened to a stream's frames and windows since `before`."""

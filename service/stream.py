@@ -263,7 +263,7 @@ class StreamSession:
             reasons.append(f"{many}: {self._why}")
         answer.level_reason = "; ".join(filter(None, reasons))
         self._failed_since, self._unanswered = None, 0
-        self._service.metrics.window_answered(record_answer(answer, trace), lag)
+        self._service.metrics.window_answered(record_answer(answer, trace), lag, plan.ask.budget)
         await self._outbox.send(
             window=service_pb2.WindowAnswer(
                 window=window.ordinal,

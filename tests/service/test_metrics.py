@@ -49,7 +49,7 @@ def test_what_explanations_say_is_counted_by_method() -> None:
         explanation("atr", relevance_matrix=explanation_pb2.RelevanceMatrix(undefined="no row")),
         explanation("dtd", failure=failure),
     )
-    metrics.window_answered(record_answer(given), lag=0.1)
+    metrics.window_answered(record_answer(given), lag=0.1, budget=None)
     atr, dtd = {"model": "m", "method": "atr"}, {"model": "m", "method": "dtd"}
     for statistic, length in (("average", 7.5), ("maximum", 12.0)):
         labels = {"model": "m", "statistic": statistic}
@@ -64,6 +64,22 @@ def test_what_explanations_say_is_counted_by_method() -> None:
     assert value("actionlens_predict_seconds_total", {"model": "m"}) == pytest.approx(0.02)
     assert value("actionlens_confidence_sum", {"model": "m", "class": "wave"}) == 0.75
     assert value("actionlens_windows_total", {"model": "m", "level": "temporal_relevance"}) == 1
+
+
+def test_budgets_are_held_against_what_was_measured() -> None:
+    metrics = Metrics(PixelBackend())
+    given = record_answer(answer("wave", explanation("atr"), explanation("dtd")))
+    overhead = service_pb2.Budget(overhead_share=0.5)
+    for lag, budget in ((0.1, None), (0.1, overhead), (0.1, service_pb2.Budget(latency_seconds=0.2))):
+        metrics.window_answered(given, lag, budget)
+    metrics.window_answered(given, 0.3, service_pb2.Budget(latency_seconds=0.2, overhead_share=0.0))
+
+    def value(name: str) -> float | None:
+        return metrics.registry.get_sample_value(f"actionlens_budget_{name}_total", {"model": "m"})
+
+    assert value("explain_seconds") == pytest.approx(2 * 0.02)
+    assert value("allowed_seconds") == pytest.approx(0.5 * 0.02)
+    assert (value("windows"), value("late")) == (2, 1)
 
 
 def test_a_model_of_many_classes_gets_few_series() -> None:
@@ -103,7 +119,7 @@ async def test_clients_cannot_make_up_series(server: Server, stub: Any) -> None:
 
 
 async def test_readers_of_openmetrics_get_it(server: Server) -> None:
-    server.metrics.window_answered(record_answer(answer(), TRACE), lag=0.1)
+    server.metrics.window_answered(record_answer(answer(), TRACE), lag=0.1, budget=None)
     accepts = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
     async with httpx.AsyncClient() as client:
         address = f"http://127.0.0.1:{server.metrics_port}/metrics"
