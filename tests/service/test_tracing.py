@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
 from opentelemetry import trace
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -132,6 +135,41 @@ async def test_without_the_extra_nothing_is_traced(server: Server, stub: Any, mo
     async with AsyncClient(f"127.0.0.1:{server.port}") as client:
         assert (await client.explain_clip([pixels(k) for k in range(FRAMES)])).prediction.top
     assert "trace_id" not in server.metrics.text(exemplars=True).decode()
+
+
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    """What keeps the spans that are sent to it."""
+
+    def __init__(self) -> None:
+        self.received: list[trace_service_pb2.ExportTraceServiceRequest] = []
+
+    def Export(
+        self, request: trace_service_pb2.ExportTraceServiceRequest, context: object
+    ) -> trace_service_pb2.ExportTraceServiceResponse:
+        self.received.append(request)
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+def test_spans_reach_a_collector() -> None:
+    collector = Collector()
+    server = grpc.server(ThreadPoolExecutor(1))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    # In a process of its own, because OpenTelemetry is set up once per process.
+    program = (
+        "import time; from service import tracing, trace_export, settings\n"
+        f"with trace_export.exporting(settings.Traces(collector='http://127.0.0.1:{port}')):\n"
+        "    with tracing.answering('clip', 'm', since=time.perf_counter()): print(tracing.trace_id())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    server.stop(None).wait()
+    (request,) = collector.received
+    (resource,) = request.resource_spans
+    names = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
+    assert names["service.name"] == "actionlens"
+    (span,) = resource.scope_spans[0].spans
+    assert (span.name, span.trace_id.hex()) == ("clip", done.stdout.strip())
 
 
 def test_a_collector_without_the_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
