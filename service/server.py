@@ -167,7 +167,7 @@ class Server:
             doors.append((job_pb2.DESCRIPTOR.services_by_name["ExplanationJobService"], self._job_servicer))
         names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
-        app = make_app(settings, Calls(*doors), schema(*(service for service, _ in doors)))
+        app = make_app(settings, Calls(*doors), schema(*(service for service, _ in doors)), self.metrics.text)
         gateway = Gateway(app, message_bytes=settings.limits.message_bytes, grace=settings.drain_seconds)
         try:
             self.port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")

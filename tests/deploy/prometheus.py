@@ -22,20 +22,17 @@ class Prometheus:
 
     def __init__(self, program: str, folder: Path, target: str) -> None:
         self.address = f"http://127.0.0.1:{_free_port()}"
-        self._log = (folder / "log").open("wb")
         config = folder / "prometheus.yml"
         config.write_text(yaml.safe_dump(_configured(folder, target)))
-        self._process = subprocess.Popen(
-            [
-                program,
-                f"--config.file={config}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={self.address.removeprefix('http://')}",
-                "--enable-feature=exemplar-storage",
-            ],
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        command = [
+            program,
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address={self.address.removeprefix('http://')}",
+            "--enable-feature=exemplar-storage",
+        ]
+        with (folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         end = time.monotonic() + _PATIENCE
         while not self._ready():
             assert self._process.poll() is None, (folder / "log").read_text()
@@ -46,7 +43,6 @@ class Prometheus:
         """End the process."""
         self._process.terminate()
         self._process.wait(20)
-        self._log.close()
 
     def values(self, query: str) -> list[float]:
         """The finite values that a query has now. Fails for a query that Prometheus refuses."""
