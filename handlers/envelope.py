@@ -40,7 +40,7 @@ def answer_bytes(engine: Engine, bodies: Sequence[bytes | bytearray]) -> list[by
 
 def answer(engine: Engine, requests: Sequence[worker_pb2.ComputeRequest]) -> list[worker_pb2.ComputeResponse]:
     """Answer a batch of worker messages, in order. Never raises: what fails is a `failure` in its place."""
-    start = time.perf_counter()
+    started, start = time.time(), time.perf_counter()
     replies: list[worker_pb2.ComputeResponse | None] = [None] * len(requests)
     clips: list[tuple[int, ClipRequest]] = []
     for index, request in enumerate(requests):
@@ -71,6 +71,7 @@ def answer(engine: Engine, requests: Sequence[worker_pb2.ComputeRequest]) -> lis
     done = [reply for reply in replies if reply is not None]
     total = time.perf_counter() - start
     for reply in done:
+        reply.timings.started = started
         reply.timings.total = total
         reply.timings.batch_size = len(clips)
     return done

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 
-from service.metrics import CONTENT_TYPE
+from service.exposition import OPEN_METRICS, PLAIN
 
 # A scraper sends a few hundred bytes at once; whoever is larger or slower is no scraper.
 _LONGEST_HEAD = 8192
@@ -16,10 +16,10 @@ _PATIENCE = 5.0
 class HttpEndpoint:
     """A minimal HTTP/1.1 server, GET only, one answer per connection.
 
-    metrics: makes the exposition text. healthy: whether /healthz says 200 or 503.
+    metrics: makes the exposition text, told whether with exemplars. healthy: whether /healthz says 200 or 503.
     """
 
-    def __init__(self, metrics: Callable[[], bytes], healthy: Callable[[], bool]) -> None:
+    def __init__(self, metrics: Callable[[bool], bytes], healthy: Callable[[], bool]) -> None:
         self._metrics = metrics
         self._healthy = healthy
         self._server: asyncio.Server | None = None
@@ -59,7 +59,9 @@ class HttpEndpoint:
         if method not in (b"GET", b"HEAD"):
             return HTTPStatus.METHOD_NOT_ALLOWED, plain, b"only GET\n"
         if path == b"/metrics":
-            return HTTPStatus.OK, CONTENT_TYPE, self._metrics()
+            # Whoever can read OpenMetrics says so, whatever else it reads.
+            exemplars = b"application/openmetrics-text" in head
+            return HTTPStatus.OK, OPEN_METRICS if exemplars else PLAIN, self._metrics(exemplars)
         if path == b"/healthz":
             if self._healthy():
                 return HTTPStatus.OK, plain, b"SERVING\n"

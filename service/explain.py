@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, service_pb2
+from service import tracing
 from service.answer import build_answer, check_response
 from service.ask import Ask, ask_of_clip
 from service.backends.base import InferenceBackend, Reply
@@ -68,28 +69,35 @@ class ExplainService:
         started = time.perf_counter()
         ask = ask_of_clip(request, self.catalog)
         stage = _Stage()
-        try:
-            async with self._admitted(), asyncio.timeout(deadline):
-                answer = await self._answer(ask, request, started + deadline, stage)
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"the deadline of {deadline:.3g} s passed while {stage.name}; allow more time or send a smaller clip"
-            ) from None
-        answer.timings.total = time.perf_counter() - started
-        self.metrics.clip_answered(record_answer(answer))
+        with tracing.answering("clip", ask.model.name, since=started):
+            try:
+                async with self._admitted(), asyncio.timeout(deadline):
+                    answer = await self._answer(ask, request, started + deadline, stage)
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    f"the deadline of {deadline:.3g} s passed while {stage.name}; allow more time or send a smaller "
+                    "clip"
+                ) from None
+            answer.timings.total = time.perf_counter() - started
+            self.metrics.clip_answered(record_answer(answer, tracing.trace_id()))
         return answer
 
     async def _answer(
         self, ask: Ask, request: service_pb2.ExplainClipRequest, deadline: float, stage: _Stage
     ) -> answer_pb2.Answer:
         stage.name = "decoding the clip"
+        asked = time.perf_counter()
         clip, waited, decoding = await self._clips.run(
             lambda: decode_clip(request.clip, request.sampling, ask.model.input, self.settings.limits)
         )
+        tracing.stage("queue", asked, asked + waited)
+        tracing.stage("decode", asked + waited, asked + waited + decoding)
         stage.name = "computing"
         reply = await self.compute(ask, clip.frames, deadline - time.perf_counter())
         stage.name = "putting the answer together"
+        computed = time.perf_counter()
         answer, _, _ = await self._clips.run(lambda: build_answer(ask, reply.response, frame_report(clip), clip.frames))
+        tracing.stage("encode", computed, time.perf_counter())
         answer.timings.decode = decoding
         answer.timings.queue = waited + reply.queue
         answer.timings.transport = reply.transport
@@ -99,7 +107,9 @@ class ExplainService:
         """Let the backend answer uint8 [T, height, width, 3]. Raises as the backend does, and the worker's refusals."""
         if deadline <= 0:
             raise DeadlineExceeded("the deadline passed before the clip could be computed")
+        begun = time.perf_counter()
         reply = await self.backend.compute(ask.model.name, ask.compute(frames), deadline)
+        tracing.computed(begun, reply)
         check_response(ask, reply.response)
         self.costs.add(ask.model.name, ask.methods, reply.response)
         return reply

@@ -6,23 +6,32 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from prometheus_client.core import Metric
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
+
+PLAIN = "text/plain; version=0.0.4; charset=utf-8"
+"""Content type of the classic text."""
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+"""Content type of the text that also has exemplars."""
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
 class Exposition:
-    """Writes metrics in the text format 0.0.4, without `_created` times. Remembers the beginning of every line."""
+    """Writes metrics without `_created` times. Remembers the beginning of every line."""
 
     def __init__(self) -> None:
         self._beginnings: dict[tuple[str, ...], str] = {}
 
-    def text(self, metrics: Iterable[Metric]) -> bytes:
-        """All samples of these metrics, which must be counters, gauges and histograms."""
+    def text(self, metrics: Iterable[Metric], *, exemplars: bool = False) -> bytes:
+        """All samples of these metrics, which must be counters, gauges and histograms.
+
+        exemplars: write OpenMetrics 1.0, which has them, instead of the format 0.0.4.
+        """
         beginnings = self._beginnings
         lines: list[str] = []
         for metric in metrics:
-            name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+            name = f"{metric.name}_total" if metric.type == "counter" and not exemplars else metric.name
             lines.append(f"# HELP {name} {metric.documentation}\n# TYPE {name} {metric.type}\n")
             for sample in metric.samples:
                 if sample.name.endswith("_created"):
@@ -31,10 +40,24 @@ class Exposition:
                 beginning = beginnings.get(key)
                 if beginning is None:
                     beginning = beginnings[key] = _beginning(sample.name, sample.labels)
-                lines.append(f"{beginning}{floatToGoString(sample.value)}\n")  # type: ignore[no-untyped-call]
+                value = floatToGoString(sample.value)  # type: ignore[no-untyped-call]
+                end = _exemplar(sample.exemplar) if exemplars and sample.exemplar is not None else ""
+                lines.append(f"{beginning}{value}{end}\n")
+        if exemplars:
+            lines.append("# EOF\n")
         return "".join(lines).encode()
 
 
 def _beginning(name: str, labels: dict[str, str]) -> str:
-    inside = ",".join(f'{label}="{value.translate(_ESCAPES)}"' for label, value in labels.items())
+    inside = _inside(labels)
     return f"{name}{{{inside}}} " if inside else f"{name} "
+
+
+def _exemplar(exemplar: Exemplar) -> str:
+    at = f" {exemplar.timestamp:.3f}" if exemplar.timestamp is not None else ""
+    value = floatToGoString(exemplar.value)  # type: ignore[no-untyped-call]
+    return f" # {{{_inside(exemplar.labels)}}} {value}{at}"
+
+
+def _inside(labels: dict[str, str]) -> str:
+    return ",".join(f'{label}="{value.translate(_ESCAPES)}"' for label, value in labels.items())

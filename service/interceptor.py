@@ -16,6 +16,7 @@ from service.errors import ActionLensError
 from service.log import get_logger
 from service.metrics import Metrics
 from service.status import abort
+from service.tracing import caller
 
 # The names that go-grpc-prometheus gave them, which dashboards know.
 _TYPES = {
@@ -80,11 +81,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
     async def _around(self, call: tuple[str, str, str], context: Any) -> AsyncIterator[_Wire]:
         wire = _Wire(context)
         started = time.monotonic()
-        self._metrics.call_started(call)
+        self._metrics.calls.started(call)
         code = grpc.StatusCode.OK
         try:
             try:
-                yield wire
+                with caller(_text(context.invocation_metadata())):
+                    yield wire
             except (grpc.aio.AbortError, asyncio.CancelledError):
                 raise
             except ClientGone:
@@ -106,7 +108,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             raise
         finally:
             name = code.name if isinstance(code, grpc.StatusCode) else str(code)
-            self._metrics.call_ended(call, name, time.monotonic() - started, wire.received, wire.sent)
+            self._metrics.calls.ended(call, name, time.monotonic() - started, wire.received, wire.sent)
 
     async def _abort(self, context: Any, error: ActionLensError, incident: str = "") -> None:
         try:
@@ -158,6 +160,10 @@ class _Wire:
         except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
             raise ClientGone from error
         self.sent += 1
+
+
+def _text(metadata: Any) -> dict[str, str]:
+    return {key: value for key, value in metadata or () if isinstance(value, str)}
 
 
 def _kind(handler: Any) -> str:

@@ -1,27 +1,24 @@
-"""Prometheus metrics: names, labels and buckets in one place. Every server has a registry of its own."""
+"""Prometheus metrics: names, labels and buckets of what is answered. Every server has a registry of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
+from actionlens.v1 import service_pb2
+from service.backend_metrics import BackendMetrics
 from service.backends.base import InferenceBackend
+from service.buckets import RATIOS, SECONDS
+from service.budget_metrics import BudgetMetrics
+from service.call_metrics import CallMetrics
 from service.exposition import Exposition
 from service.jobs.metrics import JobCounter, JobMetrics
 from service.jobs.throttle import LiveLatency
+from service.reason_metrics import ReasonMetrics
 from service.records import AnswerRecord
 from service.window import Counts
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
-_SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-_DEFECTS = (-1.0, -0.5, -0.2, -0.1, -0.05, -0.01, 0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
 _OUTCOMES = ("used", "dropped_stale", "dropped_full", "rejected")
+_STAGES = ("decode", "queue", "transport", "forward", "encode")
 
 
 class Metrics:
@@ -35,42 +32,34 @@ class Metrics:
             "Time of one stage of an answer; explain has one entry per method",
             ("model", "method", "stage"),
             registry=registry,
-            buckets=_SECONDS,
+            buckets=SECONDS,
         )
         self._request = Histogram(
             "actionlens_request_seconds",
             "Time from a clip's arrival to its answer",
             ("model",),
             registry=registry,
-            buckets=_SECONDS,
+            buckets=SECONDS,
         )
         self._lag = Histogram(
             "actionlens_stream_lag_seconds",
             "Time from the arrival of a window's newest frame to its answer",
             ("model",),
             registry=registry,
-            buckets=_SECONDS,
+            buckets=SECONDS,
+        )
+        self._predict = Counter(
+            "actionlens_predict_seconds",
+            "Time of predicting: of a batch's forward, every clip's share, as explain has shares",
+            ("model",),
+            registry=registry,
         )
         self._overhead = Histogram(
             "actionlens_overhead_ratio",
             "Time of an explanation over that of the prediction",
             ("model", "method"),
             registry=registry,
-            buckets=_RATIOS,
-        )
-        self._motion = Histogram(
-            "actionlens_motion_share",
-            "Share of the relevance that moves",
-            ("model", "method"),
-            registry=registry,
-            buckets=_SHARES,
-        )
-        self._defect = Histogram(
-            "actionlens_conservation_defect",
-            "1 - sum of the relevance over the explained logit",
-            ("model", "method"),
-            registry=registry,
-            buckets=_DEFECTS,
+            buckets=RATIOS,
         )
         self._frames = Counter(
             "actionlens_frames", "Frames of streams by what became of them", ("outcome",), registry=registry
@@ -83,49 +72,30 @@ class Metrics:
         )
         self.clips = Gauge("actionlens_clips_in_flight", "Clips being answered", registry=registry)
         self.streams = Gauge("actionlens_streams", "Open streams", registry=registry)
-        self._started = Counter(
-            "grpc_server_started", "RPCs started", ("grpc_type", "grpc_service", "grpc_method"), registry=registry
-        )
-        self._handled = Counter(
-            "grpc_server_handled",
-            "RPCs ended, by status",
-            ("grpc_type", "grpc_service", "grpc_method", "grpc_code"),
-            registry=registry,
-        )
-        self._received = Counter(
-            "grpc_server_msg_received",
-            "Messages received",
-            ("grpc_type", "grpc_service", "grpc_method"),
-            registry=registry,
-        )
-        self._sent = Counter(
-            "grpc_server_msg_sent", "Messages sent", ("grpc_type", "grpc_service", "grpc_method"), registry=registry
-        )
-        self._handling = Histogram(
-            "grpc_server_handling_seconds",
-            "Time of RPCs",
-            ("grpc_type", "grpc_service", "grpc_method"),
-            registry=registry,
-            buckets=_SECONDS,
-        )
+        self.calls = CallMetrics(registry)
+        self._reasons = ReasonMetrics(registry)
+        self._budgets = BudgetMetrics(registry)
         self.live = LiveLatency()
         """What live answers take now."""
         for outcome in _OUTCOMES:
             self._frames.labels(outcome)
-        registry.register(_BackendMetrics(backend))
+        registry.register(BackendMetrics(backend))
+        ProcessCollector(registry=registry)
 
     def clip_answered(self, record: AnswerRecord) -> None:
         """A clip of ExplainClip was answered."""
-        self._answered(record)
-        self._request.labels(record.model).observe(record.total)
+        exemplar = self._answered(record)
+        self._request.labels(record.model).observe(record.total, exemplar)
         self.live.add(record.total)
 
-    def window_answered(self, record: AnswerRecord, lag: float) -> None:
+    def window_answered(self, record: AnswerRecord, lag: float, budget: service_pb2.Budget | None) -> None:
         """A window of a stream was answered."""
-        self._answered(record)
-        self._lag.labels(record.model).observe(lag)
+        exemplar = self._answered(record)
+        self._lag.labels(record.model).observe(lag, exemplar)
         self.live.add(lag)
         self._windows.labels(record.model, record.level).inc()
+        if budget is not None:
+            self._budgets.answered(record, lag, budget)
 
     def frames_moved(self, model: str, before: Counts, now: Counts, skipped: int) -> None:
         """What happened to a stream's frames and windows since `before`."""
@@ -133,55 +103,25 @@ class Metrics:
             self._frames.labels(outcome).inc(getattr(now, outcome) - getattr(before, outcome))
         self._skipped.labels(model).inc(skipped)
 
-    def call_started(self, call: tuple[str, str, str]) -> None:
-        """call: (type, service, method) of an RPC."""
-        self._started.labels(*call).inc()
-
-    def call_ended(self, call: tuple[str, str, str], code: str, seconds: float, received: int, sent: int) -> None:
-        """An RPC ended with a status, after so many messages each way."""
-        self._handled.labels(*call, code).inc()
-        self._handling.labels(*call).observe(seconds)
-        self._received.labels(*call).inc(received)
-        self._sent.labels(*call).inc(sent)
-
     def show_jobs(self, jobs: JobCounter) -> None:
         """Also tell of jobs, from now on."""
         self.registry.register(JobMetrics(jobs))
 
-    def text(self) -> bytes:
-        """The exposition text for Prometheus."""
-        return self._exposition.text(self.registry.collect())
+    def text(self, exemplars: bool = False) -> bytes:
+        """The text for Prometheus; with exemplars it is OpenMetrics."""
+        return self._exposition.text(self.registry.collect(), exemplars=exemplars)
 
-    def _answered(self, record: AnswerRecord) -> None:
-        for stage in ("decode", "queue", "transport", "forward", "encode"):
-            self._stage.labels(record.model, "", stage).observe(getattr(record, stage))
+    def _answered(self, record: AnswerRecord) -> dict[str, str] | None:
+        """What clips and windows share. Returns the exemplar that leads to the answer's trace, if there is one."""
+        exemplar = {"trace_id": record.trace} if record.trace else None
+        for stage in _STAGES:
+            self._stage.labels(record.model, "", stage).observe(getattr(record, stage), exemplar)
+        self._predict.labels(record.model).inc(record.predict)
         for entry in record.methods:
-            self._stage.labels(record.model, entry.method, "explain").observe(entry.seconds)
+            if entry.failed:
+                continue
+            self._stage.labels(record.model, entry.method, "explain").observe(entry.seconds, exemplar)
             if record.predict > 0:
-                self._overhead.labels(record.model, entry.method).observe(entry.seconds / record.predict)
-            if entry.motion_share is not None:
-                self._motion.labels(record.model, entry.method).observe(entry.motion_share)
-            if entry.conservation_defect is not None:
-                self._defect.labels(record.model, entry.method).observe(entry.conservation_defect)
-
-
-class _BackendMetrics(Collector):
-    """The backend's own numbers, read when Prometheus asks."""
-
-    def __init__(self, backend: InferenceBackend) -> None:
-        self._backend = backend
-
-    def collect(self) -> Iterable[Metric]:
-        backend = self._backend
-        in_flight, capacity = backend.in_flight(), backend.capacity()
-        yield GaugeMetricFamily(
-            "actionlens_backend_in_flight", "Clips in flight at the backend", min(in_flight, capacity)
-        )
-        yield GaugeMetricFamily(
-            "actionlens_backend_queue_depth", "Clips that wait for the backend", max(in_flight - capacity, 0)
-        )
-        yield GaugeMetricFamily("actionlens_backend_capacity", "Clips that may be in flight at once", capacity)
-        yield GaugeMetricFamily("actionlens_backend_healthy", "1 while the backend answers", float(backend.healthy()))
-        yield CounterMetricFamily(
-            "actionlens_worker_restarts", "Times that a worker or its server was started again", backend.restarts()
-        )
+                self._overhead.labels(record.model, entry.method).observe(entry.seconds / record.predict, exemplar)
+        self._reasons.answered(record, exemplar)
+        return exemplar

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actionlens.v1 import answer_pb2
+from google.protobuf.message import Message
+
+from actionlens.v1 import answer_pb2, explanation_pb2
 
 
 @dataclass(frozen=True, slots=True)
 class MethodRecord:
-    """One explanation. seconds: what computing it took; the other two as in actionlens.v1.Quality."""
+    """One explanation. seconds: what computing it took; failed: there is only the reason why there is none.
+
+    The others as in actionlens.v1.Quality and RelevanceMatrix (lengths in frames), None where there is no such number.
+    """
 
     method: str
     seconds: float
+    failed: bool
     motion_share: float | None
     conservation_defect: float | None
+    average_length: float | None
+    maximum_length: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerRecord:
-    """One answered clip or window. Times in seconds; level: "prediction", "grad_cam" ...; predict: its share of the
-    batch's forward."""
+    """One answered clip or window. Times in seconds; level: "prediction", "grad_cam" ...
+
+    label, confidence: the best class and its probability. predict: this clip's share of the batch's forward.
+    trace: the trace that tells of it, in hexadecimal, or "".
+    """
 
     model: str
     level: str
+    label: str
+    confidence: float
     decode: float
     queue: float
     transport: float
@@ -32,27 +45,22 @@ class AnswerRecord:
     encode: float
     total: float
     methods: tuple[MethodRecord, ...]
+    trace: str
 
 
-def record_answer(answer: answer_pb2.Answer) -> AnswerRecord:
+def record_answer(answer: answer_pb2.Answer, trace: str = "") -> AnswerRecord:
     """What metrics need to know of an answer."""
     methods = tuple(
-        MethodRecord(
-            method=explanation.method,
-            seconds=seconds,
-            motion_share=explanation.quality.motion_share if explanation.quality.HasField("motion_share") else None,
-            conservation_defect=explanation.quality.conservation_defect
-            if explanation.quality.HasField("conservation_defect")
-            else None,
-        )
+        _record_method(explanation, seconds)
         for explanation, seconds in zip(answer.explanations, answer.timings.explain, strict=False)
-        if not explanation.HasField("failure")
     )
-    times = answer.timings
+    times, best = answer.timings, answer.prediction.top[0]
     level = answer_pb2.ExplanationLevel.Name(answer.level).removeprefix("EXPLANATION_LEVEL_").lower()
     return AnswerRecord(
         model=answer.model,
         level=level,
+        label=best.label,
+        confidence=best.probability,
         decode=times.decode,
         queue=times.queue,
         transport=times.transport,
@@ -61,9 +69,27 @@ def record_answer(answer: answer_pb2.Answer) -> AnswerRecord:
         encode=times.encode,
         total=times.total,
         methods=methods,
+        trace=trace,
     )
 
 
 def predict_seconds(times: answer_pb2.Timings) -> float:
     """What predicting took for this clip alone: its share of the batch's forward, as `explain` has shares."""
     return times.forward / max(1, times.batch_size)
+
+
+def _record_method(explanation: explanation_pb2.Explanation, seconds: float) -> MethodRecord:
+    quality, matrix = explanation.quality, explanation.relevance_matrix
+    return MethodRecord(
+        method=explanation.method,
+        seconds=seconds,
+        failed=explanation.HasField("failure"),
+        motion_share=_set(quality, "motion_share"),
+        conservation_defect=_set(quality, "conservation_defect"),
+        average_length=_set(matrix, "average_length"),
+        maximum_length=_set(matrix, "maximum_length"),
+    )
+
+
+def _set(message: Message, field: str) -> float | None:
+    return getattr(message, field) if message.HasField(field) else None

@@ -30,6 +30,7 @@ from service.log import configure, get_logger
 from service.metrics import Metrics
 from service.settings import BackendName, Settings
 from service.streams import Streams
+from service.trace_export import exporting
 
 DEFAULT_DEADLINE = 30.0
 # Calls beside clips and streams that may run at once: health, reflection, model lists.
@@ -166,7 +167,7 @@ class Server:
             doors.append((job_pb2.DESCRIPTOR.services_by_name["ExplanationJobService"], self._job_servicer))
         names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
-        app = make_app(settings, Calls(*doors), schema(*(service for service, _ in doors)))
+        app = make_app(settings, Calls(*doors), schema(*(service for service, _ in doors)), self.metrics.text)
         gateway = Gateway(app, message_bytes=settings.limits.message_bytes, grace=settings.drain_seconds)
         try:
             self.port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")
@@ -204,7 +205,8 @@ def serve(settings: Settings, ready: Callable[[Server], None] | None = None) -> 
     ready: called once when the service says SERVING. Raises ActionLensError when it cannot start.
     """
     configure(settings.log_format, settings.log_level)
-    asyncio.run(run(settings, ready))
+    with exporting(settings.traces):
+        asyncio.run(run(settings, ready))
 
 
 async def run(settings: Settings, ready: Callable[[Server], None] | None = None) -> None:

@@ -153,6 +153,17 @@ class JobSettings(BaseModel):
     """When ended jobs hold more than this, the oldest are removed earlier."""
 
 
+class Traces(BaseModel):
+    """Where traces of answers go; needs the extra `tracing`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    collector: str = ""
+    """Address of an OpenTelemetry collector (OTLP over gRPC, "http://127.0.0.1:4317"); empty: no traces."""
+    share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the answers that are traced. A client that traces decides for its own calls."""
+
+
 def _data_folder() -> Path:
     base = os.environ.get("XDG_DATA_HOME", "")
     return (Path(base) if base else Path.home() / ".local" / "share") / "actionlens"
@@ -204,6 +215,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     stream: StreamSettings = StreamSettings()
     jobs: JobSettings = JobSettings()
+    traces: Traces = Traces()
 
     @model_validator(mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from dataclasses import asdict
 from google.protobuf import duration_pb2
 
 from actionlens.v1 import answer_pb2, service_pb2
+from service import tracing
 from service.ask import Ask
 from service.changes import Changes
 from service.errors import ActionLensError, DeadlineExceeded
@@ -164,11 +165,19 @@ class StreamSession:
             self._changes.notify()
 
     async def _answer(self, window: Window, plan: Plan) -> Outcome:
-        return await answer_window(
-            self._service, window, plan.ask, since=self._reception.first_time or 0.0, patient=not self._opening.newest
-        )
+        arrived: float = window.newest.content.arrived
+        with tracing.answering("window", plan.ask.model.name, since=arrived, apart=True):
+            return await answer_window(
+                self._service,
+                window,
+                plan.ask,
+                since=self._reception.first_time or 0.0,
+                patient=not self._opening.newest,
+            )
 
-    async def _send_answer(self, window: Window, plan: Plan, answer: answer_pb2.Answer, arrived: float) -> None:
+    async def _send_answer(
+        self, window: Window, plan: Plan, answer: answer_pb2.Answer, arrived: float, trace: str
+    ) -> None:
         self._buffer.settle(window, answered=True)
         lag = time.perf_counter() - arrived
         answer.timings.total = lag
@@ -179,7 +188,7 @@ class StreamSession:
             reasons.append(f"{many}: {self._why}")
         answer.level_reason = "; ".join(filter(None, reasons))
         self._failed_since, self._unanswered = None, 0
-        self._service.metrics.window_answered(record_answer(answer), lag)
+        self._service.metrics.window_answered(record_answer(answer, trace), lag, plan.ask.budget)
         await self._outbox.send(
             window=service_pb2.WindowAnswer(
                 window=window.ordinal,

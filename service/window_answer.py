@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from actionlens.v1 import answer_pb2
+from service import tracing
 from service.answer import build_answer
 from service.ask import Ask
 from service.errors import (
@@ -24,8 +25,9 @@ from service.window import Window
 
 _LONGEST_PAUSE = 1.0
 
-# The answer and the arrival of the window's newest frame (time.perf_counter); or why there is no answer.
-Outcome = tuple[answer_pb2.Answer, float] | ActionLensError
+# The answer, the arrival of the window's newest frame (time.perf_counter) and the trace ("" without); or why there is
+# no answer.
+Outcome = tuple[answer_pb2.Answer, float, str] | ActionLensError
 
 
 async def answer_window(service: ExplainService, window: Window, ask: Ask, *, since: float, patient: bool) -> Outcome:
@@ -39,6 +41,9 @@ async def answer_window(service: ExplainService, window: Window, ask: Ask, *, si
     newest = pictures[-1]
     pixels = np.stack([picture.pixels for picture in pictures])
     asked = time.perf_counter()
+    # When in between it was decoded is not known.
+    tracing.stage("decode", newest.arrived, newest.arrived + newest.decoding)
+    tracing.stage("queue", newest.arrived + newest.decoding, asked)
     settings = service.settings
     # A worker may take response_seconds for a batch: one in work, and then the window's own.
     deadline = asked + (2 * settings.response_seconds if patient else settings.stream.window_seconds)
@@ -56,12 +61,14 @@ async def answer_window(service: ExplainService, window: Window, ask: Ask, *, si
             if not passing or time.perf_counter() + pause >= deadline:
                 raise
             await asyncio.sleep(pause)
+    computed = time.perf_counter()
     report = _report(window, newest, since)
     answer, _, _ = await service.pictures.run(lambda: build_answer(ask, reply.response, report, pixels))
+    tracing.stage("encode", computed, time.perf_counter())
     answer.timings.decode = newest.decoding
     answer.timings.queue = asked - newest.arrived - newest.decoding + reply.queue
     answer.timings.transport = reply.transport
-    return answer, newest.arrived
+    return answer, newest.arrived, tracing.trace_id()
 
 
 def _report(window: Window, newest: Picture, since: float) -> answer_pb2.FrameReport:

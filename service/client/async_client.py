@@ -20,6 +20,7 @@ from service.client.errors import from_rpc
 from service.client.frames import FrameLike, StreamOptions, StreamQuestionOptions
 from service.client.results import Result, WindowResult
 from service.client.streams import ExplainedStream
+from service.tracing import calling
 
 
 class AsyncClient:
@@ -103,7 +104,8 @@ class AsyncClient:
 
     async def _unary(self, method: Any, request: Any, timeout: float | None) -> Any:
         try:
-            return await method(request, timeout=self._timeout if timeout is None else timeout)
+            with calling(request) as metadata:
+                return await method(request, timeout=self._timeout if timeout is None else timeout, metadata=metadata)
         except aio.AioRpcError as error:
             raise from_rpc(error, self.address) from None
 

@@ -17,6 +17,7 @@ from service.client.frames import FrameLike, StreamOptions
 from service.client.jobs import Jobs
 from service.client.results import Result
 from service.client.streams import ExplainedStream
+from service.tracing import calling
 
 
 class Client:
@@ -98,6 +99,7 @@ class Client:
 
     def _unary(self, method: Any, request: Any, timeout: float | None) -> Any:
         try:
-            return method(request, timeout=self._timeout if timeout is None else timeout)
+            with calling(request) as metadata:
+                return method(request, timeout=self._timeout if timeout is None else timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise from_rpc(error, self.address) from None

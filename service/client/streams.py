@@ -24,6 +24,7 @@ from service.client.frames import (
 )
 from service.client.results import WindowResult
 from service.errors import DeadlineExceeded
+from service.tracing import outgoing
 
 IDLE_TIMEOUT = 60.0
 
@@ -59,7 +60,7 @@ class ExplainedStream(Iterator[WindowResult]):
         self._failure: BaseException | None = None
         # The send thread starts with the call and may fail before `_call` is set.
         with self._changed:
-            self._call: Any = stub.ExplainStream(self._requests())
+            self._call: Any = stub.ExplainStream(self._requests(), metadata=outgoing())
 
     def __next__(self) -> WindowResult:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -13,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from service.errors import ActionLensError, NotFound, ResourceExhausted
+from service.exposition import PLAIN
 from service.gateway.calls import Calls
 from service.gateway.guard import Guard
 from service.gateway.socket import error_document, serve_socket, unexpected
@@ -31,11 +33,17 @@ _HTTP = {
 }
 
 
-def make_app(settings: Settings, calls: Calls, schema: bytes) -> Starlette:
-    """The ASGI application. schema: what `schema` made of the services behind `calls`."""
+def make_app(settings: Settings, calls: Calls, schema: bytes, metrics: Callable[[], bytes]) -> Starlette:
+    """The ASGI application. schema: what `schema` made of the services behind `calls`. metrics: their text."""
 
     async def index(request: Request) -> Response:
         return FileResponse(_STATIC / "index.html")
+
+    async def overhead(request: Request) -> Response:
+        return FileResponse(_STATIC / "overhead.html")
+
+    async def measured(request: Request) -> Response:
+        return Response(metrics(), headers={"content-type": PLAIN})
 
     async def describe(request: Request) -> Response:
         return Response(schema, media_type="application/json")
@@ -71,6 +79,8 @@ def make_app(settings: Settings, calls: Calls, schema: bytes) -> Starlette:
 
     routes = [
         Route("/", index),
+        Route("/overhead", overhead),
+        Route("/metrics", measured),
         Route("/schema.json", describe),
         Route("/samples/{model}", sample),
         Route("/call/{call}", unary, methods=["POST"]),

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from actionlens.v1 import job_pb2
 from service.jobs.counts import BANDS, Counts
@@ -55,7 +56,7 @@ class JobMetrics(Collector):
         buckets, total = [], 0
         for bound, count, _ in counts.blocks:
             total += count
-            buckets.append((f"{bound:g}", float(total)))
+            buckets.append((floatToGoString(bound), float(total)))  # type: ignore[no-untyped-call]
         if buckets:
             buckets[-1] = ("+Inf", buckets[-1][1])
         metric = HistogramMetricFamily("actionlens_job_block_seconds", "Time of one block of a job")

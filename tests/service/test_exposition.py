@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.exposition import Exposition
@@ -50,3 +52,25 @@ def test_remembered_lines_carry_new_values_and_new_series() -> None:
     lines = exposition.text(metrics.collect()).decode().splitlines()
     assert 'calls_total{code="OK"} 2.0' in lines
     assert 'calls_total{code="CANCELLED"} 5.0' in lines
+
+
+def test_openmetrics_carries_the_exemplars_that_the_librarys_own_text_has() -> None:
+    metrics = registry()
+    histogram = Histogram("traced", "with exemplars", buckets=(0.1, 1.0), registry=metrics)
+    histogram.observe(0.5, {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"})
+    histogram.observe(0.05)
+    text = Exposition().text(metrics.collect(), exemplars=True).decode()
+
+    def samples(text: str) -> set[object]:
+        return {
+            (family.name, family.type, sample.name, tuple(sorted(sample.labels.items())), sample.value, said)
+            for family in read_openmetrics(text)
+            for sample in family.samples
+            if not sample.name.endswith("_created")
+            for said in [sample.exemplar and (tuple(sample.exemplar.labels.items()), sample.exemplar.value)]
+        }
+
+    assert samples(text) == samples(openmetrics.generate_latest(metrics).decode())
+    assert text.count(' # {trace_id="4bf92f3577b34da6a3ce929d0e0e4736"} 0.5 ') == 1
+    # Readers of the classic format would stumble over them.
+    assert "trace_id" not in Exposition().text(metrics.collect()).decode()

@@ -44,7 +44,7 @@ async def complaint(wire: ClientConnection) -> dict[str, Any]:
 
 async def test_the_page_and_its_files_come_with_a_strict_policy(server: Server) -> None:
     async with http(server) as client:
-        for path in ("/", "/static/js/main.js", "/static/style.css", "/schema.json"):
+        for path in ("/", "/overhead", "/metrics", "/static/js/main.js", "/static/style.css", "/schema.json"):
             response = await client.get(path)
             assert response.status_code == 200, path
             assert "default-src 'self'" in response.headers["content-security-policy"]

@@ -1,0 +1,93 @@
+"""docs/metrics.md from the service's own registry: python -m deploy.metrics_table"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client.core import Metric
+
+from actionlens.v1 import service_pb2
+from service.backends.in_process import InProcessBackend
+from service.jobs.counts import Counts
+from service.metrics import Metrics
+from service.reason_metrics import CLASSES
+from service.records import AnswerRecord, MethodRecord
+from service.settings import Settings
+from service.window import Counts as Totals
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
+
+_HEAD = """# Metrics
+
+`http://HOST:8471/metrics`, for Prometheus. Times are in seconds; histograms have `_bucket`, `_sum` and `_count`
+(`actionlens_conservation_defect`, which may be negative, has no `_sum`). A reader that asks for OpenMetrics, as
+Prometheus does, gets exemplars with the `trace_id` of a traced answer ([operating.md](operating.md)).
+
+This page is written by `python -m deploy.metrics_table`.
+
+"""
+_TAIL = f"""
+## Labels
+
+No label has an id in it, and none takes a value that a client can make up.
+
+| label | values |
+|---|---|
+| `model`, `version` | the models that are loaded |
+| `method` | the methods of the contract; empty for stages that belong to no method |
+| `stage` | `decode`, `queue`, `transport`, `forward`, `explain`, `encode` |
+| `outcome` | `used`, `dropped_stale`, `dropped_full`, `rejected` |
+| `level` | `prediction`, `grad_cam`, `selective_relevance`, `temporal_relevance` |
+| `class` | the first {CLASSES} classes that a model predicts, and `other` |
+| `statistic` | `average`, `maximum` |
+| `state`, `band` | as in `actionlens.v1.JobState`; `low`, `normal`, `high` |
+| `grpc_type`, `grpc_service`, `grpc_method`, `grpc_code` | RPCs that exist, and gRPC's status codes |
+"""
+
+
+class _NoJobs:
+    """What a service without jobs tells of them."""
+
+    counts = Counts({}, {}, ((1.0, 0, 0.0),))
+    restarts = 0
+
+
+def page() -> str:
+    """The page's text."""
+    rows = "".join(
+        f"| `{_name(metric)}` | {metric.type} | {_labels(metric)} | {metric.documentation} |\n" for metric in families()
+    )
+    return f"{_HEAD}| name | type | labels | what |\n|---|---|---|---|\n{rows}{_TAIL}"
+
+
+def families() -> Iterable[Metric]:
+    """Every metric of a service, each with a sample at least where it has labels."""
+    metrics = Metrics(InProcessBackend(Settings()))
+    metrics.show_jobs(_NoJobs())
+    call = ("", "", "")
+    metrics.calls.started(call)
+    metrics.calls.ended(call, "OK", 0.0, 0, 0)
+    method = MethodRecord(
+        "", 0.0, failed=False, motion_share=0.0, conservation_defect=0.0, average_length=1.0, maximum_length=1.0
+    )
+    record = AnswerRecord("", "", "", 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, (method,), "")
+    metrics.clip_answered(record)
+    metrics.window_answered(record, 0.0, service_pb2.Budget(overhead_share=0.0, latency_seconds=1.0))
+    metrics.frames_moved("", Totals(), Totals(), 0)
+    return sorted(metrics.registry.collect(), key=lambda metric: metric.name)
+
+
+def _name(metric: Metric) -> str:
+    return f"{metric.name}_total" if metric.type == "counter" else metric.name
+
+
+def _labels(metric: Metric) -> str:
+    seen = (name for sample in metric.samples for name in sample.labels if name != "le")
+    # A family without samples, like that of the loaded models here, still knows its labels.
+    names = dict.fromkeys((*getattr(metric, "_labelnames", ()), *seen))
+    return ", ".join(f"`{name}`" for name in names) or "–"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,140 @@
+// The overhead page: the service's own metrics in plain words, for people without Grafana.
+
+import { $, make, milliseconds, percent, press } from "./dom.js";
+import { Samples } from "./metrics.js";
+
+const EVERY = 2000;
+const MINUTE = 60_000;
+const STAGES = { decode: "--decode", queue: "--queue", transport: "--faint", predict: "--predict", explain: "--explain", encode: "--line" };
+const OUTCOMES = { used: "frames used", dropped_stale: "too late", dropped_full: "not decoded", rejected: "refused" };
+const LEVELS = { prediction: "prediction only", grad_cam: "Grad-CAM", selective_relevance: "selective relevance", temporal_relevance: "temporal relevance" };
+
+const history = [];
+let span = "minute";
+
+const said = (value, write) => (Number.isFinite(value) ? write(value) : "–");
+const whole = (value) => Math.round(value).toLocaleString("en");
+const row = (...cells) => make("tr", {}, ...cells.map((cell) => (cell instanceof Node ? cell : make("td", { textContent: cell }))));
+const figures = (entries) => entries.map(([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value })));
+const bar = (name, width, label) => {
+  const made = make("i", { title: label });
+  made.style.cssText = `--key: var(${STAGES[name]}); width: ${width}%`;
+  return made;
+};
+
+/** What every method adds, dearest first. */
+function price(samples) {
+  const rows = samples.series("actionlens_overhead_ratio_count").filter(({ value }) => value > 0).map(({ labels }) => ({
+    ...labels,
+    count: samples.sum("actionlens_overhead_ratio_count", labels),
+    each: samples.mean("actionlens_stage_seconds", { ...labels, stage: "explain" }),
+    adds: samples.mean("actionlens_overhead_ratio", labels),
+  })).sort((a, b) => b.adds - a.adds);
+  const most = Math.max(...rows.map(({ adds }) => adds));
+  $("price").replaceChildren(...rows.map(({ model, method, count, each, adds }) => {
+    const meter = make("div", { className: "meter" });
+    meter.style.width = `${(100 * adds) / most}%`;
+    return row(model, method, whole(count), milliseconds(each), `+${percent(adds)}`, make("td", { className: "bar-cell" }, meter));
+  }));
+  const predict = samples.sum("actionlens_predict_seconds_total");
+  const explain = samples.sum("actionlens_stage_seconds_sum", { stage: "explain" });
+  $("total").textContent = predict > 0 ? `all explaining is ${percent(explain / predict)} of all predicting` : "no answers in this time";
+}
+
+/** The mean answer of every model, as one bar. */
+function stages(samples) {
+  const models = samples.values("actionlens_predict_seconds_total", "model").map((model) => {
+    const answers = samples.sum("actionlens_stage_seconds_count", { model, stage: "forward" });
+    const seconds = (stage) => samples.sum("actionlens_stage_seconds_sum", { model, stage: stage === "predict" ? "forward" : stage }) / answers;
+    return { model, answers, parts: Object.fromEntries(Object.keys(STAGES).map((stage) => [stage, seconds(stage)])) };
+  }).filter(({ answers }) => answers > 0);
+  const total = ({ parts }) => Object.values(parts).reduce((sum, value) => sum + value, 0);
+  const most = Math.max(...models.map(total));
+  $("stages").replaceChildren(...models.map((entry) => {
+    const { model, parts } = entry;
+    const words = Object.entries(parts).map(([name, seconds]) => `${name} ${milliseconds(seconds)}`).join(", ");
+    const stack = make("div", { className: "stack", role: "img", ariaLabel: words },
+      ...Object.entries(parts).map(([name, seconds]) => bar(name, (100 * seconds) / most, `${name} ${milliseconds(seconds)}`)));
+    return make("div", { className: "stage-row" }, make("span", { textContent: model }), stack, make("b", { textContent: milliseconds(total(entry)) }));
+  }));
+}
+
+function streams(samples) {
+  const frames = samples.sum("actionlens_frames_total");
+  const windows = samples.series("actionlens_windows_total");
+  const levels = Object.entries(LEVELS).map(([level, words]) => [`windows: ${words}`, samples.sum("actionlens_windows_total", { level })]);
+  const outcomes = Object.entries(OUTCOMES).map(([outcome, words]) => [words, said(samples.sum("actionlens_frames_total", { outcome }) / frames, percent)]);
+  $("streams").replaceChildren(...figures([
+    ["lag, half below", said(samples.quantile("actionlens_stream_lag_seconds", 0.5), milliseconds)],
+    ["lag, 95 % below", said(samples.quantile("actionlens_stream_lag_seconds", 0.95), milliseconds)],
+    ...(windows.length ? levels.filter(([, count]) => count > 0).map(([words, count]) => [words, whole(count)]) : []),
+    ["windows skipped", whole(samples.sum("actionlens_windows_skipped_total"))],
+    ...outcomes,
+  ]));
+}
+
+function load(samples) {
+  const jobs = (state) => whole(samples.sum("actionlens_jobs", { state }));
+  $("load").replaceChildren(...figures([
+    ["at the workers", `${whole(samples.sum("actionlens_backend_in_flight"))} of ${whole(samples.sum("actionlens_backend_capacity"))}`],
+    ["waiting", whole(samples.sum("actionlens_backend_queue_depth"))],
+    ["open streams", whole(samples.sum("actionlens_streams"))],
+    ["worker restarts", whole(samples.sum("actionlens_worker_restarts_total") + samples.sum("actionlens_job_worker_restarts_total"))],
+    ["jobs running", jobs("running")],
+    ["jobs waiting", jobs("queued")],
+    ["memory of the service", `${whole(samples.sum("process_resident_memory_bytes") / 2 ** 20)} MiB`],
+  ]));
+}
+
+function reasons(samples) {
+  $("reasons").replaceChildren(...samples.values("actionlens_confidence_count", "model").map((model) => row(
+    model,
+    said(samples.mean("actionlens_confidence", { model }), percent),
+    said(samples.mean("actionlens_motion_share", { model }), percent),
+    ...["average", "maximum"].map((statistic) => said(samples.mean("actionlens_atr_frames", { model, statistic }), (frames) => frames.toFixed(1))),
+  )));
+}
+
+function show() {
+  const now = history.at(-1);
+  if (!now) return;
+  const then = span === "minute" ? history[0] : null;
+  const changed = now.samples.since(then?.samples);
+  for (const part of [price, stages, streams, reasons]) part(changed);
+  load(now.samples);
+  press(document.querySelectorAll("[data-span]"), (button) => button.dataset.span === span);
+  if (then) document.querySelector("[data-span=minute]").textContent = now.at - then.at < MINUTE - EVERY ? `Last ${Math.round((now.at - then.at) / 1000)} s` : "Last minute";
+}
+
+function tell(state, words) {
+  $("status").dataset.state = state;
+  $("status").lastElementChild.textContent = words;
+}
+
+async function look() {
+  try {
+    const response = await fetch("metrics");
+    if (!response.ok) throw new Error(`the service says ${response.status}`);
+    history.push({ at: performance.now(), samples: new Samples(await response.text()) });
+    while (history.at(-1).at - history[0].at > MINUTE) history.shift();
+    tell("live", "live");
+    show();
+  } catch {
+    tell("broken", "the service does not answer; trying again");
+  }
+  setTimeout(look, EVERY);
+}
+
+for (const button of document.querySelectorAll("[data-span]")) {
+  button.onclick = () => {
+    span = button.dataset.span;
+    show();
+  };
+}
+for (const [name, key] of Object.entries(STAGES)) {
+  const entry = make("li", { textContent: name });
+  entry.style.setProperty("--key", `var(${key})`);
+  $("stage-keys").append(entry);
+}
+document.documentElement.dataset.theme = localStorage.getItem("theme") ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
+look();
