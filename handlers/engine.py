@@ -19,6 +19,7 @@ from handlers.errors import FAILED_PRECONDITION, INTERNAL, RESOURCE_EXHAUSTED, R
 from handlers.explainers import Explainer, Method, Parameters, explainer
 from handlers.models.action_model import ActionModel
 from handlers.relevance import MEMORY, MemoryLimitExceeded, Pass, Precision
+from handlers.seen_frames import SeenFrames
 
 M = TypeVar("M", bound=Method[Any])
 
@@ -75,6 +76,7 @@ class Engine:
 
     def __init__(self, model: ActionModel) -> None:
         self.model = model
+        self._seen = SeenFrames(model)
 
     @classmethod
     def load(
@@ -151,8 +153,7 @@ class Engine:
                     calls.append(call)
 
         start = time.perf_counter()
-        clips = self.model.prepare([request.clip for request in requests])
-        forward = self.model.program.forward(clips, keep, relevance=propagates)
+        forward = self._seen.forward([request.clip for request in requests], keep, propagates)
         frame_logits = None if forward.no_frame_logits else forward.frame_logits
         forward_seconds = time.perf_counter() - start
 

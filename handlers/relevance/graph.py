@@ -108,6 +108,17 @@ def _join(first: Operation, second: Operation) -> Operation | None:
     return None
 
 
+def by_frame(graph: Graph, value: int) -> bool:
+    """Whether all steps up to a value look at every frame by itself, and all later ones read nothing but it."""
+    before = [step for step in graph.steps if step.number <= value]
+    after = [step for step in graph.steps if step.number > value]
+    single = all(
+        step.operation.time_kernel == (1, 1) and not step.operation.time_padding and not isinstance(step.operation, Pad)
+        for step in before
+    )
+    return single and all(number >= value for step in after for number in step.inputs)
+
+
 def annotated(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """Tell every convolution what can be said about its input before any clip has been seen."""
     positive: set[int] = set()

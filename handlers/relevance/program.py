@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from handlers.relevance.centres import frame_centres
 from handlers.relevance.fitting import check_clip, refuse_misfit
 from handlers.relevance.forward_pass import ForwardPass
-from handlers.relevance.graph import Graph, annotated, fused
+from handlers.relevance.graph import Graph, annotated, by_frame, fused
 from handlers.relevance.head import Head, find_head
 from handlers.relevance.operations.pointwise import Relu
 from handlers.relevance.operations.whole import Call
@@ -68,19 +69,41 @@ class Program:
         """See `centres.frame_centres`."""
         return frame_centres(self.graph, layer, frames, steps)
 
-    def forward(self, clip: Tensor, keep: Iterable[str] = (), relevance: bool = True) -> ForwardPass:
+    def by_frame(self, layer: str) -> bool:
+        """Whether this layer's output is made from every frame by itself, and is all that the steps after it read."""
+        return by_frame(self.graph, self.graph.value_of(layer))
+
+    def of_frames(self, clip: Tensor, layer: str) -> Tensor:
+        """What a layer that is `by_frame` makes of clips [B, C, T, H, W]: [B, C', T, H', W']. Raises as `forward`."""
+        number = self.graph.value_of(layer)
+        graph, _ = self._plan(frozenset({number}))
+        below = Graph(tuple(step for step in graph.steps if step.number <= number), number, graph.layers)
+        values: dict[int, Any] = {0: _checked(clip)}
+        with torch.no_grad():
+            execute(below, values, lowest=number, notes=False, spared=())
+        result: Tensor = values[number]
+        return result
+
+    def forward(
+        self,
+        clip: Tensor,
+        keep: Iterable[str] = (),
+        relevance: bool = True,
+        known: Mapping[str, Tensor] | None = None,
+    ) -> ForwardPass:
         """Run clips [B, C, T, H, W], normalised as the model was trained; any B, T, H, W that the model takes.
 
         keep: layers whose activations are kept for `ForwardPass.gradient` and `ForwardPass.activation`.
         relevance: keep everything that relevance propagation needs; False frees all else as early as possible.
+        known: what a layer that is `by_frame` makes of the clips; nothing below it is computed, or can be kept.
         Raises BadClip for another number of axes, another dtype than the weights', or a size that does not fit;
         UnknownLayer for a layer that does not exist.
         """
-        check_clip(clip)
-        wanted = frozenset(self.graph.value_of(layer) for layer in keep)
+        given = {self.graph.value_of(layer): tensor for layer, tensor in (known or {}).items()}
+        wanted = frozenset({*map(self.graph.value_of, keep), *given})
         graph, head = self._plan(wanted)
         with torch.no_grad():
-            found = run(graph, head, clip.detach(), wanted, relevance)
+            found = run(graph, head, _checked(clip), wanted, relevance, given)
         found.reduced = reduced_type(self.precision, self.rules.convolution, clip)
         return found
 
@@ -103,29 +126,48 @@ def trace(module: nn.Module, rules: Rules | None = None, precision: Precision | 
     return Program(rules, Graph(annotated(graph.steps), graph.output, graph.layers), Precision(precision))
 
 
-def run(graph: Graph, head: Head, clip: Tensor, wanted: frozenset[int], relevance: bool) -> ForwardPass:
-    """All steps in order. Each value is freed after its last reader unless it is kept."""
-    if clip.device.type == "cpu":
-        clip = clip.contiguous(memory_format=torch.channels_last_3d)
+def run(
+    graph: Graph, head: Head, clip: Tensor, wanted: frozenset[int], relevance: bool, given: Mapping[int, Tensor]
+) -> ForwardPass:
+    """All steps in order from the clip, or from the one value that is given."""
+    lowest = 0 if relevance else min(wanted, default=graph.output)
+    values: dict[int, Any] = {0: clip, **given}
+    saved = execute(graph, values, lowest=lowest, notes=True, spared=head.values)
+    return ForwardPass(graph, head, clip, values, saved, relevance, min(wanted, default=graph.output))
+
+
+def execute(
+    graph: Graph, values: dict[int, Any], *, lowest: int, notes: bool, spared: Collection[int]
+) -> dict[int, dict[str, Tensor]]:
+    """Add to `values` what the steps after the last one there make, in order.
+
+    Values below `lowest` that are not spared are freed after their last reader. Returns, if notes are asked for, what
+    the way back down to `lowest` needs.
+    """
     last: dict[int, int] = {}
     for step in graph.steps:
         for value in step.inputs:
             last[value] = step.number
-    lowest = min(wanted, default=graph.output)
-    values: dict[int, object] = {0: clip}
     saved: dict[int, dict[str, Tensor]] = {}
-    frame_values = set(head.values)
+    first, clip = max(values), values[0]
     for step in graph.steps:
-        keeps = relevance or step.number > lowest
-        notes: dict[str, Tensor] | None = {} if keeps else None
+        if step.number <= first:
+            continue
+        noted: dict[str, Tensor] | None = {} if notes and step.number > lowest else None
         try:
-            values[step.number] = step.operation.forward([values[i] for i in step.inputs], notes)
+            values[step.number] = step.operation.forward([values[i] for i in step.inputs], noted)
         except (RuntimeError, IndexError) as error:
             refuse_misfit(clip, step.place, error)
-        if notes:
-            saved[step.number] = notes
+        if noted:
+            saved[step.number] = noted
         for value in step.inputs:
-            done = last[value] == step.number
-            if done and not relevance and value < lowest and value not in frame_values:
+            if last[value] == step.number and value < lowest and value not in spared:
                 values.pop(value, None)
-    return ForwardPass(graph, head, clip, values, saved, relevance, lowest)
+    return saved
+
+
+def _checked(clip: Tensor) -> Tensor:
+    """The clip in the layout in which it is computed. Raises BadClip."""
+    check_clip(clip)
+    clip = clip.detach()
+    return clip.contiguous(memory_format=torch.channels_last_3d) if clip.device.type == "cpu" else clip

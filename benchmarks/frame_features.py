@@ -1,0 +1,103 @@
+"""What overlapping windows of frame-wise models cost: python -m benchmarks.frame_features [--threads 1] [--rounds 7]
+
+Windows of 16 frames follow each other by a hop of 1, 2, 4, 8 and 16 frames, as in a live stream. "plain" computes every
+window anew; "reused" computes the frames that the window before did not have, as workers do. Each round makes the
+windows of one hop both ways, in turns; medians over all windows but the first, and the ratio of the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from actionlens.card import Input, ModelCard, Weights
+from handlers.models import family
+from handlers.models.action_model import ActionModel
+from handlers.relevance import Pass
+from handlers.relevance.memory import keep_freed_memory
+from handlers.seen_frames import SeenFrames
+
+WINDOW, HOPS = 16, (1, 2, 4, 8, 16)
+BUNDLED = Path(__file__).parents[1] / "model_store" / "motion-trn"
+WIDE = {"channels": [64, 128, 256, 512], "cells": 4, "width": 256}
+
+
+def wide_tsn() -> ActionModel:
+    """A temporal segment network of 2.1 million weights on 112 x 112 pixels, untrained."""
+    card = ModelCard(
+        name="wide-tsn",
+        architecture="tsn",
+        arguments=WIDE,
+        weights=Weights(file="weights.safetensors", sha256="0" * 64),
+        labels=tuple(map(str, range(100))),
+        input=Input(frames=WINDOW, height=112, width=112),
+    )
+    torch.manual_seed(0)
+    return ActionModel(card, family("tsn").build(classes=100, **WIDE).eval())
+
+
+def explained(model: ActionModel, forward: Pass, cam: bool) -> None:
+    """What an explanation by Grad-CAM adds to a forward."""
+    if cam:
+        forward.gradient(model.layer, torch.ones_like(forward.logits))
+
+
+def ways(model: ActionModel, cam: bool) -> dict[str, Callable[[NDArray[np.uint8]], None]]:
+    """From a window's pixels to its logits (and to the gradient of Grad-CAM), both ways."""
+    keep, seen = ([model.layer] if cam else []), SeenFrames(model)
+
+    def plain(window: NDArray[np.uint8]) -> None:
+        explained(model, model.program.forward(model.prepare([window]), keep, relevance=False), cam)
+
+    def reused(window: NDArray[np.uint8]) -> None:
+        explained(model, seen.forward([window], keep, relevance=False), cam)
+
+    return {"plain": plain, "reused": reused}
+
+
+def measure(model: ActionModel, hop: int, cam: bool, rounds: int) -> dict[str, float]:
+    """Median seconds per window."""
+    rng, size = np.random.default_rng(hop), model.card.input
+    took: dict[str, list[float]] = {"plain": [], "reused": []}
+    for _ in range(rounds):
+        frames = rng.integers(0, 256, (WINDOW + 8 * hop, size.height, size.width, 3), dtype=np.uint8)
+        candidates = ways(model, cam)
+        for first in range(0, 8 * hop + 1, hop):
+            for name, way in candidates.items():
+                start = time.perf_counter()
+                way(frames[first : first + WINDOW])
+                if first:
+                    took[name].append(time.perf_counter() - start)
+    return {name: median(seconds) for name, seconds in took.items()}
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    keep_freed_memory()
+    for model in (ActionModel.load(BUNDLED), wide_tsn()):
+        for cam in (False, True):
+            for hop in HOPS:
+                found = measure(model, hop, cam, options.rounds)
+                print(
+                    f"{model.card.name}, {'Grad-CAM' if cam else 'prediction'}, hop {hop:2d} of {WINDOW}: "
+                    f"plain {1000 * found['plain']:.2f} ms, reused {1000 * found['reused']:.2f} ms, "
+                    f"ratio {found['reused'] / found['plain']:.2f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
