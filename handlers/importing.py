@@ -146,7 +146,7 @@ def _write(
         if target.exists() and not replace:
             raise ModelError(f"name: {card.name!r} is already in {store}; replace it with --replace")
         if isinstance(weights, Path):
-            card, notes = settled(card, file)
+            card, notes = settled(card, weights)
         write_card(card, made)
         model = ActionModel.load(made)
         answer_noise(Engine(model))

@@ -50,8 +50,7 @@ def read_onnx(path: Path) -> OnnxFile:
 
     try:
         model = onnx.load(path, load_external_data=False)
-        onnx.checker.check_model(model)
-    except (OSError, DecodeError, ValueError, onnx.checker.ValidationError) as error:
+    except (OSError, DecodeError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as .onnx: {_first_line(error)}") from error
     outside = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
     if outside:
@@ -59,6 +58,10 @@ def read_onnx(path: Path) -> OnnxFile:
             f"{path}: {outside[0].name} and {len(outside) - 1} more tensors lie in other files; save it as one: "
             "onnx.save(onnx.load('model.onnx'), 'one.onnx')"
         )
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"{path}: cannot be read as .onnx: {_first_line(error)}") from error
     if any(entry.key == _EXPORTED for entry in model.metadata_props):
         raise ModelError(
             f"{path}: holds explanations already, as `actionlens models export` writes them; put it into a folder and "
