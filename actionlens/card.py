@@ -46,7 +46,7 @@ class _Strict(BaseModel):
 
 
 class Weights(_Strict):
-    """The trained parameters, a safetensors file beside the card."""
+    """The trained parameters, a safetensors file beside the card; of the family `onnx`, the .onnx file itself."""
 
     file: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -54,8 +54,8 @@ class Weights(_Strict):
     @field_validator("file")
     @classmethod
     def _beside_the_card(cls, value: str) -> str:
-        if Path(value).name != value or not value.endswith(".safetensors"):
-            raise ValueError("name a .safetensors file that lies beside the card, without a folder")
+        if Path(value).name != value or not value.endswith((".safetensors", ".onnx")):
+            raise ValueError("name a .safetensors or .onnx file that lies beside the card, without a folder")
         return value
 
 

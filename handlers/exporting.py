@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from google.protobuf.json_format import MessageToDict
 from torch import Tensor, nn
 
+from actionlens.v1 import model_pb2
+from handlers.attribution import RelevanceMatrix, SaliencyVolume
 from handlers.canary import answer_noise, noise
+from handlers.description import describe
 from handlers.engine import Engine, MethodCall
 from handlers.errors import ModelError, RequestError
 from handlers.explainers import explainer
@@ -46,10 +50,20 @@ def _selective(model: ActionModel, forward: Pass, slopes: Tensor) -> Outputs:
     values = _dtd(model, forward, slopes)["dtd"]
     mask = motion_mask(values[0], SelectiveParameters().threshold)[None]
     positive = values.clamp(min=0).flatten(1)
+    return {
+        "selective_relevance": values * mask,
+        "selective_map": values,
+        "selective_mask": mask,
+        "selected_positions": _kept(positive.sign(), mask),
+        "motion_share": _kept(positive, mask),
+    }
+
+
+def _kept(positive: Tensor, mask: Tensor) -> Tensor:
+    """[1] share of the sum of [1, n] that a mask keeps; 0 where there is nothing."""
     whole = positive.sum(1)
     kept = (positive * mask.flatten(1)).sum(1)
-    share = torch.where(whole > 0, kept / whole.clamp(min=torch.finfo(whole.dtype).tiny), 0.0)
-    return {"selective_relevance": values * mask, "motion_share": share}
+    return torch.where(whole > 0, kept / whole.clamp(min=torch.finfo(whole.dtype).tiny), 0.0)
 
 
 def _atr(model: ActionModel, forward: Pass, slopes: Tensor) -> Outputs:
@@ -70,7 +84,8 @@ class Explained(nn.Module):
     """A model and explanations of it as one function of a clip.
 
     Input: clip uint8 [1, T, H, W, 3], RGB at the card's size; target int64 [1], the class to explain or -1 for the
-    likeliest. Output: logits float32 [1, K], explained int64 [1], and what EXPLANATIONS name.
+    likeliest. Output: logits float32 [1, K], explained int64 [1], frame_logits float32 [1, T', K] where the model has
+    them, and what EXPLANATIONS name.
     """
 
     def __init__(self, model: ActionModel, methods: Sequence[str]) -> None:
@@ -86,6 +101,8 @@ class Explained(nn.Module):
         done = model.program.forward(model.normalised(clip), keep, relevance=bool(self.methods))
         explained = torch.where(target < 0, done.logits.argmax(1), target)
         outputs = {"logits": done.logits, "explained": explained}
+        if not done.no_frame_logits:
+            outputs["frame_logits"] = done.frame_logits
         slopes = one_hot(done.logits, explained)
         for method in self.methods:
             outputs.update(EXPLANATIONS[method](model, done, slopes))
@@ -107,9 +124,7 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
             raise ModelError(f"with: {method} cannot explain {model.card.name}: {reason}")
         if reason := model.program.no_relevance:
             raise ModelError(f"with: {method} of {model.card.name} takes autograd, which no graph holds: {reason}")
-    for each in answer_noise(Engine(model), tuple(MethodCall(method) for method in methods)).explained:
-        if isinstance(each.result, RequestError):
-            raise ModelError(f"with: {each.method}: {each.result.message}")
+    held = _explanations(model, methods)
     module = Explained(model, methods).eval()
     clip, target = torch.from_numpy(noise(model.card))[None], torch.tensor([-1])
     with torch.no_grad():
@@ -125,12 +140,43 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
         optimize=True,
         verbose=False,
     )
-    card = model.card
-    made.model.metadata_props.update(
-        {"actionlens": json.dumps({"card": card.model_dump(mode="json"), "methods": list(methods)})}
-    )
+    about = {
+        "card": model.card.model_dump(mode="json"),
+        "methods": list(methods),
+        "model": MessageToDict(_description(model, methods), preserving_proto_field_name=True),
+        "explanations": held,
+    }
+    made.model.metadata_props.update({"actionlens": json.dumps(about)})
     made.save(path)
     return module.names
+
+
+def _explanations(model: ActionModel, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What a reader of the graph must know of each explanation beside its values. Raises ModelError."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in answer_noise(Engine(model), tuple(MethodCall(method) for method in methods)).explained:
+        result = each.result
+        if not isinstance(result, SaliencyVolume | RelevanceMatrix):
+            reason = result.message if isinstance(result, RequestError) else "is not a map or a matrix"
+            raise ModelError(f"with: {each.method}: {reason}")
+        found[each.method] = {
+            "parameters": dict(each.parameters),
+            "layer": result.layer if isinstance(result, SaliencyVolume) else "",
+            "frame_positions": result.frame_positions,
+        }
+    return found
+
+
+def _description(model: ActionModel, methods: Sequence[str]) -> model_pb2.Model:
+    """The model as the graph serves it: with these methods alone, and nothing about them to choose."""
+    message = describe(model)
+    for support in message.methods:
+        del support.parameters[:]
+        if support.supported and support.method not in methods:
+            support.supported = False
+            kind = "export the model again with it" if support.method in EXPLANATIONS else "serve the model itself"
+            support.reason = f"the exported graph does not hold it; {kind}"
+    return message
 
 
 def _input_gradient(

@@ -26,9 +26,10 @@ from handlers.engine import Engine
 from handlers.errors import ModelError
 from handlers.explainers import methods
 from handlers.layout import Fitted, fit
-from handlers.models.action_model import ActionModel, build
+from handlers.models.action_model import ActionModel
 from handlers.models.family import Checkpoint, Family
 from handlers.models.registry import families, family
+from handlers.onnx_models import about, settled
 from handlers.pretrained import read_pretrained
 from handlers.weights import SUFFIXES, read_weights
 
@@ -52,6 +53,8 @@ def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: b
     """
     document = _card_document(card_path)
     entry = families().get(str(document.get("architecture")))
+    if entry is not None and entry.network is not None:
+        return _write(document, weights_path, store, str(card_path), replace)
     checkpoint = _read(entry, weights_path)
     if checkpoint.arguments:
         given = document.setdefault("arguments", dict(checkpoint.arguments))
@@ -70,13 +73,19 @@ def import_checkpoint(
     name: str = "",
     replace: bool = False,
 ) -> Imported:
-    """Write the folder of a family's public checkpoint: its layout tells the classes, the family tells the input.
+    """Write the folder of a family's public checkpoint: its layout tells the classes, the family tells the input. Of an
+    .onnx file, the file tells both.
 
     weights_path: a file, or a directory as transformers saves it. labels_path: one label a line; without it the
     checkpoint's own, else classes are numbered. name: of the model, else the file's.
     Raises ModelError naming the first tensor that does not fit and the family that the file looks like.
     """
     entry = family(architecture)
+    called = name or re.sub(r"[^a-z0-9._-]+", "-", weights_path.absolute().name.partition(".")[0].lower()).strip("-._")
+    if entry.network is not None:
+        document, notes = about(weights_path, None if labels_path is None else _lines(labels_path))
+        made = _write({"name": called or architecture, **document}, weights_path, store, "card", replace)
+        return dataclasses.replace(made, notes=(*notes, *made.notes))
     if entry.input is None:
         raise ModelError(
             f"family: {architecture} has no published checkpoints whose input would be known; write a card and import "
@@ -85,9 +94,8 @@ def import_checkpoint(
     checkpoint = _read(entry, weights_path)
     fitted = fit(entry.with_arguments(checkpoint.arguments), checkpoint.state, checkpoint.says)
     labels, notes = _labels(labels_path, weights_path, checkpoint, fitted)
-    plain = re.sub(r"[^a-z0-9._-]+", "-", weights_path.absolute().name.partition(".")[0].lower()).strip("-._")
     document = {
-        "name": name or plain or architecture,
+        "name": called or architecture,
         "description": entry.summary,
         "architecture": architecture,
         "arguments": dict(checkpoint.arguments),
@@ -119,29 +127,46 @@ def _labels(path: Path | None, weights: Path, checkpoint: Checkpoint, fitted: Fi
     return labels, []
 
 
-def _write(document: dict[str, Any], state: dict[str, Tensor], store: Path, source: str, replace: bool) -> Imported:
-    """Everything after a card and tensors are there. source: what a message blames for a field that does not fit."""
-    state = {name: tensor.contiguous() for name, tensor in state.items()}
+def _write(
+    document: dict[str, Any], weights: dict[str, Tensor] | Path, store: Path, source: str, replace: bool
+) -> Imported:
+    """Everything after a card and weights are there: tensors, or a file that is the network. source: what a message
+    blames for a field that does not fit."""
     with tempfile.TemporaryDirectory(dir=_folder(store), prefix=".import-") as work:
         made = Path(work) / "model"
         made.mkdir()
-        save_file(state, made / WEIGHTS_FILE)
-        digest = hashlib.sha256((made / WEIGHTS_FILE).read_bytes()).hexdigest()
+        notes: tuple[str, ...] = ()
+        if isinstance(weights, Path):
+            file = made / f"model{weights.suffix}"
+            _copy(weights, file)
+        else:
+            file = made / WEIGHTS_FILE
+            save_file({name: tensor.contiguous() for name, tensor in weights.items()}, file)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
         try:
-            card = ModelCard.model_validate({**document, "weights": {"file": WEIGHTS_FILE, "sha256": digest}})
+            card = ModelCard.model_validate({**document, "weights": {"file": file.name, "sha256": digest}})
         except ValidationError as error:
             first = error.errors()[0]
             raise ModelError(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
         target = store / card.name
         if target.exists() and not replace:
             raise ModelError(f"name: {card.name!r} is already in {store}; replace it with --replace")
-        model = ActionModel(card, build(card, state))
-        answer_noise(Engine(model))
+        if isinstance(weights, Path):
+            card, notes = settled(card, weights)
         write_card(card, made)
+        model = ActionModel.load(made)
+        answer_noise(Engine(model))
         if target.exists():
             shutil.rmtree(target)
         made.rename(target)
-    return Imported(target, (), {entry.name: entry.unsupported(model) or "" for entry in methods().values()})
+    return Imported(target, notes, {entry.name: entry.unsupported(model) or "" for entry in methods().values()})
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise ModelError(f"{source}: {error.strerror}") from error
 
 
 def _card_document(path: Path) -> dict[str, Any]:
@@ -174,11 +199,12 @@ def main(arguments: list[str] | None = None) -> int:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--card", type=Path, help="the model's card (YAML) without its weights section")
     source.add_argument("--family", help="the family whose public checkpoint the weights are; no card is needed")
+    kinds = ", ".join((*SUFFIXES, ".onnx"))
     parser.add_argument(
         "--weights",
         type=Path,
         required=True,
-        help=f"the trained weights: {', '.join(SUFFIXES)}, or a directory as transformers saves it",
+        help=f"the trained weights: {kinds}, or a directory as transformers saves it",
     )
     parser.add_argument("--store", type=Path, required=True, help="the model store to write into")
     parser.add_argument("--labels", type=Path, help="with --family: one label a line, in the order of the classes")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands import explain, export, health, jobs, models, pull, serve, stream, webcam, worker
+from service.commands import explain, export, families, health, jobs, models, pull, serve, stream, webcam, worker
 from service.commands.failure import explain_failure
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ jobs.app.command()(worker.worker)
 app.add_typer(jobs.app, name="jobs")
 models.app.command()(pull.pull)
 models.app.command()(export.export)
+models.app.command()(families.families)
 app.add_typer(models.app, name="models")
 app.command()(serve.serve)
 app.command()(health.health)

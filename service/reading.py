@@ -74,6 +74,19 @@ def busiest_window(explanation: explanation_pb2.Explanation, frames: int) -> Tim
     return _window(profile) if profile is not None else None
 
 
+def frame_entropy(explanation: explanation_pb2.Explanation, frames: int) -> float | None:
+    """Entropy of the positive relevance per time step over its maximum: 0: one step holds all of it, 1: all are alike.
+
+    None for a single step and where no relevance is positive. Raises ValueError as `frame_profile`.
+    """
+    values, _ = _evidence(explanation, frames)
+    total = float(values.sum())
+    if len(values) < 2 or total <= 0:
+        return None
+    shares = values[values > 0] / total
+    return float(-(shares * np.log(shares)).sum()) / math.log(len(values))
+
+
 def read_explanation(explanation: explanation_pb2.Explanation, report: answer_pb2.FrameReport) -> str:
     """One line: when the evidence lies and how much of it moves.
 

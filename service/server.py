@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from actionlens.v1 import job_pb2, job_pb2_grpc, service_pb2, service_pb2_grpc
 from service.backends.base import InferenceBackend
+from service.backends.making import make_backend
 from service.endpoint import HttpEndpoint
 from service.errors import Unavailable
 from service.explain import ExplainService
@@ -28,7 +29,7 @@ from service.jobs.office import JobOffice
 from service.jobs.servicer import JOB_SERVICE, MAX_WATCHERS, ExplanationJobServicer
 from service.log import configure, get_logger
 from service.metrics import Metrics
-from service.settings import BackendName, Settings
+from service.settings import Settings
 from service.streams import Streams
 from service.trace_export import exporting
 
@@ -234,17 +235,6 @@ async def run(settings: Settings, ready: Callable[[Server], None] | None = None)
         await server.stop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-
-
-def make_backend(settings: Settings) -> InferenceBackend:
-    """The backend that the settings name."""
-    if settings.backend is BackendName.IN_PROCESS:
-        from service.backends.in_process import InProcessBackend
-
-        return InProcessBackend(settings)
-    from service.backends.torchserve import TorchServeBackend
-
-    return TorchServeBackend(settings)
 
 
 def _channel_options(settings: Settings) -> list[tuple[str, int]]:

@@ -18,6 +18,7 @@ class BackendName(StrEnum):
 
     TORCHSERVE = "torchserve"
     IN_PROCESS = "in-process"
+    ONNX = "onnx"
 
 
 class LogFormat(StrEnum):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -32,6 +34,33 @@ def assets() -> Path:
     if not (path / "clips").is_dir():
         pytest.fail(f"{_ASSETS}={folder}: there is no {path / 'clips'}")
     return path
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A tiny model's folder, and the graph of it with METHODS. names: of the graph's outputs."""
+
+    METHODS: ClassVar = ("grad-cam", "dtd", "selective-relevance", "atr")
+    folder: Path
+    graph: Path
+    names: tuple[str, ...]
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Written once: it takes seconds."""
+    from handlers.exporting import export
+    from tests.handlers import networks
+
+    folder = networks.folder(
+        tmp_path_factory.mktemp("exported") / "tiny",
+        architecture="motion-cnn",
+        arguments={"width": 2},
+        layer="",
+        input={"frames": 4, "height": 16, "width": 16, "color": "bgr", "mean": [0.5, 0.4, 0.3]},
+    )
+    graph = folder / "model.onnx"
+    return Exported(folder, graph, export(folder, Exported.METHODS, graph))
 
 
 @pytest.fixture(scope="session", autouse=True)

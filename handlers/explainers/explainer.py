@@ -29,10 +29,12 @@ class Method(ABC, Generic[P]):
     """As on the command line: "grad-cam"."""
     summary: ClassVar[str]
     parameters: type[P]
+    by_gradient: ClassVar[bool] = False
+    """Whether it needs gradients of the logits."""
 
     def unsupported(self, model: ActionModel) -> str | None:
         """Why this method cannot explain the model, or None when it can."""
-        return None
+        return model.program.no_gradient or None if self.by_gradient else None
 
 
 class Explainer(Method[P]):
@@ -42,7 +44,9 @@ class Explainer(Method[P]):
     """Computed before the others, which then use what it leaves in the forward pass."""
 
     def unsupported(self, model: ActionModel) -> str | None:
-        return model.program.no_relevance or None if self.propagates(self.parameters()) else None
+        if self.propagates(self.parameters()) and (reason := model.program.no_relevance):
+            return reason
+        return super().unsupported(model)
 
     def layers(self, model: ActionModel, parameters: P) -> tuple[str, ...]:
         """Layers whose activations the forward must keep for this method."""

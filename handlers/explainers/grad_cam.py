@@ -45,6 +45,11 @@ class GradCam(Explainer[GradCamParameters]):
     name = "grad-cam"
     summary = "activations of one layer weighted by their gradients, per time step"
     parameters = GradCamParameters
+    by_gradient = True
+
+    def unsupported(self, model: ActionModel) -> str | None:
+        without = None if model.layer else "none of its layers keeps channels over time and space"
+        return super().unsupported(model) or without
 
     def layers(self, model: ActionModel, parameters: GradCamParameters) -> tuple[str, ...]:
         return (parameters.layer or model.layer,)

@@ -39,6 +39,7 @@ class GradientShap(AdditiveExplainer[GradientShapParameters]):
     name = "gradient-shap"
     summary = "gradients at noisy random points between a baseline and the clip, by Captum"
     parameters = GradientShapParameters
+    by_gradient = True
 
     def count(self, question: Question[GradientShapParameters]) -> int:
         return question.parameters.samples

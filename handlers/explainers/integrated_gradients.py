@@ -32,6 +32,7 @@ class IntegratedGradients(AdditiveExplainer[IntegratedGradientsParameters]):
     name = "integrated-gradients"
     summary = "gradients summed along the path from a baseline to the clip, by Captum"
     parameters = IntegratedGradientsParameters
+    by_gradient = True
 
     def count(self, question: Question[IntegratedGradientsParameters]) -> int:
         return question.parameters.steps

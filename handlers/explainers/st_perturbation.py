@@ -66,6 +66,7 @@ class StPerturbation(IterativeExplainer[StPerturbationParameters]):
     name = "st-perturbation"
     summary = "the smallest parts of the clip that suffice for the class, found by perturbing all else"
     parameters = StPerturbationParameters
+    by_gradient = True
 
     def start(self, question: Question[StPerturbationParameters]) -> State:
         clip = _clip(question)

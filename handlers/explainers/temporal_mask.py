@@ -14,6 +14,7 @@ from handlers.explainers.blocks import iterate
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
 from handlers.explainers.score import Score
+from handlers.models.action_model import ActionModel
 from handlers.temporal_masks import (
     NO_DROP,
     Descent,
@@ -48,16 +49,22 @@ class TemporalMask(IterativeExplainer[TemporalMaskParameters]):
 
     Three phases share the iterations: the scan for a start, the descent, and, for clips of up to 32 frames, every
     contiguous window; one that is as long as the learned mask and lowers the score further takes its place. With a
-    contrast the score is the target's share of the two classes' probability.
+    contrast the score is the target's share of the two classes' probability. Where a model has no gradients nothing
+    descends: the mask is the best window.
     """
 
     name = "temporal-mask"
     summary = "learned mask over time: frames that, frozen or reversed, lower the score most"
     parameters = TemporalMaskParameters
 
+    def unsupported(self, model: ActionModel) -> str | None:
+        if model.program.no_gradient and max(model.most_frames, model.card.input.frames) > _ENUMERATED:
+            return f"clips of more than {_ENUMERATED} frames need gradients: {model.program.no_gradient}"
+        return None
+
     def start(self, question: Question[TemporalMaskParameters]) -> State:
         work = _Work(question)
-        steps = work.scans + question.parameters.iterations + len(work.windows)
+        steps = work.scans + work.learns + len(work.windows)
         empty = torch.zeros(0)
         arrays = {name: torch.zeros(work.frames) for name in ("logits", "mean", "square")}
         return State(0, steps, arrays={**arrays, "scan": empty, "losses": empty, "scores": empty, "windows": empty})
@@ -100,13 +107,13 @@ class _Work:
         self.frames = self._footage.frames
         self.windows = windows(self.frames, self.perturbation) if self.frames <= _ENUMERATED else []
         self.scans = (self.frames + 1) // 2
-        self._learns = asked.iterations
+        self.learns = 0 if question.model.program.no_gradient else asked.iterations
 
     def step(self, state: State) -> State:
         """One iteration of whichever phase the state is in."""
         if state.iteration < self.scans:
             state = self._scan(state)
-        elif state.iteration < self.scans + self._learns:
+        elif state.iteration < self.scans + self.learns:
             state = self._learn(state)
         else:
             state = self._enumerate(state)

@@ -21,6 +21,8 @@ from handlers.relevance import (
     MEMORY,
     BadClip,
     Network,
+    Opaque,
+    OpaqueNetwork,
     PlainNetwork,
     Precision,
     RelevanceError,
@@ -45,10 +47,11 @@ class ActionModel:
         """The module where its activations are tokens, else None."""
         entry = family(card.architecture)
         self.layer = card.layer or entry.layer
+        """What Grad-CAM reads; empty where no layer keeps channels over time and space."""
         self.most_frames = max(entry.most_frames, card.input.frames) if entry.most_frames else 0
         low, high = bounds_of_pixels(card.input.mean, card.input.std)
         self.program = _network(card, module, Rules(low=low, high=high), precision)
-        if self.layer not in self.program.layers:
+        if self.layer and self.layer not in self.program.layers:
             raise ModelError(f"layer: {self.layer!r} is not a layer of {card.architecture}")
         # One multiply-add: (pixel / 255 - mean) / std = pixel * scale - shift.
         std, mean = torch.tensor(card.input.std), torch.tensor(card.input.mean)
@@ -68,12 +71,11 @@ class ActionModel:
         path = folder / card.weights.file
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            state = load_file(path)
-        except (OSError, SafetensorError) as error:
+        except OSError as error:
             raise ModelError(f"{path}: {error}") from error
         if digest != card.weights.sha256:
             raise ModelError(f"{path}: weights.sha256 is {digest}, the card says {card.weights.sha256}")
-        return cls(card, build(card, state), memory, precision)
+        return cls(card, _module(card, path), memory, precision)
 
     def prepare(self, clips: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Clips as the network takes them.
@@ -134,8 +136,22 @@ class ActionModel:
         return self.program.frame_centres(layer, frames, steps)
 
 
+def _module(card: ModelCard, path: Path) -> nn.Module:
+    """The card's network with the weights in that file; where the family says so, the file is the network."""
+    entry = family(card.architecture)
+    if entry.network is not None:
+        return entry.network(path, card)
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: {error}") from error
+    return build(card, state)
+
+
 def _network(card: ModelCard, module: nn.Module, rules: Rules, precision: str) -> Network:
     """The module as a program; run as it is where tracing refuses it and its family allows that."""
+    if isinstance(module, Opaque):
+        return OpaqueNetwork(module, rules)
     try:
         return trace(module, rules, precision)
     except RelevanceError as error:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from actionlens.card import ColorOrder, Input, Resize, SamplingRule
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 
 # (convolution, widths[i] of its outputs, pooling behind it): pool1 leaves time alone, pool5 also pads space.
 _LAYERS = (
@@ -85,4 +85,5 @@ FAMILY = Family(
         std=(1 / 255, 1 / 255, 1 / 255),
         sampling=SamplingRule.DENSE,
     ),
+    small=Small({"widths": [4, 6, 8, 8], "hidden": 8, "frames": 16, "size": 32}, frames=16),
 )

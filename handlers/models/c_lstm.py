@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from actionlens.card import Input
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 from handlers.relevance import ConvLSTM
 
 
@@ -49,4 +49,5 @@ FAMILY = Family(
     build=CLSTM,
     layer="last",
     input=Input(frames=16, height=224, width=224),
+    small=Small({"layers": 2, "width": 3, "frames": 4, "size": 32}),
 )

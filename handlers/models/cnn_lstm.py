@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from actionlens.card import ColorOrder, Input
 from handlers.keras_lrcn import read_lrcn
 from handlers.models.blocks.frame_conv import FrameConv2d
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 from handlers.relevance import ConvLSTM
 
 
@@ -64,4 +64,5 @@ FAMILY = Family(
     layer="features",
     input=Input(frames=20, height=64, width=64, color=ColorOrder.BGR),
     read=read_lrcn,
+    small=Small({"channels": [4, 6, 6, 6], "pools": [2, 2, 2, 2], "hidden": 6, "size": 32}),
 )

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 
 
 class Conv3dStack(nn.Module):
@@ -50,4 +50,5 @@ FAMILY = Family(
     summary="blocks of [Conv3d 3x3x3, ReLU], max pooling between, global average, dense head",
     build=Conv3dStack,
     layer="features",
+    small=Small({"channels": [4, 6], "hidden": [5]}),
 )

@@ -11,7 +11,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from actionlens.card import Input
+from actionlens.card import Input, ModelCard
+
+
+@dataclass(frozen=True)
+class Small:
+    """A network of a family with all its parts, so small that every method can be tried on it in a moment.
+
+    arguments: as on a card. frames, size: of its clips, size x size pixels.
+    """
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    frames: int = 4
+    size: int = 32
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,8 @@ class Family:
 
     build: called as build(classes=K, **arguments of the card); the module maps float32 [B, 3, T, H, W] to
         logits [B, K].
-    layer: the module whose activations Grad-CAM reads unless the card or the request names another.
+    layer: the module whose activations Grad-CAM reads unless the card or the request names another; empty: the card
+        must, or Grad-CAM cannot.
     most_frames: its networks take clips of 1 frame to this many; 0: of the card's length only.
     input: what its published checkpoints were trained with; None: there are none, so only a card can say.
     renamed: pairs (pattern, replacement) that turn the tensor names of another public layout into this one's.
@@ -46,6 +59,9 @@ class Family:
     unused: pattern of whole tensor names that checkpoints have beside the classifier's; "": none.
     model_type: in the config.json of a Hugging Face transformers directory of this family, whose other fields are the
         arguments of `build`; "": there are no such directories.
+    network: for files that hold the network itself: called with the weights file and the card instead of build;
+        raises ModelError.
+    small: what `handlers.support` tries the methods on.
     """
 
     name: str
@@ -59,6 +75,8 @@ class Family:
     read: Callable[[Path], Checkpoint | None] | None = None
     unused: str = ""
     model_type: str = ""
+    network: Callable[[Path, ModelCard], nn.Module] | None = None
+    small: Small = field(default_factory=Small, hash=False)
 
     def with_arguments(self, arguments: Mapping[str, Any]) -> Family:
         """The family with some arguments closed."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from actionlens.card import Input, Resize, SamplingRule
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 from handlers.relevance import SamePad
 
 Triple = tuple[int, int, int]
@@ -131,4 +131,5 @@ FAMILY = Family(
         std=(0.5, 0.5, 0.5),
         sampling=SamplingRule.DENSE,
     ),
+    small=Small({"divisor": 16}, frames=16),
 )

@@ -9,7 +9,7 @@ from torch import nn
 
 from actionlens.card import Input, Resize
 from handlers.models.blocks.resnet import Classifier
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 
 # ImageNet's normalisation; one frame out of each of 8 equal parts of the video.
 INPUT = Input(
@@ -46,6 +46,7 @@ FAMILIES = tuple(
         partial(I3DResNet, depth=depth),
         layer="layer4",
         input=INPUT,
+        small=Small({"widths": [4, 6, 8, 8]}),
     )
     for depth in (18, 50, 101)
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from actionlens.card import Input, Resize
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 
 
 def _convolution(inputs: int, outputs: int, kernel: tuple[int, int, int], stride: int = 1) -> list[nn.Module]:
@@ -70,4 +70,5 @@ FAMILY = Family(
         std=(0.25, 0.25, 0.25),
         stride=2,
     ),
+    small=Small({"width": 2}),
 )

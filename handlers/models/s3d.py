@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 from handlers.models.i3d_inception import MIXED
 from handlers.models.video_resnet import INPUT
 
@@ -92,4 +92,5 @@ FAMILY = Family(
     build=S3D,
     layer="features",
     input=INPUT.model_copy(update={"frames": 64, "height": 224, "width": 224}),
+    small=Small({"divisor": 16}, frames=16),
 )

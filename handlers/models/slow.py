@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from actionlens.card import Input, Resize, SamplingRule
 from handlers.models.blocks.pathway import BLOCK_NAMES, Projection, Stem, bottlenecks
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 
 
 class Slow(nn.Module):
@@ -78,6 +78,8 @@ INPUT = Input(
     stride=8,
 )
 
+SMALL = Small({"width": 4, "counts": [1, 1, 1, 1]})
+
 FAMILIES = (
     Family(
         "slow-r50",
@@ -86,6 +88,7 @@ FAMILIES = (
         layer="blocks.4",
         input=INPUT,
         renamed=renamed(0),
+        small=SMALL,
     ),
     Family(
         "c2d-r50",
@@ -94,5 +97,6 @@ FAMILIES = (
         layer="blocks.5",
         input=INPUT,
         renamed=renamed(1),
+        small=SMALL,
     ),
 )

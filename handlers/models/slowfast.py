@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from handlers.models.blocks.pathway import BLOCK_NAMES, Projection, Stem, bottlenecks
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 from handlers.models.slow import INPUT
 from handlers.relevance import EvenFrames
 
@@ -106,6 +106,7 @@ FAMILIES = tuple(
         layer="blocks.4.multipathway_blocks.0",
         input=INPUT.model_copy(update={"frames": frames, "stride": 2}),
         renamed=RENAMED,
+        small=Small({"width": 8, "counts": [1, 1, 1, 1]}, frames=8),
     )
     for name, frames in (("slowfast-r50-8x8", 32), ("slowfast-r50-16x8", 64))
 )

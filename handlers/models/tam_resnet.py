@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from handlers.models.blocks.frame_conv import FrameConv2d
 from handlers.models.blocks.resnet import Classifier
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 from handlers.models.i3d_resnet import INPUT
 
 
@@ -93,6 +93,7 @@ FAMILIES = tuple(
         partial(TAMResNet, depth=depth),
         layer="layer4",
         input=INPUT,
+        small=Small({"widths": [4, 6, 8, 8]}),
     )
     for depth in (18, 50)
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from handlers.models.consensus import RelationalConsensus
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 from handlers.models.frame_cnn import FrameCNN
 
 
@@ -48,4 +48,5 @@ FAMILY = Family(
     build=MultiScaleTRN,
     layer="backbone.features",
     most_frames=64,
+    small=Small({"channels": [4, 6], "cells": 2, "width": 6, "hidden": 5, "scales": 3}),
 )

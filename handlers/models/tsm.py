@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from handlers.models.blocks.frame_conv import FrameConv2d
 from handlers.models.blocks.resnet import DEPTHS, Trunk
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 from handlers.models.i3d_resnet import INPUT
 
 
@@ -75,6 +75,7 @@ FAMILIES = tuple(
         partial(TSM, depth=depth),
         layer="base_model.layer4",
         input=INPUT,
+        small=Small({"widths": [8, 8, 8, 8]}),
     )
     for depth in (18, 50, 101)
 )

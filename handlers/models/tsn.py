@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from handlers.models.consensus import AverageConsensus
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 from handlers.models.frame_cnn import FrameCNN
 
 
@@ -41,4 +41,5 @@ FAMILY = Family(
     build=TSN,
     layer="backbone.features",
     most_frames=64,
+    small=Small({"channels": [4, 6], "cells": 2, "width": 6}),
 )

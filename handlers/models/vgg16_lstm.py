@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from actionlens.card import Input
 from handlers.models.blocks.frame_conv import FrameConv2d
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 from handlers.relevance import ConvLSTM
 
 _DEPTHS = (2, 2, 3, 3, 3)
@@ -77,4 +77,5 @@ FAMILY = Family(
     build=VGG16LSTM,
     layer="features.29",
     input=Input(frames=16, height=224, width=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+    small=Small({"widths": [3, 4, 4, 5, 5], "dense": 8, "hidden": 6, "size": 32}),
 )

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from actionlens.card import Input, Resize, SamplingRule
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 
 Kind = Literal["r3d", "mc3", "r2plus1d"]
 
@@ -117,7 +117,8 @@ INPUT = Input(
 
 
 def _family(kind: Kind, name: str, summary: str) -> Family:
-    return Family(name, summary, partial(VideoResNet, kind=kind), layer="layer4", input=INPUT)
+    small = Small({"widths": [4, 6, 8, 8]}, frames=8)
+    return Family(name, summary, partial(VideoResNet, kind=kind), layer="layer4", input=INPUT, small=small)
 
 
 FAMILIES = (

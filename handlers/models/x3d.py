@@ -8,7 +8,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from handlers.models.blocks.pathway import BLOCK_NAMES, Residual, Stage
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 from handlers.models.slow import INPUT
 
 
@@ -162,6 +162,7 @@ FAMILIES = tuple(
         layer="blocks.4",
         input=INPUT.model_copy(update={"frames": frames, "height": side, "width": side, "stride": stride}),
         renamed=RENAMED,
+        small=Small({"widths": [8, 8, 8, 8], "counts": [1, 2, 1, 1], "outputs": 8}),
     )
     for size, frames, side, stride in (("xs", 4, 160, 12), ("s", 13, 160, 6), ("m", 16, 224, 5))
 )

@@ -26,6 +26,7 @@ from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.guided import guided_backprop, guided_grad_cam
 from handlers.relevance.layers import EvenFrames, SamePad
 from handlers.relevance.network import Network, Pass
+from handlers.relevance.opaque import Opaque, OpaqueNetwork
 from handlers.relevance.operations.whole import Whole
 from handlers.relevance.plain import PlainNetwork
 from handlers.relevance.precision import Precision
@@ -48,6 +49,8 @@ __all__ = [
     "NoFrameLogits",
     "NormRule",
     "NotKept",
+    "Opaque",
+    "OpaqueNetwork",
     "Pass",
     "PlainNetwork",
     "Precision",

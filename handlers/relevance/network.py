@@ -45,7 +45,8 @@ class Pass(Protocol):
 
 
 class Network(Protocol):
-    """A loaded network: a `Program` where every operation is known, a `PlainNetwork` where not."""
+    """A loaded network: a `Program` where every operation is known, a `PlainNetwork` where torch knows them,
+    an `OpaqueNetwork` where not even that."""
 
     @property
     def rules(self) -> Rules:
@@ -60,6 +61,11 @@ class Network(Protocol):
     @property
     def no_relevance(self) -> str:
         """Why relevance cannot be propagated through the network; empty where it can."""
+        ...
+
+    @property
+    def no_gradient(self) -> str:
+        """Why there are no gradients of logits; empty where there are."""
         ...
 
     @property

@@ -78,6 +78,8 @@ class PlainNetwork:
     Raises BadClip where the module does not take the example.
     """
 
+    no_gradient = ""
+
     def __init__(self, module: nn.Module, rules: Rules, reason: str, example: Tensor) -> None:
         self.rules = rules
         self.no_relevance = reason

@@ -29,6 +29,7 @@ class Program:
     rules: Rules
     graph: Graph
     precision: Precision = Precision.FLOAT32
+    no_gradient = ""
     _plans: dict[frozenset[int], tuple[Graph, Head]] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

@@ -9,13 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from actionlens.row_lengths import row_lengths, summary
 from handlers.relevance import halfway
 from handlers.relevance.ascent import ancestors, ascend, crossing
 from handlers.relevance.cost import Costs
 from handlers.relevance.errors import RelevanceError
 from handlers.relevance.forward_pass import ForwardPass, propagating
 from handlers.relevance.halfway import Halfway
-from handlers.relevance.lengths import row_lengths, summary
 from handlers.relevance.meeting import by_time, in_frames, met
 from handlers.relevance.network import Pass
 from handlers.relevance.operations.base import Manner, Portion
@@ -110,10 +110,11 @@ def temporal_relevance(
             values = values.clamp(min=0)
         row_logits = (logits * chosen[:, None]).sum(2)[wanted]
     anchors = costs.anchors()
-    lengths = torch.stack([row_lengths(matrix, anchors, share) for matrix in values])
-    found = [summary(own, row) for own, row in zip(lengths, row_logits, strict=True)]
+    lengths = [row_lengths(matrix, anchors, share) for matrix in values.double().tolist()]
+    found = [summary(own, row) for own, row in zip(lengths, row_logits.double().tolist(), strict=True)]
     average, maximum, reasons = (tuple(part) for part in zip(*found, strict=True))
-    return TemporalRelevance(values, row_logits, anchors, lengths, average, maximum, reasons, cut)
+    counted = torch.tensor(lengths, device=values.device)
+    return TemporalRelevance(values, row_logits, anchors, counted, average, maximum, reasons, cut)
 
 
 def relevance_matrix(forward: Pass, slopes: Tensor, memory: int = MEMORY) -> Tensor:

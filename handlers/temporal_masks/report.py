@@ -64,7 +64,7 @@ def report(found: Findings, loss: Loss, done: bool) -> FrameAttribution:
         measures["full_score"] = found.full
     if not reason:
         measures |= _statistics(found)
-    if not reason and found.mask is not found.learned:
+    if not reason and len(found.losses) and found.mask is not found.learned:
         notes.append("one window lowers the score further than the mask that the descent found; it is shown instead")
     arrays = {"on": (mask > 0.5).to(torch.uint8)}
     if not reason:  # a mask that explains nothing is not drawn beside the note that says so

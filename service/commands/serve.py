@@ -71,8 +71,9 @@ def serve(
     backend: Annotated[
         str | None,
         typer.Option(
-            metavar="torchserve|in-process",
-            help="torchserve restarts what dies and uses several cores; in-process starts faster and has no Java.",
+            metavar="torchserve|in-process|onnx",
+            help="torchserve restarts what dies and uses several cores; in-process starts faster and has no Java; onnx "
+            "serves exported graphs (STORE/*.onnx) without PyTorch.",
         ),
     ] = None,
     workers: Annotated[

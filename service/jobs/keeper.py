@@ -17,7 +17,7 @@ from service.jobs.lease import give_up
 from service.jobs.order import Order
 from service.jobs.tables import WORKERS
 from service.log import get_logger
-from service.settings import Settings
+from service.settings import BackendName, Settings
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LONGEST_BACK_OFF = 30.0
@@ -38,7 +38,8 @@ class Keeper:
 
     def start(self) -> None:
         """Start the workers; they are at work some seconds later."""
-        self._tasks = [asyncio.create_task(self._keep()) for _ in range(self._settings.jobs.workers)]
+        if self._settings.backend is not BackendName.ONNX:  # no graph computes a job, and CreateJob says so
+            self._tasks = [asyncio.create_task(self._keep()) for _ in range(self._settings.jobs.workers)]
 
     async def stop(self) -> None:
         """Stop them after the blocks in work, which stay as long as it takes, within the drain time."""

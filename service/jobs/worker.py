@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dbos import DBOS, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
+from service.backends.making import make_backend
 from service.jobs.artefacts import Artefacts
 from service.jobs.bench import Bench
 from service.jobs.database import APPLICATION, Database
@@ -64,9 +65,6 @@ class _Worker:
             loop.add_signal_handler(number, stopping.set)
         database = await asyncio.to_thread(Database.open, settings)
         artefacts = await asyncio.to_thread(Artefacts, settings)
-        # Late, because it imports the servers' side of gRPC.
-        from service.server import make_backend
-
         desk = Desk(settings, database, artefacts, Bench(settings, make_backend), loop)
         lease = Lease(database, self._executor, settings.jobs.lease_seconds)
         await asyncio.to_thread(lease.begin)

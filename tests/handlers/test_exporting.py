@@ -17,6 +17,7 @@ from handlers.attribution import RelevanceMatrix, SaliencyVolume
 from handlers.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import ModelError
 from handlers.exporting import export
+from tests.conftest import Exported
 from tests.handlers import networks
 
 pytestmark = [
@@ -25,27 +26,19 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),
 ]
 
-METHODS = ("grad-cam", "dtd", "selective-relevance", "atr")
+METHODS = Exported.METHODS
 Answers = dict[str, NDArray[Any]]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return networks.folder(
-        tmp_path_factory.mktemp("models") / "tiny",
-        architecture="motion-cnn",
-        arguments={"width": 2},
-        layer="",
-        input={"frames": 4, "height": 16, "width": 16, "color": "bgr", "mean": [0.5, 0.4, 0.3]},
-    )
+def folder(exported: Exported) -> Path:
+    return exported.folder
 
 
 @pytest.fixture(scope="module")
-def graph(folder: Path) -> Path:
-    path = folder / "model.onnx"
-    names = export(folder, METHODS, path)
-    assert names[:3] == ("logits", "explained", "grad_cam")
-    return path
+def graph(exported: Exported) -> Path:
+    assert exported.names[:4] == ("logits", "explained", "frame_logits", "grad_cam")
+    return exported.graph
 
 
 def run(path: Path, clip: NDArray[np.uint8], target: int) -> Answers:

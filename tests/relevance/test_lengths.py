@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from handlers.relevance.lengths import row_length, row_lengths, summary
+from actionlens.row_lengths import row_length, row_lengths, summary
 
 
 def test_by_hand() -> None:
@@ -21,8 +20,8 @@ def test_by_hand() -> None:
 
 
 def test_rows_are_anchored_at_the_nearest_frame_the_earlier_of_two() -> None:
-    matrix = torch.tensor([[1.0, 0, 0, 0], [1.0, 0, 0, 0], [0, 0, 0, 1.0]])
-    assert row_lengths(matrix, [0.5, 1.6, 9.0], 0.975).tolist() == [1, 3, 1]
+    matrix = [[1.0, 0, 0, 0], [1.0, 0, 0, 0], [0, 0, 0, 1.0]]
+    assert row_lengths(matrix, [0.5, 1.6, 9.0], 0.975) == [1, 3, 1]
 
 
 @given(st.lists(st.floats(0.01, 1), min_size=1, max_size=9), st.integers(0, 8), st.floats(0.05, 1))
@@ -35,6 +34,6 @@ def test_shortest_by_exhaustion(row: list[float], anchor: int, share: float) -> 
 
 
 def test_summary_counts_positive_rows_weighted_by_their_logits() -> None:
-    average, most, reason = summary(torch.tensor([2, 4, 9, 0]), torch.tensor([1.0, 3.0, -1.0, 5.0]))
+    average, most, reason = summary([2, 4, 9, 0], [1.0, 3.0, -1.0, 5.0])
     assert (average, most, reason) == (3.5, 4.0, "")
-    assert summary(torch.tensor([2, 4]), torch.tensor([-1.0, 0.0]))[:2] == (None, None)
+    assert summary([2, 4], [-1.0, 0.0])[:2] == (None, None)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
 SLACK = 1e-7
 """A window that misses the asked share by rounding only counts as reaching it."""
 
@@ -31,34 +28,27 @@ def row_length(row: Sequence[float], anchor: int, share: float) -> int:
     return len(row)
 
 
-def row_lengths(matrix: Tensor, anchors: Sequence[float], share: float) -> Tensor:
-    """[T'] int64 lengths of the rows of a matrix [T', N]; the anchor is the frame nearest the row's centre.
+def row_lengths(matrix: Sequence[Sequence[float]], anchors: Sequence[float], share: float) -> list[int]:
+    """Lengths of the rows of a matrix [T'][N]; the anchor is the frame nearest the row's centre.
 
     Of two equally near frames the earlier one counts.
     """
-    last = matrix.shape[1] - 1
+    last = len(matrix[0]) - 1
     nearest = [min(last, max(0, math.ceil(anchor - 0.5))) for anchor in anchors]
-    rows = matrix.double().tolist()
-    return torch.tensor(
-        [row_length(row, a, share) for row, a in zip(rows, nearest, strict=True)],
-        dtype=torch.int64,
-        device=matrix.device,
-    )
+    return [row_length(row, anchor, share) for row, anchor in zip(matrix, nearest, strict=True)]
 
 
-def summary(lengths: Tensor, row_logits: Tensor) -> tuple[float | None, float | None, str]:
+def summary(lengths: Sequence[int], row_logits: Sequence[float]) -> tuple[float | None, float | None, str]:
     """(avg-ATR, max-ATR, reason) over the rows with positive logit, the average weighted by it.
 
     None, None and the reason where there is no such row.
     """
-    logits = row_logits.double()
-    if not bool(logits.isfinite().all()):
+    if not all(map(math.isfinite, row_logits)):
         return None, None, "the logits are not finite"
-    if not bool((logits > 0).any()):
+    if not any(logit > 0 for logit in row_logits):
         return None, None, "no time step has a positive logit for this class"
-    counts = (logits > 0) & (lengths > 0)
-    if not bool(counts.any()):
+    counted = [(logit, length) for logit, length in zip(row_logits, lengths, strict=True) if logit > 0 and length > 0]
+    if not counted:
         return None, None, "the rows with positive logit sum to 0, so no share of them is defined"
-    weights = logits[counts]
-    chosen = lengths[counts].double()
-    return float((weights * chosen).sum() / weights.sum()), float(chosen.max()), ""
+    weighted = sum(logit * length for logit, length in counted) / sum(logit for logit, _ in counted)
+    return weighted, float(max(length for _, length in counted)), ""

@@ -1,0 +1,103 @@
+"""Which methods explain which families: each asked about a small network. `python -m handlers.support --help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from actionlens.card import Input, ModelCard, Weights
+from handlers.checking import check_method
+from handlers.engine import Engine
+from handlers.explainers import methods
+from handlers.models.action_model import ActionModel
+from handlers.models.family import Family, Small
+from handlers.models.registry import families, family
+from handlers.relevance import Opaque
+
+Support = dict[str, str]
+"""By method, why it cannot explain; "": it can."""
+
+
+def small_card(entry: Family) -> ModelCard:
+    """The card of the family's small network, for three classes."""
+    return _card(entry.name, entry.small)
+
+
+def small_model(entry: Family) -> ActionModel:
+    """The family's small network with random weights (seed 0)."""
+    card = small_card(entry)
+    torch.manual_seed(0)
+    return ActionModel(card, entry.build(classes=len(card.labels), **card.arguments).eval())
+
+
+def cases() -> dict[str, Callable[[], ActionModel]]:
+    """What makes the small model of every family, by name.
+
+    Of a family whose files are networks of their own: one that is not converted. Those that are have what their
+    operators have.
+    """
+    return {
+        entry.name if entry.network is None else f"{entry.name}, not converted": (
+            partial(small_model, entry) if entry.network is None else partial(_unconverted, entry)
+        )
+        for entry in families().values()
+    }
+
+
+def declared(model: ActionModel) -> Support:
+    """What the methods say of a model before they have run."""
+    return {name: method.unsupported(model) or "" for name, method in methods().items()}
+
+
+def tried(model: ActionModel) -> Support:
+    """What comes of running every method on a model: live ones once, jobs for one block."""
+    engine = Engine(model)
+    return {name: check_method(engine, name).reason for name in methods()}
+
+
+class _Elsewhere(Opaque):
+    """Runs a network as onnxruntime runs one: nothing but its logits comes back."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__("an operator of it has no torch form")
+        self._forward = module.forward
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """[B, 3, T, H, W] to logits [B, K]."""
+        logits: Tensor = self._forward(clips)
+        return logits.detach()
+
+
+def _unconverted(entry: Family) -> ActionModel:
+    module = small_model(family("conv3d")).module
+    return ActionModel(_card(entry.name, Small()), _Elsewhere(module).eval())
+
+
+def _card(name: str, small: Small) -> ModelCard:
+    return ModelCard(
+        name=name,
+        architecture=name,
+        arguments=dict(small.arguments),
+        weights=Weights(file="weights.safetensors", sha256="0" * 64),
+        labels=("a", "b", "c"),
+        input=Input(
+            frames=small.frames, height=small.size, width=small.size, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)
+        ),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line: every family's methods as JSON."""
+    argparse.ArgumentParser(prog="python -m handlers.support", description=__doc__).parse_args(arguments)
+    torch.set_num_threads(1)
+    print(json.dumps({name: declared(make()) for name, make in cases().items()}, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
