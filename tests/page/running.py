@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from playwright.sync_api import Page, expect
 
 from service.backends.in_process import InProcessBackend
 from service.server import Server
@@ -23,9 +24,10 @@ PATIENCE = 90_000
 
 @dataclass
 class Running:
-    """A service that can be stopped and started again on the same port."""
+    """A service that can be stopped and started again on the same port. jobs: whether it also takes jobs."""
 
     settings: Settings
+    jobs: bool = True
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     server: Server | None = None
     thread: threading.Thread | None = None
@@ -37,7 +39,7 @@ class Running:
 
     def start(self) -> None:
         async def made() -> Server:
-            server = Server(self.settings, InProcessBackend(self.settings), jobs=True)
+            server = Server(self.settings, InProcessBackend(self.settings), jobs=self.jobs)
             await server.start()
             return server
 
@@ -74,6 +76,12 @@ def sample_frames() -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
         if not got:
             return frames
         frames.append(np.asarray(frame[..., ::-1], np.uint8))
+
+
+def watch(page: Page, running: Running, link: str) -> None:
+    """Open the page as a link has it and wait for the first answer."""
+    page.goto(running.address + link)
+    expect(page.locator("#freeze")).to_be_enabled(timeout=PATIENCE)
 
 
 def arguments(camera: Path) -> list[str]:

@@ -33,7 +33,7 @@ export class Cost {
     this.before = dropped;
     if (this.bars.length > WINDOWS) this.bars.shift();
     const predict = timings.forward / Math.max(1, timings.batch_size);
-    $("overhead").textContent = predict > 0 ? `${milliseconds(explain)} to ${milliseconds(predict)} (+${percent(explain / predict)})` : milliseconds(explain);
+    $("overhead").textContent = predict > 0 ? `${milliseconds(explain)} on top of ${milliseconds(predict)} (+${percent(explain / predict)})` : milliseconds(explain);
     $("level").textContent = LEVELS[answer.level] ?? answer.level;
     $("level-reason").textContent = answer.level_reason;
     $("used").textContent = `${counts.used} of ${counts.received + counts.missing}`;
