@@ -29,13 +29,18 @@ def main() -> None:
         running = Running(settings)
         running.start()
         camera = write_camera(Path(temporary, "sample.y4m"), sample_frames(), 25)
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments(camera))
+        program = shutil.which("chromium")
+        browsers = {
+            refused: playwright.chromium.launch(executable_path=program, args=arguments(camera, refused=refused))
+            for refused in {STATES[name].refused for name in chosen or STATES}
+        }
         try:
             for name in chosen or STATES:
-                take(browser, running, STATES[name], Path(folder, f"{name}.png"))
+                take(browsers[STATES[name].refused], running, STATES[name], Path(folder, f"{name}.png"))
                 print(Path(folder, f"{name}.png"), flush=True)
         finally:
-            browser.close()
+            for browser in browsers.values():
+                browser.close()
             running.close()
 
 
@@ -51,11 +56,6 @@ def take(browser: Browser, running: Running, state: State, path: Path) -> None:
         bypass_csp=True,  # type: ignore[arg-type]
     )
     page = context.new_page()
-    if state.refused:
-        # As a person who says no.
-        page.context.new_cdp_session(page).send(
-            "Browser.setPermission", {"permission": {"name": "camera"}, "setting": "denied"}
-        )
     page.set_default_timeout(PATIENCE)
     page.goto(f"{address}#{state.link}")
     state.reach(page, running)

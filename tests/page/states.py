@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -121,12 +123,21 @@ def _start(running: Running) -> None:
 def _restart(running: Running) -> None:
     """The port answers before the model is loaded."""
     running.stop()
+    running.loading = 10.0
     threading.Thread(target=running.start, daemon=True).start()
+    while not _answers(running.settings.page_port):
+        time.sleep(0.05)
 
 
 def _wait_until_ready(running: Running) -> None:
+    running.loading = 0.0
     while running.server is None:
-        threading.Event().wait(0.1)
+        time.sleep(0.1)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as door:
+        return door.connect_ex(("127.0.0.1", port)) == 0
 
 
 STATES = {
@@ -136,15 +147,17 @@ STATES = {
     "hover": State(_hover, f"source=sample&{_METHODS}"),
     "atr-matrix": State(_matrix, f"source=sample&{_METHODS}"),
     "contrast": State(_live, "source=sample&methods=dtd&target=move left&contrast=move right"),
+    "budget": State(_live, f"source=camera&{_METHODS}&budget=3&within=2"),
     "unknown-class": State(_unknown_class, "source=sample&methods=grad-cam"),
     "camera-refused": State(_refused, "source=camera&methods=grad-cam", refused=True),
     "not-ready": State(_not_ready, before=_restart, after=_wait_until_ready),
     "connection-lost": State(_lost, f"source=camera&{_METHODS}", after=_start),
     "stale": State(_stale, f"source=camera&{_METHODS}", after=_start),
     "keyboard-focus": State(_focus, "source=camera&methods=grad-cam"),
-    "job-running": State(_job_running, "source=camera&methods=grad-cam"),
     "job-done": State(_job_done, "source=camera&methods=grad-cam"),
     "job-light": State(_job_done, "source=camera&methods=grad-cam", theme="light"),
     "phone": State(_live, f"source=camera&{_METHODS}", PHONE),
     "phone-light": State(_job_done, f"source=camera&{_METHODS}", PHONE, "light"),
+    # Last: its job goes on, and takes the time of others.
+    "job-running": State(_job_running, "source=camera&methods=grad-cam"),
 }

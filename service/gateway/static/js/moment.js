@@ -1,7 +1,7 @@
 // One frozen window: scrub it, look deeper with a job, keep, export and share the result.
 
 import { Heat } from "./heat.js";
-import { $, colour, make, press, save, sharp } from "./dom.js";
+import { $, colour, duration, make, press, save, sharp } from "./dom.js";
 import { cancel, clipOf, create, film, follow } from "./job.js";
 import { jobs } from "./methods.js";
 import { sentence } from "./reading.js";
@@ -140,7 +140,7 @@ export class Moment {
   #progress(bar, note, progress) {
     if (!progress?.iterations) return;
     bar.value = progress.iteration / progress.iterations;
-    const left = progress.left ? `, about ${Math.ceil(progress.left.seconds + progress.left.nanos / 1e9)} s left` : "";
+    const left = progress.left ? `, about ${duration(progress.left.seconds + progress.left.nanos / 1e9)} left` : "";
     note.textContent = `${progress.iteration} of ${progress.iterations}${left}`;
   }
 

@@ -8,7 +8,7 @@ import { toArray } from "./tensor.js";
 const CURVE = 56;
 const GAP = 6;
 const MOST_ROW = 14;
-const LABEL = 34;
+const LABEL = 66;
 
 export class Timeline {
   constructor() {
@@ -52,6 +52,7 @@ export class Timeline {
   }
 
   #draw() {
+    this.canvas.hidden = false;
     const width = this.canvas.parentElement.clientWidth;
     const count = this.answer.frames.used.length;
     const column = (width - LABEL) / count;
@@ -92,7 +93,7 @@ export class Timeline {
     const zero = negative ? top + CURVE / 2 : top + CURVE;
     const high = negative ? CURVE / 2 : CURVE;
     context.fillStyle = colour("--faint");
-    context.fillText(this.curve ? "rel." : "", 0, top + 12);
+    context.fillText(this.curve ? "relevance" : "", 0, top + 12);
     values.forEach((value, i) => {
       const size = most ? (Math.abs(value) / most) * (high - 2) : 0;
       context.fillStyle = value < 0 ? colour("--decode") : colour("--accent");
