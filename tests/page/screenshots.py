@@ -24,7 +24,13 @@ def main() -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         settings = Settings(
-            port=0, metrics_port=0, page_port=0, backend=BackendName.IN_PROCESS, threads=1, data=Path(temporary, "data")
+            port=0,
+            metrics_port=0,
+            page_port=0,
+            backend=BackendName.IN_PROCESS,
+            threads=1,
+            data=Path(temporary, "data"),
+            jobs={"poll_seconds": 0.1, "threads": 1, "yield_seconds": 0.5},
         )
         running = Running(settings)
         running.start()
