@@ -17,6 +17,7 @@ DESKTOP = (1400, 1000)
 PHONE = (390, 844)
 _METHODS = "methods=grad-cam,selective-relevance,atr"
 _ALERT = "#alert"
+_JOB = 4 * PATIENCE
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ def _job_running(page: Page, running: Running) -> None:
 def _job_done(page: Page, running: Running) -> None:
     moment = _moment(page, running, "occlusion")
     tab = moment.locator(".results button", has_text="occlusion")
-    expect(tab).to_have_attribute("aria-pressed", "true", timeout=PATIENCE)
-    expect(moment.get_by_role("button", name="Run")).to_be_enabled(timeout=PATIENCE)
+    expect(tab).to_have_attribute("aria-pressed", "true", timeout=_JOB)
+    expect(moment.get_by_role("button", name="Run")).to_be_enabled(timeout=_JOB)
     moment.locator(".scrub").fill("8")
     page.wait_for_timeout(500)
 
