@@ -48,8 +48,7 @@ def webcam(
     In a window where there is a display and OpenCV can open one, else on the terminal, also over SSH. q quits, m goes
     on to the next method, t takes another class to explain. Where the output is no terminal, one line per window.
     """
-    from rich.console import Console
-
+    from service.commands.screen import out
     from service.webcam.desktop import Desktop, has_desktop
 
     window = not text and has_desktop()
@@ -68,7 +67,7 @@ def webcam(
     from service.webcam.watch import Watch
 
     opened = open_source(source, loop=True, realtime=True)
-    console = Console()
+    console = out()
     with connect(address) as client:
         footage = Footage(opened)
         watch = Watch(model, chosen_methods(method), class_of(target), class_of(contrast))

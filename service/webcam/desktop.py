@@ -37,7 +37,7 @@ class Desktop:
         self._width = width or _WIDTH
 
     def __enter__(self) -> Self:
-        cv2.namedWindow(_TITLE, cv2.WINDOW_AUTOSIZE)
+        cv2.namedWindow(_TITLE, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
         return self
 
     def __exit__(

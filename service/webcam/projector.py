@@ -64,7 +64,8 @@ class Projector:
     def _frame(self, used: Sequence[int], fps: float, now: float) -> int:
         """The place in the window of the frame that is due now: the first one not shown yet, or further on."""
         pending = [place for place, sequence in enumerate(used) if sequence > self._shown]
-        steps = int((now - self._at) * fps)
+        # A period that has passed counts, whatever its sum of floats says.
+        steps = int((now - self._at) * fps + 1e-6)
         if not pending:
             self._at = now
             return len(used) - 1

@@ -117,7 +117,7 @@ def _time(watch: Watch, shown: Shown | None, width: int) -> list[Text]:
             marks[min(wide - 1, (2 * shown.frame + 1) * wide // (2 * curve.size))] = "▲"
         last = str(curve.size - 1)
         rows = [
-            Text(f"when: {watch.layer} by frame of the window", "dim"),
+            Text(f"relevance by frame of the window: {watch.layer}", "dim", no_wrap=True, overflow="ellipsis"),
             Text(stretched(curve.tolist(), wide), "yellow"),
             Text("".join(marks)),
             Text(f"0{last.rjust(wide - 1)}", "dim"),
@@ -158,7 +158,10 @@ def _legend(watch: Watch, shown: Shown | None) -> RenderableType:
     text = Text(f"{low} ", no_wrap=True, overflow="ellipsis")
     for red, green, blue in scale.tolist():
         text.append("█", f"rgb({red},{green},{blue})")
-    text.append(f" {shown.peak:.2g}  {watch.layer}")
+    meaning = "orange speaks for" if shown.signed else "bright speaks for"
+    against = ", blue against" if shown.signed else ""
+    target = watch.entry.message.target.label if watch.entry is not None else ""
+    text.append(f" {shown.peak:.2g}  {meaning} “{target}”{against}")
     if shown.age is not None and shown.age > 1:
         text.append(f"  explained {shown.age:.0f} s ago", "yellow")
     return text

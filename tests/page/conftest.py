@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -15,10 +16,22 @@ from tests.page.running import MODEL, PATIENCE, ROOT, Running, arguments, sample
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A service over the bundled model, with jobs."""
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled model; modules may serve another."""
     store = tmp_path_factory.mktemp("store")
     shutil.copytree(ROOT / "model_store" / MODEL, store / MODEL)
+    return store
+
+
+@pytest.fixture(scope="module")
+def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the webcam shows, over and over; modules may show something else."""
+    return write_camera(tmp_path_factory.mktemp("camera") / "sample.y4m", sample_frames(), 25)
+
+
+@pytest.fixture(scope="module")
+def running(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A service over the store, with jobs."""
     service = Running(
         Settings(
             port=0,
@@ -38,13 +51,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Chromium whose webcam shows the sample clip. Closed before other modules' tests: Playwright keeps an event loop
+def browser(camera: Path) -> Iterator[Browser]:
+    """Chromium whose webcam shows a clip. Closed before other modules' tests: Playwright keeps an event loop
     running in this thread, beside which pytest-asyncio cannot start one."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip(f"{SYSTEM} chromium is absent")
-    camera = write_camera(tmp_path_factory.mktemp("camera") / "sample.y4m", sample_frames(), 25)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=arguments(camera))
         yield browser

@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from playwright.sync_api import Page, expect
 
 from service.backends.in_process import InProcessBackend
 from service.server import Server
@@ -21,11 +22,28 @@ PATIENCE = 90_000
 """Milliseconds that the page may take for anything, on a machine with other work."""
 
 
+class _Backend(InProcessBackend):
+    """As large models are: they take a while to load."""
+
+    def __init__(self, settings: Settings, loading: float) -> None:
+        super().__init__(settings)
+        self._loading = loading
+
+    async def start(self) -> None:
+        await asyncio.sleep(self._loading)
+        await super().start()
+
+
 @dataclass
 class Running:
-    """A service that can be stopped and started again on the same port."""
+    """A service that can be stopped and started again on the same port.
+
+    jobs: whether it also takes jobs. loading: seconds that its models take to load beyond what they do.
+    """
 
     settings: Settings
+    jobs: bool = True
+    loading: float = 0.0
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     server: Server | None = None
     thread: threading.Thread | None = None
@@ -37,7 +55,7 @@ class Running:
 
     def start(self) -> None:
         async def made() -> Server:
-            server = Server(self.settings, InProcessBackend(self.settings), jobs=True)
+            server = Server(self.settings, _Backend(self.settings, self.loading), jobs=self.jobs)
             await server.start()
             return server
 
@@ -76,12 +94,18 @@ def sample_frames() -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
         frames.append(np.asarray(frame[..., ::-1], np.uint8))
 
 
-def arguments(camera: Path) -> list[str]:
-    """Chromium's, for a webcam that shows a file."""
+def watch(page: Page, running: Running, link: str) -> None:
+    """Open the page as a link has it and wait for the first answer."""
+    page.goto(running.address + link)
+    expect(page.locator("#freeze")).to_be_enabled(timeout=PATIENCE)
+
+
+def arguments(camera: Path, *, refused: bool = False) -> list[str]:
+    """Chromium's, for a webcam that shows a file. refused: nobody allows the page to use it."""
     return [
         "--no-sandbox",
         "--disable-gpu",
-        "--use-fake-ui-for-media-stream",
+        f"--use-fake-ui-for-media-stream{'=deny' if refused else ''}",
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-video-capture={camera}",
     ]

@@ -2,66 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import re
+import zipfile
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.page.running import PATIENCE, Running
+from service.media.picture import decode_picture
+from service.media.video import read_video
+from service.settings import Limits
+from tests.page.heat import heat_on_motion
+from tests.page.running import PATIENCE, Running, watch
 
 pytestmark = pytest.mark.timeout(300)
 
 WATCHED = "#source=camera&methods=grad-cam"
-
-# The mean strength of the heat where an explained frame differs most from the one before, over that elsewhere; and the
-# same with every frame's heat mirrored, which lies where the motion is not.
-_HEAT_ON_MOTION = """() => {
-  const { stage, last } = window.page;
-  const { width, height } = last.pictures[0].thumb;
-  const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-  const pixels = () => context.getImageData(0, 0, width, height).data;
-  const greys = last.pictures.map(({ thumb }) => {
-    context.drawImage(thumb, 0, 0);
-    const data = pixels();
-    return Float32Array.from({ length: width * height }, (_, i) => data[4 * i] + data[4 * i + 1] + data[4 * i + 2]);
-  });
-  const sums = { on: 0, off: 0, mirrored: 0, rest: 0, places: 0, others: 0 };
-  for (let k = 1; k < greys.length; k++) {
-    const moved = greys[k].map((grey, i) => Math.abs(grey - greys[k - 1][i]));
-    const most = [...moved].sort((a, b) => a - b)[Math.floor(0.95 * moved.length)];
-    context.clearRect(0, 0, width, height);
-    stage.heat.draw(context, width, height, k, {});
-    const data = pixels();
-    moved.forEach((value, i) => {
-      const on = value > most;
-      const mirror = i - (i % width) + width - 1 - (i % width);
-      sums[on ? 'on' : 'off'] += data[4 * i + 3];
-      sums[on ? 'mirrored' : 'rest'] += data[4 * mirror + 3];
-      sums[on ? 'places' : 'others'] += 1;
-    });
-  }
-  const share = sums.others / sums.places;
-  return [share * sums.on / sums.off, share * sums.mirrored / sums.rest];
-}"""
-
-
-def watch(page: Page, running: Running, link: str = WATCHED) -> None:
-    """Open the page and wait for the first answer."""
-    page.goto(running.address + link)
-    expect(page.locator("#freeze")).to_be_enabled(timeout=PATIENCE)
 
 
 def test_the_webcam_is_named_and_the_heat_lies_on_what_moves(page: Page, running: Running) -> None:
     watch(page, running, "#source=camera&methods=dtd")
     expect(page.locator("#top li").first).to_contain_text("move left", timeout=PATIENCE)
     expect(page.locator("#readout")).to_contain_text(re.compile(r"“move left” \d+ %: frames \d+–\d+ carry \d+ %"))
-    heat, mirrored = page.evaluate(_HEAT_ON_MOTION)
+    heat, mirrored = heat_on_motion(page)
     assert heat > 1.5 * mirrored, (heat, mirrored)
     assert heat > 1.5, (heat, mirrored)  # 1 is chance
 
 
 def test_what_is_asked_changes_while_it_runs(page: Page, running: Running) -> None:
-    watch(page, running)
+    watch(page, running, WATCHED)
     page.fill("#target", "approach")
     page.keyboard.press("Enter")
     expect(page.locator("#readout")).to_contain_text("“approach” is explained", timeout=PATIENCE)
@@ -93,7 +63,7 @@ def test_an_unknown_class_is_named_at_its_field(page: Page, running: Running) ->
 
 
 def test_a_job_runs_from_a_frozen_moment(page: Page, running: Running) -> None:
-    watch(page, running)
+    watch(page, running, WATCHED)
     page.keyboard.press("f")
     moment = page.locator(".moment")
     moment.locator(".scrub").fill("5")
@@ -107,10 +77,23 @@ def test_a_job_runs_from_a_frozen_moment(page: Page, running: Running) -> None:
     with page.expect_download() as waiting:
         moment.get_by_role("button", name="Export").click()
     assert waiting.value.suggested_filename.startswith("move-left")
+    with zipfile.ZipFile(waiting.value.path()) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        pictures = [decode_picture(archive.read(name), Limits(), name) for name in names if name.startswith("frames/")]
+        # The job's own film, and the numbers of the live explanation beside those of the job.
+        film = read_video(archive.read("occlusion.mp4"), lambda count: range(count), lambda p: p, Limits(), "film")
+        document = json.loads(archive.read("answer.json"))
+    assert len(pictures) == len(film.pictures) == 16
+    assert document["answer"]["prediction"]["top"][0]["label"] == "move left"
+    for method, entry in zip(("grad-cam", "occlusion"), document["explanations"], strict=True):
+        values = entry["saliency"]["values"]
+        assert entry["method"] == method
+        assert len(values["values"]) == np.prod(values["shape"]) > 0
 
 
 def test_the_page_survives_a_restart_of_the_service(page: Page, running: Running) -> None:
-    watch(page, running)
+    watch(page, running, WATCHED)
     running.stop()
     expect(page.locator("#status")).to_have_text("reconnecting", timeout=PATIENCE)
     expect(page.get_by_role("alert")).to_contain_text("Trying again by itself")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -25,6 +26,8 @@ class OnTerminal:
         self.raw = ""
         self._master = master
         self._typed_at = 0
+        # What is read at once may end within a character.
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     @property
     def settings(self) -> list[object]:
@@ -64,7 +67,7 @@ class OnTerminal:
             data = os.read(self._master, 1 << 16)
         except OSError:
             return False  # the program has ended
-        self.raw += data.decode(errors="replace")
+        self.raw += self._decoder.decode(data)
         return bool(data)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.service_process import PROGRAM, environment, serving
+from service.settings import BackendName, Settings
+from tests.client.service_process import PROGRAM, environment
+from tests.page.running import Running
 from tests.webcam.terminal import on_terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,11 +22,16 @@ LEFT_ALTERNATE_SCREEN = "\x1b[?1049l"
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service over the bundled model."""
-    store = tmp_path_factory.mktemp("store") / "models"
+    """A service over the bundled model, in this process's threads."""
+    store = tmp_path_factory.mktemp("store")
     shutil.copytree(MODEL, store / MODEL.name)
-    with serving(store) as process:
-        yield process.wait_until_ready()
+    ports = {"port": 0, "metrics_port": 0, "page_port": 0}
+    settings = Settings(model_store=store, backend=BackendName.IN_PROCESS, threads=1, drain_seconds=2, **ports)
+    service = Running(settings, jobs=False)
+    service.start()
+    assert service.server is not None
+    yield f"127.0.0.1:{service.server.port}"
+    service.close()
 
 
 def command(address: str, *options: str) -> list[str]:

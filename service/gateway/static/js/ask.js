@@ -79,6 +79,7 @@ export class Ask {
       const field = $(id);
       const known = !field.value || this.model.labels.includes(field.value);
       field.setCustomValidity(known ? "" : `${this.model.name} has no class "${field.value}"; choose one of the list`);
+      field.setAttribute("aria-invalid", String(!known));
       if (!known) field.reportValidity();
     }
     return $("target").validity.valid && $("contrast").validity.valid;

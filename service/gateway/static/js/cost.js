@@ -33,7 +33,7 @@ export class Cost {
     this.before = dropped;
     if (this.bars.length > WINDOWS) this.bars.shift();
     const predict = timings.forward / Math.max(1, timings.batch_size);
-    $("overhead").textContent = predict > 0 ? `${milliseconds(explain)} to ${milliseconds(predict)} (+${percent(explain / predict)})` : milliseconds(explain);
+    $("overhead").textContent = predict > 0 ? `${milliseconds(explain)} on top of ${milliseconds(predict)} (${more(explain / predict)})` : milliseconds(explain);
     $("level").textContent = LEVELS[answer.level] ?? answer.level;
     $("level-reason").textContent = answer.level_reason;
     $("used").textContent = `${counts.used} of ${counts.received + counts.missing}`;
@@ -83,6 +83,9 @@ export class Cost {
     canvas.setAttribute("aria-label", this.bars.length ? `Time per window by stage; the last took ${milliseconds(total(this.bars.at(-1)))}` : "Time per window by stage");
   }
 }
+
+/** How much longer than a prediction alone. */
+const more = (share) => (share < 2 ? `+${percent(share)}` : `${(1 + share).toFixed(0)} times as long`);
 
 /** The next round number of seconds. */
 function nice(seconds) {

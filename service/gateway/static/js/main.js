@@ -52,6 +52,7 @@ class Page {
       return;
     }
     this.view.source = kind === "file" ? "" : kind;
+    document.body.dataset.source = kind;
     press(document.querySelectorAll("[data-source]"), ({ dataset }) => dataset.source === kind);
     this.#open();
   }

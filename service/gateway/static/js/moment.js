@@ -1,10 +1,10 @@
 // One frozen window: scrub it, look deeper with a job, keep, export and share the result.
 
 import { Heat } from "./heat.js";
-import { $, colour, make, press, save, sharp } from "./dom.js";
+import { $, colour, duration, make, press, save, sharp } from "./dom.js";
 import { cancel, clipOf, create, film, follow } from "./job.js";
 import { jobs } from "./methods.js";
-import { sentence } from "./reading.js";
+import { frameCurve, sentence } from "./reading.js";
 import { toArray } from "./tensor.js";
 import { zip } from "./zip.js";
 
@@ -53,7 +53,9 @@ export class Moment {
     const { entry, answer } = this.results.get(name) ?? { entry: null, answer: this.answer };
     this.heat = entry?.saliency ? new Heat(entry, this.pictures.length, answer.frames?.placement ?? this.answer.frames.placement) : null;
     this.bars = entry && !entry.saliency ? barsOf(entry) : null;
-    const said = entry?.reading ? `${entry.reading}.` : sentence(this.answer);
+    // The service counts the frames of the stream, a job those of the clip, as the slider does.
+    const live = this.answer.explanations.includes(entry);
+    const said = entry?.reading && !live ? `${entry.reading}.` : sentence(this.answer, frameCurve(this.answer, name));
     this.find(".reading").textContent = [said, ...(entry?.notes ?? [])].join(" ");
     this.#objective(entry?.curves?.[0]);
     this.#draw();
@@ -140,7 +142,7 @@ export class Moment {
   #progress(bar, note, progress) {
     if (!progress?.iterations) return;
     bar.value = progress.iteration / progress.iterations;
-    const left = progress.left ? `, about ${Math.ceil(progress.left.seconds + progress.left.nanos / 1e9)} s left` : "";
+    const left = progress.left ? `, about ${duration(progress.left.seconds + progress.left.nanos / 1e9)} left` : "";
     note.textContent = `${progress.iteration} of ${progress.iterations}${left}`;
   }
 

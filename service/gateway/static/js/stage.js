@@ -6,9 +6,11 @@ import { Heat } from "./heat.js";
 import { drawable } from "./reading.js";
 import { Replay } from "./replay.js";
 
-// Seconds after which an explanation begins to fade, and is gone.
+// Seconds after which an explanation begins to fade, unless windows come more slowly, and that the fading takes.
 const FRESH = 0.7;
-const GONE = 3;
+const FADING = 2.3;
+// However slowly windows come.
+const LONGEST_FRESH = 8;
 
 export class Stage {
   /** view: {layer, part, opacity, exact}, changed by the controls. */
@@ -18,16 +20,20 @@ export class Stage {
     this.canvas = $("picture");
     this.scales = new Map();
     this.heat = null;
+    this.fresh = FRESH;
     this.replay = new Replay();
     requestAnimationFrame(() => this.#draw());
   }
 
   /** A window was answered; pictures: of its frames, undefined where one is no longer kept. */
   show(answer, pictures) {
+    const now = performance.now();
+    this.fresh = Math.min(LONGEST_FRESH, Math.max(FRESH, this.answer ? (1.5 * (now - this.at)) / 1000 : 0));
     this.answer = answer;
-    this.at = performance.now();
+    this.at = now;
     const entries = drawable(answer);
     const entry = entries.find(({ method }) => method === this.view.layer) ?? entries[0];
+    this.entry = entry;
     this.heat = entry ? new Heat(entry, answer.frames.used.length, answer.frames.placement) : null;
     if (this.heat) {
       this.key = `${answer.model} ${entry.method}`;
@@ -55,14 +61,19 @@ export class Stage {
     }
     $("scale-low").textContent = low;
     $("scale-high").textContent = short(scale);
-    $("scale-unit").textContent = `${method}, the same scale for all windows`;
+    const { target, contrast } = this.entry;
+    const what = contrast ? `“${target.label}” rather than “${contrast.label}”` : `“${target.label}”`;
+    $("scale-unit").textContent = `${this.heat.signed ? "orange speaks for" : "bright speaks for"} ${what}${this.heat.signed ? ", blue against" : ""} (${method})`;
   }
 
   #draw() {
     requestAnimationFrame(() => this.#draw());
     const live = this.video.videoWidth > 0 && (this.video.src || this.video.srcObject);
     $("empty").hidden = Boolean(live);
-    const replayed = this.view.exact ? this.replay.current() : null;
+    const age = this.answer ? (performance.now() - this.at) / 1000 : 0;
+    const fade = Math.max(0, Math.min(1, 1 - (age - this.fresh) / FADING));
+    // Explained frames that nothing new follows give way to the picture as it is now.
+    const replayed = this.view.exact && fade > 0 ? this.replay.current() : null;
     const picture = replayed?.image ?? this.video;
     const width = live ? (picture.videoWidth ?? picture.width) : 4;
     const height = live ? (picture.videoHeight ?? picture.height) : 3;
@@ -76,21 +87,19 @@ export class Stage {
     const [w, h] = [Math.round(width * factor), Math.round(height * factor)];
     if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
     const context = this.canvas.getContext("2d");
-    context.filter = this.heat ? "saturate(.65)" : "none";
+    context.filter = this.heat && fade > 0 ? "saturate(.65)" : "none";
     context.drawImage(picture, 0, 0, w, h);
     context.filter = "none";
-    if (this.heat) this.#overlay(context, w, h, replayed);
+    if (this.heat) this.#overlay(context, w, h, replayed, fade);
+    $("age").hidden = !this.answer || age < this.fresh;
+    $("age").textContent = `explained ${age.toFixed(1)} s ago`;
   }
 
-  #overlay(context, width, height, replayed) {
-    const age = (performance.now() - this.at) / 1000;
-    const fade = replayed ? 1 : Math.max(0, Math.min(1, (GONE - age) / (GONE - FRESH)));
+  #overlay(context, width, height, replayed, fade) {
     const heat = replayed?.heat ?? this.heat;
     const scale = this.scales.get(this.key) || heat.peak;
     // Over the moving picture, all of the window's heat at once; over a replayed frame, the frame's own.
     const frame = replayed?.frame ?? null;
     heat.draw(context, width, height, frame, { part: this.view.part, opacity: fade * this.view.opacity, scale });
-    $("age").hidden = age < FRESH;
-    $("age").textContent = `explained ${age.toFixed(1)} s ago`;
   }
 }

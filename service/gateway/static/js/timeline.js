@@ -8,13 +8,14 @@ import { toArray } from "./tensor.js";
 const CURVE = 56;
 const GAP = 6;
 const MOST_ROW = 14;
-const LABEL = 34;
+const LABEL = 66;
 
 export class Timeline {
   constructor() {
     this.canvas = $("strip");
     this.hovered = null;
-    this.canvas.addEventListener("pointermove", (event) => this.#hover(this.#frameAt(event.offsetX)));
+    this.row = null;
+    this.canvas.addEventListener("pointermove", (event) => this.#hover(this.#frameAt(event.offsetX), this.#rowAt(event.offsetY)));
     this.canvas.addEventListener("pointerleave", () => this.#hover(null));
     this.canvas.addEventListener("blur", () => this.#hover(null));
     this.canvas.addEventListener("keydown", (event) => this.#step(event));
@@ -51,6 +52,7 @@ export class Timeline {
   }
 
   #draw() {
+    this.canvas.hidden = false;
     const width = this.canvas.parentElement.clientWidth;
     const count = this.answer.frames.used.length;
     const column = (width - LABEL) / count;
@@ -62,7 +64,8 @@ export class Timeline {
     context.font = "11px system-ui, sans-serif";
     this.#film(context, column, tall);
     this.#curve(context, column, tall + GAP);
-    if (rows) this.#matrix(context, column, tall + CURVE + 16 + 2 * GAP, row);
+    this.grid = { top: tall + CURVE + 16 + 2 * GAP, row, rows };
+    if (rows) this.#matrix(context, column);
   }
 
   #film(context, column, tall) {
@@ -90,7 +93,7 @@ export class Timeline {
     const zero = negative ? top + CURVE / 2 : top + CURVE;
     const high = negative ? CURVE / 2 : CURVE;
     context.fillStyle = colour("--faint");
-    context.fillText(this.curve ? "rel." : "", 0, top + 12);
+    context.fillText(this.curve ? "relevance" : "", 0, top + 12);
     values.forEach((value, i) => {
       const size = most ? (Math.abs(value) / most) * (high - 2) : 0;
       context.fillStyle = value < 0 ? colour("--decode") : colour("--accent");
@@ -107,7 +110,8 @@ export class Timeline {
     context.textAlign = "left";
   }
 
-  #matrix(context, column, top, row) {
+  #matrix(context, column) {
+    const { top, row } = this.grid;
     const { shape, data } = toArray(this.matrix.relevance_matrix.values);
     const peak = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     const signed = data.some((value) => value < -1e-6 * peak);
@@ -121,6 +125,10 @@ export class Timeline {
         context.fillRect(LABEL + j * column, top + i * row, column - 1, row - (row > 4 ? 1 : 0));
       }
     }
+    if (this.row === null) return;
+    context.strokeStyle = colour("--ink");
+    context.lineWidth = 1.5;
+    context.strokeRect(LABEL, top + this.row * row - 1, column * shape[1], row + 1);
   }
 
   #frameAt(x) {
@@ -128,6 +136,12 @@ export class Timeline {
     const count = this.answer.frames.used.length;
     const frame = Math.floor(((x - LABEL) / (this.canvas.clientWidth - LABEL)) * count);
     return frame >= 0 && frame < count ? frame : null;
+  }
+
+  #rowAt(y) {
+    if (!this.grid?.rows) return null;
+    const row = Math.floor((y - this.grid.top) / this.grid.row);
+    return row >= 0 && row < this.grid.rows ? row : null;
   }
 
   #step(event) {
@@ -138,21 +152,37 @@ export class Timeline {
     this.#hover(Math.max(0, Math.min(count - 1, (this.hovered ?? (way > 0 ? -1 : count)) + way)));
   }
 
-  async #hover(frame) {
-    if (frame === this.hovered) return;
+  async #hover(frame, row = null) {
+    if (frame === this.hovered && row === this.row) return;
     this.hovered = frame;
+    this.row = frame === null ? null : row;
     const picture = frame === null ? null : this.pictures[frame];
     $("large").hidden = !picture;
     if (this.answer) this.#draw();
     if (!picture) return;
-    const values = this.curve?.values ?? [];
-    const sum = values.reduce((total, value) => total + Math.max(0, value), 0);
-    $("large").lastElementChild.textContent = `frame ${frame}${sum ? `: ${percent(Math.max(0, values[frame]) / sum)} of the relevance` : ""}`;
-    $("large").style.left = `${Math.max(8, Math.min(this.canvas.clientWidth - 280, LABEL + ((frame + 0.5) / values.length) * (this.canvas.clientWidth - LABEL) - 130))}px`;
+    $("large").lastElementChild.textContent = this.row === null ? this.#aboutFrame(frame) : this.#aboutCell(frame);
+    const middle = LABEL + ((frame + 0.5) / this.pictures.length) * (this.canvas.clientWidth - LABEL);
+    $("large").style.left = `${Math.max(8, Math.min(this.canvas.clientWidth - 280, middle - 130))}px`;
     const image = await createImageBitmap(picture.blob);
     const canvas = $("large").firstElementChild;
     Object.assign(canvas, { width: image.width, height: image.height });
     canvas.getContext("2d").drawImage(image, 0, 0);
     image.close();
+  }
+
+  #aboutFrame(frame) {
+    const values = this.curve?.values ?? [];
+    const sum = values.reduce((total, value) => total + Math.max(0, value), 0);
+    return `frame ${frame}${sum ? `: ${percent(Math.max(0, values[frame]) / sum)} of the relevance` : ""}`;
+  }
+
+  /** What one cell of the matrix says of its row. */
+  #aboutCell(frame) {
+    const { values, row_lengths: lengths } = this.matrix.relevance_matrix;
+    const { shape, data } = toArray(values);
+    const row = data.slice(this.row * shape[1], (this.row + 1) * shape[1]);
+    const sum = row.reduce((total, value) => total + Math.max(0, value), 0);
+    const share = sum ? `takes ${percent(Math.max(0, row[frame]) / sum)} of its relevance from frame ${frame}` : `has no relevance for frame ${frame}`;
+    return `step ${this.row} ${share}${lengths[this.row] ? ` and rests on ${lengths[this.row]} frames` : ""}`;
   }
 }
