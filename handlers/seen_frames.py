@@ -31,8 +31,9 @@ class SeenFrames:
     def __init__(self, model: ActionModel, room: int = ROOM) -> None:
         self._model = model
         network = model.program
-        by_frame = isinstance(network, Program) and network.by_frame(model.layer)
-        self._program = network if by_frame else None
+        self._program: Program | None = None
+        if isinstance(network, Program) and network.by_frame(model.layer):
+            self._program = network
         self._room = room
         self._held = 0
         self._kept: OrderedDict[bytes, Tensor] = OrderedDict()  # by pixels; [H', W', C]
