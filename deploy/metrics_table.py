@@ -20,9 +20,10 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 
 _HEAD = """# Metrics
 
-`http://HOST:8471/metrics`, for Prometheus. Times are in seconds; histograms have `_bucket`, `_sum` and `_count`
-(`actionlens_conservation_defect`, which may be negative, has no `_sum`). A reader that asks for OpenMetrics, as
-Prometheus does, gets exemplars with the `trace_id` of a traced answer ([operating.md](operating.md)).
+`http://HOST:8471/metrics`, for Prometheus. Times are in seconds. Histograms have `_bucket`, `_sum` and `_count`
+(`actionlens_conservation_defect`, which may be negative, has no `_sum`), summaries `_sum` and `_count`. A reader that
+asks for OpenMetrics, as Prometheus does, gets exemplars with the `trace_id` of a traced answer
+([operating.md](operating.md)).
 
 This page is written by `python -m deploy.metrics_table`.
 
@@ -46,7 +47,7 @@ No label has an id in it, and none takes a value that a client can make up.
 """
 
 
-class _NoJobs:
+class NoJobs:
     """What a service without jobs tells of them."""
 
     counts = Counts({}, {}, ((1.0, 0, 0.0),))
@@ -64,7 +65,7 @@ def page() -> str:
 def families() -> Iterable[Metric]:
     """Every metric of a service, each with a sample at least where it has labels."""
     metrics = Metrics(InProcessBackend(Settings()))
-    metrics.show_jobs(_NoJobs())
+    metrics.show_jobs(NoJobs())
     call = ("", "", "")
     metrics.calls.started(call)
     metrics.calls.ended(call, "OK", 0.0, 0, 0)

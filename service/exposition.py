@@ -24,7 +24,7 @@ class Exposition:
         self._beginnings: dict[tuple[str, ...], str] = {}
 
     def text(self, metrics: Iterable[Metric], *, exemplars: bool = False) -> bytes:
-        """All samples of these metrics, which must be counters, gauges and histograms.
+        """All samples of these metrics, which must be counters, gauges, summaries and histograms.
 
         exemplars: write OpenMetrics 1.0, which has them, instead of the format 0.0.4.
         """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary
 
 from actionlens.v1 import service_pb2
 from service.backend_metrics import BackendMetrics
 from service.backends.base import InferenceBackend
-from service.buckets import RATIOS, SECONDS
+from service.buckets import SECONDS
 from service.budget_metrics import BudgetMetrics
 from service.call_metrics import CallMetrics
 from service.exposition import Exposition
@@ -54,12 +54,11 @@ class Metrics:
             ("model",),
             registry=registry,
         )
-        self._overhead = Histogram(
+        self._overhead = Summary(
             "actionlens_overhead_ratio",
             "Time of an explanation over that of the prediction",
             ("model", "method"),
             registry=registry,
-            buckets=RATIOS,
         )
         self._frames = Counter(
             "actionlens_frames", "Frames of streams by what became of them", ("outcome",), registry=registry
@@ -122,6 +121,6 @@ class Metrics:
                 continue
             self._stage.labels(record.model, entry.method, "explain").observe(entry.seconds, exemplar)
             if record.predict > 0:
-                self._overhead.labels(record.model, entry.method).observe(entry.seconds / record.predict, exemplar)
+                self._overhead.labels(record.model, entry.method).observe(entry.seconds / record.predict)
         self._reasons.answered(record, exemplar)
         return exemplar

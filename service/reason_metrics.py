@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
 from service.buckets import DEFECTS, FRAMES, SHARES
 from service.records import AnswerRecord
@@ -19,11 +19,13 @@ class ReasonMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._classes: dict[str, set[str]] = {}
         self._confidence = Histogram(
-            "actionlens_confidence",
-            f"Probability of the best class; the first {CLASSES} classes that a model predicts, and other",
+            "actionlens_confidence", "Probability of the best class", ("model",), registry=registry, buckets=SHARES
+        )
+        self._by_class = Summary(
+            "actionlens_class_confidence",
+            f"The same by class: the first {CLASSES} classes that a model predicts, and other",
             ("model", "class"),
             registry=registry,
-            buckets=SHARES,
         )
         self._motion = Histogram(
             "actionlens_motion_share",
@@ -56,7 +58,8 @@ class ReasonMetrics:
     def answered(self, record: AnswerRecord, exemplar: dict[str, str] | None) -> None:
         """A clip or window was answered."""
         model = record.model
-        self._confidence.labels(model, self._class(model, record.label)).observe(record.confidence, exemplar)
+        self._confidence.labels(model).observe(record.confidence, exemplar)
+        self._by_class.labels(model, self._class(model, record.label)).observe(record.confidence)
         for entry in record.methods:
             # Made at the first answer, because a rate needs the zero before the first failure.
             self._failed.labels(model, entry.method).inc(entry.failed)

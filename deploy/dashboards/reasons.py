@@ -94,14 +94,14 @@ def _confidence(made: Dashboard) -> None:
             "Confidence by class",
             "Mean probability of the best class, by that class.",
             "percentunit",
-            (mean("model, class", "actionlens_confidence"), "{{model}} {{class}}"),
+            (mean("model, class", "actionlens_class_confidence"), "{{model}} {{class}}"),
         )
     ).with_panel(
         graph(
             "Predictions by class",
             "What the model sees, per second.",
             "ops",
-            (rate("model, class", "actionlens_confidence_count"), "{{model}} {{class}}"),
+            (rate("model, class", "actionlens_class_confidence_count"), "{{model}} {{class}}"),
             stacked=True,
         )
     ).with_panel(

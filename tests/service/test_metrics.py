@@ -62,7 +62,7 @@ def test_what_explanations_say_is_counted_by_method() -> None:
     assert value("actionlens_overhead_ratio_sum", atr) == pytest.approx(2 * 0.5)
     assert value("actionlens_overhead_ratio_count", dtd) is None
     assert value("actionlens_predict_seconds_total", {"model": "m"}) == pytest.approx(0.02)
-    assert value("actionlens_confidence_sum", {"model": "m", "class": "wave"}) == 0.75
+    assert value("actionlens_class_confidence_sum", {"model": "m", "class": "wave"}) == 0.75
     assert value("actionlens_windows_total", {"model": "m", "level": "temporal_relevance"}) == 1
 
 
@@ -88,9 +88,9 @@ def test_a_model_of_many_classes_gets_few_series() -> None:
         metrics.clip_answered(record_answer(answer(f"class {number}")))
     metrics.clip_answered(record_answer(answer("class 0")))
     value = metrics.registry.get_sample_value
-    assert value("actionlens_confidence_count", {"model": "m", "class": "class 0"}) == 2
-    assert value("actionlens_confidence_count", {"model": "m", "class": f"class {CLASSES}"}) is None
-    assert value("actionlens_confidence_count", {"model": "m", "class": "other"}) == 2 * CLASSES
+    assert value("actionlens_class_confidence_count", {"model": "m", "class": "class 0"}) == 2
+    assert value("actionlens_class_confidence_count", {"model": "m", "class": f"class {CLASSES}"}) is None
+    assert value("actionlens_class_confidence_count", {"model": "m", "class": "other"}) == 2 * CLASSES
 
 
 async def test_clients_cannot_make_up_series(server: Server, stub: Any) -> None:
