@@ -49,5 +49,5 @@ FAMILY = Family(
     build=CLSTM,
     layer="last",
     input=Input(frames=16, height=224, width=224),
-    small=Small({"layers": 2, "width": 3, "frames": 4, "size": 32}),
+    small=Small({"layers": 2, "width": 3, "frames": 4, "size": 16}, size=16),
 )

@@ -131,5 +131,5 @@ FAMILY = Family(
         std=(0.5, 0.5, 0.5),
         sampling=SamplingRule.DENSE,
     ),
-    small=Small({"divisor": 16}, frames=16),
+    small=Small({"divisor": 16, "time_stride": 2}),
 )

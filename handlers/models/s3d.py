@@ -92,5 +92,5 @@ FAMILY = Family(
     build=S3D,
     layer="features",
     input=INPUT.model_copy(update={"frames": 64, "height": 224, "width": 224}),
-    small=Small({"divisor": 16}, frames=16),
+    small=Small({"divisor": 16, "temporal_pooling": False}),
 )
