@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from service.client import Client
+    from service.client.frames import StreamOptions
 
 Address = Annotated[
     str,
@@ -55,6 +56,26 @@ Contrast = Annotated[
     str | None,
     typer.Option(metavar="LABEL", help="Explain why the target and not this class: what both share cancels out."),
 ]
+BudgetMs = Annotated[
+    float | None,
+    typer.Option(
+        "--budget-ms",
+        min=1.0,
+        metavar="MS",
+        show_default="none",
+        help="Answer within so many milliseconds of a frame: methods that take too long are left out, and named.",
+    ),
+]
+MaxOverhead = Annotated[
+    float | None,
+    typer.Option(
+        "--max-overhead",
+        min=0.0,
+        metavar="PERCENT",
+        show_default="none",
+        help="Let explaining take so many percent of the time of predicting, on average over the windows.",
+    ),
+]
 Store = Annotated[
     Path | None,
     typer.Option(
@@ -71,6 +92,16 @@ _DEFAULT_METHODS = ("grad-cam", "selective-relevance")
 def chosen_methods(given: list[str] | None) -> list[str]:
     """The methods to ask for: the live ones when none is given, none for `none`."""
     return list(_DEFAULT_METHODS) if not given else [method for method in given if method != "none"]
+
+
+def budgets(budget_ms: float | None, max_overhead: float | None) -> StreamOptions:
+    """The budgets of a stream, in seconds and as a share, of what the command line says."""
+    given: StreamOptions = {}
+    if budget_ms is not None:
+        given["latency_budget"] = budget_ms / 1000
+    if max_overhead is not None:
+        given["overhead_budget"] = max_overhead / 100
+    return given
 
 
 def class_of(text: str | None) -> int | str | None:

@@ -14,10 +14,13 @@ import typer
 from service.commands.options import (
     Address,
     AsJson,
+    BudgetMs,
     Contrast,
+    MaxOverhead,
     Methods,
     Model,
     Target,
+    budgets,
     chosen_methods,
     class_of,
     connect,
@@ -74,26 +77,8 @@ def stream(
     max_side: Annotated[
         int, typer.Option(min=0, help="Scale frames down to this longer side in pixels before sending; 0: never.")
     ] = 640,
-    budget_ms: Annotated[
-        float | None,
-        typer.Option(
-            "--budget-ms",
-            min=1.0,
-            metavar="MS",
-            show_default="none",
-            help="Answer within so many milliseconds of a frame: methods that take too long are left out, and named.",
-        ),
-    ] = None,
-    max_overhead: Annotated[
-        float | None,
-        typer.Option(
-            "--max-overhead",
-            min=0.0,
-            metavar="PERCENT",
-            show_default="none",
-            help="Let explaining take so many percent of the time of predicting, on average over the windows.",
-        ),
-    ] = None,
+    budget_ms: BudgetMs = None,
+    max_overhead: MaxOverhead = None,
     address: Address = "",
     as_json: AsJson = False,
 ) -> None:
@@ -120,10 +105,7 @@ def stream(
         "jpeg_quality": None if raw else jpeg_quality,
         "max_side": max_side,
     }
-    if budget_ms is not None:
-        options["latency_budget"] = budget_ms / 1000
-    if max_overhead is not None:
-        options["overhead_budget"] = max_overhead / 100
+    options.update(budgets(budget_ms, max_overhead))
     console = out()
     with connect(address) as client, client.explain_stream(opened.frames, **options) as windows:
         with _Ending(windows, opened.close) as ending:

@@ -10,16 +10,20 @@ import typer
 
 from service.commands.options import (
     Address,
+    BudgetMs,
     Contrast,
+    MaxOverhead,
     Methods,
     Model,
     Target,
+    budgets,
     chosen_methods,
     class_of,
     connect,
 )
 
 if TYPE_CHECKING:
+    from service.client.frames import StreamOptions
     from service.webcam.viewer import Display
 
 
@@ -41,6 +45,8 @@ def webcam(
         typer.Option(min=0, help="Of the picture: most characters on a terminal, pixels in a window; 0: what fits."),
     ] = 0,
     text: Annotated[bool, typer.Option("--text", help="Stay on the terminal where a window could be opened.")] = False,
+    budget_ms: BudgetMs = None,
+    max_overhead: MaxOverhead = None,
     address: Address = "",
 ) -> None:
     """Watch a model live: the picture with the heat over it, its classes, when its evidence lies, and what that costs.
@@ -55,7 +61,10 @@ def webcam(
     if not window and not sys.stdout.isatty():
         from service.commands.stream import stream
 
-        stream(source, model, method, target, contrast, loop=True, realtime=True, address=address)
+        stream(
+            source, model, method, target, contrast, loop=True, realtime=True,
+            budget_ms=budget_ms, max_overhead=max_overhead, address=address,
+        )  # fmt: skip
         return
     from service.commands.stream import show_summary
     from service.sources import open_source
@@ -70,7 +79,14 @@ def webcam(
     console = out()
     with connect(address) as client:
         footage = Footage(opened)
-        watch = Watch(model, chosen_methods(method), class_of(target), class_of(contrast))
+        question: StreamOptions = {
+            "model": model,
+            "methods": chosen_methods(method),
+            "target": class_of(target),
+            "contrast": class_of(contrast),
+            **budgets(budget_ms, max_overhead),
+        }
+        watch = Watch(question)
         projector = Projector(footage, watch)
         link = Link(client, footage, watch)
         display: Display

@@ -36,7 +36,7 @@ class Link:
         """Ask what the watch asks now of the following windows."""
         if self.stream is not None:
             options = self._watch.options
-            self.stream.update(methods=options["methods"], target=options["target"], contrast=options["contrast"])
+            self.stream.update(methods=options["methods"], target=options["target"], contrast=options.get("contrast"))
 
     def close(self) -> None:
         """Send no more frames, and wait a little for the answers that are due and the summary."""

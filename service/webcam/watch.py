@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from actionlens.v1 import answer_pb2, model_pb2
 from service.client.clips import ClassLike
 from service.client.frames import StreamOptions
+from service.client.methods import MethodLike
 from service.client.results import ExplanationResult, WindowResult
 from service.reading import frame_profile, read_explanation
 from service.webcam.rate import Rate
@@ -32,17 +32,17 @@ class Standing:
 
 
 class Watch:
-    """Changed by the stream's thread and by keys, read by the screen's thread."""
+    """Changed by the stream's thread and by keys, read by the screen's thread. question: what is asked at first."""
 
-    def __init__(self, model: str, methods: Sequence[str], target: ClassLike, contrast: ClassLike) -> None:
+    def __init__(self, question: StreamOptions) -> None:
         self.state = "connecting"
         self.trouble = ""
         self.rate = Rate()
         self.model: model_pb2.Model | None = None
-        self.target, self.contrast = target, contrast
-        self._name = model
-        self._methods = tuple(methods)
-        self._layer = self._methods[0].partition(":")[0] if methods else ""
+        self.target: ClassLike = question.get("target")
+        self._question = question
+        self._names = [_name(method) for method in question.get("methods", ())]
+        self._layer = self._names[0] if self._names else ""
         self._history: deque[dict[str, float]] = deque(maxlen=HISTORY)
         self._last: tuple[WindowResult, float] | None = None
         self._lock = threading.Lock()
@@ -50,21 +50,16 @@ class Watch:
     @property
     def options(self) -> StreamOptions:
         """The question as a stream asks it."""
+        # What was asked for from the start, and what is looked at.
+        more = [self._layer] if self._layer and self._layer not in self._names else []
         return {
-            "model": self._name,
-            "methods": self.asked,
+            **self._question,
+            "methods": [*self._question.get("methods", ()), *more],
             "target": self.target,
-            "contrast": self.contrast,
             "encoding": "float16",
             "fill": "drop-oldest",
             "consume": "newest",
         }
-
-    @property
-    def asked(self) -> list[str]:
-        """The methods asked for from the start, and the one that is looked at."""
-        names = [method.partition(":")[0] for method in self._methods]
-        return [*self._methods, *([self._layer] if self._layer and self._layer not in names else [])]
 
     @property
     def layer(self) -> str:
@@ -73,7 +68,7 @@ class Watch:
 
     def look_at_the_next(self) -> None:
         """Go on to the next live method that explains this model."""
-        names = [method.partition(":")[0] for method in self._methods]
+        names = list(self._names)
         if self.model is not None:
             live = (entry.method for entry in self.model.methods if entry.supported and not entry.job)
             names += [name for name in live if name not in names]
@@ -159,4 +154,12 @@ class Watch:
     def overhead(self) -> tuple[float, float] | None:
         """Seconds that explaining and predicting took for the last window."""
         last = self.last
-        return None if last is None else (sum(last[0].timings.explain), last[0].timings.forward)
+        if last is None:
+            return None
+        timings = last[0].timings
+        return sum(timings.explain), timings.forward / max(1, timings.batch_size)
+
+
+def _name(method: MethodLike) -> str:
+    """Of a method as the command line has it, "selective-relevance:threshold=3"."""
+    return str(method).partition(":")[0]

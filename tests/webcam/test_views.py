@@ -62,7 +62,7 @@ def window(number: int = 0, probability: float = 0.75, strength: float = 1.0) ->
 
 
 def made(footage: Footage) -> tuple[Watch, Projector]:
-    watch = Watch("", ["grad-cam"], None, None)
+    watch = Watch({"methods": ["grad-cam"]})
     return watch, Projector(footage, watch)
 
 
@@ -138,7 +138,7 @@ def test_the_colour_scale_stays_until_it_is_begun_anew(footage: Footage) -> None
 
 
 def test_the_history_of_a_class_is_kept_also_when_it_was_not_on_top() -> None:
-    watch = Watch("", ["grad-cam"], None, None)
+    watch = Watch({"methods": ["grad-cam"]})
     for probability in (0.1, 0.5, 0.9):
         watch.take(window(probability=probability))
     assert watch.standings[0].history == pytest.approx((0.1, 0.5, 0.9))
