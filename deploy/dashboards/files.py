@@ -20,4 +20,6 @@ def files() -> dict[str, str]:
 
 
 def _text(made: Dashboard) -> str:
+    for number, panel in enumerate(made.panels or (), 1):
+        panel.id_val = number  # rows come with the same one
     return json.dumps(made, cls=JSONEncoder, indent=1, sort_keys=True) + "\n"

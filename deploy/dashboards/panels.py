@@ -92,6 +92,7 @@ def density(title: str, says: str, unit: str, histogram: str, selector: str = 'm
         Heatmap()
         .calculate(False)
         .y_axis(YAxisConfig().unit(unit))
+        .show_tooltip()
         .color(HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Viridis").steps(64))
     )
     query = _query("A", expression, "{{le}}").format(PromQueryFormat.HEATMAP)

@@ -40,7 +40,9 @@ def test_the_dashboards_are_fresh() -> None:
 
 def test_every_panel_has_a_title_a_reading_and_queries_of_its_own() -> None:
     for text in files().values():
-        panels = [panel for panel in json.loads(text)["panels"] if panel["type"] != "row"]
+        everything = json.loads(text)["panels"]
+        assert len({panel["id"] for panel in everything}) == len(everything)
+        panels = [panel for panel in everything if panel["type"] != "row"]
         titles = [panel["title"] for panel in panels]
         assert len(titles) == len(set(titles)) > 10
         for panel in panels:

@@ -26,6 +26,8 @@ from tests.deploy.prometheus import Prometheus
 from tests.deploy.test_files import dashboard_queries, rules
 from tests.page.running import MODEL, ROOT, Running
 
+pytestmark = pytest.mark.timeout(300)
+
 METHODS = ["grad-cam", {"selective-relevance": {}}, "dtd", "atr"]
 _THRESHOLD = re.compile(r"^(.*)\s>\s*[\d.]+\s*$", re.DOTALL)
 _PATIENCE = 100.0
@@ -63,7 +65,7 @@ class Load:
                 while not self._stopping.is_set():
                     client.explain_clip(self._clip, methods=METHODS)
                     self._stream(client)
-                    self._stopping.wait(1.0)
+                    self._stopping.wait(2.0)
         except Exception as error:
             self._failure = error
 
