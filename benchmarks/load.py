@@ -80,6 +80,7 @@ def main() -> None:
         f"{options.overhead:g} %": {"overhead_budget": options.overhead / 100},
     }
     runs = []
+    busy = psutil.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as (address, process):
         for (name, budget), streams in itertools.product(budgets.items(), options.streams):
             run = Run(name, streams, options.seconds)
@@ -88,7 +89,9 @@ def main() -> None:
             print(table(runs).splitlines()[-1], flush=True)
     print(table(runs))
     if options.out is not None:
-        (options.out / "load.md").write_text(table(runs) + "\n", encoding="utf-8")
+        machine = f"{psutil.cpu_count()} cores, other work when it began: load average {busy:.1f}"
+        text = f"`python -m benchmarks.load`: {machine}.\n\n{table(runs)}\n\n![levels and lags](load.png)\n"
+        (options.out / "load.md").write_text(text, encoding="utf-8")
         plot(runs, options.out / "load.png")
 
 

@@ -16,17 +16,15 @@ def check_room(ask: Ask, others: Iterable[Ask], costs: Costs, places: int, bound
     """Refuse a stream that could not be served even with predictions only.
 
     others: what the open streams of the same model ask. places: windows that are at the backend at once. All streams
-    are taken to have a window waiting at any time. Raises ResourceExhausted.
+    are taken to have a window waiting at any time. The first is always let in: the costs are from a busier time then,
+    and only a stream measures them anew. Raises ResourceExhausted.
     """
     predict = costs.predict(ask.model.name)
-    if predict is None:
+    floors = sorted((_floor(other, costs, predict or 0.0) for other in others), reverse=True)
+    if predict is None or not floors:
         return
-    floors = sorted((_floor(other, costs, predict) for other in others), reverse=True)
     budget = ask.budget
-    ahead = sum(floors[: places - 1])
-    if floors:
-        ahead = min(ahead, bounds.ahead_seconds + floors[0])
-    lag = predict + ahead
+    lag = predict + min(sum(floors[: places - 1]), bounds.ahead_seconds + floors[0])
     if budget is not None and budget.HasField("latency_seconds") and lag > budget.latency_seconds:
         raise ResourceExhausted(
             f"open.budget.latency_seconds: beside {len(floors)} open streams a prediction of {ask.model.name} takes "

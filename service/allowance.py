@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,13 +45,13 @@ class Allowance:
     def choose(self, costs: Sequence[float | None], predict: float | None) -> Choice:
         """The rung of the next window; `settle` or `refund` it afterwards.
 
-        costs: expected seconds of explaining at each rung, rising from 0; None from the first on that was never
-        measured. predict: expected seconds of predicting.
+        costs: expected seconds of explaining at each rung, rising from 0; None where it was never measured.
+        predict: expected seconds of predicting.
         """
         if predict is None or not self._share:
             return Choice(0, 0.0, 0, None)  # the first window tells what predicting takes
         earned = self._earned = self._share * predict
-        known = [cost for cost in costs if cost is not None]
+        known = _known(costs)
         base = max(rung for rung, cost in enumerate(known) if cost <= earned)
         dear, period = _saved_for(known, base, earned)
         if self._phase is not None and period is not None:
@@ -79,6 +80,11 @@ class Allowance:
     def _chosen(self, rung: int, seconds: float, dear: int, period: float | None) -> Choice:
         self._balance -= seconds
         return Choice(rung, seconds, dear, period)
+
+
+def _known(costs: Sequence[float | None]) -> list[float]:
+    """Up to the first that is unknown: what is above it comes after it has been tried."""
+    return [cost for cost in itertools.takewhile(lambda cost: cost is not None, costs) if cost is not None]
 
 
 def _saved_for(known: Sequence[float], base: int, earned: float) -> tuple[int, float | None]:

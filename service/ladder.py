@@ -49,11 +49,11 @@ class Ladder:
 
     def observe(self, rung: int, lag: float, costs: Seconds, now: float) -> None:
         """An answer computed at `rung` took `lag` seconds."""
-        if rung != self.rung:
-            return  # asked for before the last step, or lowered for another reason
+        if rung > self.rung or (rung < self.rung and lag <= self.budget):
+            return  # from before the last step; or lowered for another reason, and then only lateness says something
         self._lags.append(lag)
         late = [value for value in list(self._lags)[-_JUDGED:] if value > self.budget]
-        if rung > self.lowest(costs) and (len(late) >= _LATE or lag > _FAR * self.budget):
+        if self.rung > self.lowest(costs) and (len(late) >= _LATE or lag > _FAR * self.budget):
             self._descend(max(late), costs, now)
 
     def ready(self, costs: Seconds, now: float) -> bool:

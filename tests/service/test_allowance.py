@@ -94,6 +94,19 @@ def test_unknown_costs_are_found_out_one_by_one() -> None:
     assert sum(spent) / (len(spent) * PREDICT) == pytest.approx(1.0, rel=0.05)
 
 
+def test_what_is_known_above_something_unknown_waits_for_it() -> None:
+    # Another stream has measured everything together, nobody the selective relevance alone.
+    allowance = Allowance(0.3)
+    unknown = [0.0, 0.0006, None, 0.13]
+    rungs = []
+    for _ in range(40):
+        choice = allowance.choose(unknown, PREDICT)
+        rungs.append(choice.rung)
+        allowance.settle(choice, PREDICT, COSTS[choice.rung])
+    assert set(rungs) == {1, 2}
+    assert rungs.count(2) <= 40 * 0.3 * PREDICT / COSTS[2] + 1
+
+
 def test_windows_that_were_not_computed_cost_nothing() -> None:
     lost, kept = Allowance(0.3), Allowance(0.3)
     for _ in range(40):

@@ -107,7 +107,17 @@ def test_answers_of_another_rung_are_not_counted() -> None:
     ladder = Ladder(0.1, COSTS, 0.0, 0.0)
     for _ in range(5):
         ladder.observe(3, 9.0, COSTS, 1.0)
+        ladder.observe(0, 0.01, COSTS, 1.0)
     assert ladder.rung == 1
+    assert ladder.lag is None
+
+
+def test_what_is_late_with_less_would_be_late_with_more() -> None:
+    ladder = Ladder(0.3, COSTS, 0.0, 0.0)
+    assert ladder.rung == 3
+    for _ in range(2):
+        ladder.observe(1, 0.4, COSTS, 1.0)
+    assert ladder.rung < 3
 
 
 def test_an_unknown_cost_is_tried_from_far_below_the_budget_only() -> None:
