@@ -83,7 +83,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _ORDER.get(places[item].parts[0], 1))
     for item, place in places.items():
         folder = place.parts[0]
-        item.add_marker(pytest.mark.xdist_group(folder if folder in _TOGETHER else str(place)))
+        group = folder if folder in _TOGETHER else str(place)
+        # What is exported once is not to be exported in another process once more.
+        item.add_marker(
+            pytest.mark.xdist_group("exported" if "exported" in getattr(item, "fixturenames", ()) else group)
+        )
 
 
 @pytest.hookimpl(wrapper=True)

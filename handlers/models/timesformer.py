@@ -11,7 +11,7 @@ from actionlens.card import Input, Resize, SamplingRule
 from handlers.models.blocks.divided import DividedBlock
 from handlers.models.blocks.frame_conv import FrameConv2d
 from handlers.models.blocks.tokens import Block, Encoder, Parts, TokenNetwork, patches, square, with_class_token
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 
 
 class Embeddings(nn.Module):
@@ -103,5 +103,17 @@ FAMILY = Family(
         std=(0.225, 0.225, 0.225),
         sampling=SamplingRule.DENSE,
         stride=32,
+    ),
+    small=Small(
+        {
+            "hidden_size": 24,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 24,
+            "num_frames": 4,
+            "intermediate_size": 40,
+            "patch_size": 8,
+        },
+        size=24,
     ),
 )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from actionlens.card import Input, Resize, SamplingRule
 from handlers.models.blocks.tokens import Block, Parts, TokenNetwork, patches, sinusoids, square
 from handlers.models.blocks.vit import encoder
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 
 
 class Embeddings(nn.Module):
@@ -109,4 +109,16 @@ FAMILY = Family(
         stride=4,
     ),
     renamed=((r"\.q_bias$", ".query.bias"), (r"\.v_bias$", ".value.bias")),
+    small=Small(
+        {
+            "hidden_size": 24,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 24,
+            "num_frames": 4,
+            "intermediate_size": 40,
+            "patch_size": 8,
+        },
+        size=24,
+    ),
 )

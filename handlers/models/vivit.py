@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from actionlens.card import Input, Resize, SamplingRule
 from handlers.models.blocks.tokens import Block, Parts, TokenNetwork, patches, square, with_class_token
 from handlers.models.blocks.vit import encoder
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 
 
 class Embeddings(nn.Module):
@@ -106,4 +106,16 @@ FAMILY = Family(
         (r"\.mlp\.fc2\.", ".output.dense."),
     ),
     unused=r"vivit\.pooler\..*",
+    small=Small(
+        {
+            "hidden_size": 24,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 24,
+            "num_frames": 4,
+            "intermediate_size": 40,
+            "tubelet_size": [2, 8, 8],
+        },
+        size=24,
+    ),
 )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from actionlens.card import Input, Resize
 from handlers.models.blocks.attentive import CrossBlock, EncoderBlock, PoolerBlock
 from handlers.models.blocks.tokens import Block, Parts, TokenNetwork, attended, patches, square, stacked
-from handlers.models.family import Family
+from handlers.models.family import Family, Small
 
 
 class VJEPA2(TokenNetwork):
@@ -102,4 +102,16 @@ FAMILY = Family(
         std=(0.229, 0.224, 0.225),
     ),
     unused=r"vjepa2\.predictor\..*",
+    small=Small(
+        {
+            "hidden_size": 24,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "crop_size": 24,
+            "patch_size": 8,
+            "frames_per_clip": 4,
+            "num_pooler_layers": 2,
+        },
+        size=24,
+    ),
 )

@@ -112,6 +112,26 @@ def test_damaged_files_are_refused(tmp_path: Path, suffix: str, content: bytes) 
         import_model(write(tmp_path / "card.yaml"), path, tmp_path / "store")
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".npz"])
+@pytest.mark.parametrize("share", [0.3, 0.95])
+def test_the_first_part_of_a_file_is_refused(
+    tmp_path: Path, suffix: str, share: float, state: dict[str, Tensor]
+) -> None:
+    path = tmp_path / f"w{suffix}"
+    match suffix:
+        case ".safetensors":
+            save_file(state, path)
+        case ".pt":
+            torch.save(state, path)
+        case _:
+            np.savez(path, **{name: tensor.numpy() for name, tensor in state.items()})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ModelError, match=rf"w{suffix}: cannot be read as {suffix}: "):
+        import_model(write(tmp_path / "card.yaml"), path, tmp_path / "store")
+    assert not list((tmp_path / "store").glob("*"))
+
+
 def test_code_in_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": Payload()}, "code.pt")

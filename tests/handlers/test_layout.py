@@ -105,7 +105,7 @@ def test_a_checkpoint_of_another_family_is_named(state: dict[str, Tensor]) -> No
         fit(family("motion-cnn"), {"blocks.0.attn.weight": torch.zeros(3, 3)})
 
 
-@pytest.mark.parametrize("name", list(families()))
+@pytest.mark.parametrize("name", [name for name, entry in families().items() if entry.network is None])
 def test_every_family_is_recognised_by_its_own_tensors(name: str) -> None:
     with torch.device("meta"):
         tensors = family(name).build(classes=7).state_dict()
