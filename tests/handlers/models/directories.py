@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,8 @@ TINY: dict[str, dict[str, Any]] = {
 }
 """Fields of config.json by family."""
 
+_STEMS = {"videomae": "VideoMAE", "vivit": "Vivit", "timesformer": "Timesformer", "vjepa2": "VJEPA2"}
+
 
 def classifier(name: str, **changes: Any) -> Any:
     """The library's own classifier, tiny, in evaluation mode; weights large enough for all parts to matter."""
@@ -46,18 +51,22 @@ def classifier(name: str, **changes: Any) -> Any:
 
 def built(name: str, **fields: Any) -> Any:
     """The library's own classifier with these fields of config.json, all others as it has them."""
-    import transformers
-
-    known = {
-        "videomae": (transformers.VideoMAEConfig, transformers.VideoMAEForVideoClassification),
-        "vivit": (transformers.VivitConfig, transformers.VivitForVideoClassification),
-        "timesformer": (transformers.TimesformerConfig, transformers.TimesformerForVideoClassification),
-        "vjepa2": (transformers.VJEPA2Config, transformers.VJEPA2ForVideoClassification),
-    }
-    configuration, model = known[name]
+    configuration, model = _classes(name)
     config = configuration(id2label=dict(enumerate(LABELS)), **fields)
     config._attn_implementation = "eager"  # the one that tells its attention
     return model(config)
+
+
+@cache
+def _classes(name: str) -> tuple[Any, Any]:
+    """Configuration and classifier. The library asks for torchvision, which must not be another oracle's stand-in."""
+    hidden = {key: sys.modules.pop(key) for key in list(sys.modules) if key.split(".")[0] == "torchvision"}
+    try:
+        library = importlib.import_module("transformers")
+        stem = _STEMS[name]
+        return getattr(library, f"{stem}Config"), getattr(library, f"{stem}ForVideoClassification")
+    finally:
+        sys.modules |= hidden
 
 
 def logits(network: Any, clips: Tensor, **options: Any) -> Any:
