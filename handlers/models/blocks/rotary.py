@@ -26,10 +26,11 @@ class RotaryAttention(nn.Module):
         self.heads = heads
         self.query, self.key, self.value = (nn.Linear(width, width, biased) for _ in range(3))
         self.proj = nn.Linear(width, width)
-        angles = _angles(width // heads, grid)
+        with torch.device("cpu"):  # layouts are compared on the meta device, where this would cost seconds
+            angles, turn = _angles(width // heads, grid), _turn(width // heads)
         self.register_buffer("cosine", angles.cos().float(), persistent=False)
         self.register_buffer("sine", angles.sin().float(), persistent=False)
-        self.register_buffer("turn", _turn(width // heads), persistent=False)
+        self.register_buffer("turn", turn, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, N, D] to the same shape."""
