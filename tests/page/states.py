@@ -109,8 +109,8 @@ def _job_running(page: Page, running: Running) -> None:
 
 
 def _job_done(page: Page, running: Running) -> None:
-    moment = _moment(page, running, "occlusion")
-    tab = moment.locator(".results button", has_text="occlusion")
+    moment = _moment(page, running, "integrated-gradients")
+    tab = moment.locator(".results button", has_text="integrated-gradients")
     expect(tab).to_have_attribute("aria-pressed", "true", timeout=_JOB)
     expect(moment.get_by_role("button", name="Run")).to_be_enabled(timeout=_JOB)
     moment.locator(".scrub").fill("8")

@@ -68,9 +68,9 @@ def test_a_job_runs_from_a_frozen_moment(page: Page, running: Running) -> None:
     moment = page.locator(".moment")
     moment.locator(".scrub").fill("5")
     expect(moment.locator("output")).to_have_text("6 / 16")
-    moment.locator(".job-method").select_option("occlusion")
+    moment.locator(".job-method").select_option("integrated-gradients")
     moment.get_by_role("button", name="Run").click()
-    expect(moment.locator(".results button", has_text="occlusion")).to_have_attribute(
+    expect(moment.locator(".results button", has_text="integrated-gradients")).to_have_attribute(
         "aria-pressed", "true", timeout=PATIENCE
     )
     expect(moment.get_by_role("button", name="Run")).to_be_enabled(timeout=PATIENCE)
@@ -82,11 +82,11 @@ def test_a_job_runs_from_a_frozen_moment(page: Page, running: Running) -> None:
         names = archive.namelist()
         pictures = [decode_picture(archive.read(name), Limits(), name) for name in names if name.startswith("frames/")]
         # The job's own film, and the numbers of the live explanation beside those of the job.
-        film = read_video(archive.read("occlusion.mp4"), lambda count: range(count), lambda p: p, Limits(), "film")
+        film = read_video(archive.read("integrated-gradients.mp4"), lambda count: range(count), lambda p: p, Limits(), "film")
         document = json.loads(archive.read("answer.json"))
     assert len(pictures) == len(film.pictures) == 16
     assert document["answer"]["prediction"]["top"][0]["label"] == "move left"
-    for method, entry in zip(("grad-cam", "occlusion"), document["explanations"], strict=True):
+    for method, entry in zip(("grad-cam", "integrated-gradients"), document["explanations"], strict=True):
         values = entry["saliency"]["values"]
         assert entry["method"] == method
         assert len(values["values"]) == np.prod(values["shape"]) > 0
