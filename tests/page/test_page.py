@@ -82,9 +82,10 @@ def test_a_job_runs_from_a_frozen_moment(page: Page, running: Running) -> None:
         names = archive.namelist()
         pictures = [decode_picture(archive.read(name), Limits(), name) for name in names if name.startswith("frames/")]
         # The job's own film, and the numbers of the live explanation beside those of the job.
-        film = read_video(archive.read("integrated-gradients.mp4"), lambda count: range(count), lambda p: p, Limits(), "film")
+        film = archive.read("integrated-gradients.mp4")
         document = json.loads(archive.read("answer.json"))
-    assert len(pictures) == len(film.pictures) == 16
+    assert len(pictures) == 16
+    assert len(read_video(film, lambda count: tuple(range(count)), lambda p: p, Limits(), "film").pictures) == 16
     assert document["answer"]["prediction"]["top"][0]["label"] == "move left"
     for method, entry in zip(("grad-cam", "integrated-gradients"), document["explanations"], strict=True):
         values = entry["saliency"]["values"]
