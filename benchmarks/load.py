@@ -32,6 +32,7 @@ from service.client.frames import StreamOptions
 from service.errors import ResourceExhausted
 from service.sources import open_source
 
+_KINDS = ("none", "latency", "overhead")
 _METHODS = ("grad-cam", "selective-relevance", "atr")
 # Costs are measured and ladders find their rungs before anything counts.
 _WARM_SECONDS = 6.0
@@ -71,14 +72,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="of each of the runs, after a warm-up")
     parser.add_argument("--latency-ms", type=float, default=250.0)
     parser.add_argument("--overhead", type=float, default=30.0)
+    parser.add_argument("--budgets", nargs="+", default=list(_KINDS), choices=_KINDS)
     parser.add_argument("--out", type=Path, help="folder of load.md and load.png; none: only printed")
     options = parser.parse_args()
     clips = [read(path) for path in options.clips]
-    budgets: dict[str, StreamOptions] = {
-        "none": {},
-        f"{options.latency_ms:g} ms": {"latency_budget": options.latency_ms / 1000},
-        f"{options.overhead:g} %": {"overhead_budget": options.overhead / 100},
+    kinds: dict[str, tuple[str, StreamOptions]] = {
+        "none": ("none", {}),
+        "latency": (f"{options.latency_ms:g} ms", {"latency_budget": options.latency_ms / 1000}),
+        "overhead": (f"{options.overhead:g} %", {"overhead_budget": options.overhead / 100}),
     }
+    budgets = dict(kinds[kind] for kind in options.budgets)
     runs = []
     busy = psutil.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as (address, process):

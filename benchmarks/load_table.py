@@ -66,7 +66,7 @@ def plot(runs: Sequence[Run], path: Path) -> None:
         axes[0].plot(streams, [1000 * percentile(run.lags, 0.5) for run in mine], "--", color=line.get_color())
         axes[1].plot(streams, [len(run.lags) / run.seconds for run in mine], "o-", label=budget)
     axes[0].set(title="lag p95 (dashed: p50), ms", xscale="log", yscale="log")
-    axes[1].set(title="windows per second, all streams", xscale="log", yscale="log")
+    axes[1].set(title="windows per second, all streams", xscale="log", ylim=(0, None))
     axes[1].legend(title="budget")
     for axis, budget in zip(axes[2:], budgets, strict=True):
         mine = [run for run in runs if run.budget == budget]
@@ -77,7 +77,7 @@ def plot(runs: Sequence[Run], path: Path) -> None:
             axis.bar(names, shares, bottom=bottom, color=colour, label=name)
             bottom = [low + share for low, share in zip(bottom, shares, strict=True)]
         axis.set(title=f"windows by level, budget {budget}, %", xlabel="streams")
-    axes[2].legend(fontsize="small")
+    axes[2].legend(fontsize="small", loc="lower left")
     for axis in axes[:2]:
         axis.set(xlabel="streams")
         axis.set_xticks(sorted({run.streams for run in runs}), [str(n) for n in sorted({run.streams for run in runs})])

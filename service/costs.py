@@ -25,7 +25,7 @@ class _Samples:
 
 
 class Costs:
-    """Medians of the last measurements, by model and by set of methods with their parameters.
+    """What the last measurements say, by model and by set of methods with their parameters.
 
     By set, because methods share work: relevance below ATR's rows costs less than relevance alone. As multiples of
     predicting, so that a set that is seldom computed follows a machine that has become busier or idler.
@@ -50,14 +50,18 @@ class Costs:
         return None if samples is None else median(samples.values)
 
     def explain(self, model: str, methods: Sequence[method_pb2.Method]) -> float | None:
-        """Seconds of these methods together; None while they have never been computed together."""
+        """Seconds of these methods together; None while they have never been computed together.
+
+        The lower quartile: on a busy machine a cheap method is now and then interrupted for longer than it takes, and
+        who believes that it is dear leaves it out and never learns better. Who believes too little is told by lag.
+        """
         if not methods:
             return 0.0
         samples, predict = self._measured.get(_key(model, methods)), self.predict(model)
         if samples is None or predict is None:
             return None
         age = self._clock() - samples.at
-        return predict * median(samples.values) * float(0.5 ** (age / _HALF_LIFE_SECONDS))
+        return predict * sorted(samples.values)[len(samples.values) // 4] * float(0.5 ** (age / _HALF_LIFE_SECONDS))
 
     def _note(self, key: tuple[str | bytes, ...], value: float) -> None:
         samples = self._measured.get(key)
