@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -46,10 +47,14 @@ class EvenFrames(nn.Module):
 
     def positions(self, frames: int) -> list[int]:
         """Which of so many frames are taken."""
-        # In float32 as torch does it: another precision rounds some positions to the other side.
-        found: list[int] = torch.linspace(0, frames - 1, frames // self.every).long().tolist()
-        return found
+        return list(_evenly(frames, frames // self.every))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, T // every, H, W]."""
         return x[:, :, self.positions(x.shape[2])]
+
+
+@cache  # also because a graph cannot be exported while it is worked out
+def _evenly(frames: int, count: int) -> tuple[int, ...]:
+    # In float32 as torch does it: another precision rounds some positions to the other side.
+    return tuple(torch.linspace(0, frames - 1, count).long().tolist())

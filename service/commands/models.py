@@ -77,8 +77,8 @@ def import_(
         typer.Option(
             exists=True,
             metavar="FILE",
-            help="The trained weights: .safetensors, .npz, or a PyTorch checkpoint (tensors only; code in it is never "
-            "run); with --family also a directory as Hugging Face's transformers saves it.",
+            help="The trained weights: .safetensors, .npz, .onnx, or a PyTorch checkpoint (tensors only; code in it is "
+            "never run); with --family also a directory as Hugging Face's transformers saves it.",
         ),
     ],
     card: Annotated[
