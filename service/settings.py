@@ -191,7 +191,7 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     """TorchServe workers per model; 0 means one."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
-    """Torch threads per worker; 0 means cores // (workers of all models), at least 1."""
+    """Torch threads per worker; 0 means cores // workers of one model, at least 1."""
     relevance_bytes: Annotated[int, Field(ge=2**20)] = 2 * 2**30
     """Most memory that ATR takes in one worker beyond the forward pass: above it rows are computed in turns, and what
     does not fit row by row is refused."""

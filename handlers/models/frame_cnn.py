@@ -11,8 +11,9 @@ class FrameCNN(nn.Module):
     """Features of single frames.
 
     channels: one block [3 x 3 convolution with a stride of 2, batch norm, ReLU] per number. cells: the map is averaged
-    to cells x cells before it becomes one vector, so that with cells > 1 the features know where in the frame things
-    are. width: D, their number. Convolutions are Conv3d of one frame's depth: the clip stays [B, C, T, H, W].
+    to cells x cells, which then become one vector by a weight per cell: so the features know where in the frame things
+    are. width: D, their number. Nothing rectifies them: what two frames share cancels in the difference of their
+    features. Convolutions are Conv3d of one frame's depth: the clip stays [B, C, T, H, W].
     """
 
     def __init__(self, channels: Sequence[int], cells: int, width: int) -> None:
@@ -28,9 +29,9 @@ class FrameCNN(nn.Module):
             before = after
         self.features = nn.Sequential(*layers)
         self.cells = nn.AdaptiveAvgPool3d((None, cells, cells))
-        self.vector = nn.Sequential(nn.Conv3d(before, width, (1, cells, cells)), nn.ReLU())
+        self.vector = nn.Sequential(nn.Conv3d(before, width, (1, cells, cells), bias=False), nn.BatchNorm3d(width))
 
     def forward(self, clips: Tensor) -> Tensor:
-        """float [B, 3, T, H, W] to [B, T, D], not negative."""
+        """float [B, 3, T, H, W] to [B, T, D]."""
         vectors: Tensor = self.vector(self.cells(self.features(clips)))
         return vectors.flatten(2).transpose(1, 2)

@@ -23,20 +23,18 @@ from tests.handlers import networks
 @given(
     workers=st.integers(0, 8),
     threads=st.integers(0, 64),
-    models=st.integers(1, 5),
     cores=st.integers(1, 64),
     batch=st.integers(1, 64),
 )
-def test_threads_never_outnumber_the_cores(workers: int, threads: int, models: int, cores: int, batch: int) -> None:
-    made = config.shape(Settings(workers=workers, threads=threads, batch_size=batch), models, cores)
-    everyone = made.workers * models
+def test_threads_of_one_model_never_outnumber_the_cores(workers: int, threads: int, cores: int, batch: int) -> None:
+    made = config.shape(Settings(workers=workers, threads=threads, batch_size=batch), cores)
     assert made.threads >= 1
-    assert made.threads * everyone <= max(cores, everyone)
+    assert made.threads * made.workers <= max(cores, made.workers)
     assert not threads or made.threads <= threads
     assert made.workers == max(workers, 1)
     assert made.places >= 2 * batch
-    if not threads and cores >= everyone:
-        assert (made.threads + 1) * everyone > cores  # none is left idle that every worker could have used
+    if not threads and cores >= made.workers:
+        assert (made.threads + 1) * made.workers > cores  # none is left idle that every worker could have used
 
 
 def test_the_workers_are_told_the_settings_that_they_compute_with(tmp_path: Path) -> None:
@@ -60,7 +58,7 @@ def test_the_folder_has_what_torchserve_reads(model_store: Path, settings: Setti
     numbers |= {properties["grpc_inference_port"], properties["grpc_management_port"]}
     assert len(numbers) == 5
     assert {str(ports.inference), str(ports.management)} < numbers
-    assert int(properties["job_queue_size"]) > config.shape(settings, 2).places
+    assert int(properties["job_queue_size"]) > config.shape(settings).places
     registered = json.loads(properties["models"])
     assert registered[TINY]["1.0"]["batchSize"] == settings.batch_size
     for name in (TINY, SLOW):

@@ -171,7 +171,7 @@ class TorchServeBackend:
 
     async def _start(self) -> None:
         folders = chosen_models(self._settings)
-        shape = config.shape(self._settings, len(folders))
+        shape = config.shape(self._settings)
         self._supervisor = Supervisor(self._settings, folders, shape.workers)
         await self._supervisor.start()
         self._gates = {name: Gate(name, shape.places, self._settings.queue) for name in folders}

@@ -74,11 +74,12 @@ class Ports:
     management: int
 
 
-def shape(settings: Settings, models: int, cores: int | None = None) -> Shape:
-    """Share the cores among the workers of `models` models. Never more threads than cores in all."""
+def shape(settings: Settings, cores: int | None = None) -> Shape:
+    """Share the cores among the workers of one model. Models share them too: mostly one of them is busy, and with
+    SHORT_SPIN threads that outnumber the cores cost little."""
     cores = cores or len(os.sched_getaffinity(0))
     workers = settings.workers or 1
-    share = max(1, cores // (workers * models))
+    share = max(1, cores // workers)
     return Shape(
         workers=workers,
         threads=min(settings.threads or share, share),
@@ -94,7 +95,7 @@ def prepare(folder: Path, models: dict[str, Path], settings: Settings) -> Ports:
     store = folder / "store"
     for part in (store, folder / "tmp"):
         part.mkdir()
-    plan = shape(settings, len(models))
+    plan = shape(settings)
     registered = {}
     for name, source in models.items():
         archive = write_archive(source, store)

@@ -61,7 +61,7 @@ class TorchServe:
                 ports = await asyncio.shield(preparing)
             except (OSError, ValueError) as error:
                 raise Unavailable(f"cannot build the model archives: {error}", reason="ARCHIVE_FAILED") from error
-            threads = config.shape(settings, len(models)).threads
+            threads = config.shape(settings).threads
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", guard.__file__, str(folder), *config.command(folder)),
                 stdin=asyncio.subprocess.PIPE,
