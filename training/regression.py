@@ -21,7 +21,8 @@ def hidden_means(relation: Relation, features: Tensor) -> Tensor:
     features: [N, T, D].
     """
     found = []
-    for part in features.split(100):
+    for first in range(0, len(features), 100):
+        part = features[first : first + 100]
         chosen, table = subsequences(features.shape[1], relation.scale), relation.table(part)
         slots = [table[slot][:, chosen[:, slot]] for slot in range(relation.scale)]
         found.append(torch.relu(torch.stack(slots).sum(0) + relation.first.bias).mean(1))
