@@ -71,16 +71,17 @@ def _data(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
         yield
 
 
-_TOGETHER = ("e2e", "page")
+_TOGETHER = ("backends", "e2e", "page")
 """Folders whose tests share a running service: they stay in one process. Elsewhere files are what is shared out."""
-_ORDER = {"e2e": 0, "jobs": 2, "page": 3}
+_ORDER = {"backends": 0, "e2e": 1, "jobs": 3, "page": 4}
+"""Backends come before all that start services: they look at every process below this one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Which tests stay together when several processes share them, the longest parts first."""
     root = Path(__file__).parent
     places = {item: item.path.relative_to(root) for item in items}
-    items.sort(key=lambda item: _ORDER.get(places[item].parts[0], 1))
+    items.sort(key=lambda item: _ORDER.get(places[item].parts[0], 2))
     for item, place in places.items():
         folder = place.parts[0]
         group = folder if folder in _TOGETHER else str(place)
