@@ -53,9 +53,9 @@ def test_serves_until_a_signal_and_ends_well(process: subprocess.Popen[str], num
     assert "stopped" in out
     assert not [child for child in children if child.is_running()]
     lines = [json.loads(line) for line in err.splitlines()]
-    assert lines[0]["event"] == "serving"
-    assert lines[0]["models"] == [TINY]
-    assert "stopping" in [line["event"] for line in lines]  # job workers write beside it
+    (serving,) = (line for line in lines if line["event"] == "serving")  # job workers write beside it
+    assert serving["models"] == [TINY]
+    assert "stopping" in [line["event"] for line in lines]
 
 
 def test_a_signal_while_starting_ends_it_too(process: subprocess.Popen[str]) -> None:
