@@ -24,7 +24,9 @@ WATCHED = "#source=camera&methods=grad-cam"
 def test_the_webcam_is_named_and_the_heat_lies_on_what_moves(page: Page, running: Running) -> None:
     watch(page, running, "#source=camera&methods=dtd")
     expect(page.locator("#top li").first).to_contain_text("move left", timeout=PATIENCE)
-    expect(page.locator("#readout")).to_contain_text(re.compile(r"“move left” \d+ %: frames \d+–\d+ carry \d+ %"))
+    expect(page.locator("#readout")).to_contain_text(
+        re.compile(r"“move left” \d+ %: frames \d+–\d+ carry \d+ %"), timeout=PATIENCE
+    )
     heat, mirrored = heat_on_motion(page)
     assert heat > 1.5 * mirrored, (heat, mirrored)
     assert heat > 1.5, (heat, mirrored)  # 1 is chance
