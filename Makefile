@@ -28,8 +28,8 @@ run: $(VENV)/run-$(KEY)
 	@exec $(BIN)/actionlens serve --demo $(if $(ONCE),--once)
 
 test: lint
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --ignore tests/page
-	@$(BIN)/python -m pytest tests/page  # alone: a browser shows a webcam in real time
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not alone"
+	@$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/dev-$(KEY)
 	@PYTHON=$(BIN)/python scripts/protos --check

@@ -73,6 +73,8 @@ def _data(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
 
 _TOGETHER = ("backends", "e2e", "page")
 """Folders whose tests share a running service: they stay in one process. Elsewhere files are what is shared out."""
+_ALONE = ("page", "backends/test_faults.py", "e2e/test_faults.py", "service/test_process.py")
+"""Marked "alone": what they promise in seconds, or see of a webcam, holds where no other test takes the cores."""
 _ORDER = {"backends": 0, "e2e": 1, "jobs": 3, "page": 4}
 """Backends come before all that start services: they look at every process below this one."""
 

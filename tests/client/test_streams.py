@@ -178,7 +178,7 @@ def test_a_service_that_falls_silent_is_given_up(peer: Peer, windows: Follow, gi
     start = time.monotonic()
     with pytest.raises(errors.DeadlineExceeded, match="hangs or is cut off"):
         windows([PICTURE] * 3, idle_timeout=0.4)
-    assert 0.3 < time.monotonic() - start < 10
+    assert 0.3 < time.monotonic() - start < 3
 
 
 def test_updates_reach_the_service_between_frames(peer: Peer, client: Client) -> None:

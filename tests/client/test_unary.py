@@ -76,7 +76,7 @@ def test_retries_end_with_the_deadline(peer: Peer, call: Callable[..., Any]) -> 
     start = time.monotonic()
     with pytest.raises((errors.Unavailable, errors.DeadlineExceeded)):
         call("explain_clip", CLIP, timeout=0.5)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 2
     assert peer.attempts < 5
 
 
@@ -90,7 +90,7 @@ def test_a_deadline_is_kept(peer: Peer, call: Callable[..., Any]) -> None:
     start = time.monotonic()
     with pytest.raises(errors.DeadlineExceeded, match="longer timeout"):
         call("explain_clip", CLIP, timeout=0.3)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 2
 
 
 def test_nobody_there_says_how_to_start_a_service() -> None:

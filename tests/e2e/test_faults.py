@@ -73,10 +73,6 @@ class Load:
                 self.slowest = max(self.slowest, time.monotonic() - start)
 
 
-# The promise is ten seconds on a free machine; here callers and other tests take the cores meanwhile.
-WHOLE_SECONDS = 40.0
-
-
 @pytest.mark.parametrize("victim", ["workers", "java"])
 def test_a_killed_process_is_replaced_under_load(bundled: Service, victim: str) -> None:
     with Load(bundled) as load:
@@ -96,8 +92,7 @@ def test_a_killed_process_is_replaced_under_load(bundled: Service, victim: str) 
         time.sleep(2)
     assert load.ended["answered"] > before
     assert set(load.ended) <= {"answered", "unavailable"}, load.ended
-    print(f"\n{victim} killed: whole again after {whole:.1f} s")
-    assert whole < WHOLE_SECONDS
+    assert whole < 10, f"whole again after {whole:.1f} s"
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

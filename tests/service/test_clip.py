@@ -109,7 +109,7 @@ async def test_a_deadline_of_a_millisecond_ends_at_once_and_harms_nobody(backend
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.ExplainClip(clip_request(), timeout=0.001)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert time.perf_counter() - started < 3
+    assert time.perf_counter() - started < 0.5
     backend.delay = 0
     assert (await stub.ExplainClip(clip_request())).answer.prediction.top
 
