@@ -87,6 +87,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item, place in places.items():
         folder = place.parts[0]
         group = folder if folder in _TOGETHER else str(place)
+        if folder in _ALONE or str(place) in _ALONE:
+            item.add_marker("alone")
         # What is exported once is not to be exported in another process once more.
         item.add_marker(
             pytest.mark.xdist_group("exported" if "exported" in getattr(item, "fixturenames", ()) else group)
