@@ -73,9 +73,7 @@ def _data(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
 
 _TOGETHER = ("backends", "e2e", "page")
 """Folders whose tests share a running service: they stay in one process. Elsewhere files are what is shared out."""
-_ALONE = ("page", "backends/test_faults.py", "e2e/test_faults.py", "service/test_process.py")
-"""Marked "alone": what they promise in seconds, or see of a webcam, holds where no other test takes the cores."""
-_ORDER = {"backends": 0, "e2e": 1, "jobs": 3, "page": 4}
+_ORDER = {"backends": 0, "e2e": 1, "jobs": 2}
 """Backends come before all that start services: they look at every process below this one."""
 
 
@@ -83,12 +81,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Which tests stay together when several processes share them, the longest parts first."""
     root = Path(__file__).parent
     places = {item: item.path.relative_to(root) for item in items}
-    items.sort(key=lambda item: _ORDER.get(places[item].parts[0], 2))
+    items.sort(key=lambda item: _ORDER.get(places[item].parts[0], 3))
     for item, place in places.items():
         folder = place.parts[0]
         group = folder if folder in _TOGETHER else str(place)
-        if folder in _ALONE or str(place) in _ALONE:
-            item.add_marker("alone")
         # What is exported once is not to be exported in another process once more.
         item.add_marker(
             pytest.mark.xdist_group("exported" if "exported" in getattr(item, "fixturenames", ()) else group)

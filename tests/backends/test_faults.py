@@ -79,6 +79,7 @@ async def test_a_killed_worker_costs_no_caller_an_answer(torchserve: TorchServeB
     assert torchserve.healthy()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("role", ["java", "guard"])
 async def test_a_killed_server_is_replaced(torchserve: TorchServeBackend, load: Load, role: str) -> None:
     before = torchserve.restarts()

@@ -73,6 +73,7 @@ class Load:
                 self.slowest = max(self.slowest, time.monotonic() - start)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("victim", ["workers", "java"])
 def test_a_killed_process_is_replaced_under_load(bundled: Service, victim: str) -> None:
     with Load(bundled) as load:

@@ -18,7 +18,7 @@ from tests.page.camera import write_camera
 from tests.page.heat import heat_on_motion
 from tests.page.running import PATIENCE, Running, watch
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 _FPS = 12
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from actionlens.v1 import service_pb2
 from service.records import AnswerRecord, MethodRecord
 from tests.page.running import Running
+
+pytestmark = pytest.mark.alone
 
 
 def record(method: str, seconds: float, **numbers: float) -> AnswerRecord:

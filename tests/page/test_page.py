@@ -16,7 +16,7 @@ from service.settings import Limits
 from tests.page.heat import heat_on_motion
 from tests.page.running import PATIENCE, Running, watch
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 WATCHED = "#source=camera&methods=grad-cam"
 

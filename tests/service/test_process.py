@@ -39,6 +39,7 @@ def process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
                 started.kill()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serves_until_a_signal_and_ends_well(process: subprocess.Popen[str], number: signal.Signals) -> None:
     assert process.stdout is not None
