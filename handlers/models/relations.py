@@ -15,6 +15,8 @@ from handlers.models.family import Checkpoint, Family, Small
 
 _DRAWN = 3
 """So many subsequences of every scale but the longest are drawn at random by the published code."""
+_MOST = 64
+"""Frames of the longest clip."""
 _FEATURES = r"(^|\.)new_fc\.weight$"
 _ALL_FRAMES = (
     r"(^|\.)consensus\.classifier\.1\.weight$",
@@ -71,9 +73,11 @@ def _told(state: dict[str, Tensor], shown: Input, multi: bool) -> Checkpoint:
         for layer in (_FEATURES, _ALL_FRAMES[multi])
         if re.search(layer, name) and tensor.dim() == 2
     }
-    if len(sizes) < 2 or sizes[_ALL_FRAMES[multi]][1] % sizes[_FEATURES][0]:
+    if len(sizes) < 2:
         return Checkpoint(state)
     width, (hidden, inputs) = sizes[_FEATURES][0], sizes[_ALL_FRAMES[multi]]
+    if not width or inputs % width or inputs > _MOST * width:
+        return Checkpoint(state)
     segments = inputs // width
     note = (
         f"relations of 2 to {segments} frames look at every subsequence; the published code draws {_DRAWN} of each "
@@ -101,7 +105,7 @@ def _families(name: str, backbone: Backbone) -> tuple[Family, Family]:
         f"{name} on every frame, then relations of 2 to n frames (TRN-pytorch, TRNmultiscale); clips of any length",
         partial(_multi_scale, backbone=name),
         layer=layer,
-        most_frames=64,
+        most_frames=_MOST,
         input=backbone.input,
         renamed=_RENAMED,
         told=partial(_told, shown=backbone.input, multi=True),

@@ -149,11 +149,14 @@ def test_a_published_file_tells_its_arguments(tmp_path: Path, segments: int) -> 
     assert (checkpoint.input.frames, checkpoint.input.color.value) == (segments, "bgr")
     assert "draws 3 of each length at random" in checkpoint.notes[0]
     assert fit(entry.with_arguments(checkpoint.arguments), checkpoint.state).classes == 27
-    other = {3: "tsn-bninception", 8: "play-fair-mtrn"}[segments]
-    with pytest.raises(ModelError, match=r"weights: .* looks like mtrn-bninception \(100%.*--family mtrn-bninception"):
-        import_checkpoint(other, path, tmp_path / "store")
+    if segments == 3:
+        looks = r"weights: .* looks like mtrn-bninception \(100%.*--family mtrn-bninception"
+        with pytest.raises(ModelError, match=looks):
+            import_checkpoint("tsn-bninception", path, tmp_path / "store")
+        return
     state.pop("consensus.fc_fusion_scales.1.1.bias")
-    with pytest.raises(ModelError, match=r"consensus\.relations\.1\.first\.bias \[256\] is missing.* part of such"):
+    missing = r"consensus\.relations\.1\.first\.bias \[256\] is missing.* part of such"
+    with pytest.raises(ModelError, match=missing):
         import_checkpoint("mtrn-bninception", saved(state, tmp_path / "part.pth"), tmp_path / "store")
 
 
