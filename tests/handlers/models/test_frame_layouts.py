@@ -273,3 +273,5 @@ def test_what_the_scales_count() -> None:
     assert consensus.votes == (3, 3, 1)
     assert [consensus.share(frames) for frames in (1, 2, 3, 4)] == [1, 1, 1 / 2, 1 / 7]
     assert math.isclose(consensus.total, 7)
+    with pytest.raises(ValueError, match=r"^scales: 2 to 1 are no scales"):
+        entry.build(classes=3, segments=1)
