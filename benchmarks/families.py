@@ -57,6 +57,8 @@ def measured(name: str, size: int, rounds: int) -> dict[str, object]:
         "atr": lambda: temporal_relevance(program.forward(clip), 0),
     }
     refused = {"atr": program.head().reason} if program.head().reason else {}
+    if program.no_relevance:
+        refused = dict.fromkeys(("guided-backprop", "dtd", "atr"), program.no_relevance)
     spent: dict[str, list[float]] = {key: [] for key in runs if key not in refused}
     for number in range(rounds + 1):
         for key in spent:

@@ -32,7 +32,7 @@ def joined(consensus: RelationalConsensus, features: Tensor) -> Iterator[Tensor]
     relations = consensus.used(len(features))
     for size, level in enumerate(levels(len(features)), start=1):
         own = relations[size - 1](features[level.members].flatten(1)) if size <= len(relations) else None
-        below = following(own, below, level.parents, size)
+        below = following(own, below, level.parents, 1 / size)
         yield below.softmax(1)
 
 

@@ -56,10 +56,11 @@ def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: b
     if entry is not None and entry.network is not None:
         return _write(document, weights_path, store, str(card_path), replace)
     checkpoint = _read(entry, weights_path)
-    if checkpoint.arguments:
-        given = document.setdefault("arguments", dict(checkpoint.arguments))
-        if given != checkpoint.arguments:
-            raise ModelError(f"arguments: the card has {given}, {weights_path} has {dict(checkpoint.arguments)}")
+    if told := checkpoint.arguments:
+        given = document.get("arguments", {})
+        if not isinstance(given, dict) or any(given.get(name, value) != value for name, value in told.items()):
+            raise ModelError(f"arguments: the card has {given}, {weights_path} has {dict(told)}")
+        document["arguments"] = {**told, **given}
     state = checkpoint.state if entry is None else entry.named(checkpoint.state)
     return _write(document, state, store, str(card_path), replace)
 
@@ -76,8 +77,8 @@ def import_checkpoint(
     """Write the folder of a family's public checkpoint: its layout tells the classes, the family tells the input. Of an
     .onnx file, the file tells both.
 
-    weights_path: a file, or a directory as transformers saves it. labels_path: one label a line; without it the
-    checkpoint's own, else classes are numbered. name: of the model, else the file's.
+    weights_path: a file, or a directory as transformers or Play Fair has it. labels_path: one label a line; without it
+    the checkpoint's own, else classes are numbered. name: of the model, else the file's.
     Raises ModelError naming the first tensor that does not fit and the family that the file looks like.
     """
     entry = family(architecture)
@@ -108,10 +109,13 @@ def import_checkpoint(
 
 def _read(entry: Family | None, path: Path) -> Checkpoint:
     """What weights hold; the family may have a kind of file of its own. Raises ModelError."""
+    found = entry.read(path) if entry is not None and entry.read is not None else None
+    if found is not None:
+        return found
     if entry is not None and path.is_dir():
         return read_pretrained(entry, path)
-    found = entry.read(path) if entry is not None and entry.read is not None else None
-    return Checkpoint(read_weights(path)) if found is None else found
+    state = read_weights(path)
+    return Checkpoint(state) if entry is None or entry.told is None else entry.told(state)
 
 
 def _labels(path: Path | None, weights: Path, checkpoint: Checkpoint, fitted: Fitted) -> tuple[list[str], list[str]]:
@@ -204,7 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--weights",
         type=Path,
         required=True,
-        help=f"the trained weights: {kinds}, or a directory as transformers saves it",
+        help=f"the trained weights: {kinds}, or a directory as transformers saves it or Play Fair's script leaves it",
     )
     parser.add_argument("--store", type=Path, required=True, help="the model store to write into")
     parser.add_argument("--labels", type=Path, help="with --family: one label a line, in the order of the classes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import zipfile
 from pathlib import Path
@@ -23,8 +24,9 @@ _PREFIXES = ("module.", "model.", "backbone.")
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file by name, on the CPU.
 
-    A PyTorch file is read with weights_only: code in it is never run. A nested state dict is found, and a prefix that
-    all names share ("module.", "model.", "backbone.") is taken off.
+    A PyTorch file is read with weights_only: code in it is never run. Settings beside the tensors may be an argparse
+    Namespace, which training scripts leave there and which holds values alone. A nested state dict is found, and a
+    prefix that all names share ("module.", "model.", "backbone.") is taken off.
     Raises ModelError when the file is absent, damaged, holds anything but tensors, or is of another kind.
     """
     try:
@@ -32,7 +34,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             case ".safetensors":
                 state = dict(load_file(path))
             case ".pt" | ".pth" | ".pyth" | ".ckpt" | ".tar" | ".bin":
-                state = _tensors(torch.load(path, map_location="cpu", weights_only=True), path)
+                with torch.serialization.safe_globals([argparse.Namespace]):
+                    state = _tensors(torch.load(path, map_location="cpu", weights_only=True), path)
             case ".npz":
                 with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
                     state = {name: torch.from_numpy(np.ascontiguousarray(archive[name])) for name in archive.files}

@@ -40,6 +40,8 @@ class Esv(IterativeExplainer[EsvParameters]):
 
     def unsupported(self, model: ActionModel) -> str | None:
         if frame_model(model.module) is None:
+            if hasattr(model.module, "frame_features"):
+                return "its head takes one number of frames alone, so fewer have no value; frame-shapley can explain it"
             return "it mixes frames before it has features of single ones; frame-shapley can explain it"
         return None
 
@@ -85,6 +87,8 @@ class Esv(IterativeExplainer[EsvParameters]):
             )
         else:
             notes.append(f"exact: all {2 ** len(features)} subsequences")
+        if not _is_average(question) and _relational(question).fewest > 1:
+            notes.append("a frame alone is compared with itself: the model relates two frames or more")
 
         drawn = curves(values, state.arrays["curves"], target, "frames") if state.done else ()
         return FrameAttribution(values.float(), details=Details(drawn, tuple(notes), measures, arrays))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from itertools import combinations
 from typing import Protocol, cast
@@ -83,32 +84,71 @@ class Relation(nn.Module):
 
 
 class RelationalConsensus(Whole):
-    """Multi-scale TRN (Play Fair, Eq. 8): mean over the scales of the mean over all subsequences of so many frames.
+    """Multi-scale TRN (Play Fair, Eq. 8): over the scales, the mean over all subsequences of so many frames.
 
-    scales: n_max; scales longer than the clip are left out. width, hidden: see Relation.
+    scales: n_max; scales longer than the clip are left out, and the others count for them too. width, hidden: see
+    Relation. fewest: the shortest scale, 1 or 2; where it is 2, a single frame is compared with itself. votes: what
+    each scale counts in the sum over all of them, the shortest first; none: all alike, so that the sum is their mean.
+    longest_first: the order of the parameters.
     """
 
     axes = 2
     no_rule = "it compares subsequences of every length; esv and grad-cam explain such a model"
 
-    def __init__(self, width: int, hidden: int, classes: int, scales: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        hidden: int,
+        classes: int,
+        scales: int,
+        fewest: int = 1,
+        votes: Sequence[float] = (),
+        longest_first: bool = False,
+    ) -> None:
         super().__init__()
-        self.relations = nn.ModuleList(Relation(width, hidden, classes, scale) for scale in range(1, scales + 1))
+        if fewest not in (1, 2) or scales < fewest:
+            raise ValueError(f"scales: {fewest} to {scales} are no scales; the shortest is 1 or 2")
+        lengths = range(fewest, scales + 1)
+        ordered = reversed(lengths) if longest_first else lengths
+        self.relations = nn.ModuleList(Relation(width, hidden, classes, scale) for scale in ordered)
+        self.fewest = fewest
+        self.votes = tuple(votes) or (1 / len(lengths),) * len(lengths)
+        if len(self.votes) != len(lengths):
+            raise ValueError(f"votes: {len(self.votes)} for {len(lengths)} scales")
 
     def used(self, frames: int) -> list[Relation]:
-        """The scales that a clip of so many frames has."""
-        return [relation for relation in self.relations if isinstance(relation, Relation) and relation.scale <= frames]
+        """The scales that a clip of so many frames has, the shortest first."""
+        relations = [relation for relation in self.relations if isinstance(relation, Relation)]
+        relations.sort(key=lambda relation: relation.scale)
+        return relations[: max(frames - self.fewest, 0) + 1]
+
+    @property
+    def total(self) -> float:
+        """What all scales count together."""
+        return sum(self.votes)
+
+    def share(self, frames: int) -> float:
+        """The part of the longest of `used(frames)` in what they all count together."""
+        votes = self.votes[: len(self.used(frames))]
+        return votes[-1] / sum(votes)
 
     def forward(self, features: Tensor) -> Tensor:
         """[B, T, D] to [B, K], any T >= 1."""
+        features = self.held(features)
         frames = features.shape[1]
+        used = self.used(frames)
         means = []
-        for relation in self.used(frames):
+        for relation in used:
             chosen = subsequences(frames, relation.scale).to(features.device)
             table = relation.table(features)
             hidden = relation.first.bias + sum(table[slot][:, chosen[:, slot]] for slot in range(relation.scale))
             means.append(relation.last(torch.relu(hidden).mean(1)))
-        return torch.stack(means).mean(0)
+        scale = self.total / sum(self.votes[: len(used)])
+        return torch.stack([vote * scale * mean for vote, mean in zip(self.votes, means, strict=False)]).sum(0)
+
+    def held(self, frames: Tensor) -> Tensor:
+        """A single one of [B, T] or [B, T, ...] as often as the shortest scale takes; more of them as they are."""
+        return frames if frames.shape[1] >= self.fewest else torch.cat([frames] * self.fewest, 1)
 
 
 @cache

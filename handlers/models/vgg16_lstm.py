@@ -4,30 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actionlens.card import Input
-from handlers.models.blocks.frame_conv import FrameConv2d
+from handlers.models.blocks.frame_conv import FrameConv2d, FrameLinear
 from handlers.models.family import Family, Small
 from handlers.relevance import ConvLSTM
 
 _DEPTHS = (2, 2, 3, 3, 3)
 """Convolutions before every pooling (configuration D of Simonyan and Zisserman, 2015)."""
-
-
-class FrameLinear(nn.Linear):
-    """A Linear, with its names and shapes, on the whole maps of the frames of a clip [B, C, T, H, W]."""
-
-    def __init__(self, channels: int, side: int, outputs: int) -> None:
-        super().__init__(channels * side * side, outputs)
-        self.map = (side, side)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, T, side, side] to [B, K, T, 1, 1]."""
-        # As a convolution of single frames, so that time stays an axis that relevance knows.
-        weight = self.weight.view(self.out_features, -1, 1, *self.map)
-        return F.conv3d(x, weight, self.bias)
 
 
 class VGG16LSTM(nn.Module):

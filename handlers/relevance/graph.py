@@ -113,10 +113,14 @@ def by_frame(graph: Graph, value: int) -> bool:
     before = [step for step in graph.steps if step.number <= value]
     after = [step for step in graph.steps if step.number > value]
     single = all(
-        step.operation.time_kernel == (1, 1) and not step.operation.time_padding and not isinstance(step.operation, Pad)
+        step.operation.time_kernel == (1, 1) and not step.operation.time_padding and not _pads_time(step.operation)
         for step in before
     )
     return single and all(number >= value for step in after for number in step.inputs)
+
+
+def _pads_time(operation: Operation) -> bool:
+    return isinstance(operation, Pad) and operation.around(1) != (0, 0)
 
 
 def annotated(steps: tuple[Step, ...]) -> tuple[Step, ...]:

@@ -30,8 +30,7 @@ def sample(consensus: RelationalConsensus, features: Tensor, most: int, seed: in
             grown = grown[torch.randperm(len(grown), generator=generator)[:most].sort().values]
         has = (grown[:, None] & bits) != 0
         members = has.nonzero()[:, 1].view(-1, size)
-        own = scores.of(members) if size <= scores.most else None
-        values = _following(own, values, masks, grown, bits[members])
+        values = _following(scores.of(members), values, masks, grown, bits[members], scores.share(size))
         masks = grown
         chosen.append(has)
         chances.append(values.softmax(1))
@@ -45,7 +44,9 @@ def _grown(masks: Tensor, bits: Tensor) -> Tensor:
     return found
 
 
-def _following(own: Tensor | None, below: Tensor | None, masks: Tensor, grown: Tensor, members: Tensor) -> Tensor:
+def _following(
+    own: Tensor | None, below: Tensor | None, masks: Tensor, grown: Tensor, members: Tensor, share: float
+) -> Tensor:
     """f_ms [m, K], as `following` does, with the mean over those parents that were drawn.
 
     masks: sorted, those of the level below, whose f_ms is `below`. members: the bits of every new set's elements.
@@ -53,10 +54,9 @@ def _following(own: Tensor | None, below: Tensor | None, masks: Tensor, grown: T
     if below is None:
         assert own is not None
         return own
-    size = members.shape[1]
     wanted = grown[:, None] ^ members
     rows = torch.searchsorted(masks, wanted).clamp_(max=len(masks) - 1)
     there = (masks[rows] == wanted).to(below.dtype)
     summed = functional.embedding_bag(rows, below, mode="sum", per_sample_weights=there)
     mean = summed / there.sum(1, keepdim=True)
-    return mean if own is None else own.div_(size).add_(mean, alpha=(size - 1) / size)
+    return mean if own is None else own.mul_(share).add_(mean, alpha=1 - share)

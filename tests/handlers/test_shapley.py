@@ -59,6 +59,24 @@ def relational_game(consensus: RelationalConsensus, features: Tensor) -> Game:
     return game
 
 
+def voting_game(consensus: RelationalConsensus, features: Tensor, votes: dict[int, float]) -> Game:
+    """Scales of 2 frames and more that count differently, by plain loops; votes: by scale."""
+
+    def game(chosen: tuple[int, ...]) -> Tensor:
+        if not chosen:
+            return prior()
+        frames = chosen if len(chosen) > 1 else chosen * 2  # a frame alone is compared with itself
+        said, counted = torch.zeros(CLASSES, dtype=torch.float64), 0.0
+        for relation in consensus.relations:
+            if relation.scale <= len(frames):
+                inside = [features[list(part)].flatten() for part in combinations(frames, relation.scale)]
+                said += votes[relation.scale] * torch.stack([relation(part) for part in inside]).mean(0)
+                counted += votes[relation.scale]
+        return (said * sum(votes.values()) / counted).softmax(0)
+
+    return game
+
+
 def table_game(values: Tensor) -> Game:
     """A game given by its value [2^n, K] for every bitmask."""
     return lambda chosen: values[sum(1 << element for element in chosen)]
@@ -78,6 +96,20 @@ def test_exact_values_are_those_of_the_definition(count: int, scales: int):
     game = relational_game(consensus, features)
     torch.testing.assert_close(found.values, by_definition(game, count), rtol=0, atol=1e-10)
     torch.testing.assert_close(found.whole, consensus(features[None])[0].softmax(0), rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("count", [1, 2, 4, 6])
+def test_scales_may_count_differently_and_begin_with_two_frames(count: int):
+    torch.manual_seed(0)
+    consensus = RelationalConsensus(4, 6, CLASSES, 4, fewest=2, votes=(3, 2, 1), longest_first=True).double()
+    features = features_of(count)
+    found = relational_values(consensus, features, prior())
+    game = voting_game(consensus, features, {2: 3, 3: 2, 4: 1})
+    torch.testing.assert_close(found.values, by_definition(game, count), rtol=0, atol=1e-10)
+    torch.testing.assert_close(found.whole, consensus(features[None])[0].softmax(0), rtol=0, atol=1e-12)
+    sampled = sample(consensus, features, math.comb(count, count // 2), seed=3).shapley(prior())
+    torch.testing.assert_close(sampled.values, found.values, rtol=0, atol=1e-6)
 
 
 @torch.no_grad()
