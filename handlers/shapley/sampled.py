@@ -30,7 +30,8 @@ def sample(consensus: RelationalConsensus, features: Tensor, most: int, seed: in
             grown = grown[torch.randperm(len(grown), generator=generator)[:most].sort().values]
         has = (grown[:, None] & bits) != 0
         members = has.nonzero()[:, 1].view(-1, size)
-        own = scores.of(members) if size <= scores.most else None
+        rows = members + torch.arange(size) * count
+        own = scores.of(rows)[:, : scores.classes] if size <= scores.most else None
         values = _following(own, values, masks, grown, bits[members])
         masks = grown
         chosen.append(has)

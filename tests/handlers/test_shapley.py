@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from handlers.models.consensus import RelationalConsensus
-from handlers.shapley import average_values, levels, relational_values, sample, shapley, sums_of
+from handlers.shapley import average_values, levels, relational_levels, relational_values, sample, shapley, sums_of
 
 CLASSES = 3
 Game = Callable[[tuple[int, ...]], Tensor]
@@ -78,6 +78,17 @@ def test_exact_values_are_those_of_the_definition(count: int, scales: int):
     game = relational_game(consensus, features)
     torch.testing.assert_close(found.values, by_definition(game, count), rtol=0, atol=1e-10)
     torch.testing.assert_close(found.whole, consensus(features[None])[0].softmax(0), rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
+def test_subsequences_of_long_clips_have_the_value_of_the_definition():
+    consensus, features, count = relational(3), features_of(13), 13
+    game = relational_game(consensus, features)
+    for level, found in zip(levels(count), relational_levels(consensus, features), strict=True):
+        assert found.shape == (len(level.members), CLASSES)
+        for row in {0, len(found) // 3, len(found) - 1}:
+            expected = game(tuple(level.members[row].tolist()))
+            torch.testing.assert_close(found[row], expected, rtol=0, atol=1e-12)
 
 
 @torch.no_grad()
