@@ -36,12 +36,12 @@ def shapley(values: Iterable[Tensor], empty: Tensor, count: int) -> Shapley:
     values: for every level of `levels(count)`, in order, the values [C(n, s), K] of its subsequences. empty: [K].
     Each level is read once and may be freed before the next one.
     """
-    with_element = torch.zeros(count + 1, count, empty.shape[0], dtype=torch.float64)
-    totals = torch.zeros(count + 1, empty.shape[0], dtype=torch.float64)
+    sums = [level.contains.to(found.dtype) @ found for level, found in zip(levels(count), values, strict=True)]
+    with_element = torch.stack([torch.zeros_like(sums[0]), *sums]).double()
+    sizes = torch.arange(1, count + 1, dtype=torch.float64)
+    totals = with_element.sum(1)
     totals[0] = empty
-    for size, (level, found) in enumerate(zip(levels(count), values, strict=True), start=1):
-        with_element[size] = level.contains.to(found.dtype) @ found
-        totals[size] = with_element[size].sum(0) / size  # each subsequence was counted by each of its elements
+    totals[1:] /= sizes[:, None]  # each subsequence was counted by each of its elements
     without = totals[:, None] - with_element
     counts = torch.tensor([math.comb(count - 1, size) for size in range(count)], dtype=torch.float64)
     marginals = (with_element[1:] - without[:-1]) / counts[:, None, None]

@@ -30,7 +30,9 @@ def sample(consensus: RelationalConsensus, features: Tensor, most: int, seed: in
             grown = grown[torch.randperm(len(grown), generator=generator)[:most].sort().values]
         has = (grown[:, None] & bits) != 0
         members = has.nonzero()[:, 1].view(-1, size)
-        values = _following(scores.of(members), values, masks, grown, bits[members], scores.share(size))
+        own = scores.of(members + torch.arange(size) * count)
+        own = None if own is None else own[:, : scores.classes]
+        values = _following(own, values, masks, grown, bits[members], scores.share(size))
         masks = grown
         chosen.append(has)
         chances.append(values.softmax(1))

@@ -14,11 +14,13 @@ from torch import Tensor
 class Level:
     """The subsequences of s elements, by rising bitmask.
 
-    members: int64 [C(n, s), s], rising positions. parents: int64 [C(n, s), s]; row k without its i-th member is row
+    members: int64 [C(n, s), s], rising positions. rows: the same, slot * n + position, of a table for every slot and
+    position. parents: int64 [C(n, s), s]; row k without its i-th member is row
     parents[k, i] of the level below. contains: float32 [n, C(n, s)], 1 where the subsequence has the element.
     """
 
     members: Tensor
+    rows: Tensor
     parents: Tensor
     contains: Tensor
 
@@ -26,7 +28,7 @@ class Level:
 @cache
 @torch.inference_mode(False)  # the tables outlive the answer that first needed them
 def levels(count: int) -> tuple[Level, ...]:
-    """Levels 1 .. n of a sequence of so many elements; built once, 13 MB at n = 16."""
+    """Levels 1 .. n of a sequence of so many elements; built once, 17 MB at n = 16."""
     masks = torch.arange(1 << count)
     has = (masks[:, None] >> torch.arange(count)) & 1
     sizes = has.sum(1)
@@ -37,7 +39,8 @@ def levels(count: int) -> tuple[Level, ...]:
         row[own] = torch.arange(len(own))
         members = has[own].nonzero()[:, 1].view(-1, size)
         parents = row[own[:, None] - (1 << members)]
-        found.append(Level(members, parents, has[own].T.contiguous().float()))
+        rows = members + torch.arange(size) * count
+        found.append(Level(members, rows, parents, has[own].T.contiguous().float()))
     return tuple(found)
 
 

@@ -58,12 +58,7 @@ class DatabaseJobEngine:
 
     async def create(self, request: job_pb2.CreateJobRequest) -> tuple[job_pb2.Job, bool]:
         """See JobEngine."""
-
-        def work(database: Database) -> tuple[job_pb2.Job, bool]:
-            job, new = submit(database, self._blobs(), request, self._settings.jobs.max_queued)
-            return views.job(database, self._settings.jobs, job), new
-
-        return await self._run(work)
+        return await self._run(lambda database: submit(database, self._blobs(), request, self._settings.jobs))
 
     async def get(self, identifier: str) -> job_pb2.Job:
         """See JobEngine."""

@@ -12,10 +12,12 @@ from sqlalchemy.exc import IntegrityError
 
 from actionlens.v1 import job_pb2
 from service.errors import AlreadyExists, ResourceExhausted
+from service.jobs import views
 from service.jobs.artefacts import Artefacts
 from service.jobs.database import Database
 from service.jobs.queue import AHEAD, Line, enqueue
 from service.jobs.tables import CLIPS, JOBS, UPLOADS
+from service.settings import JobSettings
 from service.validation import method_name
 
 ACTIVE = (job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_RUNNING)
@@ -23,17 +25,24 @@ _RETRY_SECONDS = 10.0
 # Uploads of a job that are smaller in all go into the database.
 _INLINE_BYTES = 256 * 2**10
 
+# Statements are made once: making them takes longer than running them.
+_WAITING = sa.select(sa.func.sum(JOBS.c.queued)).where(JOBS.c.state.in_(ACTIVE))
+_KNOWN = sa.select(JOBS.c.id, JOBS.c.body_digest).where(
+    JOBS.c.tenant == sa.bindparam("tenant"), JOBS.c.request_id == sa.bindparam("request_id")
+)
+_NEW_JOB, _NEW_CLIPS, _NEW_UPLOADS = sa.insert(JOBS), sa.insert(CLIPS), sa.insert(UPLOADS)
+
 
 def submit(
-    database: Database, artefacts: Artefacts, request: job_pb2.CreateJobRequest, max_queued: int
-) -> tuple[str, bool]:
-    """Accept a checked job, durably. Returns its id, and whether it is new.
+    database: Database, artefacts: Artefacts, request: job_pb2.CreateJobRequest, settings: JobSettings
+) -> tuple[job_pb2.Job, bool]:
+    """Accept a checked job, durably. Returns it, and whether it is new.
 
     Raises AlreadyExists, ResourceExhausted (too many clips wait; disk full), Unavailable, and SQLAlchemy's DBAPIError.
     """
     digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
     if known := _known(database, request, digest):
-        return known, False
+        return views.job(database, settings, known), False
     if not request.HasField("seed"):
         # 32 bits: what random generators everywhere take.
         request.seed = secrets.randbits(32)
@@ -50,35 +59,34 @@ def submit(
             names = {place: artefacts.write(job, f"upload-{place}", data) for place, data in uploads.items()}
             uploads = {}
         with database.writing() as connection:
-            _check_room(connection, len(request.clips), max_queued)
+            _check_room(connection, len(request.clips), settings.max_queued)
             _insert_job(connection, job, request, digest, held)
             _insert_clips(connection, job, request, names)
             if uploads:
                 rows = [{"job": job, "place": place, "clip": data} for place, data in uploads.items()]
-                connection.execute(sa.insert(UPLOADS), rows)
+                connection.execute(_NEW_UPLOADS, rows)
             line = Line(job, request.priority, request.tenant)
             enqueue(database, connection, line, [(place, 1) for place in range(min(AHEAD, len(request.clips)))])
+            # In the same transaction: one more would cost as much as the rest of the row.
+            return views.job_in(connection, settings, job), True
     except IntegrityError:
         # The same request_id came twice at once, and the other was first.
         artefacts.remove_job(job)
         if known := _known(database, request, digest):
-            return known, False
+            return views.job(database, settings, known), False
         raise
     except BaseException:
         artefacts.remove_job(job)
         raise
-    return job, True
 
 
 def _known(database: Database, request: job_pb2.CreateJobRequest, digest: str) -> str:
     """The job that this request made before; empty when there is none."""
     if not request.request_id:
         return ""
-    query = sa.select(JOBS.c.id, JOBS.c.body_digest).where(
-        JOBS.c.tenant == request.tenant, JOBS.c.request_id == request.request_id
-    )
     with database.reading() as connection:
-        row = connection.execute(query).one_or_none()
+        given = {"tenant": request.tenant, "request_id": request.request_id}
+        row = connection.execute(_KNOWN, given).one_or_none()
     if row is None:
         return ""
     if row.body_digest != digest:
@@ -92,7 +100,7 @@ def _known(database: Database, request: job_pb2.CreateJobRequest, digest: str) -
 
 
 def _check_room(connection: sa.Connection, count: int, most: int) -> None:
-    waiting = connection.scalar(sa.select(sa.func.sum(JOBS.c.queued)).where(JOBS.c.state.in_(ACTIVE))) or 0
+    waiting = connection.scalar(_WAITING) or 0
     if waiting + count > most:
         raise ResourceExhausted(
             f"clips: {waiting} wait already, {count} more are over the limit of {most}; try again later",
@@ -103,23 +111,22 @@ def _check_room(connection: sa.Connection, count: int, most: int) -> None:
 
 
 def _insert_job(connection: sa.Connection, job: str, request: job_pb2.CreateJobRequest, digest: str, held: int) -> None:
-    connection.execute(
-        sa.insert(JOBS).values(
-            id=job,
-            tenant=request.tenant,
-            request_id=request.request_id or None,
-            body_digest=digest,
-            band=request.priority,
-            state=job_pb2.JOB_STATE_QUEUED,
-            model=request.model,
-            method=method_name(request.method),
-            request=_without_clips(request).SerializeToString(),
-            total=len(request.clips),
-            queued=len(request.clips),
-            bytes=held,
-            created=time.time(),
-        )
-    )
+    row = {
+        "id": job,
+        "tenant": request.tenant,
+        "request_id": request.request_id or None,
+        "body_digest": digest,
+        "band": request.priority,
+        "state": job_pb2.JOB_STATE_QUEUED,
+        "model": request.model,
+        "method": method_name(request.method),
+        "request": _without_clips(request).SerializeToString(),
+        "total": len(request.clips),
+        "queued": len(request.clips),
+        "bytes": held,
+        "created": time.time(),
+    }
+    connection.execute(_NEW_JOB, row)
 
 
 def _insert_clips(
@@ -127,7 +134,7 @@ def _insert_clips(
 ) -> None:
     """uploads: artefacts by place."""
     connection.execute(
-        sa.insert(CLIPS),
+        _NEW_CLIPS,
         [
             {
                 "job": job,

@@ -25,6 +25,9 @@ _PAGE = 100
 _LARGEST_PAGE = 1000
 _DAY = 86_400.0
 
+# Made once: every submission and every watch asks it.
+_JOB = sa.select(JOBS).where(JOBS.c.id == sa.bindparam("job"))
+
 
 def unknown_job(identifier: str) -> NotFound:
     """The error of every call that names no job."""
@@ -34,7 +37,12 @@ def unknown_job(identifier: str) -> NotFound:
 def job(database: Database, settings: JobSettings, identifier: str) -> job_pb2.Job:
     """One job. Raises NotFound."""
     with database.reading() as connection:
-        row = connection.execute(sa.select(JOBS).where(JOBS.c.id == identifier)).one_or_none()
+        return job_in(connection, settings, identifier)
+
+
+def job_in(connection: sa.Connection, settings: JobSettings, identifier: str) -> job_pb2.Job:
+    """One job, within the caller's transaction. Raises NotFound."""
+    row = connection.execute(_JOB, {"job": identifier}).one_or_none()
     if row is None:
         raise unknown_job(identifier)
     return _job(row, settings)
@@ -106,7 +114,7 @@ def progress(database: Database, settings: JobSettings, identifier: str) -> tupl
     """A job with its clips in work, and the artefact of the first one's explanation so far. Raises NotFound."""
     running = sa.select(CLIPS).where(CLIPS.c.job == identifier, CLIPS.c.state == job_pb2.CLIP_STATE_RUNNING)
     with database.reading() as connection:
-        row = connection.execute(sa.select(JOBS).where(JOBS.c.id == identifier)).one_or_none()
+        row = connection.execute(_JOB, {"job": identifier}).one_or_none()
         if row is None:
             raise unknown_job(identifier)
         rows = connection.execute(running.order_by(CLIPS.c.place)).all()

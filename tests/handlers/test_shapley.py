@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from handlers.models.consensus import RelationalConsensus
-from handlers.shapley import average_values, levels, relational_values, sample, shapley, sums_of
+from handlers.shapley import average_values, levels, relational_levels, relational_values, sample, shapley, sums_of
 
 CLASSES = 3
 Game = Callable[[tuple[int, ...]], Tensor]
@@ -110,6 +110,17 @@ def test_scales_may_count_differently_and_begin_with_two_frames(count: int):
     torch.testing.assert_close(found.whole, consensus(features[None])[0].softmax(0), rtol=0, atol=1e-12)
     sampled = sample(consensus, features, math.comb(count, count // 2), seed=3).shapley(prior())
     torch.testing.assert_close(sampled.values, found.values, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_subsequences_of_long_clips_have_the_value_of_the_definition():
+    consensus, features, count = relational(3), features_of(13), 13
+    game = relational_game(consensus, features)
+    for level, found in zip(levels(count), relational_levels(consensus, features), strict=True):
+        assert found.shape == (len(level.members), CLASSES)
+        for row in {0, len(found) // 3, len(found) - 1}:
+            expected = game(tuple(level.members[row].tolist()))
+            torch.testing.assert_close(found[row], expected, rtol=0, atol=1e-12)
 
 
 @torch.no_grad()
