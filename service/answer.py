@@ -62,6 +62,7 @@ def build_answer(
     answer.timings.forward = times.forward
     answer.timings.batch_size = times.batch_size
     answer.timings.explain.extend(times.explain)
+    answer.timings.explain_together = times.explain_together
     answer.timings.encode = times.encode + time.perf_counter() - started
     return answer
 

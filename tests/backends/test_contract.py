@@ -17,7 +17,8 @@ from tests.backends import requests
 from tests.backends.conftest import PLACES, ROOM
 from tests.backends.requests import SLOW, TINY
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+# Graphs are exported first, for the backend that serves them.
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 
 SECONDS = 30.0
 

@@ -25,6 +25,7 @@ def record(method: str, seconds: float, **numbers: float) -> AnswerRecord:
         encode=0.001,
         total=0.1,
         methods=(entry,),
+        together=False,
         trace="",
     )
 
