@@ -22,11 +22,17 @@ _OVERLAY_FPS = 10.0
 
 
 def check_response(ask: Ask, response: worker_pb2.ComputeResponse) -> None:
-    """Raise the error that the client must see when the worker refused the clip or the parameters of a method."""
+    """Raise the error that the client must see when the worker refused the clip or the parameters of a method.
+
+    Failures of single explanations get the place that their method has in the client's request.
+    """
     if response.HasField("failure"):
         raise error_of(response.failure, ask.path)
     for explanation in response.explanations:
+        if not explanation.HasField("failure"):
+            continue
         failure = explanation.failure
+        failure.field, failure.message = ask.as_asked(failure.field), ask.as_asked(failure.message)
         # A wrong parameter is wrong for every clip. Other failures depend on the clip and stand inside the answer.
         if failure.field.startswith("methods["):
             error = error_of(failure, ask.path)
