@@ -53,6 +53,10 @@ class NoJobs:
     counts = Counts({}, {}, ((1.0, 0, 0.0),))
     restarts = 0
 
+    def is_open(self) -> bool:
+        """Never."""
+        return False
+
 
 def page() -> str:
     """The page's text."""
