@@ -36,7 +36,7 @@ No label has an id in it, and none takes a value that a client can make up.
 | label | values |
 |---|---|
 | `model`, `version` | the models that are loaded |
-| `method` | the methods of the contract; empty for stages that belong to no method |
+| `method` | the methods of the contract; `several` for a sum of them; empty for stages that belong to none |
 | `stage` | `decode`, `queue`, `transport`, `forward`, `explain`, `encode` |
 | `outcome` | `used`, `dropped_stale`, `dropped_full`, `rejected` |
 | `level` | `prediction`, `grad_cam`, `selective_relevance`, `temporal_relevance` |
@@ -52,6 +52,10 @@ class NoJobs:
 
     counts = Counts({}, {}, ((1.0, 0, 0.0),))
     restarts = 0
+
+    def is_open(self) -> bool:
+        """Never."""
+        return False
 
 
 def page() -> str:
@@ -72,7 +76,7 @@ def families() -> Iterable[Metric]:
     method = MethodRecord(
         "", 0.0, failed=False, motion_share=0.0, conservation_defect=0.0, average_length=1.0, maximum_length=1.0
     )
-    record = AnswerRecord("", "", "", 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, (method,), "")
+    record = AnswerRecord("", "", "", 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, (method,), False, "")
     metrics.clip_answered(record)
     metrics.window_answered(record, 0.0, service_pb2.Budget(overhead_share=0.0, latency_seconds=1.0))
     metrics.frames_moved("", Totals(), Totals(), 0)

@@ -194,11 +194,12 @@ class Engine:
                 code=FAILED_PRECONDITION,
             )
         try:
-            return chosen, chosen.parameters.model_validate(dict(method.parameters))
+            parameters = chosen.parameters.model_validate(dict(method.parameters))
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             raise RequestError(f"{name}: {first['msg']}", field=name, reason="BAD_PARAMETER") from None
+        return chosen, chosen.fitted(self.model, parameters)
 
     def target(self, request: ClipRequest, logits: Tensor) -> Target:
         """What is explained, given the clip's logits, float [K]. Raises RequestError for an unknown class."""

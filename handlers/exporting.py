@@ -77,15 +77,18 @@ EXPLANATIONS: dict[str, Callable[[ActionModel, Pass, Tensor], Outputs]] = {
     "selective-relevance": _selective,
     "atr": _atr,
 }
-"""By method, the graph's outputs, each with a leading axis of 1: with the method's default parameters."""
+"""By method, the graph's outputs, each with a leading axis of clips: with the method's default parameters."""
+
+# Relevance is propagated through one clip at a time.
+_TAKE_SEVERAL = {"grad-cam"}
 
 
 class Explained(nn.Module):
     """A model and explanations of it as one function of a clip.
 
-    Input: clip uint8 [1, T, H, W, 3], RGB at the card's size; target int64 [1], the class to explain or -1 for the
-    likeliest. Output: logits float32 [1, K], explained int64 [1], frame_logits float32 [1, T', K] where the model has
-    them, and what EXPLANATIONS name.
+    Input: clip uint8 [B, T, H, W, 3], RGB at the card's size; target int64 [B], the class to explain or -1 for the
+    likeliest. Output: logits float32 [B, K], explained int64 [B], frame_logits float32 [B, T', K] where the model has
+    them, and what EXPLANATIONS name. B is 1 where an explanation is of one clip at a time.
     """
 
     def __init__(self, model: ActionModel, methods: Sequence[str]) -> None:
@@ -126,10 +129,10 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
             raise ModelError(f"with: {method} of {model.card.name} takes autograd, which no graph holds: {reason}")
     held = _explanations(model, methods)
     module = Explained(model, methods).eval()
-    clip, target = torch.from_numpy(noise(model.card))[None], torch.tensor([-1])
+    clip = torch.from_numpy(noise(model.card))[None]
     with torch.no_grad():
-        module(clip, target)
-        recorded = torch.export.export(module, (clip, target), strict=False)
+        module(clip, torch.tensor([-1]))
+        recorded = _recorded(module, clip)
     recorded = recorded.run_decompositions({torch.ops.aten.convolution_backward.default: _input_gradient})
     made: Any = torch.onnx.export(
         recorded,
@@ -149,6 +152,17 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
     made.model.metadata_props.update({"actionlens": json.dumps(about)})
     made.save(path)
     return module.names
+
+
+def _recorded(module: Explained, clip: Tensor) -> torch.export.ExportedProgram:
+    """The module's operations: for any number of clips where all of them take it, else for one."""
+    if _TAKE_SEVERAL.issuperset(module.methods):
+        several = {0: torch.export.Dim.AUTO}
+        pair = (clip.repeat(2, 1, 1, 1, 1), torch.tensor([-1, -1]))
+        recorded = torch.export.export(module, pair, dynamic_shapes=(several, several), strict=False)
+        if recorded.range_constraints:
+            return recorded
+    return torch.export.export(module, (clip, torch.tensor([-1])), strict=False)
 
 
 def _explanations(model: ActionModel, methods: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from service.ask import Ask
 from service.errors import InvalidArgument
 from service.media.overlay import blend, encode_jpeg, enlarge, write_mp4
 from service.reading import read_explanation
+from service.rungs import level_of
 from service.status import error_of
 
 # Speed of an overlay video when the clip's own is unknown.
@@ -21,11 +22,17 @@ _OVERLAY_FPS = 10.0
 
 
 def check_response(ask: Ask, response: worker_pb2.ComputeResponse) -> None:
-    """Raise the error that the client must see when the worker refused the clip or the parameters of a method."""
+    """Raise the error that the client must see when the worker refused the clip or the parameters of a method.
+
+    Failures of single explanations get the place that their method has in the client's request.
+    """
     if response.HasField("failure"):
         raise error_of(response.failure, ask.path)
     for explanation in response.explanations:
+        if not explanation.HasField("failure"):
+            continue
         failure = explanation.failure
+        failure.field, failure.message = ask.as_asked(failure.field), ask.as_asked(failure.message)
         # A wrong parameter is wrong for every clip. Other failures depend on the clip and stand inside the answer.
         if failure.field.startswith("methods["):
             error = error_of(failure, ask.path)
@@ -55,33 +62,17 @@ def build_answer(
         if not explanation.HasField("failure"):
             explanation.reading = read_explanation(explanation, report)
             _draw(explanation, ask.output.overlay, report, frames)
-    answer.level = max((_level(entry) for entry in answer.explanations), default=_PREDICTION)
+    computed = [entry.method for entry in answer.explanations if not entry.HasField("failure")]
+    answer.level = max(map(level_of, computed), default=answer_pb2.EXPLANATION_LEVEL_PREDICTION)
     failed = [entry for entry in answer.explanations if entry.HasField("failure")]
     answer.level_reason = "; ".join(f"{entry.method}: {entry.failure.message}" for entry in failed)
     times = response.timings
     answer.timings.forward = times.forward
     answer.timings.batch_size = times.batch_size
     answer.timings.explain.extend(times.explain)
+    answer.timings.explain_together = times.explain_together
     answer.timings.encode = times.encode + time.perf_counter() - started
     return answer
-
-
-_PREDICTION = answer_pb2.EXPLANATION_LEVEL_PREDICTION
-
-
-def _level(explanation: explanation_pb2.Explanation) -> answer_pb2.ExplanationLevel:
-    """Told from the kind of value, so that a new method needs no entry here."""
-    if explanation.HasField("failure"):
-        return _PREDICTION
-    match explanation.WhichOneof("value"):
-        case "saliency" if explanation.saliency.HasField("mask"):
-            return answer_pb2.EXPLANATION_LEVEL_SELECTIVE_RELEVANCE
-        case "saliency":
-            return answer_pb2.EXPLANATION_LEVEL_GRAD_CAM
-        case None:
-            return _PREDICTION
-        case _:
-            return answer_pb2.EXPLANATION_LEVEL_TEMPORAL_RELEVANCE
 
 
 def _draw(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,11 +14,14 @@ from service.catalog import Catalog
 from service.errors import InvalidArgument
 from service.validation import check_message, check_methods, resolve_target
 
+_PLACE = re.compile(r"methods\[(\d+)]")
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """target has class numbers only; path: what stands before "methods" in the request ("", "open.", "update.").
-    budget: of a stream, with a bound at least; None: all methods for every window."""
+    budget: of a stream, with a bound at least; None: all methods for every window. places: where the methods stand in
+    the request, when a budget has left some out."""
 
     model: model_pb2.Model
     target: method_pb2.Target
@@ -25,6 +29,19 @@ class Ask:
     output: answer_pb2.OutputOptions
     path: str = ""
     budget: service_pb2.Budget | None = None
+    places: tuple[int, ...] | None = None
+
+    def reduced(self, kept: tuple[method_pb2.Method, ...]) -> Ask:
+        """The same for those of the methods that are in `kept`, which has them in their order."""
+        places = tuple(place for place, method in enumerate(self.methods) if method in kept)
+        return replace(self, methods=kept, places=places)
+
+    def as_asked(self, text: str) -> str:
+        """A field's path, or a message that begins with one, as the client wrote it: workers count what they got."""
+        found = _PLACE.match(text)
+        if self.places is None or found is None:
+            return text
+        return f"methods[{self.places[int(found[1])]}]{text[found.end() :]}"
 
     def compute(self, frames: NDArray[np.uint8]) -> worker_pb2.Compute:
         """The worker's request for one clip, uint8 [T, height, width, 3] at the model's size."""

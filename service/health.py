@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ _LONGEST_CANARY = 64 * 2**20
 
 
 class Health:
-    """grpc.health.v1 for the whole server and its services."""
+    """grpc.health.v1 for the whole server ("") and its services."""
 
-    def __init__(self, services: Sequence[str] = (EXPLANATION_SERVICE,)) -> None:
-        self._names = ("", *services)
+    def __init__(self, services: Mapping[str, Callable[[], bool]]) -> None:
+        """services: by name, whether each could serve now if the whole server does."""
+        self._able = {"": lambda: True, **services}
+        self._told: dict[str, bool] = {}
         self.servicer: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in its stubs
         self._serving = False
         self._final = False
@@ -39,9 +41,13 @@ class Health:
         if self._final:
             return
         self._serving = serving
-        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in self._names:
+        self._told = self._now()
+        for name, each in self._told.items():
+            status = health_pb2.HealthCheckResponse.SERVING if each else health_pb2.HealthCheckResponse.NOT_SERVING
             await self.servicer.set(name, status)
+
+    def _now(self) -> dict[str, bool]:
+        return {name: self._serving and able() for name, able in self._able.items()}
 
     async def shut_down(self) -> None:
         """NOT_SERVING for good."""
@@ -67,6 +73,8 @@ class Health:
                     continue
                 log.info("the backend answers again: serving")
                 await self.set(True)
+            elif self._now() != self._told:
+                await self.set(self._serving)
 
 
 def canary_request(model: model_pb2.Model, clip: Path | None) -> service_pb2.ExplainClipRequest:

@@ -29,7 +29,7 @@ class Metrics:
         self._exposition = Exposition()
         self._stage = Histogram(
             "actionlens_stage_seconds",
-            "Time of one stage of an answer; explain has one entry per method",
+            "Time of one stage of an answer; explain has one entry per method, or one for several",
             ("model", "method", "stage"),
             registry=registry,
             buckets=SECONDS,
@@ -116,11 +116,9 @@ class Metrics:
         for stage in _STAGES:
             self._stage.labels(record.model, "", stage).observe(getattr(record, stage), exemplar)
         self._predict.labels(record.model).inc(record.predict)
-        for entry in record.methods:
-            if entry.failed:
-                continue
-            self._stage.labels(record.model, entry.method, "explain").observe(entry.seconds, exemplar)
+        for method, seconds in record.explaining():
+            self._stage.labels(record.model, method, "explain").observe(seconds, exemplar)
             if record.predict > 0:
-                self._overhead.labels(record.model, entry.method).observe(entry.seconds / record.predict)
+                self._overhead.labels(record.model, method).observe(seconds / record.predict)
         self._reasons.answered(record, exemplar)
         return exemplar

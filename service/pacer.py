@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from actionlens.v1 import answer_pb2, service_pb2
 from service.allowance import Allowance, Choice
@@ -62,7 +62,7 @@ class Pacer:
         rung = top if choice is None else choice.rung
         seconds = (predict or 0.0) + (costs[rung] or 0.0)
         return Plan(
-            replace(ask, methods=self._rungs[rung]),
+            ask.reduced(self._rungs[rung]),
             rung,
             choice,
             self._reason(rung, choice, costs),

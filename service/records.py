@@ -8,6 +8,9 @@ from google.protobuf.message import Message
 
 from actionlens.v1 import answer_pb2, explanation_pb2
 
+SEVERAL = "several"
+"""In place of a method's name: methods whose times cannot be told apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class MethodRecord:
@@ -30,7 +33,7 @@ class AnswerRecord:
     """One answered clip or window. Times in seconds; level: "prediction", "grad_cam" ...
 
     label, confidence: the best class and its probability. predict: this clip's share of the batch's forward.
-    trace: the trace that tells of it, in hexadecimal, or "".
+    together: of several methods' seconds only the sum is known. trace: the one that tells of it, in hexadecimal, or "".
     """
 
     model: str
@@ -45,7 +48,13 @@ class AnswerRecord:
     encode: float
     total: float
     methods: tuple[MethodRecord, ...]
+    together: bool
     trace: str
+
+    def explaining(self) -> list[tuple[str, float]]:
+        """What computed explanations took: by method, or for SEVERAL together."""
+        spent = [(entry.method, entry.seconds) for entry in self.methods if not entry.failed]
+        return [(SEVERAL, sum(seconds for _, seconds in spent))] if self.together and len(spent) > 1 else spent
 
 
 def record_answer(answer: answer_pb2.Answer, trace: str = "") -> AnswerRecord:
@@ -69,6 +78,7 @@ def record_answer(answer: answer_pb2.Answer, trace: str = "") -> AnswerRecord:
         encode=times.encode,
         total=times.total,
         methods=methods,
+        together=times.explain_together,
         trace=trace,
     )
 

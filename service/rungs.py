@@ -16,6 +16,11 @@ _TOP = answer_pb2.EXPLANATION_LEVEL_TEMPORAL_RELEVANCE
 Methods = tuple[method_pb2.Method, ...]
 
 
+def level_of(name: str) -> answer_pb2.ExplanationLevel:
+    """The lowest level that has a method, by its name."""
+    return _LEVELS.get(name, _TOP)
+
+
 def rungs_of(methods: Sequence[method_pb2.Method]) -> tuple[Methods, ...]:
     """Prediction only, with Grad-CAM, with selective relevance too, and all that was asked for, cheapest first.
 
@@ -23,7 +28,7 @@ def rungs_of(methods: Sequence[method_pb2.Method]) -> tuple[Methods, ...]:
     """
     rungs: list[Methods] = [()]
     for level in range(answer_pb2.EXPLANATION_LEVEL_GRAD_CAM, _TOP + 1):
-        kept = tuple(method for method in methods if _LEVELS.get(method_name(method), _TOP) <= level)
+        kept = tuple(method for method in methods if level_of(method_name(method)) <= level)
         if len(kept) > len(rungs[-1]):
             rungs.append(kept)
     return tuple(rungs)

@@ -77,7 +77,7 @@ class Server:
         self.explain = ExplainService(settings, backend, self.metrics)
         self.jobs = JobOffice(settings, self.metrics.live) if jobs else None
         self._job_servicer: ExplanationJobServicer | None = None
-        self._services = (EXPLANATION_SERVICE, JOB_SERVICE) if jobs else (EXPLANATION_SERVICE,)
+        self._services = {EXPLANATION_SERVICE: lambda: True, **({JOB_SERVICE: self.jobs.is_open} if self.jobs else {})}
         self.health = Health(self._services)
         self.streams = Streams(self.explain)
         self.port = 0
@@ -93,7 +93,7 @@ class Server:
         """Open the ports, start the backend, answer the canary, then say SERVING.
 
         Raises Unavailable when a port is taken, the backend does not start, or a canary is not answered. After a
-        failure everything is closed again.
+        failure everything is closed again. Without the database of jobs it serves all but jobs until that opens.
         """
         try:
             await self._listen()

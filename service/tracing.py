@@ -101,9 +101,12 @@ def computed(begun: float, reply: Reply) -> None:
     inside = trace.set_span_in_context(outer)
     at = round(times.started * 1e9) or sent
     explanations = zip(reply.response.explanations, times.explain, strict=False)
+    spent = [(entry.method, seconds) for entry, seconds in explanations]
+    if times.explain_together and len(spent) > 1:
+        spent = [(", ".join(method for method, _ in spent), sum(times.explain))]
     stages = [
         ("forward", {}, times.forward),
-        *(("explain", {"actionlens.method": entry.method}, seconds) for entry, seconds in explanations),
+        *(("explain", {"actionlens.method": method}, seconds) for method, seconds in spent),
         ("encode", {}, times.encode),
     ]
     for name, attributes, seconds in stages:

@@ -104,7 +104,7 @@ class Placement(_message.Message):
     def __init__(self, left: _Optional[float] = ..., top: _Optional[float] = ..., width: _Optional[float] = ..., height: _Optional[float] = ..., frame_width: _Optional[int] = ..., frame_height: _Optional[int] = ...) -> None: ...
 
 class Timings(_message.Message):
-    __slots__ = ("decode", "queue", "transport", "forward", "encode", "total", "explain", "batch_size")
+    __slots__ = ("decode", "queue", "transport", "forward", "encode", "total", "explain", "batch_size", "explain_together")
     DECODE_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     TRANSPORT_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +113,7 @@ class Timings(_message.Message):
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_TOGETHER_FIELD_NUMBER: _ClassVar[int]
     decode: float
     queue: float
     transport: float
@@ -121,4 +122,5 @@ class Timings(_message.Message):
     total: float
     explain: _containers.RepeatedScalarFieldContainer[float]
     batch_size: int
-    def __init__(self, decode: _Optional[float] = ..., queue: _Optional[float] = ..., transport: _Optional[float] = ..., forward: _Optional[float] = ..., encode: _Optional[float] = ..., total: _Optional[float] = ..., explain: _Optional[_Iterable[float]] = ..., batch_size: _Optional[int] = ...) -> None: ...
+    explain_together: bool
+    def __init__(self, decode: _Optional[float] = ..., queue: _Optional[float] = ..., transport: _Optional[float] = ..., forward: _Optional[float] = ..., encode: _Optional[float] = ..., total: _Optional[float] = ..., explain: _Optional[_Iterable[float]] = ..., batch_size: _Optional[int] = ..., explain_together: _Optional[bool] = ...) -> None: ...

@@ -36,6 +36,10 @@ class Method(ABC, Generic[P]):
         """Why this method cannot explain the model, or None when it can."""
         return model.program.no_gradient or None if self.by_gradient else None
 
+    def fitted(self, model: ActionModel, parameters: P) -> P:
+        """The parameters with what this model decides filled in. Raises RequestError for what cannot be on it."""
+        return parameters
+
 
 class Explainer(Method[P]):
     """A method that answers live, from the forward that also gives the prediction."""

@@ -27,7 +27,9 @@ class SelectiveParameters(Parameters):
     ] = 4.0
     signed: Annotated[bool, Field(description="keep rises only, the equation as printed")] = False
     peer: Annotated[bool, Field(description="zero padding in time, as in the published code")] = False
-    base: Annotated[str, Field(description="the method that makes the map")] = "dtd"
+    base: Annotated[str | None, Field(description="the method that makes the map; dtd, or grad-cam, if left out")] = (
+        None
+    )
 
 
 def time_derivative(relevance: Tensor, *, zero_padding: bool = False) -> Tensor:
@@ -69,12 +71,32 @@ def selectivity(relevance: Tensor, mask: Tensor) -> tuple[float, float]:
     return float(kept.sum() / count), float(relevance[kept].sum() / mass)
 
 
+# What makes the map when the request does not say: the first that explains the model.
+_BASES = ("dtd", "grad-cam")
+
+
 class SelectiveRelevance(Explainer[SelectiveParameters]):
     """The moving part of another method's map."""
 
     name = "selective-relevance"
     summary = "the part of a relevance map that changes in time, and its share: the motion share"
     parameters = SelectiveParameters
+
+    def unsupported(self, model: ActionModel) -> str | None:
+        reasons = [explainer(name).unsupported(model) for name in _BASES]
+        return None if None in reasons else reasons[0]
+
+    def fitted(self, model: ActionModel, parameters: SelectiveParameters) -> SelectiveParameters:
+        if parameters.base is None:
+            able = (name for name in _BASES if not explainer(name).unsupported(model))
+            return parameters.model_copy(update={"base": next(able)})
+        if reason := self._base(parameters).unsupported(model):
+            raise RequestError(
+                f"base: {parameters.base} cannot explain {model.card.name}: {reason}",
+                field="base",
+                reason="BASE_UNSUPPORTED",
+            )
+        return parameters
 
     def layers(self, model: ActionModel, parameters: SelectiveParameters) -> tuple[str, ...]:
         base = self._base(parameters)
@@ -107,6 +129,7 @@ class SelectiveRelevance(Explainer[SelectiveParameters]):
         return results
 
     def _base(self, parameters: SelectiveParameters) -> Explainer[Parameters]:
+        assert parameters.base is not None, "parameters are fitted to their model first"
         if parameters.base == self.name:
             raise RequestError(f"base: {self.name!r} needs another method's map", field="base", reason="BASE_IS_SELF")
         try:

@@ -96,16 +96,17 @@ class ForwardPass:
         if self.head.reason:
             return None, self.head.reason
         pooled = []
+        clips = self.clip.shape[0]  # not len(), which would fix the number of clips of an exported graph
         for value in self.head.values:
             features = self._values.get(value)
-            if not isinstance(features, Tensor) or features.dim() != 5 or features.shape[0] != len(self):
+            if not isinstance(features, Tensor) or features.dim() != 5 or features.shape[0] != clips:
                 return None, "the frames are folded into the batch before the classifier; use Conv3d layers instead"
             pooled.append(features.mean((3, 4)).transpose(1, 2))
         weight, bias = classifier(self.head)
         steps = max(p.shape[1] for p in pooled)
         if weight.shape[1] != sum(p.shape[2] for p in pooled) or any(steps % p.shape[1] for p in pooled):
             return None, "the classifier does not see averages of whole feature maps"
-        result = self.logits.new_zeros((len(self), steps, weight.shape[0]))
+        result = self.logits.new_zeros((clips, steps, weight.shape[0]))
         mean = self.logits.new_zeros(self.logits.shape)
         for part, columns in zip(pooled, torch.split(weight, [p.shape[2] for p in pooled], 1), strict=True):
             own = part @ columns.T

@@ -26,18 +26,21 @@ class _Clip:
     request: worker_pb2.ComputeRequest
     at: float
     done: asyncio.Future[worker_pb2.ComputeResponse]
+    begun: float = 0.0
+    """When its batch began, by the loop's clock."""
 
 
 class ThreadBackend(ABC):
     """Implements InferenceBackend with one compute thread for all models, which may use several cores within it.
 
-    What waits for a model when the thread comes free is one batch, of up to settings.batch_size clips.
+    What waits for a model when the thread comes free is one batch, of as many clips as the model takes at once.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._answers: dict[str, Answer] = {}
+        self._most: dict[str, int] = {}
         self._models: dict[str, model_pb2.Model] = {}
         self._gates: dict[str, Gate] = {}
         self._lines: dict[str, asyncio.Queue[_Clip]] = {}
@@ -47,9 +50,10 @@ class ThreadBackend(ABC):
         self._stopping: asyncio.Task[None] | None = None
 
     @abstractmethod
-    def load(self) -> Iterator[tuple[str, Answer]]:
-        """Load the models that the settings name, one by one, with their names; runs in the compute thread.
+    def load(self) -> Iterator[tuple[str, Answer, int]]:
+        """Load the models that the settings name, one by one: the name, what answers, and for how many clips at once.
 
+        Runs in the compute thread.
         Raises NotFound for a model that there is not, Unavailable for one that cannot be loaded.
         """
 
@@ -96,7 +100,7 @@ class ThreadBackend(ABC):
                 response = await asyncio.shield(clip.done)
         except TimeoutError as error:
             raise DeadlineExceeded(f"model {model!r} did not answer within {deadline:g} s") from error
-        return Reply(response, entered - asked, max(0.0, loop.time() - entered - response.timings.total))
+        return Reply(response, clip.begun - asked, max(0.0, loop.time() - clip.begun - response.timings.total))
 
     def models(self) -> dict[str, model_pb2.Model]:
         """See InferenceBackend."""
@@ -122,11 +126,11 @@ class ThreadBackend(ABC):
         return 0
 
     def _load(self) -> None:
-        for name, answer in self.load():
+        for name, answer, most in self.load():
             model = checked(name, "description", answer([describe_request()])[0]).model
             checked(name, "canary", answer([canary_request(model)])[0])
             model.ready = True
-            self._answers[name] = answer
+            self._answers[name], self._most[name] = answer, most
             self._models[name] = model
 
     async def _work(self, name: str) -> None:
@@ -134,14 +138,13 @@ class ThreadBackend(ABC):
         line = self._lines[name]
         while True:
             clips = [await line.get()]
-            while len(clips) < self.settings.batch_size and not line.empty():
+            while len(clips) < self._most[name] and not line.empty():
                 clips.append(line.get_nowait())
             waiting = [clip for clip in clips if not self._dropped(clip, loop.time())]
             if not waiting:
                 continue
-            requests = [clip.request for clip in waiting]
             try:
-                responses = await loop.run_in_executor(self._thread, self._answer, name, requests)
+                responses = await loop.run_in_executor(self._thread, self._answer, name, waiting)
             except Exception as error:  # one bad batch must not end the model's service
                 for clip in waiting:
                     clip.done.set_exception(Unavailable(f"{type(error).__name__} while computing the batch"))
@@ -149,10 +152,12 @@ class ThreadBackend(ABC):
                 for clip, response in zip(waiting, responses, strict=True):
                     clip.done.set_result(response)
 
-    def _answer(self, name: str, requests: Sequence[worker_pb2.ComputeRequest]) -> list[worker_pb2.ComputeResponse]:
-        self._batch_since = time.monotonic()
+    def _answer(self, name: str, clips: Sequence[_Clip]) -> list[worker_pb2.ComputeResponse]:
+        self._batch_since = begun = time.monotonic()
+        for clip in clips:
+            clip.begun = begun
         try:
-            return self._answers[name](requests)
+            return self._answers[name]([clip.request for clip in clips])
         finally:
             self._batch_since = None
 

@@ -15,7 +15,7 @@ from service.errors import Unavailable
 class InProcessBackend(ThreadBackend):
     """The engine in the compute thread; a batch shares a forward."""
 
-    def load(self) -> Iterator[tuple[str, Answer]]:
+    def load(self) -> Iterator[tuple[str, Answer, int]]:
         """See ThreadBackend."""
         for name, value in SHORT_SPIN.items():
             os.environ.setdefault(name, value)
@@ -30,4 +30,4 @@ class InProcessBackend(ThreadBackend):
                 engine = Engine.load(folder, threads, settings.relevance_bytes, settings.precision)
             except ModelError as error:
                 raise Unavailable(f"model {name!r} cannot be loaded: {error}", reason="MODEL_UNFIT") from error
-            yield name, partial(answer, engine)
+            yield name, partial(answer, engine), settings.batch_size

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.client.results import ExplanationResult, Result
+from service.rungs import level_of
 
 _BAR = 28
 _FILE_WIDTH = 400
@@ -123,7 +124,13 @@ def _about(entry: ExplanationResult, result: Result) -> str:
     return f"{target.label}: " if top and target.index != top[0].index else ""
 
 
-def level_name(level: answer_pb2.ExplanationLevel) -> str:
-    """ "grad-cam" for EXPLANATION_LEVEL_GRAD_CAM."""
-    name = answer_pb2.ExplanationLevel.Name(level)
-    return name.removeprefix("EXPLANATION_LEVEL_").lower().replace("_", "-")
+def computed(answer: answer_pb2.Answer) -> list[str]:
+    """Names of the methods that an answer has, the highest of the ladder's first; those that failed are left out."""
+    names = [entry.method for entry in answer.explanations if not entry.HasField("failure")]
+    return sorted(dict.fromkeys(names), key=level_of, reverse=True)
+
+
+def computed_briefly(answer: answer_pb2.Answer) -> str:
+    """As `computed`, in few letters: "prediction", "dtd", "atr +2"."""
+    highest, *others = computed(answer) or ["prediction"]
+    return highest.removesuffix("-relevance") + (f" +{len(others)}" if others else "")

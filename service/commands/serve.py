@@ -212,6 +212,11 @@ def _announce(server: Server, clip: Path | None) -> None:
     console.print()
     for name, value in rows.items():
         console.print(f"  [bold]{name:<8}[/bold] {value}", soft_wrap=True)
+    if server.jobs is not None and not server.jobs.is_open():
+        trouble = server.jobs.engine.trouble
+        why = trouble.message if trouble is not None else "their database has not answered yet"
+        console.print("  jobs     ", style="bold yellow", end="")
+        console.print(f"not available, trying again: {why}", style="yellow", soft_wrap=True, markup=False)
     address = "" if _address(server) == "127.0.0.1:8470" else f" --address {_address(server)}"
     console.print("\ntry")
     console.print(f"  {_program()} explain {_near(clip)} -o out/{address}", style="cyan", soft_wrap=True)

@@ -182,13 +182,13 @@ def _follow(windows: ExplainedStream, ending: _Ending, console: Console, most: i
             ending.now()
 
 
-_TITLES = "window   time s  class              %  lag ms dropped skipped  level       reading"
+_TITLES = "window   time s  class              %  lag ms dropped skipped  computed      reading"
 
 
 def _show(window: WindowResult, console: Console) -> None:
     from rich.text import Text
 
-    from service.commands.screen import level_name
+    from service.commands.screen import computed_briefly
 
     answer = window.message
     best = window.prediction.top[0]
@@ -204,7 +204,7 @@ def _show(window: WindowResult, console: Console) -> None:
         (f"{1000 * window.lag:8.0f}", "dim"),
         (f"{dropped:8d}", "yellow" if dropped else "dim"),
         (f"{window.skipped_windows:8d}  ", "yellow" if window.skipped_windows else "dim"),
-        (f"{level_name(answer.level).removesuffix('-relevance'):<12}", "yellow" if answer.level_reason else "green"),
+        (f"{computed_briefly(answer):<14.13}", "yellow" if answer.level_reason else "green"),
         (readings[-1] if readings else answer.level_reason, ""),
     )
     console.print(Text.assemble(*cells), no_wrap=True, overflow="ellipsis")

@@ -47,12 +47,16 @@ class Database:
     def open(cls, settings: Settings) -> Database:
         """Connect and bring all tables to this release's form. Raises Unavailable, saying what to set."""
         url = _url(settings)
+        engine = None
         try:
-            database = cls(_engine(url))
+            engine = _engine(url)
+            database = cls(engine)
             database.client._sys_db.run_migrations()  # its public form takes a URL, and would open a SQLite of its own
             with database.writing() as connection:
                 database._create(connection)
         except (SQLAlchemyError, OSError, ImportError) as error:
+            if engine is not None:
+                engine.dispose()
             shown = url.render_as_string(hide_password=True)
             raise Unavailable(
                 f"the database of jobs, {shown}, cannot be opened: {_first_line(error)}; ACTIONLENS_JOBS_DB names "

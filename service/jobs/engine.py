@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _THREADS = 4
 _WATCH_SECONDS = 0.3
+_RETRY_SECONDS = 5.0
 
 
 class DatabaseJobEngine:
@@ -36,21 +37,39 @@ class DatabaseJobEngine:
         self._pool = Pool(_THREADS, "jobs")
         self._database: Database | None = None
         self._artefacts: Artefacts | None = None
+        self._stopped = False
+        self.trouble: Unavailable | None = None
+        """Why the last `start` failed."""
 
     @property
     def database(self) -> Database:
-        """The open database. Raises Unavailable before `start` and after `stop`."""
-        if self._database is None:
+        """The open database. Raises Unavailable before `start` has succeeded, with what it failed of, and after
+        `stop`."""
+        if self._database is not None:
+            return self._database
+        if self.trouble is None:
             raise Unavailable("jobs are not running")
-        return self._database
+        why = self.trouble
+        raise Unavailable(f"jobs are not available: {why.message}", reason=why.reason, retry_after=_RETRY_SECONDS)
 
     async def start(self) -> None:
-        """See JobEngine."""
-        self._artefacts, _, _ = await self._pool.run(lambda: Artefacts(self._settings))
-        self._database, _, _ = await self._pool.run(lambda: Database.open(self._settings))
+        """See JobEngine. After a failure it may be called again."""
+        try:
+            await self._pool.run(self._open)
+        except Unavailable as error:
+            self.trouble = error
+            raise
+        self.trouble = None
+
+    def _open(self) -> None:
+        self._artefacts = Artefacts(self._settings)
+        self._database = Database.open(self._settings)
+        if self._stopped:  # while it was being opened
+            self._database.close()
 
     async def stop(self) -> None:
         """See JobEngine."""
+        self._stopped = True
         database, self._database = self._database, None
         if database is not None:
             await asyncio.to_thread(database.close)

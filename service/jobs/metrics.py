@@ -21,6 +21,9 @@ class JobCounter(Protocol):
     def counts(self) -> Counts:
         """Of all jobs."""
 
+    def is_open(self) -> bool:
+        """Whether jobs can be taken."""
+
     @property
     def restarts(self) -> int:
         """Times that a job worker had to be started again."""
@@ -45,6 +48,11 @@ class JobMetrics(Collector):
                 jobs.add_metric((label, name), counts.jobs.get((state, band), 0))
             since = counts.oldest.get(band)
             oldest.add_metric((name,), 0.0 if since is None else max(0.0, time.time() - since))
+        yield GaugeMetricFamily(
+            "actionlens_jobs_available",
+            "1 when jobs are taken, 0 while their database is not open",
+            self._jobs.is_open(),
+        )
         yield jobs
         yield oldest
         yield self._blocks(counts)

@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from service.commands.screen import bar, level_name
+from service.commands.screen import bar, computed
 from service.media.colours import bar as colour_scale
 from service.webcam.cells import cells, fitted
 from service.webcam.footage import Footage
@@ -137,10 +137,10 @@ def _cost(watch: Watch) -> Text:
     adds = f"{1000 * explain:.0f} ms to {1000 * forward:.0f} ms"
     share = f" (+{100 * explain / forward:.0f} %)" if forward > 0 else ""
     answer = last[0].message
-    level = level_name(answer.level) + (f": {answer.level_reason}" if answer.level_reason else "")
+    done = (", ".join(computed(answer)) or "prediction") + (f": {answer.level_reason}" if answer.level_reason else "")
     return Text.assemble(
         ("explaining adds ", "dim"), f"{adds}{share}\n",
-        ("level ", "dim"), f"{level}\n",
+        ("computed ", "dim"), f"{done}\n",
         ("frames ", "dim"), f"{counts.used} used, {dropped} dropped, {counts.missing} not sent\n",
         ("windows ", "dim"), f"{last[0].skipped_windows} skipped",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Both backends, started once for the whole session."""
+"""All backends, started once for the whole session."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from service.backends.base import InferenceBackend
 from service.backends.in_process import InProcessBackend
+from service.backends.onnx import OnnxBackend
 from service.backends.torchserve import TorchServeBackend
 from service.settings import Settings
 from tests.backends import requests
@@ -44,14 +45,30 @@ async def in_process(settings: Settings) -> AsyncIterator[InProcessBackend]:
     await made.stop()
 
 
-@pytest.fixture(params=["in_process", "torchserve"])
+@pytest.fixture(scope="session")
+def graphs(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models of the store, exported."""
+    return requests.export_all(model_store, tmp_path_factory.mktemp("graphs"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def exported_graphs(settings: Settings, graphs: Path) -> AsyncIterator[OnnxBackend]:
+    made = OnnxBackend(settings.model_copy(update={"model_store": graphs}))
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture(params=["in_process", "torchserve", "exported_graphs"])
 def backend(request: pytest.FixtureRequest) -> InferenceBackend:
     made: InferenceBackend = request.getfixturevalue(request.param)
     return made
 
 
-@pytest.fixture(params=[InProcessBackend, TorchServeBackend])
+@pytest.fixture(params=[InProcessBackend, TorchServeBackend, OnnxBackend])
 def fresh(request: pytest.FixtureRequest, settings: Settings) -> InferenceBackend:
     """A backend that is not started yet."""
+    if request.param is OnnxBackend:
+        settings = settings.model_copy(update={"model_store": request.getfixturevalue("graphs")})
     made: InferenceBackend = request.param(settings)
     return made

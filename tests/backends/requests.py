@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from actionlens.card import Input, read_card
 from actionlens.tensors import to_array
 from actionlens.worker.v1 import worker_pb2
+from handlers.exporting import export
 from handlers.weights import read_weights
 from tests.handlers import networks
 
@@ -30,6 +31,13 @@ def store(path: Path) -> Path:
         layer="relu1",
     )
     return path
+
+
+def export_all(models: Path, graphs: Path) -> Path:
+    """The graphs of a store's models; the tiny one's has Grad-CAM."""
+    for name, methods in ((TINY, ["grad-cam"]), (SLOW, [])):
+        export(models / name, methods, graphs / f"{name}.onnx")
+    return graphs
 
 
 def tiny(seed: int = 0, **fields: object) -> worker_pb2.Compute:

@@ -18,9 +18,13 @@ from onnx import TensorProto, helper
 from actionlens.tensors import to_array
 from actionlens.v1 import explanation_pb2, job_pb2, job_pb2_grpc, method_pb2
 from actionlens.worker.v1 import worker_pb2
+from service.backends.choice import wrapped
 from service.backends.compute_thread import ThreadBackend
 from service.backends.in_process import InProcessBackend
 from service.backends.onnx import OnnxBackend
+from service.backends.onnx.answer import answer
+from service.backends.onnx.graph import Graph
+from service.backends.onnx.shares import Shares
 from service.errors import NotFound, Unavailable
 from service.server import Server
 from service.settings import BackendName, Settings
@@ -29,12 +33,7 @@ from tests.handlers import networks
 from tests.service.conftest import connect
 from tests.service.requests import GRAD_CAM, SELECTIVE, clip_request, raw_clip, refusal
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(400),
-    # torch.export's own.
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),
-]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 METHODS = (
     GRAD_CAM,
@@ -114,6 +113,27 @@ def check_alike(own: explanation_pb2.Explanation, other: explanation_pb2.Explana
     assert list(getattr(own, kind).frame_positions) == list(getattr(other, kind).frame_positions)
     assert own.provenance == other.provenance
     assert own.target.index == other.target.index
+
+
+async def test_the_time_of_one_run_is_divided_between_prediction_and_explanations(graphs: Path) -> None:
+    graph = Graph(graphs / "tiny.onnx", 1)
+    absent = method_pb2.Method(clrp=method_pb2.Clrp())
+    requests = [wrapped(compute(1, GRAD_CAM, absent, METHODS[3])), wrapped(compute(1))]
+    (explained,) = answer(graph, requests[:1])
+    wanted = ("logits", "explained", "frame_logits", "grad_cam", "relevance_matrix", "row_logits")
+    for _ in range(5):
+        graph.shares.add(wanted, 4.0, 1.0)  # more than can be measured once more
+    times = answer(graph, requests[:1])[0].timings
+    assert times.explain_together
+    assert sum(times.explain) == pytest.approx(3 * times.forward)
+    assert times.explain[0] == times.explain[2]
+    assert times.explain[1] == 0  # refused, so that nothing was computed for it
+    assert times.forward + sum(times.explain) <= times.total
+    assert times.started >= explained.timings.started > 0
+    predicted = answer(graph, requests[1:])[0].timings
+    assert not predicted.explain_together
+    assert not predicted.explain
+    assert 0 < predicted.forward <= predicted.total
 
 
 def number_fields(message: Any) -> dict[str, float]:
@@ -198,6 +218,18 @@ async def test_the_service_answers_from_it_and_takes_no_jobs(server: Server) -> 
             await job_pb2_grpc.ExplanationJobServiceStub(channel).CreateJob(job)  # type: ignore[no-untyped-call]
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert "the exported graph does not hold it" in (caught.value.details() or "")
+
+
+async def test_predicting_alone_is_measured_often_at_first_and_the_middle_of_the_last_holds() -> None:
+    shares, outputs = Shares(), ("logits", "grad_cam")
+    assert [run for run in range(1, 257) if shares.due(outputs)] == [1, 2, 4, 8, 16, 32, 64, 128, 192, 256]
+    assert shares.due(("logits", "dtd"))  # counted by itself
+    for alone in (0.1, 0.9, 0.5, 0.4, 0.6, 0.7):
+        shares.add(outputs, 1.0, alone)
+    assert shares.value(outputs) == 0.6
+    for _ in range(5):
+        shares.add(outputs, 1.0, 1.5)  # measured beside other work
+    assert shares.value(outputs) == 1.0
 
 
 def without_metadata(path: Path) -> None:

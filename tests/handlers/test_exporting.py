@@ -20,11 +20,7 @@ from handlers.exporting import export
 from tests.conftest import Exported
 from tests.handlers import networks
 
-pytestmark = [
-    pytest.mark.timeout(400),
-    # torch.export's own.
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),
-]
+pytestmark = pytest.mark.timeout(400)
 
 METHODS = Exported.METHODS
 Answers = dict[str, NDArray[Any]]

@@ -105,7 +105,6 @@ def test_a_card_whose_input_the_network_does_not_take_is_refused_while_loading(m
         model()
 
 
-@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # torch.export's own
 def test_its_prediction_can_be_exported_and_its_explanations_cannot(tmp_path: Path):
     import onnxruntime
 

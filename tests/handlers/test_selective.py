@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from handlers.attribution import SaliencyVolume
+from handlers.canary import answer_noise
+from handlers.engine import Engine, MethodCall
+from handlers.errors import RequestError
+from handlers.explainers import explainer
 from handlers.explainers.selective import motion_mask, selectivity, time_derivative
+from handlers.support import cases
+from tests.handlers import networks
 
 
 def loop_derivative(relevance: Tensor, *, zero_padding: bool) -> Tensor:
@@ -85,3 +92,28 @@ def test_shares_by_hand() -> None:
     mask = torch.tensor([[[True, False, True, True]]])
     assert selectivity(relevance, mask) == (0.5, 0.75)
     assert selectivity(-relevance.abs(), mask) == (0.0, 0.0)
+
+
+def test_a_model_without_relevance_is_explained_by_what_explains_it() -> None:
+    model = cases()["trn"]()
+    wanted: list[dict[str, str]] = [{}, {"base": "grad-cam"}, {"base": "dtd"}]
+    answer = answer_noise(Engine(model), tuple(MethodCall("selective-relevance", each) for each in wanted))
+    left_out, named, refused = answer.explained
+    for entry in (left_out, named):
+        assert isinstance(entry.result, SaliencyVolume)
+        assert entry.result.mask is not None
+        assert entry.parameters["base"] == "grad-cam"
+    assert isinstance(refused.result, RequestError)
+    assert (refused.result.field, refused.result.reason) == ("base", "BASE_UNSUPPORTED")
+    why = explainer("dtd").unsupported(model)
+    assert refused.result.message == f"base: dtd cannot explain trn: {why}"
+
+
+def test_relevance_makes_the_map_where_there_is_any() -> None:
+    (entry,) = answer_noise(Engine(networks.model()), (MethodCall("selective-relevance"),)).explained
+    assert entry.parameters["base"] == "dtd"
+
+
+def test_a_model_that_no_map_explains_is_refused_with_the_reason_of_relevance() -> None:
+    model = cases()["onnx, not converted"]()
+    assert explainer("selective-relevance").unsupported(model) == explainer("dtd").unsupported(model)

@@ -28,6 +28,7 @@ def record(method: str, seconds: float, **numbers: float) -> AnswerRecord:
         encode=0.001,
         total=0.1,
         methods=(entry,),
+        together=False,
         trace="",
     )
 
@@ -49,7 +50,7 @@ def test_metrics_are_told_in_plain_words(page: Page, running: Running) -> None:
     expect(stack.locator("b")).to_have_text("69 ms")  # 2 + 10 + 3 + 20 + half of 60 and half of 5 + 1
     cells = page.locator("#reasons tr", has_text="taught").locator("td")
     assert cells.all_text_contents() == ["taught", "80 %", "25 %", "7.5", "12.0"]
-    expect(page.locator("#streams div", has_text="temporal relevance").locator("dd")).to_have_text("20")
+    expect(page.locator("#streams div", has_text="other methods").locator("dd")).to_have_text("20")
     # What was before the page came is not of the last minute.
     page.get_by_role("button", name="Last").click()
     expect(page.locator("#price tr")).to_have_count(0)

@@ -49,7 +49,7 @@ def test_the_budget_changes_what_is_explained_and_says_why(page: Page, running: 
     expect(page.locator("#level")).to_have_text("prediction only", timeout=PATIENCE)
     expect(page.locator("#level-reason")).to_have_text("grad-cam left out: explaining may take 0 % of predicting")
     page.locator("#budget").press("End")
-    expect(page.locator("#level")).to_have_text("Grad-CAM", timeout=PATIENCE)
+    expect(page.locator("#level")).to_have_text("grad-cam", timeout=PATIENCE)
     expect(page.locator("#level-reason")).to_have_text("")
     page.locator("#within").press("Home")
     expect(page.locator("#within-value")).to_have_text("within 50 ms")

@@ -29,6 +29,7 @@ def describe(name: str = "colours", version: str = "1.0") -> model_pb2.Model:
         methods=[
             model_pb2.MethodSupport(method="grad-cam", supported=True),
             model_pb2.MethodSupport(method="selective-relevance", supported=True),
+            model_pb2.MethodSupport(method="dtd", supported=True),
         ],
     )
 

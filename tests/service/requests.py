@@ -19,6 +19,7 @@ from actionlens.v1 import clip_pb2, method_pb2, service_pb2
 from tests.service.backend import FRAMES, SIDE
 
 GRAD_CAM = method_pb2.Method(grad_cam=method_pb2.GradCam())
+DTD = method_pb2.Method(dtd=method_pb2.Dtd())
 SELECTIVE = method_pb2.Method(selective_relevance=method_pb2.SelectiveRelevance())
 
 

@@ -22,10 +22,9 @@ from service.turns import Turn, Turns
 from tests.service.backend import PixelBackend, describe
 from tests.service.client import DROP, NEWEST, StreamClient, refused
 from tests.service.conftest import Serve, connect
-from tests.service.requests import GRAD_CAM, SELECTIVE, eventually, refusal
+from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, eventually, refusal
 
 ATR = method_pb2.Method(atr=method_pb2.Atr())
-DTD = method_pb2.Method(dtd=method_pb2.Dtd())
 
 GRAD_CAM_LEVEL = answer_pb2.EXPLANATION_LEVEL_GRAD_CAM
 SELECTIVE_LEVEL = answer_pb2.EXPLANATION_LEVEL_SELECTIVE_RELEVANCE

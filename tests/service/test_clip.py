@@ -15,7 +15,7 @@ from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, method_pb2, service_pb2
 from service.errors import Unavailable
 from tests.service.backend import PixelBackend, frames_seen
-from tests.service.requests import GRAD_CAM, SELECTIVE, clip_request, eventually, png, raw_clip, refusal
+from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, clip_request, eventually, png, raw_clip, refusal
 
 
 async def test_prediction_and_explanations_of_the_frames_that_were_sent(stub: Any) -> None:
@@ -39,7 +39,12 @@ async def test_prediction_and_explanations_of_the_frames_that_were_sent(stub: An
 
 @pytest.mark.parametrize(
     ("methods", "level"),
-    [([], answer_pb2.EXPLANATION_LEVEL_PREDICTION), ([GRAD_CAM], answer_pb2.EXPLANATION_LEVEL_GRAD_CAM)],
+    [
+        ([], answer_pb2.EXPLANATION_LEVEL_PREDICTION),
+        ([GRAD_CAM], answer_pb2.EXPLANATION_LEVEL_GRAD_CAM),
+        ([DTD], answer_pb2.EXPLANATION_LEVEL_TEMPORAL_RELEVANCE),
+        ([DTD, GRAD_CAM], answer_pb2.EXPLANATION_LEVEL_TEMPORAL_RELEVANCE),
+    ],
 )
 async def test_level_is_the_highest_computed(stub: Any, methods: list[method_pb2.Method], level: int) -> None:
     answer = (await stub.ExplainClip(clip_request(*methods))).answer

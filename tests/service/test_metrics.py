@@ -66,6 +66,23 @@ def test_what_explanations_say_is_counted_by_method() -> None:
     assert value("actionlens_windows_total", {"model": "m", "level": "temporal_relevance"}) == 1
 
 
+def test_times_that_cannot_be_told_apart_are_one() -> None:
+    metrics = Metrics(PixelBackend())
+    failure = explanation_pb2.Failure(message="no", reason="NO")
+    given = answer("wave", explanation("atr"), explanation("dtd"), explanation("clrp", failure=failure))
+    given.timings.explain_together = True
+    metrics.clip_answered(record_answer(given))
+    del given.explanations[1:], given.timings.explain[1:]
+    metrics.clip_answered(record_answer(given))
+
+    def ratios(method: str) -> float | None:
+        return metrics.registry.get_sample_value("actionlens_overhead_ratio_sum", {"model": "m", "method": method})
+
+    assert ratios("several") == pytest.approx(2 * 0.5)
+    assert ratios("atr") == pytest.approx(0.5)
+    assert ratios("dtd") is None
+
+
 def test_budgets_are_held_against_what_was_measured() -> None:
     metrics = Metrics(PixelBackend())
     given = record_answer(answer("wave", explanation("atr"), explanation("dtd")))

@@ -15,10 +15,11 @@ import pytest
 from actionlens.v1 import answer_pb2, explanation_pb2, method_pb2, service_pb2
 from service.errors import Unavailable
 from service.intake import Arrival
+from service.validation import method_name
 from tests.service.backend import PixelBackend, frames_seen
 from tests.service.client import BLOCK, DROP, EVERY, NEWEST, WINDOW, StreamClient, exact, raw, refused
 from tests.service.conftest import Serve, connect
-from tests.service.requests import GRAD_CAM, SELECTIVE, eventually, refusal
+from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, eventually, refusal
 
 
 async def test_a_file_gets_every_window_in_order(stub: Any) -> None:
@@ -313,6 +314,23 @@ async def test_parameters_that_the_worker_refuses_end_the_stream(backend: PixelB
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await client.finish()
     assert refusal(caught.value).field == "open.methods[0].grad_cam.layer"
+
+
+async def test_a_refused_parameter_has_the_place_that_the_client_gave_it(backend: PixelBackend, stub: Any) -> None:
+    # What was never computed is tried from below, so the worker knows Grad-CAM as its first method.
+    unknown = method_pb2.Method(grad_cam=method_pb2.GradCam(layer="x"))
+    client = await StreamClient.open(stub, DTD, unknown, budget=service_pb2.Budget(overhead_share=0.06))
+    field = "methods[0].grad_cam.layer"
+    backend.explanation_failure = explanation_pb2.Failure(
+        code=3, message=f"{field}: no such layer", field=field, reason="UNKNOWN_LAYER"
+    )
+    await client.feed(range(2 * WINDOW))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.finish()
+    assert [method_name(method) for method in backend.requests[-1].methods] == ["grad-cam"]
+    found = refusal(caught.value)
+    assert found.field == "open.methods[1].grad_cam.layer"
+    assert found.message == "open.methods[1].grad_cam.layer: no such layer"
 
 
 async def test_a_file_waits_out_a_dead_worker(backend: PixelBackend, stub: Any) -> None:

@@ -89,17 +89,19 @@ class ComputeResponse(_message.Message):
     def __init__(self, failure: _Optional[_Union[_explanation_pb2.Failure, _Mapping]] = ..., prediction: _Optional[_Union[_explanation_pb2.Prediction, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ..., timings: _Optional[_Union[ComputeTimings, _Mapping]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., advanced: _Optional[_Union[Advanced, _Mapping]] = ...) -> None: ...
 
 class ComputeTimings(_message.Message):
-    __slots__ = ("total", "forward", "explain", "encode", "batch_size", "started")
+    __slots__ = ("total", "forward", "explain", "encode", "batch_size", "started", "explain_together")
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     FORWARD_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     ENCODE_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_TOGETHER_FIELD_NUMBER: _ClassVar[int]
     total: float
     forward: float
     explain: _containers.RepeatedScalarFieldContainer[float]
     encode: float
     batch_size: int
     started: float
-    def __init__(self, total: _Optional[float] = ..., forward: _Optional[float] = ..., explain: _Optional[_Iterable[float]] = ..., encode: _Optional[float] = ..., batch_size: _Optional[int] = ..., started: _Optional[float] = ...) -> None: ...
+    explain_together: bool
+    def __init__(self, total: _Optional[float] = ..., forward: _Optional[float] = ..., explain: _Optional[_Iterable[float]] = ..., encode: _Optional[float] = ..., batch_size: _Optional[int] = ..., started: _Optional[float] = ..., explain_together: _Optional[bool] = ...) -> None: ...

@@ -1,4 +1,4 @@
-"""Requests answered by an exported graph: one run per clip, and what the graph does not hold refused by name."""
+"""Requests answered by an exported graph: one run for all that ask for the same."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from google.protobuf.json_format import MessageToDict
 from numpy.typing import NDArray
 
 from actionlens.tensors import TensorError, to_tensor
 from actionlens.v1 import answer_pb2, explanation_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.onnx.explanations import OUTPUTS, fill
+from service.backends.onnx.asked import PREDICTION, Asked, asked
+from service.backends.onnx.explanations import fill
 from service.backends.onnx.graph import Graph, Outputs
-from service.errors import ActionLensError, FailedPrecondition, InvalidArgument
+from service.errors import ActionLensError, FailedPrecondition
 from service.reading import frame_entropy
-from service.validation import method_name, resolve_target
 
 _TOP = 5
 
@@ -24,60 +23,78 @@ _TOP = 5
 def answer(graph: Graph, requests: Sequence[worker_pb2.ComputeRequest]) -> list[worker_pb2.ComputeResponse]:
     """Answers in order; a request that cannot be answered gets a `failure` in its place.
 
-    Prediction and explanations are one run, so all of its time is the forward's.
+    requests: one, when the graph takes one clip at a time. How times are divided is said in actionlens.v1.Timings.
     """
-    replies = []
-    for request in requests:
-        start = time.perf_counter()
+    started, start = time.time(), time.perf_counter()
+    replies = [worker_pb2.ComputeResponse() for _ in requests]
+    alike: dict[tuple[str, ...], list[tuple[worker_pb2.ComputeResponse, Asked]]] = {}
+    for reply, request in zip(replies, requests, strict=True):
         try:
-            reply = _answered(graph, request)
+            match request.WhichOneof("work"):
+                case "describe":
+                    reply.model.CopyFrom(graph.model)
+                case "advance":
+                    raise FailedPrecondition("an exported graph computes no jobs; serve the model itself for them")
+                case _:
+                    item = asked(graph, request.compute)
+                    alike.setdefault(item.wanted, []).append((reply, item))
         except ActionLensError as error:
-            reply = worker_pb2.ComputeResponse(failure=_failure(error))
-        reply.timings.total = time.perf_counter() - start
-        reply.timings.batch_size = 1
-        replies.append(reply)
+            reply.failure.CopyFrom(_failure(error))
+    for group in alike.values():
+        _answer_group(graph, group)
+    total = time.perf_counter() - start
+    for reply in replies:
+        reply.timings.started = started
+        reply.timings.total = total
     return replies
 
 
-def _answered(graph: Graph, request: worker_pb2.ComputeRequest) -> worker_pb2.ComputeResponse:
-    match request.WhichOneof("work"):
-        case "describe":
-            return worker_pb2.ComputeResponse(model=graph.model)
-        case "advance":
-            raise FailedPrecondition("an exported graph computes no jobs; serve the model itself for them")
-        case _:
-            return _computed(graph, request.compute)
+def _answer_group(graph: Graph, group: Sequence[tuple[worker_pb2.ComputeResponse, Asked]]) -> None:
+    clips = np.stack([item.clip for _, item in group])
+    targets = np.array([item.target for _, item in group], np.int64)
+    wanted = group[0][1].wanted
+    found, seconds = _timed(graph, clips, targets, wanted)
+    explains = len(wanted) > len(PREDICTION)
+    if explains and graph.shares.due(wanted):
+        graph.shares.add(wanted, seconds, _timed(graph, clips, targets, PREDICTION)[1])
+    forward = seconds * graph.shares.value(wanted) if explains else seconds
+    for place, (reply, item) in enumerate(group):
+        begun = time.perf_counter()
+        try:
+            _fill(reply, graph, item, {name: values[place] for name, values in found.items()})
+        except (ActionLensError, TensorError) as error:
+            wrong = error if isinstance(error, ActionLensError) else ActionLensError(f"the prediction: {error}")
+            reply.Clear()
+            reply.failure.CopyFrom(_failure(wrong))
+            continue
+        times = reply.timings
+        times.encode = time.perf_counter() - begun
+        times.forward, times.batch_size, times.explain_together = forward, len(group), explains
+        each = (seconds - forward) / len(group) / max(1, sum(refused is None for _, refused in item.methods))
+        times.explain.extend(each if refused is None else 0.0 for _, refused in item.methods)
 
 
-def _computed(graph: Graph, compute: worker_pb2.Compute) -> worker_pb2.ComputeResponse:
-    clip = _clip(graph, compute)
-    target = resolve_target(compute.target, graph.model, "target")
-    if target.HasField("contrast"):
-        raise InvalidArgument(
-            "target.contrast: an exported graph explains one class by itself; serve the model itself for contrasts",
-            field="target.contrast",
-            reason="CONTRAST_UNSUPPORTED",
-        )
-    refused = {place: _refusal(graph, compute, place) for place in range(len(compute.methods))}
-    names = [method_name(method) for method in compute.methods]
-    wanted = dict.fromkeys(["logits", "explained", "frame_logits"])
-    for place, name in enumerate(names):
-        if refused[place] is None:
-            wanted.update(dict.fromkeys(OUTPUTS[name]))
+def _timed(
+    graph: Graph, clips: NDArray[np.uint8], targets: NDArray[np.int64], wanted: tuple[str, ...]
+) -> tuple[Outputs, float]:
     begun = time.perf_counter()
-    found = graph.run(clip, target.explained.index if target.HasField("explained") else -1, wanted)
-    forward = time.perf_counter() - begun
+    found = graph.run(clips, targets, wanted)
+    return found, time.perf_counter() - begun
+
+
+def _fill(reply: worker_pb2.ComputeResponse, graph: Graph, item: Asked, found: Outputs) -> None:
+    """found: of this clip. Raises ActionLensError when the clip has no prediction."""
     if not np.isfinite(found["logits"]).all():
         raise ActionLensError("the model's logits are not finite", reason="LOGITS_NOT_FINITE")
-    response = worker_pb2.ComputeResponse(prediction=_prediction(graph, found, compute.output.top_k))
-    encoding = compute.output.encoding
-    for place, name in enumerate(names):
-        error = refused[place]
+    output = item.compute.output
+    reply.prediction.CopyFrom(_prediction(graph, found, output.top_k))
+    for name, refused in item.methods:
+        explanation = _explanation(graph, found, name)
+        error = refused
         try:
-            explanation = _explanation(graph, found, name)
             if error is None:
-                fill(explanation, graph.held[name], found, encoding)
-                entropy = frame_entropy(explanation, len(clip))
+                fill(explanation, graph.held[name], found, output.encoding)
+                entropy = frame_entropy(explanation, len(item.clip))
                 if entropy is not None:
                     explanation.quality.frame_entropy = entropy
         except TensorError as wrong:
@@ -85,44 +102,7 @@ def _computed(graph: Graph, compute: worker_pb2.Compute) -> worker_pb2.ComputeRe
             explanation = _explanation(graph, found, name)
         if error is not None:
             explanation.failure.CopyFrom(_failure(error))
-        response.explanations.append(explanation)
-    response.timings.forward = forward
-    response.timings.explain.extend([0.0] * len(names))
-    response.timings.encode = time.perf_counter() - begun - forward
-    return response
-
-
-def _clip(graph: Graph, compute: worker_pb2.Compute) -> NDArray[np.uint8]:
-    size = graph.model.input
-    shape = (compute.frames, compute.height, compute.width, 3)
-    wanted = (size.frames, size.height, size.width, 3)
-    if shape != wanted or len(compute.clip) != int(np.prod(wanted)):
-        raise InvalidArgument(
-            f"clip: {len(compute.clip)} bytes as uint8 {list(shape)}; the graph takes uint8 {list(wanted)}",
-            field="clip",
-            reason="WRONG_CLIP_SHAPE",
-        )
-    return np.frombuffer(compute.clip, np.uint8).reshape(wanted)
-
-
-def _refusal(graph: Graph, compute: worker_pb2.Compute, place: int) -> ActionLensError | None:
-    """Why the graph does not answer a method as it is asked; None when it does."""
-    method = compute.methods[place]
-    name, field = method_name(method), method.WhichOneof("method") or ""
-    path = f"methods[{place}].{field}"
-    if name not in graph.held:
-        held = ", ".join(graph.held) or "no explanation"
-        return FailedPrecondition(f"{path}: {name} is not in the exported graph, which holds {held}", field=path)
-    asked = MessageToDict(getattr(method, field), preserving_proto_field_name=True)
-    for key, value in asked.items():
-        if value != graph.held[name].parameters.get(key):
-            return InvalidArgument(
-                f"{path}.{key}: the graph was exported with {graph.held[name].parameters.get(key)!r}; leave it out, or "
-                "serve the model itself",
-                field=f"{path}.{key}",
-                reason="BAD_PARAMETER",
-            )
-    return None
+        reply.explanations.append(explanation)
 
 
 def _prediction(graph: Graph, found: Outputs, top_k: int) -> explanation_pb2.Prediction:

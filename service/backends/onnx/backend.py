@@ -13,9 +13,10 @@ from service.errors import NotFound, Unavailable
 
 
 class OnnxBackend(ThreadBackend):
-    """The graphs in the model store's folder itself (`STORE/*.onnx`). One clip at a time, as they are exported."""
+    """The graphs in the model store's folder itself (`STORE/*.onnx`). Those exported for any number of clips answer a
+    batch in one run, the others clip by clip."""
 
-    def load(self) -> Iterator[tuple[str, Answer]]:
+    def load(self) -> Iterator[tuple[str, Answer, int]]:
         """See ThreadBackend. Raises Unavailable also for two graphs of one name."""
         settings = self.settings
         threads = settings.threads or len(os.sched_getaffinity(0))
@@ -40,4 +41,4 @@ class OnnxBackend(ThreadBackend):
             )
         for name, graph in graphs.items():
             if not settings.models or name in settings.models:
-                yield name, partial(answer, graph)
+                yield name, partial(answer, graph), settings.batch_size if graph.takes_several else 1

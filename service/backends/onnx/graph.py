@@ -13,6 +13,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from numpy.typing import NDArray
 
 from actionlens.v1 import model_pb2
+from service.backends.onnx.shares import Shares
 from service.errors import Unavailable
 
 Outputs = dict[str, NDArray[Any]]
@@ -31,7 +32,8 @@ class Held:
 
 
 class Graph:
-    """A graph in an onnxruntime session. model: its description for clients. held: its explanations, by method."""
+    """A graph in an onnxruntime session. model: its description for clients. held: its explanations, by method. shares:
+    how the time of its runs divides."""
 
     def __init__(self, path: Path, threads: int) -> None:
         """Raises Unavailable when onnxruntime is absent, cannot load the file, or the file is no such export."""
@@ -44,6 +46,7 @@ class Graph:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self.path = path
+        self.shares = Shares()
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own, of many classes
@@ -64,18 +67,19 @@ class Graph:
                 reason="MODEL_UNFIT",
             ) from error
         self._names = {output.name for output in self._session.get_outputs()}
+        self.takes_several = not isinstance(self._session.get_inputs()[0].shape[0], int)
+        """Whether a run may have more clips than one."""
 
     @property
     def name(self) -> str:
         """The model's."""
         return self.model.name
 
-    def run(self, clip: NDArray[np.uint8], target: int, wanted: Collection[str]) -> Outputs:
-        """Those of the wanted outputs that the graph has, by name, without their leading axis of one clip.
+    def run(self, clips: NDArray[np.uint8], targets: NDArray[np.int64], wanted: Collection[str]) -> Outputs:
+        """Those of the wanted outputs that the graph has, by name, each with a leading axis of clips.
 
-        clip: uint8 RGB [T, H, W, 3] at the model's size. target: the class to explain; -1 for the likeliest.
+        clips: uint8 RGB [B, T, H, W, 3] at the model's size. targets: [B], the class to explain; -1 for the likeliest.
         """
         names = [name for name in wanted if name in self._names]
-        feeds = {"clip": clip[None], "target": np.array([target], np.int64)}
-        found = self._session.run(names, feeds, self._run_options)
-        return {name: values[0] for name, values in zip(names, found, strict=True)}
+        found = self._session.run(names, {"clip": clips, "target": targets}, self._run_options)
+        return dict(zip(names, found, strict=True))

@@ -1,9 +1,8 @@
-// What explaining costs: stages per window, drops as ticks, the level and why.
+// What explaining costs: stages per window, drops as ticks, what was computed and why no more.
 
 import { $, colour, milliseconds, percent, sharp } from "./dom.js";
 
 const WINDOWS = 60;
-const LEVELS = ["–", "prediction only", "Grad-CAM", "selective relevance", "all asked for"];
 const STAGES = ["decode", "queue", "predict", "explain"];
 
 export class Cost {
@@ -34,7 +33,8 @@ export class Cost {
     if (this.bars.length > WINDOWS) this.bars.shift();
     const predict = timings.forward / Math.max(1, timings.batch_size);
     $("overhead").textContent = predict > 0 ? `${milliseconds(explain)} on top of ${milliseconds(predict)} (${more(explain / predict)})` : milliseconds(explain);
-    $("level").textContent = LEVELS[answer.level] ?? answer.level;
+    const computed = answer.explanations.filter((entry) => !entry.failure).map((entry) => entry.method);
+    $("level").textContent = [...new Set(computed)].join(", ") || "prediction only";
     $("level-reason").textContent = answer.level_reason;
     $("used").textContent = `${counts.used} of ${counts.received + counts.missing}`;
     $("dropped").textContent = `${dropped} frames, ${skipped} windows`;

@@ -7,7 +7,7 @@ const EVERY = 2000;
 const MINUTE = 60_000;
 const STAGES = { decode: "--decode", queue: "--queue", transport: "--faint", predict: "--predict", explain: "--explain", encode: "--line" };
 const OUTCOMES = { used: "frames used", dropped_stale: "too late", dropped_full: "not decoded", rejected: "refused" };
-const LEVELS = { prediction: "prediction only", grad_cam: "Grad-CAM", selective_relevance: "selective relevance", temporal_relevance: "temporal relevance" };
+const LEVELS = { prediction: "prediction only", grad_cam: "Grad-CAM", selective_relevance: "selective relevance", temporal_relevance: "other methods" };
 
 const history = [];
 let span = "minute";
