@@ -56,6 +56,13 @@ def ascend(
     return {value: found[value] for value in wanted}
 
 
+def gives_all(forward: ForwardPass, item: int, cut: int, wanted: set[int], manner: Manner) -> bool:
+    """Whether the portions of all frames add up to the wanted values themselves. Reads what `ascend` has derived."""
+    needed = ancestors(forward.graph, wanted)
+    below = [s for s in forward.graph.steps if s.number <= cut and s.number in needed and s.carries]
+    return all(step.operation.gives_all(forward.site(step, item, manner)) for step in below)
+
+
 def _inside(portion: Portion, x: Tensor) -> Portion:
     """The portion without the parts of its windows that lie outside the clip, where that saves work."""
     if portion.values is None or portion.starts is None:

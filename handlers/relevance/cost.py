@@ -42,6 +42,12 @@ class Costs:
         self._down = self._widths_down()
         self._up = self._widths_up()
 
+    @property
+    def sees_last(self) -> bool:
+        """Whether the first row, and so every row, sees the last of several frames."""
+        reached = self._reach({value: Window(0, 0) for value in self._forward.head.values})
+        return self._frames > 1 and reached.get(0, Window(0, 0)).hi >= self._frames - 1
+
     def anchors(self) -> tuple[float, ...]:
         """[T'] centre of every row's receptive field, in input frames."""
         step = max((self._forward.value(v) for v in self._forward.head.values), key=lambda x: int(x.shape[2]))

@@ -99,6 +99,8 @@ class Kernel:
     ) -> Tensor:
         g = geometry
         if _packs(x, weight):
+            if weight.dim() == 5 and _mixes_time_only(weight, g):
+                return self._through_time(name, weight, x, bias, relu, g)
             key = (name, g)
             if key not in self._packed:
                 reorder: Any = getattr(torch._C._nn, f"mkldnn_reorder_conv{weight.dim() - 2}d_weight")
@@ -114,6 +116,18 @@ class Kernel:
             return F.relu_(_convolution(x, weight, bias, g))
         result = _convolution(x, weight, bias, g)
         return F.relu_(result) if relu else result
+
+    def _through_time(
+        self, name: str, weight: Tensor, x: Tensor, bias: Tensor | None, relu: bool, geometry: Geometry
+    ) -> Tensor:
+        """Every place by itself: a convolution over two axes, time and place, which runs faster than over three."""
+        rows, channels, steps, height, width = x.shape
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+        flat = x.permute(0, 2, 3, 4, 1).view(rows, steps, height * width, channels).permute(0, 3, 1, 2)
+        over = Geometry((geometry.stride[0], 1), (geometry.padding[0], 0), (geometry.dilation[0], 1), geometry.groups)
+        y = self._convolve(name, weight[..., 0], flat, bias, relu, over)
+        y = y.permute(0, 2, 3, 1)
+        return y.reshape(rows, y.shape[1], height, width, y.shape[3]).permute(0, 4, 1, 2, 3)
 
     def _backward(self, y: Tensor, size: tuple[int, ...], geometry: Geometry) -> Tensor:
         """Through the library's input gradient (no weight gradient)."""
@@ -159,19 +173,20 @@ class Kernel:
         stride, padding = geometry.stride, geometry.padding
         taps = tuple(-(-k // s) for k, s in zip(self.size, stride, strict=True))
         weight = self._phase_weight(stride, taps)
-        cells = tuple(-(-(n + p) // s) for n, p, s in zip(size, padding, stride, strict=True))
-        extra = [c - (n + t - 1) for c, n, t in zip(cells, y.shape[2:], taps, strict=True)]
-        pads = [amount for tail in reversed(extra) for amount in (0, max(0, tail))]
-        if any(pads):
-            y = F.pad(y, pads)
-        full = Geometry((1, 1, 1), tuple(t - 1 for t in taps), (1, 1, 1))
-        z = self._convolve("phases", weight, y, None, False, full)
-        z = z[:, :, : cells[0], : cells[1], : cells[2]]
+        # Cells of one stride each; only those that hold inputs, and what even padding brings along.
+        first = tuple(p // s for p, s in zip(padding, stride, strict=True))
+        last = tuple(-(-(n + p) // s) for n, p, s in zip(size, padding, stride, strict=True))
+        pads = tuple(max(t - 1 - a, b - m) for t, a, b, m in zip(taps, first, last, y.shape[2:], strict=True))
+        z = self._convolve("phases", weight, y, None, False, Geometry((1, 1, 1), pads, (1, 1, 1)))
+        begin = [p - (t - 1 - a) for p, t, a in zip(pads, taps, first, strict=True)]
+        cells = tuple(b - a for a, b in zip(first, last, strict=True))
+        i, j, k = (slice(b, b + c) for b, c in zip(begin, cells, strict=True))
         n, channels = z.shape[0], self.weight.shape[1]
-        z = z.reshape(n, *stride, channels, *cells)
+        z = z[:, :, i, j, k].reshape(n, *stride, channels, *cells)
         z = z.permute(0, 4, 5, 1, 6, 2, 7, 3).reshape(n, channels, *(c * s for c, s in zip(cells, stride, strict=True)))
-        a, b, c = (slice(p, p + m) for p, m in zip(padding, size, strict=True))
-        return z[:, :, a, b, c].contiguous(memory_format=torch.channels_last_3d)
+        begin = [p - a * s for p, a, s in zip(padding, first, stride, strict=True)]
+        i, j, k = (slice(b, b + m) for b, m in zip(begin, size, strict=True))
+        return z[:, :, i, j, k].contiguous(memory_format=torch.channels_last_3d)
 
     def _phase_weight(self, stride: tuple[int, ...], taps: tuple[int, ...]) -> Tensor:
         if "phase weight" not in self._packed:
@@ -193,6 +208,11 @@ def _packs(x: Tensor, weight: Tensor) -> bool:
     if torch.compiler.is_exporting() or x.dtype is not torch.float32 or x.device.type != "cpu":
         return False
     return _ONEDNN and weight.dim() in _LAST and x.numel() > 0
+
+
+def _mixes_time_only(weight: Tensor, g: Geometry) -> bool:
+    single = weight.shape[2] > 1 and weight.shape[3:] == (1, 1)
+    return single and g.stride[1:] == (1, 1) and g.padding[1:] == (0, 0)
 
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, g: Geometry) -> Tensor:

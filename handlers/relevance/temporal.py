@@ -11,7 +11,7 @@ from torch import Tensor
 
 from actionlens.row_lengths import row_lengths, summary
 from handlers.relevance import halfway
-from handlers.relevance.ascent import ancestors, ascend, crossing
+from handlers.relevance.ascent import ancestors, ascend, crossing, gives_all
 from handlers.relevance.cost import Costs
 from handlers.relevance.errors import RelevanceError
 from handlers.relevance.forward_pass import ForwardPass, propagating
@@ -102,7 +102,7 @@ def temporal_relevance(
     size = costs.rows_at_once(cut, memory)
     with torch.no_grad():
         matrices = [
-            _matrix(forward, item, slopes[item], isinstance(contrast, str), rectify == "element", cut, size)
+            _matrix(forward, item, slopes[item], isinstance(contrast, str), rectify == "element", cut, size, costs)
             for item in wanted
         ]
         values = torch.stack(matrices)
@@ -123,18 +123,25 @@ def relevance_matrix(forward: Pass, slopes: Tensor, memory: int = MEMORY) -> Ten
     slopes: [1, K] weights of the logits. Nothing here depends on values, so it can be written as a graph.
     """
     forward = propagating(forward)
-    size = Costs(forward).rows_at_once(0, memory)
+    costs = Costs(forward)
     with torch.no_grad():
-        return _matrix(forward, 0, slopes[0], False, False, 0, size)
+        return _matrix(forward, 0, slopes[0], False, False, 0, costs.rows_at_once(0, memory), costs)
 
 
 def _matrix(
-    forward: ForwardPass, item: int, slopes: Tensor, negated: bool, rectify: bool, cut: int, size: int
+    forward: ForwardPass,
+    item: int,
+    slopes: Tensor,
+    negated: bool,
+    rectify: bool,
+    cut: int,
+    size: int,
+    costs: Costs,
 ) -> Tensor:
     """[T', N] of one clip."""
     rows, frames = forward.frame_logits.shape[1], forward.clip.shape[2]
     manner = manner_of(forward.reduced, slopes, negated)
-    groups = _portions(forward, item, cut, manner)
+    groups = _portions(forward, item, cut, manner, costs)
     parts = []
     size = min(size, TOGETHER)
     gathered = None if negated or cut == 0 else _halfway(forward, item, slopes, manner)
@@ -151,9 +158,11 @@ def _matrix(
                 portion = replace(groups[0][value], frames=range(frames))
                 part += in_frames(by_time(message, x, rectify), message, portion)
                 continue
-            for group in groups:
-                columns = group[value].frames
-                part[:, columns.start : columns.stop] += met(message, group[value], x)
+            own = torch.cat([met(message, group[value], x) for group in groups], 1)
+            if own.shape[1] < frames:
+                last = by_time(message, x).sum(1, keepdim=True) - own.sum(1, keepdim=True)
+                own = torch.cat([own, last], 1)
+            part += own
         parts.append(part)
     if gathered is not None and gathered.complete:
         halfway.keep(forward, item, slopes, manner, gathered.messages)
@@ -169,19 +178,26 @@ def _halfway(forward: ForwardPass, item: int, slopes: Tensor, manner: Manner) ->
     return Halfway(found[features]) if set(found) == {features} else None
 
 
-def _portions(forward: ForwardPass, item: int, cut: int, manner: Manner) -> list[dict[int, Portion]]:
+def _portions(forward: ForwardPass, item: int, cut: int, manner: Manner, costs: Costs) -> list[dict[int, Portion]]:
     """Portions at a cut, for a few neighbouring frames at a time so that their windows fit closely.
 
-    Computed once per clip: another class or contrast costs the top half only.
+    Computed once per clip: another class or contrast costs the top half only. Those of the last frame are left out
+    where they are what the others' leave of the whole: not where units lose relevance, nor in reduced precision, where
+    one column would get the errors of all others, nor where it is 0 for some row and would become a rounding error.
     """
     key = ("portions", item, cut, manner)
     if key not in forward.derived:
         wanted = crossing(forward.graph, cut, ancestors(forward.graph, set(forward.head.values)))
         wanted |= {value for value in forward.head.values if value <= cut}
         frames = forward.clip.shape[2]
-        forward.derived[key] = [
-            ascend(forward, item, cut, wanted, range(first, min(frames, first + TOGETHER)), manner)
-            for first in range(0, frames, TOGETHER)
+        spare = manner.dtype is None and costs.sees_last
+        carried = frames - 1 if spare else frames
+        found = [
+            ascend(forward, item, cut, wanted, range(first, min(carried, first + TOGETHER)), manner)
+            for first in range(0, carried, TOGETHER)
         ]
+        if spare and not gives_all(forward, item, cut, wanted, manner):
+            found.append(ascend(forward, item, cut, wanted, range(carried, frames), manner))
+        forward.derived[key] = found
     result: list[dict[int, Portion]] = forward.derived[key]
     return result

@@ -243,6 +243,26 @@ def test_other_rules_meet_exactly_too(rule: AlphaBeta | Gamma) -> None:
         assert difference(temporal_relevance(forward, 1, meeting=cut).values, expected) < 1e-9
 
 
+@pytest.mark.parametrize("loses", [False, True])
+def test_the_last_frame_is_what_the_others_leave_unless_units_lose_relevance(loses: bool) -> None:
+    net, twin = pair(Normed)
+    for one in (net, twin):
+        for layer, norm in ((one.c2, one.b1), (one.c3, one.b2), (one.c4, one.b3)):
+            layer.weight.data.abs_()
+            norm.bias.data.fill_(2.0)
+        if loses:
+            one.c3.weight.data[0].neg_()  # lives through its shift only
+            one.b3.weight.data[0] = 0.01
+    x = clip(1, frames=3)
+    forward = trace(net, BOX).forward(x)
+    expected, carried = naive(twin, x, 1, BOX), []
+    for cut in cuts(forward):
+        assert difference(temporal_relevance(forward, 1, meeting=cut).values, expected) < 1e-9
+        groups = forward.derived[("portions", 0, cut, AS_TRACED)]
+        carried += [p.frames.stop for p in groups[-1].values() if p.values is not None]
+    assert set(carried) == ({2, 3} if loses else {2})
+
+
 @pytest.mark.parametrize("kind", [Normed, Residual])
 def test_many_frames_are_carried_in_groups(kind: type[Net], monkeypatch: pytest.MonkeyPatch) -> None:
     net, _ = pair(kind)

@@ -110,6 +110,10 @@ class Operation:
         """The frames' parts of the output from those of the inputs (the transpose of `relevance`)."""
         raise NotImplementedError
 
+    def gives_all(self, site: Site) -> bool:
+        """Whether the frames' parts of the output add up to it, where those of the inputs add up to them."""
+        return True
+
     @property
     def rises(self) -> bool:
         """Whether `portions` is available."""

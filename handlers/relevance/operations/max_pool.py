@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from handlers.relevance.operations.base import Operation, Portion, Site, explicit, spanning
+from handlers.relevance.operations.base import Operation, Portion, Site, explicit, spanning, spread
 from handlers.relevance.windows import Message, look
 
 
@@ -19,7 +19,7 @@ from handlers.relevance.windows import Message, look
 class MaxPool(Operation):
     """Max pooling over two or three axes, parameters as in torch.nn.MaxPool3d.
 
-    The winner is kept as one number per output: its place in the pooling window.
+    The winner is kept as one number per output: its place in the input.
     """
 
     size: tuple[int, ...]
@@ -70,58 +70,34 @@ class MaxPool(Operation):
         if self.keeps_time:
             winner = look(winner, written.starts, written.values.shape[2])
         shape = (len(portion.frames), *winner.shape[1:])
-        layout = torch.channels_last_3d if len(self.size) == 3 else torch.channels_last
-        result = torch.empty(shape, dtype=written.values.dtype, device=winner.device, memory_format=layout).zero_()
-        for code, into, source in self._taps(site, written.values.shape[2:], winner.shape[2:]):
-            result[into] += torch.where(winner[into] == code, written.values[source], 0.0)
-        return Portion(portion.frames, result, written.starts)
+        result = self._lines(written.values).gather(2, self._lines(winner).expand(shape[0], -1, -1))
+        return Portion(portion.frames, self._places(result, shape), written.starts)
 
     def _pull(self, y: Tensor, site: Site, message: Message) -> Tensor:
-        shape = list(site.inputs[0].shape)
-        winner = self._winner(site)
-        if message.starts is not None:
-            winner = look(winner, message.starts, y.shape[2])
+        shape = [y.shape[0], *site.inputs[0].shape[1:]]
+        if self.keeps_time:
             shape[2] = y.shape[2]
-        elif winner.shape[0] not in (1, y.shape[0]):
-            winner = winner.repeat(y.shape[0] // winner.shape[0], *([1] * (winner.dim() - 1)))
-        layout = torch.channels_last_3d if len(self.size) == 3 else torch.channels_last
-        result = torch.empty((y.shape[0], *shape[1:]), dtype=y.dtype, device=y.device, memory_format=layout).zero_()
-        for code, source, into in self._taps(site, shape[2:], y.shape[2:]):
-            result[into] += torch.where(winner[source] == code, y[source], 0.0)
-        return result
+        values, winner = self._lines(y), self._lines(spread(self._winner(site), message))
+        result = values.new_zeros((*values.shape[:2], math.prod(shape[1:]) // values.shape[1]))
+        return self._places(result.scatter_add_(2, winner.expand_as(values), values), shape)
 
     def _winner(self, site: Site) -> Tensor:
-        """[m, C, ...] int32: how far the winner lies behind the pooling window's first place, in flat positions.
-
-        Two places of one window can share that number only if one of them lies outside the input.
-        """
+        """[m, C, ...] where in the winner's line (see `_lines`) of the input it stands."""
         if "winner" not in site.derived:
-            index, shape = site.saved["winner"], site.inputs[0].shape[2:]
-            first = torch.zeros((1,) * len(shape), dtype=torch.int64, device=index.device)
-            for axis, extent in enumerate(shape):
-                place = (
-                    torch.arange(index.shape[2 + axis], device=index.device) * self.stride[axis] - self.padding[axis]
-                )
-                first = first * extent + place.view(-1, *([1] * (len(shape) - 1 - axis)))
+            index, shape = site.saved["winner"], site.inputs[0].shape
+            if self.keeps_time:
+                index = index % (shape[3] * shape[4])
+            channel = torch.arange(shape[1], device=index.device).view(-1, *([1] * (index.dim() - 2)))
             layout = torch.channels_last_3d if len(self.size) == 3 else torch.channels_last
-            site.derived["winner"] = (index - first).to(torch.int32).contiguous(memory_format=layout)
+            site.derived["winner"] = (index * shape[1] + channel).contiguous(memory_format=layout)
         result: Tensor = site.derived["winner"]
         return result
 
-    def _taps(
-        self, site: Site, inputs: Sequence[int], outputs: Sequence[int]
-    ) -> Iterator[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
-        """For each place in the window: its number as in `_winner`, the outputs it serves, the inputs it reads."""
-        extents = site.inputs[0].shape[2:]
-        for tap in itertools.product(*(range(k) for k in self.size)):
-            code = 0
-            into, source = [slice(None), slice(None)], [slice(None), slice(None)]
-            for axis, k in enumerate(tap):
-                code = code * extents[axis] + k * self.dilation[axis]
-                shift, stride = k * self.dilation[axis] - self.padding[axis], self.stride[axis]
-                first = max(0, -(shift // stride))
-                last = max(first - 1, min(outputs[axis] - 1, (inputs[axis] - 1 - shift) // stride))
-                into.append(slice(first, last + 1))
-                start = first * stride + shift
-                source.append(slice(start, max(start, start + stride * (last - first) + 1), stride))
-            yield code, tuple(into), tuple(source)
+    def _lines(self, tensor: Tensor) -> Tensor:
+        """[N, C, ...] as [N, lines, units], channels last: one line for every time step, or for all there is."""
+        lines = tensor.shape[2] if self.keeps_time else 1
+        return tensor.movedim(1, -1).reshape(tensor.shape[0], lines, -1)
+
+    def _places(self, lines: Tensor, shape: Sequence[int]) -> Tensor:
+        """The inverse of `_lines`, as a view."""
+        return lines.view(shape[0], *shape[2:], shape[1]).movedim(-1, 1)

@@ -163,6 +163,9 @@ class Add(Operation):
         ratio = amount * inverse(terms[0].clamp(min=0) + terms[1].clamp(min=0))
         return tuple(Message(where_active(ratio, term), None, message.starts) for term in terms)
 
+    def gives_all(self, site: Site) -> bool:
+        return self.rule is not AddRule.POSITIVE
+
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         if alike(portions) and not (self.rule is AddRule.POSITIVE and not self.relu):
             return portions[0]

@@ -19,6 +19,9 @@ from handlers.relevance.operations.weights import Map, Weights
 from handlers.relevance.rules import NormRule, Rules, ZPlus
 from handlers.relevance.windows import Message, dense
 
+_ALIVE = 1e6
+"""A unit with a larger quotient of output and denominator may live through its bias and give away too little."""
+
 
 @dataclass(eq=False)
 class Weighted(Operation):
@@ -208,6 +211,9 @@ class Weighted(Operation):
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         return risen(self, portions[0], site)
+
+    def gives_all(self, site: Site) -> bool:
+        return self.shares_all and float(self.ratio(site, 0, False, True).abs().amax()) < _ALIVE
 
     @property
     def shares_all(self) -> bool:
