@@ -45,9 +45,10 @@ def check_room(ask: Ask, others: Iterable[Ask], costs: Costs, places: int, bound
 
 def _floor(ask: Ask, costs: Costs, predict: float) -> float:
     """Seconds that a window of the stream takes at the least."""
-    budget = ask.budget
+    budget, explain = ask.budget, costs.explain(ask.model.name, ask.methods)
     if budget is None:
-        return predict + (costs.explain(ask.model.name, ask.methods) or 0.0)
+        return predict + (explain or 0.0)
     if budget.HasField("latency_seconds"):
         return predict
-    return predict * (1.0 + budget.overhead_share)
+    allowed = budget.overhead_share * predict
+    return predict + (allowed if explain is None else min(allowed, explain))

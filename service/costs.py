@@ -64,11 +64,10 @@ class Costs:
         return predict * sorted(samples.values)[len(samples.values) // 4] * float(0.5 ** (age / _HALF_LIFE_SECONDS))
 
     def _note(self, key: tuple[str | bytes, ...], value: float) -> None:
-        samples = self._measured.get(key)
-        if samples is None:
-            if len(self._measured) >= _MOST_KEYS:
-                del self._measured[next(iter(self._measured))]
-            samples = self._measured[key] = _Samples()
+        # What was measured longest ago stands first, and is forgotten first.
+        samples = self._measured[key] = self._measured.pop(key, None) or _Samples()
+        if len(self._measured) > _MOST_KEYS:
+            del self._measured[next(iter(self._measured))]
         samples.values.append(value)
         samples.at = self._clock()
 

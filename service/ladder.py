@@ -34,14 +34,15 @@ class Ladder:
         self.budget = budget
         self.rung = max(_highest(costs, _ROOM_UNKNOWN * budget - predict), _highest(costs, _NOTHING * budget))
         self._lags: deque[float] = deque(maxlen=8)
+        self._lower: deque[float] = deque(maxlen=8)
         self._hold = _HOLD_SECONDS
         self._since = now
         self._climbed = False
 
     @property
     def lag(self) -> float | None:
-        """The worst of the last answers at this rung, seconds; None before the first."""
-        return max(self._lags, default=None)
+        """The worst of the last answers at this rung and below it, seconds; None before the first."""
+        return max((*self._lags, *self._lower), default=None)
 
     def lowest(self, costs: Seconds) -> int:
         """The rung below which nothing is gained."""
@@ -49,10 +50,12 @@ class Ladder:
 
     def observe(self, rung: int, lag: float, costs: Seconds, now: float) -> None:
         """An answer computed at `rung` took `lag` seconds."""
-        if rung > self.rung or (rung < self.rung and lag <= self.budget):
-            return  # from before the last step; or lowered for another reason, and then only lateness says something
-        self._lags.append(lag)
-        late = [value for value in list(self._lags)[-_JUDGED:] if value > self.budget]
+        if rung > self.rung:
+            return  # from before the last step
+        # What is late with less would be late with more, but what is in time with less says nothing of more.
+        lags = self._lags if rung == self.rung else self._lower
+        lags.append(lag)
+        late = [value for value in list(lags)[-_JUDGED:] if value > self.budget]
         if self.rung > self.lowest(costs) and (len(late) >= _LATE or lag > _FAR * self.budget):
             self._descend(max(late), costs, now)
 
@@ -61,7 +64,7 @@ class Ladder:
         if self.rung + 1 >= len(costs) or len(self._lags) < _CALM or now - self._since < self._hold:
             return False
         here, above = costs[self.rung], costs[self.rung + 1]
-        worst = max(self._lags)
+        worst = max(*self._lags, *self._lower)
         if here is None or above is None:
             return worst <= _ROOM_UNKNOWN * self.budget
         return worst + above - here <= _ROOM * self.budget
@@ -85,6 +88,7 @@ class Ladder:
         self.rung = rung
         self._since = now
         self._lags.clear()
+        self._lower.clear()
 
 
 def _highest(costs: Seconds, seconds: float) -> int:

@@ -127,7 +127,7 @@ class Server:
             await self._grpc.stop(max(0.0, end - time.monotonic()))
             self._grpc = None
         if self._gateway is not None:
-            await self._gateway.stop()
+            await self._gateway.stop(max(0.0, end - time.monotonic()))
             self._gateway = None
         if self.jobs is not None:
             await self.jobs.stop()
@@ -169,7 +169,7 @@ class Server:
         names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
         app = make_app(settings, Calls(*doors), schema(*(service for service, _ in doors)), self.metrics.text)
-        gateway = Gateway(app, message_bytes=settings.limits.message_bytes, grace=settings.drain_seconds)
+        gateway = Gateway(app, message_bytes=settings.limits.message_bytes)
         try:
             self.port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")
             self.metrics_port = await self._http.start(settings.host, settings.metrics_port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +54,9 @@ class Call:
         if not inspect.isasyncgenfunction(self.behaviour):
             await self.behaviour(request, Context(send))
             return
-        async for response in self.behaviour(request, Context(None)):
-            await send(response)
+        async with aclosing(self.behaviour(request, Context(None))) as responses:
+            async for response in responses:
+                await send(response)
 
 
 class Calls:

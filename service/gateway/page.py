@@ -75,7 +75,7 @@ def make_app(settings: Settings, calls: Calls, schema: bytes, metrics: Callable[
             await socket.send_json(error_document(error))
             await socket.close()
             return
-        await serve_socket(socket, call)
+        await serve_socket(socket, call, settings.stream.idle_seconds)
 
     routes = [
         Route("/", index),

@@ -20,9 +20,9 @@ class _Inside(uvicorn.Server):
 
 
 class Gateway:
-    """Serves an ASGI application. message_bytes: largest WebSocket message; grace: seconds for calls at the end."""
+    """Serves an ASGI application. message_bytes: largest WebSocket message."""
 
-    def __init__(self, app: ASGIApp, *, message_bytes: int, grace: float) -> None:
+    def __init__(self, app: ASGIApp, *, message_bytes: int) -> None:
         config = uvicorn.Config(
             app,
             ws="websockets-sansio",
@@ -33,7 +33,7 @@ class Gateway:
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=max(1, round(grace)),
+            timeout_graceful_shutdown=1,
         )
         self._server = _Inside(config)
         self._serving: asyncio.Task[None] | None = None
@@ -45,6 +45,8 @@ class Gateway:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
+            # uvicorn listens only when its task runs; whoever comes before waits.
+            listener.listen()
         except OSError:
             listener.close()
             raise
@@ -52,9 +54,12 @@ class Gateway:
         self._serving = asyncio.create_task(self._server.serve([listener]))
         return bound
 
-    async def stop(self) -> None:
-        """Close the port and the calls. Safe to call twice."""
+    async def stop(self, grace: float) -> None:
+        """Give the calls so many seconds to end, then close them and the port. Safe to call twice."""
         if self._serving is not None:
+            # uvicorn closes sockets at once when it is told to exit; a stream still owes its last windows.
+            if calls := set(self._server.server_state.tasks):
+                await asyncio.wait(calls, timeout=grace)
             self._server.should_exit = True
             await asyncio.wait([self._serving])
             self._serving = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 from google.protobuf.message import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -16,13 +16,14 @@ from service.log import get_logger
 
 # Requests that wait for a call that is not reading; the socket's own flow control holds the rest back.
 _WAITING = 4
-_ENDED_WITH_ERROR = 4000
+_NORMAL, _GONE, _ENDED_WITH_ERROR = 1000, 1006, 4000
 
 
-async def serve_socket(socket: WebSocket, call: Call) -> None:
-    """Run the call over an accepted socket, and close it."""
+async def serve_socket(socket: WebSocket, call: Call, patience: float) -> None:
+    """Run the call over an accepted socket, and close it. patience: seconds that the browser may take to accept a
+    message; then it counts as gone."""
     inbox: asyncio.Queue[Message | InvalidArgument] = asyncio.Queue(_WAITING)
-    running = asyncio.create_task(_run(socket, call, inbox))
+    running = asyncio.create_task(_run(socket, call, inbox, patience))
     reading = asyncio.create_task(_read(socket, call, inbox))
     try:
         await asyncio.wait((running, reading), return_when=asyncio.FIRST_COMPLETED)
@@ -51,25 +52,31 @@ def unexpected(name: str) -> ActionLensError:
     return ActionLensError(f"internal error; incident {incident}")
 
 
-async def _run(socket: WebSocket, call: Call, inbox: asyncio.Queue[Message | InvalidArgument]) -> None:
+async def _run(socket: WebSocket, call: Call, inbox: asyncio.Queue[Message | InvalidArgument], patience: float) -> None:
     async def send(message: Message) -> None:
-        await socket.send_bytes(message.SerializeToString())
+        await _taken(socket.send_bytes(message.SerializeToString()), patience)
 
+    error: ActionLensError | None = None
     try:
         await call.run(_requests(inbox), send)
     except WebSocketDisconnect:
         return
-    except ActionLensError as error:
-        await _complain(socket, error)
+    except ActionLensError as wrong:
+        error = wrong
     except Exception:
-        await _complain(socket, unexpected(call.method.name))
-    else:
-        await socket.close()
+        error = unexpected(call.method.name)
+    if error is not None:
+        await _taken(socket.send_text(json.dumps(error_document(error))), patience)
+    await _taken(socket.close(_NORMAL if error is None else _ENDED_WITH_ERROR), patience)
 
 
-async def _complain(socket: WebSocket, error: ActionLensError) -> None:
-    await socket.send_text(json.dumps(error_document(error)))
-    await socket.close(_ENDED_WITH_ERROR)
+async def _taken(sending: Awaitable[None], patience: float) -> None:
+    """Raises WebSocketDisconnect also when the browser does not take it in time."""
+    try:
+        async with asyncio.timeout(patience):
+            await sending
+    except TimeoutError:
+        raise WebSocketDisconnect(_GONE) from None
 
 
 async def _read(socket: WebSocket, call: Call, inbox: asyncio.Queue[Message | InvalidArgument]) -> None:

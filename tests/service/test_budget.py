@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -240,6 +241,15 @@ def test_costs_are_medians_and_fade_when_nothing_is_measured() -> None:
     assert costs.explain("net", [ATR]) == pytest.approx(0.3)
 
 
+def test_what_is_measured_often_is_remembered_longest() -> None:
+    costs = Costs()
+    for frames in range(1, 2000):
+        costs.add("net", [GRAD_CAM], measured(0.01))
+        method = method_pb2.Method(st_perturbation=method_pb2.StPerturbation(iterations=frames))
+        costs.add("other", [method], measured(0.01))
+        assert costs.explain("net", [GRAD_CAM]) == pytest.approx(0.01, rel=0.01)
+
+
 def test_a_failed_method_says_nothing_about_its_cost() -> None:
     costs = Costs()
     response = measured(0.0)
@@ -276,3 +286,10 @@ def test_admission_counts_what_open_streams_take_at_the_least() -> None:
     with pytest.raises(ResourceExhausted, match=r"answered every 1\.2 s only"):
         check_room(greedy, [greedy] * 5, costs, 8, bounds)
     check_room(greedy, [greedy] * 99, Costs(), 8, bounds)  # nothing is known yet
+    # Who may explain a hundred times as long as predicting, and asks for less, takes no more than that.
+    rich = ask(service_pb2.Budget(overhead_share=100.0))
+    check_room(rich, [rich] * 4, costs, 8, bounds)
+    with pytest.raises(ResourceExhausted, match=r"answered every 1\.2 s only"):
+        check_room(rich, [rich] * 5, costs, 8, bounds)
+    plain = replace(rich, methods=())
+    check_room(plain, [plain] * 40, costs, 8, bounds)

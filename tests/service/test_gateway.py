@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -10,9 +12,14 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from actionlens.v1 import clip_pb2, service_pb2
+from actionlens.v1 import clip_pb2, job_pb2, service_pb2
+from service.gateway.calls import Calls
+from service.gateway.page import make_app
+from service.gateway.server import Gateway
 from service.server import Server
-from tests.service.backend import FRAMES
+from service.settings import Settings
+from tests.service.backend import FRAMES, PixelBackend
+from tests.service.conftest import Serve
 from tests.service.requests import eventually, png
 
 
@@ -135,6 +142,57 @@ async def test_a_browser_that_leaves_ends_its_stream(server: Server) -> None:
         await receive(wire)
         assert b"actionlens_streams 1.0" in server.metrics.text()
     await eventually(lambda: b"actionlens_streams 0.0" in server.metrics.text())
+
+
+async def test_a_stream_of_a_service_that_stops_gets_its_windows_and_the_summary(
+    serve: Serve, backend: PixelBackend
+) -> None:
+    async with serve() as server, socket(server) as wire:
+        await send(wire, open=service_pb2.StreamOpen())
+        await receive(wire)
+        backend.open.clear()
+        for number in range(FRAMES):
+            frame = service_pb2.StreamFrame(sequence=number, timestamp=number / 25, image=png(number))
+            await send(wire, frame=frame)
+        await eventually(lambda: backend.busy == 1)
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0.3)
+        backend.open.set()
+        messages = [await receive(wire), await receive(wire)]
+        assert [message.WhichOneof("message") for message in messages] == ["window", "summary"]
+        await stopping
+
+
+class Endless:
+    """A job service whose results never end."""
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    async def DownloadResult(self, request: Any, context: Any) -> AsyncIterator[job_pb2.DownloadResultResponse]:
+        self.open += 1
+        try:
+            while True:
+                yield job_pb2.DownloadResultResponse(data=bytes(2**20))
+        finally:
+            self.open -= 1
+
+    def __getattr__(self, name: str) -> Any:
+        return self.DownloadResult
+
+
+async def test_a_browser_that_reads_nothing_is_given_up() -> None:
+    endless = Endless()
+    calls = Calls((job_pb2.DESCRIPTOR.services_by_name["ExplanationJobService"], endless))
+    settings = Settings(stream={"idle_seconds": 0.3})
+    gateway = Gateway(make_app(settings, calls, b"{}", bytes), message_bytes=2**20)
+    port = await gateway.start("127.0.0.1", 0)
+    address = f"ws://127.0.0.1:{port}/call/DownloadResult"
+    async with connect(address, open_timeout=10, max_queue=1, max_size=None, close_timeout=0.1) as wire:
+        await wire.send(b"")
+        await eventually(lambda: endless.open == 1)
+        await eventually(lambda: endless.open == 0)
+    await gateway.stop(1.0)
 
 
 @pytest.mark.parametrize("headers", [{"origin": "http://elsewhere.example"}, {"host": "rebound.example"}])
