@@ -52,6 +52,7 @@ def complete_page(request: job_pb2.ListJobsRequest | job_pb2.ListJobClipsRequest
     for place, state in enumerate(request.states):
         if not state:
             raise InvalidArgument(f"states[{place}]: names no state", field=f"states[{place}]")
+    request.states[:] = sorted(set(request.states))  # each is a variable of the query
     if isinstance(request, job_pb2.ListJobsRequest) and request.method:
         request.method = request.method.replace("_", "-")
         fields: Sequence[str] = list(method_pb2.Method.DESCRIPTOR.fields_by_name)
@@ -65,9 +66,10 @@ def complete_page(request: job_pb2.ListJobsRequest | job_pb2.ListJobClipsRequest
 
 
 def check_identifier(identifier: str) -> str:
-    """The id itself. Raises InvalidArgument when it is empty."""
-    if not identifier:
-        raise InvalidArgument("id: is empty; CreateJob and ListJobs tell the ids", field="id")
+    """The id itself. Raises InvalidArgument when it is empty, or holds what no id does."""
+    if not identifier or "\0" in identifier:
+        wrong = "holds a null character" if identifier else "is empty"
+        raise InvalidArgument(f"id: {wrong}; CreateJob and ListJobs tell the ids", field="id")
     return identifier
 
 

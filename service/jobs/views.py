@@ -23,6 +23,8 @@ ENDED = (
 
 _PAGE = 100
 _LARGEST_PAGE = 1000
+_LONGEST_TOKEN = 9
+"""Digits of a clip's place; longer numbers are none that a database takes."""
 _DAY = 86_400.0
 
 
@@ -71,7 +73,7 @@ def clips(database: Database, request: job_pb2.ListJobClipsRequest) -> job_pb2.L
     if request.states:
         query = query.where(CLIPS.c.state.in_(request.states))
     if request.page_token:
-        if not request.page_token.isdecimal():
+        if not request.page_token.isdecimal() or len(request.page_token) > _LONGEST_TOKEN:
             raise _bad_token()
         query = query.where(CLIPS.c.place > int(request.page_token))
     size = min(request.page_size or _PAGE, _LARGEST_PAGE)
