@@ -145,8 +145,10 @@ def _write(
             _copy(weights, file)
         else:
             file = made / WEIGHTS_FILE
-            save_file({name: tensor.contiguous() for name, tensor in weights.items()}, file)
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            # Copies, because tensors that share memory, as tied layers do, cannot be saved.
+            save_file({name: tensor.contiguous().clone() for name, tensor in weights.items()}, file)
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
         try:
             card = ModelCard.model_validate({**document, "weights": {"file": file.name, "sha256": digest}})
         except ValidationError as error:
@@ -161,7 +163,8 @@ def _write(
         model = ActionModel.load(made)
         answer_noise(Engine(model))
         if target.exists():
-            shutil.rmtree(target)
+            # Aside, not removed: whatever ends this process now, one of the two is there whole.
+            target.rename(Path(work) / "replaced")
         made.rename(target)
     return Imported(target, notes, {entry.name: entry.unsupported(model) or "" for entry in methods().values()})
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from handlers.errors import ModelError
+from handlers.weights import check_growth
 
 SUFFIXES = (".h5", ".hdf5")
 
@@ -53,21 +54,29 @@ def read_layers(path: Path) -> tuple[tuple[int, ...], list[KerasLayer]]:
             shapes = [entry["config"][key] for entry in entries for key in _SHAPES if key in entry["config"]]
             if not shapes:
                 raise ModelError(f"{path}: does not say which clips it takes; give its first layer an input_shape")
-            layers = [_layer(entry, file["model_weights"]) for entry in entries if entry["class_name"] != "InputLayer"]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
+            groups = file["model_weights"]
+            layers = [_layer(path, entry, groups) for entry in entries if entry["class_name"] != "InputLayer"]
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged file ends h5py, or the walk through its document, in whatever is not there
         raise ModelError(f"{path}: cannot be read as a Keras model: {type(error).__name__}: {error}") from error
     return tuple(shapes[0][1:]), layers
 
 
-def _layer(entry: Mapping[str, Any], groups: Any) -> KerasLayer:
+def _layer(path: Path, entry: Mapping[str, Any], groups: Any) -> KerasLayer:
     name = entry["config"]["name"]
     group: Any = groups[name]
     names = [_text(each) for each in group.attrs["weight_names"]]
-    weights = {each.rpartition("/")[2].partition(":")[0]: torch.from_numpy(np.array(group[each])) for each in names}
+    weights = {each.rpartition("/")[2].partition(":")[0]: _values(path, groups, group[each]) for each in names}
     inner = entry["config"]["layer"] if entry["class_name"] == "TimeDistributed" else entry
     return KerasLayer(inner["class_name"], name, inner["config"], weights)
+
+
+def _values(path: Path, groups: Any, dataset: Any) -> Tensor:
+    if dataset.external or dataset.is_virtual or dataset.file.filename != groups.file.filename:
+        raise ModelError(f"{path}: {dataset.name} lies in another file; save the model into one")
+    check_growth(path, dataset.name, dataset.nbytes, dataset.id.get_storage_size())
+    return torch.from_numpy(np.array(dataset))
 
 
 def _text(name: str | bytes) -> str:

@@ -48,6 +48,17 @@ def read_lrcn(path: Path) -> Checkpoint | None:
     if path.suffix not in SUFFIXES:
         return None
     shape, layers = read_layers(path)
+    try:
+        return _checkpoint(path, shape, layers)
+    except ModelError:
+        raise
+    except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise ModelError(
+            f"{path}: its layers are not described as Keras does: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _checkpoint(path: Path, shape: Sequence[int], layers: Sequence[KerasLayer]) -> Checkpoint:
     if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
         raise ModelError(f"{path}: takes {list(shape)}; cnn-lstm takes frames of equal sides, [T, S, S, 3]")
     for layer in layers:

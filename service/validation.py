@@ -25,7 +25,7 @@ def method_name(method: method_pb2.Method) -> str:
 
 
 def check_message(message: Message, path: str = "") -> None:
-    """Check every set field: numbers finite, enum values known, texts at most 256 characters.
+    """Check every set field: numbers finite, enum values known, texts at most 256 characters and without nulls.
 
     Raises InvalidArgument naming the field, written below `path` ("methods[1].selective_relevance.threshold").
     """
@@ -47,6 +47,8 @@ def check_message(message: Message, path: str = "") -> None:
                     raise InvalidArgument(
                         f"{place}: {len(text)} characters; use at most {_MAX_TEXT}", field=place, reason="TEXT_TOO_LONG"
                     )
+                if "\0" in text:  # databases and file systems would refuse it one by one, each in its own way
+                    raise InvalidArgument(f"{place}: holds a null character", field=place, reason="NULL_CHARACTER")
 
 
 def check_methods(methods: Sequence[method_pb2.Method], model: model_pb2.Model, path: str) -> None:

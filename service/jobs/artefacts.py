@@ -17,7 +17,9 @@ from fsspec.implementations.local import LocalFileSystem
 from service.errors import NotFound, ResourceExhausted, Unavailable
 from service.settings import Settings
 
-_PART = ".part"
+PART = ".part"
+"""How the names end of blobs that a crash has left half written."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RETRY_SECONDS = 5.0
 
@@ -77,9 +79,10 @@ class Artefacts:
             with contextlib.suppress(OSError):
                 self._store.rm_file(self._path(key))
 
-    def names(self, job: str, prefix: str = "") -> list[str]:
-        """Full names of a job's blobs whose own names begin with `prefix`."""
-        return [f"{job}/{name}" for name, _ in self._list(job) if name.startswith(prefix) and not name.endswith(_PART)]
+    def ages(self, job: str) -> dict[str, float]:
+        """Full names of a job's blobs, half-written ones among them, and how many seconds ago each was written."""
+        now = time.time()
+        return {f"{job}/{name}": now - written for name, written in self._list(job)}
 
     def remove_job(self, job: str) -> None:
         """Remove all blobs of a job."""
@@ -88,10 +91,8 @@ class Artefacts:
 
     def jobs(self) -> Iterator[tuple[str, float]]:
         """Jobs that have blobs, and how many seconds ago the newest of each was written."""
-        now = time.time()
         for job, _ in self._list(""):
-            ages = [now - written for _, written in self._list(job)]
-            yield job, min(ages, default=float("inf"))
+            yield job, min(self.ages(job).values(), default=float("inf"))
 
     def _list(self, folder: str) -> list[tuple[str, float]]:
         """Own names in a folder with the times of writing."""
@@ -112,7 +113,7 @@ def _write_whole(path: Path, data: bytes) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         _settle(folder.parent)
-    part = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}{_PART}")
+    part = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}{PART}")
     try:
         with part.open("wb") as file:
             file.write(data)

@@ -55,9 +55,10 @@ class Bench:
                 await asyncio.shield(loaded.starting)
                 yield loaded.backend
             except BaseException:
-                if loaded.starting.done() and (loaded.starting.cancelled() or loaded.starting.exception()):
+                failed = loaded.starting.done() and (loaded.starting.cancelled() or loaded.starting.exception())
+                if failed and self._loaded.get(model) is loaded:
                     # It has cleaned up after itself; the next clip tries again.
-                    self._loaded.pop(model, None)
+                    del self._loaded[model]
                 raise
             finally:
                 loaded.users -= 1
@@ -68,18 +69,15 @@ class Bench:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             since = asyncio.get_running_loop().time() - self._settings.jobs.idle_seconds
-            for model, loaded in list(self._loaded.items()):
-                if not loaded.users and loaded.left < since:
-                    await self._unload(model)
+            await self._unload(*(name for left, name in self._idle() if left < since))
 
     async def stop(self) -> None:
         """Stop all backends."""
-        await asyncio.gather(*(self._unload(model) for model in list(self._loaded)))
+        await self._unload(*self._loaded)
 
     async def _load(self, model: str) -> _Loaded:
-        idle = sorted((loaded.left, name) for name, loaded in self._loaded.items() if not loaded.users)
-        for _, name in idle[: max(0, len(self._loaded) + 1 - self._settings.jobs.models)]:
-            await self._unload(name)
+        surplus = max(0, len(self._loaded) + 1 - self._settings.jobs.models)
+        await self._unload(*(name for _, name in self._idle()[:surplus]))
         if model in self._loaded:  # another clip was faster
             return self._loaded[model]
         self._log.info("loading a model for jobs", model=model)
@@ -87,8 +85,15 @@ class Bench:
         loaded = self._loaded[model] = _Loaded(backend, asyncio.create_task(backend.start()))
         return loaded
 
-    async def _unload(self, model: str) -> None:
-        loaded = self._loaded.pop(model)
+    def _idle(self) -> list[tuple[float, str]]:
+        """Models that nobody uses, with the time since when, the longest idle first."""
+        return sorted((loaded.left, name) for name, loaded in self._loaded.items() if not loaded.users)
+
+    async def _unload(self, *models: str) -> None:
+        # All taken out before the first wait: what is still there then may be borrowed, or unloaded by somebody else.
+        await asyncio.gather(*[self._end(model, self._loaded.pop(model)) for model in models])
+
+    async def _end(self, model: str, loaded: _Loaded) -> None:
         self._log.info("unloading a model of jobs", model=model)
         await asyncio.wait({loaded.starting})
         await loaded.backend.stop()

@@ -71,13 +71,13 @@ def retry(database: Database, job: str) -> None:
 
 def delete(database: Database, artefacts: Artefacts, job: str) -> None:
     """Remove an ended job. Raises NotFound, FailedPrecondition."""
-    with database.reading() as connection:
-        row = _row(connection, job)
-    if row.state not in ENDED:
-        raise FailedPrecondition(f"id: job {job} has not ended; cancel it first", field="id", reason="JOB_NOT_ENDED")
     # Rows first: what is left of the artefacts after a crash is swept.
-    forget(database, job)
-    artefacts.remove_job(job)
+    if forget(database, job):
+        artefacts.remove_job(job)
+        return
+    with database.reading() as connection:
+        _row(connection, job)
+    raise FailedPrecondition(f"id: job {job} has not ended; cancel it first", field="id", reason="JOB_NOT_ENDED")
 
 
 def want_partial(database: Database, job: str) -> None:

@@ -65,9 +65,10 @@ def complete_page(request: job_pb2.ListJobsRequest | job_pb2.ListJobClipsRequest
 
 
 def check_identifier(identifier: str) -> str:
-    """The id itself. Raises InvalidArgument when it is empty."""
-    if not identifier:
-        raise InvalidArgument("id: is empty; CreateJob and ListJobs tell the ids", field="id")
+    """The id itself. Raises InvalidArgument when it is empty, or holds what no id does."""
+    if not identifier or "\0" in identifier:
+        wrong = "holds a null character" if identifier else "is empty"
+        raise InvalidArgument(f"id: {wrong}; CreateJob and ListJobs tell the ids", field="id")
     return identifier
 
 

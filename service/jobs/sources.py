@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,8 +40,7 @@ def read_clip(
     root = settings.jobs.input_root
     limit = settings.limits.message_bytes
     try:
-        with input_file(root.resolve() if root is not None else None, path, field).open("rb") as file:
-            data = file.read(limit + 1)
+        data = _content(input_file(root.resolve() if root is not None else None, path, field), limit + 1)
     except OSError as error:
         raise NotFound(f"{field}: {path!r} cannot be read: {error.strerror}", field=field) from None
     if len(data) > limit:
@@ -45,3 +48,16 @@ def read_clip(
             f"{field}: {path!r} is larger than {limit} bytes; cut the clip", field=field, reason="CLIP_TOO_LARGE"
         )
     return clip_pb2.Clip(video=data)
+
+
+def _content(path: Path, most: int) -> bytes:
+    """The first bytes of a file. Raises OSError for all that is not one: a pipe's writer may never come."""
+    # No link is left in the path; one that is there now was put there since.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(handle)

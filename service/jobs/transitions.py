@@ -45,7 +45,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a block must know before it begins. tries: starts of this block, with this one."""
+    """What a block must know before it begins. tries: starts of this block so far, one that begins with it."""
 
     tries: int
     cancelling: bool
@@ -81,13 +81,14 @@ def begin(database: Database, clip: Place) -> bool:
     return True
 
 
-def enter(database: Database, clip: Place) -> Entry | None:
-    """A block of the clip is about to be computed. None when the clip is no longer this attempt's."""
+def enter(database: Database, clip: Place, *, begins: bool = True) -> Entry | None:
+    """A block of the clip is about to be computed; unless it begins, its start does not count. None when the clip is
+    no longer this attempt's."""
     with database.writing() as connection:
         tries = connection.scalar(
             sa.update(CLIPS)
             .where(clip.row(job_pb2.CLIP_STATE_RUNNING))
-            .values(tries=CLIPS.c.tries + 1)
+            .values(tries=CLIPS.c.tries + int(begins))
             .returning(CLIPS.c.tries)
         )
         if tries is None:

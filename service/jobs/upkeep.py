@@ -6,7 +6,7 @@ import time
 
 import sqlalchemy as sa
 
-from service.jobs.artefacts import Artefacts
+from service.jobs.artefacts import PART, Artefacts
 from service.jobs.database import Database
 from service.jobs.tables import JOBS, UPLOADS
 from service.log import get_logger
@@ -40,30 +40,39 @@ def sweep(database: Database, artefacts: Artefacts) -> None:
             if job not in ended:
                 artefacts.remove_job(job)
             elif ended[job]:
-                artefacts.remove(*artefacts.names(job, "state-"), *artefacts.names(job, "partial-"))
+                # By their own age, since the job may be retried right now.
+                ages = artefacts.ages(job).items()
+                artefacts.remove(*(key for key, age in ages if age > _ORPHAN_SECONDS and _is_left_over(key)))
 
 
 def expire(database: Database, artefacts: Artefacts, job: str) -> None:
-    """Remove the uploads and results of an ended job."""
+    """Remove the uploads and results of an ended job; one that has been retried since it was chosen keeps them."""
     with database.writing() as connection:
-        connection.execute(
-            sa.update(JOBS).where(JOBS.c.id == job, JOBS.c.ended.is_not(None)).values(expired=True, bytes=0)
-        )
+        ended = sa.update(JOBS).where(JOBS.c.id == job, JOBS.c.ended.is_not(None)).values(expired=True, bytes=0)
+        if not connection.execute(ended).rowcount:
+            return
         connection.execute(sa.delete(UPLOADS).where(UPLOADS.c.job == job))
     artefacts.remove_job(job)
     get_logger().info("the results of a job have expired", job=job)
 
 
-def forget(database: Database, job: str) -> None:
-    """Remove a job's rows, and those of DBOS."""
+def forget(database: Database, job: str) -> bool:
+    """Remove an ended job's rows, and those of DBOS. False when it is not ended, or gone."""
     with database.writing() as connection:
+        if not connection.execute(sa.delete(JOBS).where(JOBS.c.id == job, JOBS.c.ended.is_not(None))).rowcount:
+            return False
         known = connection.scalars(
             sa.text(f"SELECT workflow_uuid FROM {database.dbos_table} WHERE workflow_uuid LIKE :prefix"),
             {"prefix": f"{job}.%"},
         ).all()
-        connection.execute(sa.delete(JOBS).where(JOBS.c.id == job))
     for begin in range(0, len(known), _BATCH):
         database.client.delete_workflows(list(known[begin : begin + _BATCH]))
+    return True
+
+
+def _is_left_over(key: str) -> bool:
+    """Whether an ended job has no use for the artefact of this name."""
+    return key.endswith(PART) or key.partition("/")[2].startswith(("state-", "partial-"))
 
 
 def _too_old(database: Database, before: float) -> list[str]:
@@ -93,5 +102,5 @@ def _forget(database: Database, artefacts: Artefacts, before: float) -> None:
     with database.reading() as connection:
         jobs = list(connection.scalars(query))
     for job in jobs:
-        artefacts.remove_job(job)
-        forget(database, job)
+        if forget(database, job):
+            artefacts.remove_job(job)

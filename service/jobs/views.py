@@ -23,6 +23,8 @@ ENDED = (
 
 _PAGE = 100
 _LARGEST_PAGE = 1000
+_LONGEST_TOKEN = 9
+"""Digits of a clip's place; longer numbers are none that a database takes."""
 _DAY = 86_400.0
 
 # Made once: every submission and every watch asks it.
@@ -59,7 +61,7 @@ def jobs(database: Database, settings: JobSettings, request: job_pb2.ListJobsReq
         if wanted:
             query = query.where(column == wanted)
     if request.states:
-        query = query.where(JOBS.c.state.in_(request.states))
+        query = query.where(JOBS.c.state.in_(set(request.states)))
     if request.page_token:
         if not request.page_token.isalnum():
             raise _bad_token()
@@ -77,9 +79,9 @@ def clips(database: Database, request: job_pb2.ListJobClipsRequest) -> job_pb2.L
     """A page of a job's clips. Raises NotFound, InvalidArgument for a token that is none."""
     query = sa.select(CLIPS).where(CLIPS.c.job == request.id).order_by(CLIPS.c.place)
     if request.states:
-        query = query.where(CLIPS.c.state.in_(request.states))
+        query = query.where(CLIPS.c.state.in_(set(request.states)))
     if request.page_token:
-        if not request.page_token.isdecimal():
+        if not request.page_token.isdecimal() or len(request.page_token) > _LONGEST_TOKEN:
             raise _bad_token()
         query = query.where(CLIPS.c.place > int(request.page_token))
     size = min(request.page_size or _PAGE, _LARGEST_PAGE)

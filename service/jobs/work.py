@@ -100,9 +100,14 @@ class ClipWork:
                 case Fault.CLIP:
                     return {"outcome": Outcome.FAILED, "failure": failure_of(self._trouble)}
                 case Fault.MACHINE:
-                    # Neither lost nor failed for it: it waits until there is room, or a backend, again.
+                    # Neither lost nor failed for it: it waits until there is room, or a backend, again; but not for
+                    # a job that is being cancelled.
                     if self._entered:
                         desk.patiently(lambda: transitions.leave(desk.database, self._place))
+                    try:
+                        self._enter(begins=False)
+                    except _Over as over:
+                        return over.report
                 case Fault.UNKNOWN:
                     suspicions += 1
                     if suspicions >= desk.settings.jobs.attempts:
@@ -112,11 +117,11 @@ class ClipWork:
             self._log.warning("a block failed; trying again", error=str(self._trouble), seconds=wait)
             desk.pause(wait)
 
-    def _enter(self) -> Entry:
+    def _enter(self, *, begins: bool = True) -> Entry:
         """Note the start of a block, when nothing is left to wait for: should it take this process with it, the clips
         that wait are not to blame. Raises _Over when the block is not to be computed."""
         desk, place = self._desk, self._place
-        entry = desk.patiently(lambda: transitions.enter(desk.database, place))
+        entry = desk.patiently(lambda: transitions.enter(desk.database, place, begins=begins))
         if entry is None:
             raise _Over({"outcome": Outcome.DROPPED})
         if entry.cancelling:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from actionlens.card import read_card
@@ -18,6 +19,7 @@ from handlers.engine import ClipAnswer, ClipRequest, Engine
 from handlers.errors import ModelError
 from handlers.importing import import_model, main
 from handlers.models.action_model import ActionModel
+from handlers.weights import read_weights
 from tests.handlers import networks
 
 
@@ -130,6 +132,71 @@ def test_the_first_part_of_a_file_is_refused(
     with pytest.raises(ModelError, match=rf"w{suffix}: cannot be read as {suffix}: "):
         import_model(write(tmp_path / "card.yaml"), path, tmp_path / "store")
     assert not list((tmp_path / "store").glob("*"))
+
+
+def _mutated(content: bytes, seed: int) -> bytes:
+    random = np.random.default_rng(seed)
+    changed = bytearray(content)
+    for place in random.integers(0, min(len(changed), 500), 2):
+        changed[place] = random.integers(256)
+    return bytes(changed)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_changed_bytes_are_refused_or_do_no_harm(tmp_path: Path, zipped: bool) -> None:
+    path = tmp_path / "w.pt"
+    torch.save({"weight": torch.zeros(3)}, path, _use_new_zipfile_serialization=zipped)
+    whole, refused = path.read_bytes(), 0
+    for seed in range(300):
+        path.write_bytes(_mutated(whole, seed))
+        try:
+            read_weights(path)
+        except ModelError:
+            refused += 1
+    assert refused > 100
+
+
+def _npz(path: Path, header: tuple[int, ...]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive, archive.open("a.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": header})
+    return path
+
+
+def test_a_small_file_that_would_take_much_memory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"h\.npz: cannot be read as \.npz"):
+        read_weights(_npz(tmp_path / "h.npz", (10**13,)))
+    np.savez_compressed(tmp_path / "z.npz", weight=np.zeros(2**20, np.float32))
+    with pytest.raises(ModelError, match=r"unpacks to would take 4 MB, the file holds 0\.0 MB"):
+        read_weights(tmp_path / "z.npz")
+    torch.save({"w": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "view.pt")
+    with pytest.raises(ModelError, match="w would take 4000000 MB"):
+        read_weights(tmp_path / "view.pt")
+    torch.save({"weight": torch.zeros(2**20)}, tmp_path / "stored.pt")
+    with zipfile.ZipFile(tmp_path / "stored.pt") as old, zipfile.ZipFile(tmp_path / "packed.pt", "w") as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry), zipfile.ZIP_DEFLATED)
+    with pytest.raises(ModelError, match="unpacks to would take 4 MB"):
+        read_weights(tmp_path / "packed.pt")
+
+
+def test_what_is_no_plain_tensor_is_named(tmp_path: Path) -> None:
+    for tensor in (torch.eye(3).to_sparse(), torch.zeros(3, device="meta")):
+        torch.save({"odd.weight": tensor}, tmp_path / "w.pt")
+        with pytest.raises(ModelError, match=r"odd\.weight is sparse, quantised or without values"):
+            read_weights(tmp_path / "w.pt")
+    np.savez(tmp_path / "text.npz", labels=np.array(["a"]))
+    with pytest.raises(ModelError, match=r"text\.npz: cannot be read as \.npz: can't convert"):
+        read_weights(tmp_path / "text.npz")
+
+
+def test_tied_layers_are_imported(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    tied = ("conv1.weight", "conv1.bias")
+    state[tied[1]] = state[tied[0]].flatten()[: len(state[tied[1]])]
+    torch.save(state, tmp_path / "w.pt")
+    folder = import_model(write(tmp_path / "card.yaml"), tmp_path / "w.pt", tmp_path / "store").folder
+    saved = load_file(folder / "weights.safetensors")
+    assert all(torch.equal(saved[name], state[name]) for name in tied)
 
 
 def test_code_in_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,6 +146,7 @@ def _set(place: int, **options: Any) -> Callable[[list[Config]], None]:
         (lambda made: made[0]["config"].update(batch_input_shape=[None, 5, 8, 9, 3]), r"takes \[5, 8, 9, 3\]"),
         (lambda made: made.pop(4), "has Conv2D, MaxPooling2D, Conv2D, LSTM, Dense"),
         (lambda made: made[0]["config"].pop("batch_input_shape"), "does not say which clips it takes"),
+        (lambda made: made[3]["config"]["layer"]["config"].pop("filters"), "not described as Keras does: .*filters"),
     ],
 )
 def test_what_a_file_has_otherwise_is_named(
@@ -154,6 +155,29 @@ def test_what_a_file_has_otherwise_is_named(
     with pytest.raises(ModelError, match=message):
         import_checkpoint("cnn-lstm", write(tmp_path / "m.h5", change), tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+def test_values_that_are_not_in_the_file_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "huge.h5")
+    with h5py.File(path, "r+") as file:
+        del file["model_weights/f/f/kernel:0"]
+        file["model_weights/f"].create_dataset("f/kernel:0", shape=(2**40, 24), dtype="f4", chunks=(1024, 24))
+    with pytest.raises(ModelError, match=r"kernel:0 would take .* MB, the file holds 0\.0 MB"):
+        import_checkpoint("cnn-lstm", path, tmp_path / "store")
+    path = write(tmp_path / "link.h5")
+    with h5py.File(write(tmp_path / "other.h5"), "r") as other:
+        shape = other["model_weights/f/f/kernel:0"].shape
+    with h5py.File(path, "r+") as file:
+        del file["model_weights/f/f/kernel:0"]
+        file["model_weights/f/f/kernel:0"] = h5py.ExternalLink("other.h5", "model_weights/f/f/kernel:0")
+    with pytest.raises(ModelError, match="kernel:0 lies in another file"):
+        import_checkpoint("cnn-lstm", path, tmp_path / "store")
+    with h5py.File(path, "r+") as file:
+        del file["model_weights/f/f/kernel:0"]
+        raw = [(str(write(tmp_path / "raw.h5")), 0, h5py.h5f.UNLIMITED)]
+        file["model_weights/f"].create_dataset("f/kernel:0", shape=shape, dtype="f4", external=raw)
+    with pytest.raises(ModelError, match="kernel:0 lies in another file"):
+        import_checkpoint("cnn-lstm", path, tmp_path / "store")
 
 
 def test_files_that_are_no_such_model_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ def test_a_damaged_artefact_is_not_taken_for_good(tmp_path: Path) -> None:
     artefacts = Artefacts(Settings(data=tmp_path))
     key = artefacts.write("job", "state-0-3", b"content")
     assert artefacts.read(key) == b"content"
-    assert artefacts.names("job", "state-0-") == [key]
+    assert list(artefacts.ages("job")) == [key]
     (tmp_path / "artefacts" / key).write_bytes(b"contemt")
     with pytest.raises(Unavailable, match="damaged"):
         artefacts.read(key)

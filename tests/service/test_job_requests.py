@@ -108,6 +108,7 @@ BAD: dict[str, tuple[job_pb2.CreateJobRequest, grpc.StatusCode, str, str]] = {
         "exactly 4",
     ),
     "unknown priority": (request(priority=9), INVALID, "priority", "JOB_PRIORITY_HIGH"),  # type: ignore[arg-type]
+    "a tenant with a null": (request(tenant="a\0b"), INVALID, "tenant", "null character"),
     "endless tenant": (request(tenant="t" * 300), INVALID, "tenant", "256"),
     "no clips": (request(clips=[]), INVALID, "clips", "at least one"),
     "too many clips": (request(clips=[job_pb2.JobClip(path="a")] * 10_001), INVALID, "clips", "several jobs"),
@@ -131,7 +132,7 @@ BAD: dict[str, tuple[job_pb2.CreateJobRequest, grpc.StatusCode, str, str]] = {
     "a link out behind another": (at("./set/out/secret.mp4"), INVALID, "clips[1].path", "leaves the input root"),
     "the root itself": (at("."), INVALID, "clips[1].path", "names no file"),
     "an empty path": (at(""), INVALID, "clips[1].path", "names no file"),
-    "a path with a null": (at("a\0b"), INVALID, "clips[1].path", "names no file"),
+    "a path with a null": (at("a\0b"), INVALID, "clips[1].path", "null character"),
 }
 
 
@@ -212,11 +213,26 @@ async def test_jobs_are_listed_in_pages_and_filtered(jobs: Any) -> None:
         ("ListJobs", job_pb2.ListJobsRequest(method="esvv"), INVALID, "method"),
         ("ListJobs", job_pb2.ListJobsRequest(states=[0]), INVALID, "states[0]"),
         ("ListJobs", job_pb2.ListJobsRequest(page_token="%%"), INVALID, "page_token"),
+        ("GetJob", job_pb2.GetJobRequest(id="a\0b"), INVALID, "id"),
     ],
 )
 async def test_other_bad_calls(jobs: Any, call: str, asked: Any, code: grpc.StatusCode, field: str) -> None:
     found = await refused(getattr(jobs, call)(asked))
     assert (found.code, found.field) == (code, field)
+
+
+@pytest.mark.parametrize("token", ["x", "9" * 20, "9" * 5000])
+async def test_page_tokens_that_no_page_gave(jobs: Any, token: str) -> None:
+    job = (await jobs.CreateJob(request())).job.id
+    found = await refused(jobs.ListJobClips(job_pb2.ListJobClipsRequest(id=job, page_token=token)))
+    assert (found.code, found.field) == (INVALID, "page_token")
+
+
+async def test_a_state_asked_for_again_and_again_is_one(jobs: Any) -> None:
+    made = (await jobs.CreateJob(request())).job.id
+    states = [job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_RUNNING] * 200_000
+    found = await jobs.ListJobs(job_pb2.ListJobsRequest(states=states))
+    assert [job.id for job in found.jobs] == [made]
 
 
 async def test_results_asked_for_too_early_and_jobs_that_have_not_ended(jobs: Any) -> None:
