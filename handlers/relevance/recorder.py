@@ -164,11 +164,13 @@ class Recorder:
         if not isinstance(old, Ref) or not isinstance(new, Ref):
             return
         seen = False
-        for other, value in list(self._values.items()):
-            if isinstance(value, Ref) and not value.is_size and value.memory == old.memory and value != old:
-                seen = seen or any(user > node for user in other.users)
+        for other, value in self._values.items():
+            if not isinstance(value, Ref) or value.is_size or value.memory != old.memory:
+                continue
             if value == old:
                 self._values[other] = new
+            else:
+                seen = seen or any(user > node for user in other.users)
         if seen or old.memory == 0:
             what = "the clip itself" if old.memory == 0 else "a tensor of which a view is used later"
             raise Refusal(f"an in-place operation on {what}", "use the form that returns a new tensor")

@@ -31,7 +31,7 @@ def traced(module: nn.Module, rules: Rules) -> Graph:
         if part.training:
             raise RelevanceError(f"model: {name or type(module).__name__} is in training mode; call model.eval() first")
     try:
-        recorded = _Tracer().trace(module)
+        recorded = _Tracer(module).trace(module)
     except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
         raise UnsupportedOperation(
             "control flow that depends on the clip", type(module).__name__, f"write the model without it ({error})"
@@ -50,6 +50,19 @@ class _InPlaceProxy(fx.Proxy):
 
 
 class _Tracer(fx.Tracer):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._names = {id(parameter): name for name, parameter in module.named_parameters()}
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
+        """As fx does it, but for going through all parameters of the network at every access."""
+        name = self._names.get(id(attr_val))
+        if name is None:
+            return attr_val
+        if name not in parameter_proxy_cache:
+            parameter_proxy_cache[name] = self.create_proxy("get_attr", name, (), {})
+        return parameter_proxy_cache[name]
+
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _InPlaceProxy(node, self)
 
