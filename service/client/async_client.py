@@ -126,6 +126,7 @@ class AsyncExplainedStream:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._pulling: Future[FrameLike | None] | None = None
+        self._closed = False
         source = self._pulled(frames) if isinstance(frames, AsyncIterable) else frames
         self._stream = ExplainedStream(stub, source, options, address)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="stream")
@@ -147,7 +148,10 @@ class AsyncExplainedStream:
 
     async def __aiter__(self) -> AsyncIterator[WindowResult]:
         try:
-            while (window := await self._loop.run_in_executor(self._reader, next, self._stream, None)) is not None:
+            while not self._closed:
+                window = await self._loop.run_in_executor(self._reader, next, self._stream, None)
+                if window is None:
+                    break
                 yield window
         finally:
             await self.close()
@@ -162,6 +166,7 @@ class AsyncExplainedStream:
 
     async def close(self) -> None:
         """Drop the stream at once. Safe to call twice."""
+        self._closed = True
         self._stream.close()
         if self._pulling is not None:
             self._pulling.cancel()
@@ -184,6 +189,8 @@ class AsyncExplainedStream:
 
         while True:
             self._pulling = asyncio.run_coroutine_threadsafe(pull(), self._loop)
+            if self._closed:  # meanwhile, on the loop's thread, which saw the one before
+                self._pulling.cancel()
             frame = self._pulling.result()
             if frame is None:
                 return

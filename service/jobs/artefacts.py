@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from service.settings import Settings
 PART = ".part"
 """How the names end of blobs that a crash has left half written."""
 
+_PROBE = "probe"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RETRY_SECONDS = 5.0
 
@@ -37,12 +39,25 @@ class Artefacts:
         try:
             self._store, self._root = fsspec.core.url_to_fs(where)
             self._local = isinstance(self._store, LocalFileSystem)
-            self._store.makedirs(self._root, exist_ok=True)
-        except (OSError, ValueError, ImportError) as error:
+            if self._local:
+                self._store.makedirs(self._root, exist_ok=True)
+            else:
+                self._try()
+        except Exception as error:  # fsspec's, and those of the store's own client
             raise Unavailable(
-                f"artefacts: {where} cannot be opened: {error}; set ACTIONLENS_JOBS__ARTEFACTS",
+                f"artefacts: {where} cannot be opened: {_first_line(error)}; set ACTIONLENS_JOBS__ARTEFACTS",
                 reason="ARTEFACTS_UNAVAILABLE",
             ) from error
+
+        # Clients of object stores raise errors of their own kinds.
+        self._failures: tuple[type[Exception], ...] = (OSError,) if self._local else (Exception,)
+
+    def _try(self) -> None:
+        """Write and remove a blob: a bucket that does not exist, or may not be written to, is told now. None is made:
+        its name may be a mistake."""
+        probe = self._path(f"{_PROBE}/{uuid.uuid4().hex}")
+        self._store.pipe_file(probe, b"")
+        self._store.rm_file(probe)
 
     def write(self, job: str, name: str, data: bytes) -> str:
         """Store a blob durably and return its full name. Raises ResourceExhausted when the disk is full."""
@@ -53,8 +68,8 @@ class Artefacts:
             else:
                 # Object stores show a new object only when all of it has arrived.
                 self._store.pipe_file(self._path(key), data)
-        except OSError as error:
-            if error.errno in _FULL:
+        except self._failures as error:
+            if isinstance(error, OSError) and error.errno in _FULL:
                 raise ResourceExhausted(
                     f"the disk of the artefacts is full: {error}", reason="DISK_FULL", retry_after=_RETRY_SECONDS
                 ) from None
@@ -67,7 +82,7 @@ class Artefacts:
             data: bytes = self._store.cat_file(self._path(key))
         except FileNotFoundError:
             raise NotFound(f"{key} is no longer stored", reason="ARTEFACT_GONE") from None
-        except OSError as error:
+        except self._failures as error:
             raise _unavailable(error) from None
         if not key.endswith(hashlib.sha256(data).hexdigest()):
             raise Unavailable(f"{key} is damaged: its digest differs", reason="ARTEFACT_DAMAGED")
@@ -76,7 +91,7 @@ class Artefacts:
     def remove(self, *keys: str) -> None:
         """Remove blobs; those that are gone already, or cannot be removed now, are left to the sweep."""
         for key in keys:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(*self._failures):
                 self._store.rm_file(self._path(key))
 
     def ages(self, job: str) -> dict[str, float]:
@@ -86,7 +101,7 @@ class Artefacts:
 
     def remove_job(self, job: str) -> None:
         """Remove all blobs of a job."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*self._failures):
             self._store.rm(self._path(job), recursive=True)
 
     def jobs(self) -> Iterator[tuple[str, float]]:
@@ -99,7 +114,7 @@ class Artefacts:
         self._store.invalidate_cache()
         try:
             entries: list[dict[str, Any]] = self._store.ls(self._path(folder), detail=True)
-        except OSError:
+        except self._failures:
             return []
         return [(entry["name"].rstrip("/").rsplit("/", 1)[-1], _written(entry)) for entry in entries]
 
@@ -140,7 +155,13 @@ def _written(entry: dict[str, Any]) -> float:
     return float(stamp) if isinstance(stamp, int | float) else float(stamp.timestamp())
 
 
-def _unavailable(error: OSError) -> Unavailable:
+def _unavailable(error: Exception) -> Unavailable:
     return Unavailable(
-        f"the artefacts cannot be reached: {error}", reason="ARTEFACTS_UNAVAILABLE", retry_after=_RETRY_SECONDS
+        f"the artefacts cannot be reached: {_first_line(error)}",
+        reason="ARTEFACTS_UNAVAILABLE",
+        retry_after=_RETRY_SECONDS,
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -25,8 +25,11 @@ class Keys:
             import tty
 
             self._before = termios.tcgetattr(self._number)
-            # Not raw: Ctrl-C must go on to interrupt.
+            # Not raw: Ctrl-C must go on to interrupt. But Ctrl-Z would leave the shell with this terminal.
             tty.setcbreak(self._number)
+            modes = termios.tcgetattr(self._number)
+            modes[6][termios.VSUSP] = bytes([os.fpathconf(self._number, "PC_VDISABLE")])
+            termios.tcsetattr(self._number, termios.TCSADRAIN, modes)
         return self
 
     def __exit__(

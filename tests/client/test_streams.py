@@ -248,6 +248,13 @@ async def test_closing_from_another_task_ends_the_iteration(peer: Peer, address:
     assert seen >= 3
 
 
+async def test_a_closed_stream_has_no_more_windows(peer: Peer, address: str) -> None:
+    async with AsyncClient(address) as client, client.explain_stream(itertools.repeat(PICTURE)) as stream:
+        async for _ in stream:
+            await stream.close()
+        assert [window async for window in stream] == []
+
+
 async def test_an_asynchronous_source(peer: Peer, address: str) -> None:
     peer.stream = Echo()
 

@@ -99,6 +99,9 @@ def test_metrics_tell_of_jobs() -> None:
             blocks=((0.5, 2, 0.6), (1e9, 1, 7.0)),
         )
 
+        def is_open(self) -> bool:
+            return True
+
     registry = CollectorRegistry()
     registry.register(JobMetrics(Numbers()))
     text = generate_latest(registry).decode()
@@ -106,3 +109,4 @@ def test_metrics_tell_of_jobs() -> None:
     assert 'actionlens_job_block_seconds_bucket{le="+Inf"} 3.0' in text
     assert "actionlens_job_block_seconds_sum 7.6" in text
     assert "actionlens_job_worker_restarts_total 2.0" in text
+    assert "actionlens_jobs_available 1.0" in text

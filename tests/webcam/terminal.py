@@ -14,6 +14,7 @@ import termios
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -30,7 +31,7 @@ class OnTerminal:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     @property
-    def settings(self) -> list[object]:
+    def settings(self) -> list[Any]:
         """The terminal's modes, as termios tells them."""
         return termios.tcgetattr(self._master)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def test_ctrl_c_gives_the_terminal_back(address: str) -> None:
         before = seen.settings
         seen.wait_for("move left")
         assert seen.settings != before
+        assert seen.settings[6][termios.VSUSP] == b"\0"  # Ctrl-Z does not suspend it
         seen.process.send_signal(signal.SIGINT)
         assert seen.finish() == 130
         assert seen.settings == before
