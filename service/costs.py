@@ -65,7 +65,7 @@ class Costs:
 
     def _note(self, key: tuple[str | bytes, ...], value: float) -> None:
         # What was measured longest ago stands first, and is forgotten first.
-        samples = self._measured[key] = self._measured.pop(key, None) or _Samples()
+        samples = self._measured[key] = self._measured.pop(key, _Samples())
         if len(self._measured) > _MOST_KEYS:
             del self._measured[next(iter(self._measured))]
         samples.values.append(value)
