@@ -7,6 +7,8 @@ const SUCCEEDED = 3;
 const CANCELLED = 6;
 const ANSWER = 1;
 const MP4 = 4;
+// Milliseconds until a job whose watch broke is watched again.
+const PAUSE = 1000;
 
 /** A Clip message of frozen pictures. */
 export async function clipOf(pictures, fps) {
@@ -28,13 +30,23 @@ export async function create(service, { name, model, target, clip, method }) {
   return (await service.call("CreateJob", request)).job;
 }
 
-/** Follows a job to its end and returns its answer; null when it was cancelled. on: {progress(status), partial(explanation, objective)}. */
+/** Follows a job to its end, over restarts of the service, and returns its answer; null when it was cancelled.
+ * on: {progress(status), partial(explanation, objective)}. */
 export async function follow(service, id, on) {
   let last = null;
-  for await (const { job, running, partial, objective } of service.watch("WatchJob", { id, partial_results: true })) {
-    last = job;
-    on.progress(running[0]?.progress ?? null, job);
-    if (partial) on.partial(partial, objective);
+  for (let watching = true; watching; ) {
+    try {
+      for await (const { job, running, partial, objective } of service.watch("WatchJob", { id, partial_results: true })) {
+        last = job;
+        on.progress(running[0]?.progress ?? null, job);
+        if (partial) on.partial(partial, objective);
+      }
+      watching = false;
+    } catch (error) {
+      // The job goes on without its watchers, and is kept when the service stops.
+      if (error.code !== "UNAVAILABLE") throw error;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
   }
   if (last?.state === CANCELLED) return null;
   if (last?.state !== SUCCEEDED) throw new Error(await reasonOf(service, id, last));

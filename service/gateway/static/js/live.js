@@ -9,6 +9,8 @@ const LONGEST_PAUSE = 5000;
 const PASSING = new Set(["UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "INTERNAL"]);
 // Bytes that may wait in the socket before frames are left out.
 const MOST_WAITING = 1 << 20;
+// The service returns credit whatever its workers do: one that has taken all and says nothing is gone or hangs.
+const SILENCE = 10_000;
 // Pictures kept for answers that are on their way, beyond one window: half a minute's, for a service under load.
 const SPARE_FRAMES = 750;
 
@@ -49,11 +51,14 @@ export class Live {
 
   /** Sends a captured frame; one without a picture is a number left out, which the service counts as missing. */
   async add(frame) {
+    if (this.asleep) this.#connect();
     const sequence = this.sequence++;
-    if (!frame.blob || !this.opened || this.credit <= 0) return;
+    if (this.socket && (!this.opened || this.credit <= 0) && performance.now() - this.heard > SILENCE) this.#give();
     const size = `${frame.width}x${frame.height}`;
-    if (this.size && this.size !== size) {
-      this.#connect();
+    const fits = !this.size || this.size === size;
+    if (!fits) this.#connect();
+    if (!fits || !frame.blob || !this.opened || this.credit <= 0) {
+      frame.thumb?.close();
       return;
     }
     this.size = size;
@@ -68,7 +73,7 @@ export class Live {
   #connect() {
     this.#leave();
     this.#forget();
-    Object.assign(this, { sequence: 0, credit: 0, opened: null, size: null });
+    Object.assign(this, { sequence: 0, credit: 0, opened: null, size: null, asleep: false, heard: performance.now() });
     const socket = this.service.stream("ExplainStream", {
       open: () => socket.send({ open: this.#opening() }),
       message: (message) => this.#receive(message),
@@ -82,18 +87,34 @@ export class Live {
   }
 
   #receive({ opened, window, credit }) {
+    this.heard = performance.now();
     if (opened) {
       this.opened = opened;
       this.credit = opened.credit;
-      this.pause = 250;
       this.on.state("live", null);
     } else if (credit) this.credit += credit.frames;
-    else if (window) this.on.window(window);
+    else if (window) {
+      // Not before: a stream may open and break at once, over and over.
+      this.pause = 250;
+      this.on.window(window);
+    }
+  }
+
+  /** Leaves a service that does not answer. */
+  #give() {
+    this.#leave();
+    this.#end(new ServiceError({ code: "UNAVAILABLE", message: "The service does not answer." }));
   }
 
   #end(error) {
     this.opened = null;
     this.socket = null;
+    if (error?.reason === "STREAM_IDLE") {
+      // Paused, or in a tab that nobody sees: the next frame opens a stream again.
+      this.asleep = true;
+      this.on.state("idle", null);
+      return;
+    }
     const passing = !error || PASSING.has(error.code);
     this.on.state(passing ? "waiting" : "broken", error ?? new ServiceError({ code: "UNAVAILABLE", message: "The service ended the stream." }));
     if (!passing) return;
@@ -104,6 +125,7 @@ export class Live {
 
   #leave() {
     clearTimeout(this.timer);
+    this.asleep = false;
     this.socket?.close();
     this.socket = null;
     this.opened = null;

@@ -37,6 +37,8 @@ export class Moment {
 
   remove() {
     clearInterval(this.playing);
+    // Nobody waits for it any more.
+    if (this.running) cancel(this.service, this.running).catch(this.on.error);
     this.element.remove();
     this.on.removed();
   }
@@ -71,10 +73,10 @@ export class Moment {
     const button = this.find(".play");
     if (this.playing) {
       this.playing = clearInterval(this.playing);
-      button.textContent = "▶";
+      Object.assign(button, { textContent: "▶", ariaLabel: "Play" });
       return;
     }
-    button.textContent = "❚❚";
+    Object.assign(button, { textContent: "❚❚", ariaLabel: "Pause" });
     this.playing = setInterval(() => this.#go((this.frame + 1) % this.pictures.length), PLAY_MILLISECONDS);
   }
 
@@ -92,7 +94,9 @@ export class Moment {
     context.filter = "none";
     heat?.draw(context, 480, high, frame, { opacity: 0.85 });
     if (bars) drawBars(context, bars, frame / (this.pictures.length - 1), high + 4, 62);
-    this.find("output").textContent = `${frame + 1} / ${this.pictures.length}`;
+    const place = `${frame + 1} / ${this.pictures.length}`;
+    this.find("output").textContent = this.find(".scrub").ariaValueText = place;
+    canvas.ariaLabel = `Frame ${place}${this.shown ? ` with ${this.shown} laid over it` : ""}`;
   }
 
   #objective(curve) {
@@ -134,6 +138,7 @@ export class Moment {
     } catch (error) {
       this.on.error(error);
     } finally {
+      this.running = null;
       this.find(".run").disabled = false;
       this.find(".progress").hidden = this.find(".cancel").hidden = true;
     }

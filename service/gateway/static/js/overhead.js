@@ -112,17 +112,20 @@ function tell(state, words) {
 }
 
 async function look() {
+  setTimeout(look, EVERY);
+  let text;
   try {
-    const response = await fetch("metrics");
+    const response = await fetch("metrics", { signal: AbortSignal.timeout(EVERY) });
     if (!response.ok) throw new Error(`the service says ${response.status}`);
-    history.push({ at: performance.now(), samples: new Samples(await response.text()) });
-    while (history.at(-1).at - history[0].at > MINUTE) history.shift();
-    tell("live", "live");
-    show();
+    text = await response.text();
   } catch {
     tell("broken", "the service does not answer; trying again");
+    return;
   }
-  setTimeout(look, EVERY);
+  history.push({ at: performance.now(), samples: new Samples(text) });
+  while (history.at(-1).at - history[0].at > MINUTE) history.shift();
+  tell("live", "live");
+  show();
 }
 
 for (const button of document.querySelectorAll("[data-span]")) {

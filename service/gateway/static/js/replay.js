@@ -10,7 +10,12 @@ export class Replay {
   /** A new window: goes on after the last frame shown, or from its beginning. */
   show(pictures, frames, heat) {
     const next = this.sequence === null ? 0 : frames.used.findIndex((sequence) => sequence > this.sequence);
-    this.window = pictures.every(Boolean) && pictures.length ? { pictures, used: frames.used, heat } : null;
+    if (!pictures.length || !pictures.every(Boolean)) {
+      // The last picture must not stand still over the live one.
+      this.clear();
+      return;
+    }
+    this.window = { pictures, used: frames.used, heat };
     this.frame = Math.max(0, next);
     this.period = 1000 / (frames.effective_fps || USUAL_FPS);
   }

@@ -10,6 +10,8 @@ export class ServiceError extends Error {
   }
 }
 
+// Milliseconds; the service itself gives a call up after half of it.
+const LONGEST_CALL = 60_000;
 const LOST = { code: "UNAVAILABLE", reason: "CONNECTION_LOST", message: "The connection to the service is lost." };
 
 export class Service {
@@ -95,7 +97,7 @@ export class Service {
 async function fetchOr(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, { ...options, signal: AbortSignal.timeout(LONGEST_CALL) });
   } catch {
     throw new ServiceError(LOST);
   }

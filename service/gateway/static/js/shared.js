@@ -21,6 +21,7 @@ export async function showShared(service, id) {
   close.onclick = () => {
     URL.revokeObjectURL(address);
     card.remove();
+    $("no-moments").hidden = $("moment-list").children.length > 0;
   };
   $("moment-list").prepend(card);
   $("no-moments").hidden = true;

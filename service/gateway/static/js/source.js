@@ -4,6 +4,7 @@ const SIDE = 320;
 const QUALITY = 0.85;
 const THUMB_HEIGHT = 72;
 
+const ENDED = "The source stopped giving pictures: it was unplugged, or sharing was ended. Choose a source again.";
 const ADVICE = {
   NotAllowedError: "Access was refused. Allow it in the address bar's site settings, then choose the source again.",
   NotFoundError: "No camera was found. Plug one in, or choose a file or the sample.",
@@ -11,41 +12,62 @@ const ADVICE = {
 };
 
 export class Source {
-  /** onFrame({width, height, thumb, blob}): called for each captured frame; wants(): whether it will be sent. */
-  constructor(video, { onFrame, wants, fps = 25 }) {
-    this.video = video;
-    this.onFrame = onFrame;
-    this.wants = wants;
+  /** onFrame({width, height, thumb, blob}): called for each captured frame, in order; wants(): whether it will be sent;
+   * onEnd(words): a camera or screen gives no more. */
+  constructor(video, { onFrame, wants, onEnd, fps = 25 }) {
+    Object.assign(this, { video, onFrame, wants, onEnd });
     this.period = 1000 / fps;
     this.kind = null;
     this.canvas = new OffscreenCanvas(1, 1);
     this.turn = 0;
+    this.ready = Promise.resolve();
   }
 
-  /** Begins with a source: "camera", "screen", "file" (with a File), "sample" (with an address). Throws Error to show. */
+  /** Begins with a source: "camera", "screen", "file" (with a File), "sample" (with an address). Returns false when
+   * another was chosen meanwhile. Throws Error to show. */
   async start(kind, media) {
     this.stop();
-    if (kind === "camera" || kind === "screen") this.video.srcObject = await capture(kind);
-    else this.video.src = typeof media === "string" ? media : URL.createObjectURL(media);
-    this.video.loop = true;
-    const turn = ++this.turn;
+    const { turn } = this;
     try {
-      await this.video.play();
+      if (kind === "camera" || kind === "screen") {
+        // A person may take long to allow it, and choose something else before.
+        const stream = await capture(kind);
+        if (turn !== this.turn) {
+          release(stream);
+          return false;
+        }
+        this.#show(stream, turn);
+      } else this.video.src = typeof media === "string" ? media : URL.createObjectURL(media);
+      this.video.loop = true;
+      await played(this.video);
     } catch (error) {
-      if (turn !== this.turn) return;
+      if (turn !== this.turn) return false;
       this.stop();
-      throw new Error("This browser cannot play that file. Convert it to MP4 (H.264) or WebM, and drop it again.", { cause: error });
+      throw error;
     }
+    if (turn !== this.turn) return false;
     this.kind = kind;
     this.last = 0;
     this.#next(turn);
+    return true;
+  }
+
+  #show(stream, turn) {
+    this.video.srcObject = stream;
+    for (const track of stream.getTracks()) {
+      track.onended = () => {
+        if (turn !== this.turn) return;
+        this.stop();
+        this.onEnd(ENDED);
+      };
+    }
   }
 
   stop() {
     this.turn++;
     this.kind = null;
     this.video.pause();
-    this.video.srcObject?.getTracks().forEach((track) => track.stop());
+    if (this.video.srcObject) release(this.video.srcObject);
     this.video.srcObject = null;
     if (this.video.src) {
       URL.revokeObjectURL(this.video.src);
@@ -68,20 +90,20 @@ export class Source {
       // A little slack, or a 25 fps camera would lose every other frame to rounding.
       if (now - this.last < this.period * 0.9) return;
       this.last = now;
-      this.#take(now, turn);
+      // Pictures are made beside each other, and handed on in the order in which they were taken.
+      const [before, made] = [this.ready, this.#take(now)];
+      this.ready = before.then(() => made).then((frame) => (turn === this.turn ? this.onFrame(frame) : frame.thumb?.close())).catch(reportError);
     });
   }
 
-  async #take(now, turn) {
+  /** The picture that the video shows now; one that will not be sent is not made. */
+  async #take(now) {
     const { videoWidth, videoHeight } = this.video;
     const factor = Math.min(1, SIDE / Math.max(videoWidth, videoHeight));
     const width = Math.max(2, Math.round(videoWidth * factor));
     const height = Math.max(2, Math.round(videoHeight * factor));
     const time = now / 1000;
-    if (!this.wants()) {
-      this.onFrame({ time, width, height, blob: null });
-      return;
-    }
+    if (!this.wants()) return { time, width, height, blob: null };
     const { canvas } = this;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     canvas.getContext("2d").drawImage(this.video, 0, 0, width, height);
@@ -90,9 +112,19 @@ export class Source {
       canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY }),
       createImageBitmap(canvas, { resizeWidth: wide, resizeHeight: THUMB_HEIGHT }),
     ]);
-    if (turn === this.turn) this.onFrame({ time, width, height, blob, thumb });
+    return { time, width, height, blob, thumb };
   }
 }
+
+async function played(video) {
+  try {
+    await video.play();
+  } catch (error) {
+    throw new Error("This browser cannot play that file. Convert it to MP4 (H.264) or WebM, and drop it again.", { cause: error });
+  }
+}
+
+const release = (stream) => stream.getTracks().forEach((track) => track.stop());
 
 async function capture(kind) {
   if (!navigator.mediaDevices) {

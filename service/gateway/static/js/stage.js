@@ -39,12 +39,13 @@ export class Stage {
       this.key = `${answer.model} ${entry.method}`;
       this.scales.set(this.key, Math.max(this.scales.get(this.key) ?? 0, this.heat.peak));
       this.#legend(entry.method);
-    }
-    this.replay.show(this.view.exact && this.heat ? pictures : [], answer.frames, this.heat);
+    } else this.#noLegend();
+    this.replay.show(this.view.exact ? pictures : [], answer.frames, this.heat);
   }
 
   clear() {
     this.heat = this.answer = null;
+    this.#noLegend();
     this.replay.clear();
   }
 
@@ -64,6 +65,13 @@ export class Stage {
     const { target, contrast } = this.entry;
     const what = contrast ? `“${target.label}” rather than “${contrast.label}”` : `“${target.label}”`;
     $("scale-unit").textContent = `${this.heat.signed ? "orange speaks for" : "bright speaks for"} ${what}${this.heat.signed ? ", blue against" : ""} (${method})`;
+  }
+
+  /** Nothing lies over the picture. */
+  #noLegend() {
+    $("scale-low").textContent = "0";
+    $("scale-high").textContent = "–";
+    $("scale-unit").textContent = "";
   }
 
   #draw() {
@@ -87,19 +95,14 @@ export class Stage {
     const [w, h] = [Math.round(width * factor), Math.round(height * factor)];
     if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
     const context = this.canvas.getContext("2d");
-    context.filter = this.heat && fade > 0 ? "saturate(.65)" : "none";
+    const heat = replayed ? replayed.heat : this.heat;
+    context.filter = heat && fade > 0 ? "saturate(.65)" : "none";
     context.drawImage(picture, 0, 0, w, h);
     context.filter = "none";
-    if (this.heat) this.#overlay(context, w, h, replayed, fade);
+    // Over the moving picture, all of the window's heat at once; over a replayed frame, the frame's own.
+    const scale = this.scales.get(this.key) || heat?.peak;
+    heat?.draw(context, w, h, replayed?.frame ?? null, { part: this.view.part, opacity: fade * this.view.opacity, scale });
     $("age").hidden = !this.answer || age < this.fresh;
     $("age").textContent = `explained ${age.toFixed(1)} s ago`;
-  }
-
-  #overlay(context, width, height, replayed, fade) {
-    const heat = replayed?.heat ?? this.heat;
-    const scale = this.scales.get(this.key) || heat.peak;
-    // Over the moving picture, all of the window's heat at once; over a replayed frame, the frame's own.
-    const frame = replayed?.frame ?? null;
-    heat.draw(context, width, height, frame, { part: this.view.part, opacity: fade * this.view.opacity, scale });
   }
 }

@@ -47,8 +47,9 @@ export class Timeline {
     const sum = values.reduce((total, value) => total + Math.max(0, value), 0);
     const most = values.indexOf(Math.max(...values));
     this.canvas.setAttribute("aria-label", sum
-      ? `Frames of the window; frame ${most} carries the most relevance, ${percent(values[most] / sum)}. Arrow keys step through the frames.`
+      ? `Frames of the window; frame ${most} carries the most relevance, ${percent(values[most] / sum)}`
       : "Frames of the window");
+    this.canvas.ariaValueMax = frames.used.length - 1;
   }
 
   #draw() {
@@ -145,11 +146,19 @@ export class Timeline {
   }
 
   #step(event) {
-    const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!way || !this.answer) return;
+    if (!this.answer) return;
+    const last = this.answer.frames.used.length - 1;
+    const here = this.hovered;
+    const next = {
+      ArrowLeft: Math.max(0, (here ?? last + 1) - 1),
+      ArrowRight: Math.min(last, (here ?? -1) + 1),
+      Home: 0,
+      End: last,
+      Escape: null,
+    }[event.key];
+    if (next === undefined) return;
     event.preventDefault();
-    const count = this.answer.frames.used.length;
-    this.#hover(Math.max(0, Math.min(count - 1, (this.hovered ?? (way > 0 ? -1 : count)) + way)));
+    this.#hover(next);
   }
 
   async #hover(frame, row = null) {
@@ -160,10 +169,16 @@ export class Timeline {
     $("large").hidden = !picture;
     if (this.answer) this.#draw();
     if (!picture) return;
-    $("large").lastElementChild.textContent = this.row === null ? this.#aboutFrame(frame) : this.#aboutCell(frame);
+    const said = this.row === null ? this.#aboutFrame(frame) : this.#aboutCell(frame);
+    $("large").lastElementChild.textContent = said;
+    Object.assign(this.canvas, { ariaValueNow: frame, ariaValueText: said });
     const middle = LABEL + ((frame + 0.5) / this.pictures.length) * (this.canvas.clientWidth - LABEL);
     $("large").style.left = `${Math.max(8, Math.min(this.canvas.clientWidth - 280, middle - 130))}px`;
     const image = await createImageBitmap(picture.blob);
+    if (frame !== this.hovered) {
+      image.close();
+      return;
+    }
     const canvas = $("large").firstElementChild;
     Object.assign(canvas, { width: image.width, height: image.height });
     canvas.getContext("2d").drawImage(image, 0, 0);
