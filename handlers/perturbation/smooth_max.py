@@ -46,8 +46,8 @@ class SmoothMax:
         phases = F.pixel_unshuffle(self._whole(gradient / sums), self.step).flatten(2)
         # The convolution's transpose; torch's own is four times slower for one channel.
         columns = self._kernel[0].numel() * phases[0, 0].numel()
-        some = max(1, _MOST_COLUMNS // columns)
-        back = torch.cat([self._folded(part) for part in phases.split(some)])
+        turns = -(-len(phases) // max(1, _MOST_COLUMNS // columns))
+        back = torch.cat([self._folded(part) for part in phases.chunk(turns)])
         return back * torch.exp(SHARPNESS * (seeds - 1))
 
     def _folded(self, phases: Tensor) -> Tensor:
