@@ -147,7 +147,9 @@ class JobSettings(BaseModel):
     yield_seconds: Annotated[float, Field(ge=0)] = 20.0
     """but for no longer than this before each block, so that they still get done."""
     max_queued: Annotated[int, Field(gt=0)] = 100_000
-    """Clips that may wait before CreateJob answers RESOURCE_EXHAUSTED."""
+    """Clips that may wait before CreateJob answers RESOURCE_EXHAUSTED,"""
+    max_queued_per_tenant: Annotated[int, Field(gt=0)] = 50_000
+    """and those of one tenant among them, so that none keeps the others out."""
     retention_days: Annotated[float, Field(gt=0)] = 30.0
     """Uploads and results of a job are removed so long after its end."""
     retention_bytes: Annotated[int, Field(gt=0)] = 50 * 2**30

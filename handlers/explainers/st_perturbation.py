@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from handlers.attribution import Attribution, Curve, Details, SaliencyVolume
@@ -19,6 +20,7 @@ from handlers.perturbation import Ascent, Masks, Mode, Plan, Progress, Score, Va
 
 _LEVELS = 8
 _STILL_THERE = 0.5
+_MOST_STEPS = 16
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -52,6 +54,15 @@ class StPerturbationParameters(Parameters):
     sufficient: Annotated[
         float | None, Field(gt=0, le=1, description="find the smallest area that reaches this share of the full score")
     ] = None
+
+    @field_validator("sigma")
+    @classmethod
+    def _few_seeds_in_reach(cls, value: float, info: ValidationInfo) -> float:
+        step = info.data.get("step", 1)
+        if value > _MOST_STEPS * step:
+            # What a step costs and holds grows with the square of this.
+            raise PydanticCustomError("sigma", f"at most {_MOST_STEPS} steps: {_MOST_STEPS * step} for step {step}")
+        return value
 
     @property
     def plan(self) -> Plan:

@@ -10,6 +10,8 @@ from torch import Tensor
 SHARPNESS = 20.0
 _REACH = 1.7
 """In sigmas: beyond it one full seed adds less than 0.03."""
+_MOST_COLUMNS = 2**24
+"""Numbers held at once on the way back, where one frame does not need more."""
 
 
 class SmoothMax:
@@ -43,9 +45,14 @@ class SmoothMax:
         """The gradient at the seeds from that at the masks."""
         phases = F.pixel_unshuffle(self._whole(gradient / sums), self.step).flatten(2)
         # The convolution's transpose; torch's own is four times slower for one channel.
-        columns = self._kernel.flatten(1).T @ phases
-        back = F.fold(columns, self.grid, self._kernel.shape[2:], padding=self._radius)[:, 0]
+        columns = self._kernel[0].numel() * phases[0, 0].numel()
+        turns = -(-len(phases) // max(1, _MOST_COLUMNS // columns))
+        back = torch.cat([self._folded(part) for part in phases.chunk(turns)])
         return back * torch.exp(SHARPNESS * (seeds - 1))
+
+    def _folded(self, phases: Tensor) -> Tensor:
+        columns = self._kernel.flatten(1).T @ phases
+        return F.fold(columns, self.grid, self._kernel.shape[2:], padding=self._radius)[:, 0]
 
     def means(self, masks: Tensor) -> Tensor:
         """[N, height, width] -> [N, h, w]: the mean over the pixels of each seed's cell."""

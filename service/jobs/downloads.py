@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from actionlens.v1 import answer_pb2, clip_pb2, job_pb2
 from service.documents import answer_document
-from service.errors import FailedPrecondition, NotFound
+from service.errors import FailedPrecondition, InvalidArgument, NotFound
 from service.jobs.base import JobEngine
 from service.media.display import display_frames
 from service.pool import Pool
@@ -89,7 +89,7 @@ def _sheet(clip: clip_pb2.Clip, answer: answer_pb2.Answer, limits: Limits) -> by
 async def _source(engine: JobEngine, request: job_pb2.DownloadResultRequest) -> clip_pb2.Clip:
     try:
         return await engine.source(request.id, request.clip)
-    except NotFound as error:
+    except (NotFound, InvalidArgument, FailedPrecondition) as error:  # gone, or no longer below the input root
         if error.field == "id":
             raise
         raise NotFound(

@@ -52,6 +52,7 @@ def complete_page(request: job_pb2.ListJobsRequest | job_pb2.ListJobClipsRequest
     for place, state in enumerate(request.states):
         if not state:
             raise InvalidArgument(f"states[{place}]: names no state", field=f"states[{place}]")
+    request.states[:] = sorted(set(request.states))  # each is a variable of the query
     if isinstance(request, job_pb2.ListJobsRequest) and request.method:
         request.method = request.method.replace("_", "-")
         fields: Sequence[str] = list(method_pb2.Method.DESCRIPTOR.fields_by_name)

@@ -26,7 +26,8 @@ _RETRY_SECONDS = 10.0
 _INLINE_BYTES = 256 * 2**10
 
 # Statements are made once: making them takes longer than running them.
-_WAITING = sa.select(sa.func.sum(JOBS.c.queued)).where(JOBS.c.state.in_(ACTIVE))
+_OWN = sa.case((JOBS.c.tenant == sa.bindparam("tenant"), JOBS.c.queued), else_=0)
+_WAITING = sa.select(sa.func.sum(JOBS.c.queued), sa.func.sum(_OWN)).where(JOBS.c.state.in_(ACTIVE))
 _KNOWN = sa.select(JOBS.c.id, JOBS.c.body_digest).where(
     JOBS.c.tenant == sa.bindparam("tenant"), JOBS.c.request_id == sa.bindparam("request_id")
 )
@@ -59,7 +60,7 @@ def submit(
             names = {place: artefacts.write(job, f"upload-{place}", data) for place, data in uploads.items()}
             uploads = {}
         with database.writing() as connection:
-            _check_room(connection, len(request.clips), settings.max_queued)
+            _check_room(connection, request.tenant, len(request.clips), settings)
             _insert_job(connection, job, request, digest, held)
             _insert_clips(connection, job, request, names)
             if uploads:
@@ -99,15 +100,19 @@ def _known(database: Database, request: job_pb2.CreateJobRequest, digest: str) -
     return str(row.id)
 
 
-def _check_room(connection: sa.Connection, count: int, most: int) -> None:
-    waiting = connection.scalar(_WAITING) or 0
-    if waiting + count > most:
-        raise ResourceExhausted(
-            f"clips: {waiting} wait already, {count} more are over the limit of {most}; try again later",
-            field="clips",
-            reason="QUEUE_FULL",
-            retry_after=_RETRY_SECONDS,
-        )
+def _check_room(connection: sa.Connection, tenant: str, count: int, settings: JobSettings) -> None:
+    everybody, own = connection.execute(_WAITING, {"tenant": tenant}).one()
+    for waiting, whose, most in (
+        (everybody or 0, "", settings.max_queued),
+        (own or 0, f" of tenant {tenant!r}", settings.max_queued_per_tenant),
+    ):
+        if waiting + count > most:
+            raise ResourceExhausted(
+                f"clips: {waiting}{whose} wait already, {count} more are over the limit of {most}; try again later",
+                field="clips",
+                reason="QUEUE_FULL",
+                retry_after=_RETRY_SECONDS,
+            )
 
 
 def _insert_job(connection: sa.Connection, job: str, request: job_pb2.CreateJobRequest, digest: str, held: int) -> None:

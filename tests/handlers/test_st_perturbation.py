@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from actionlens.v1 import method_pb2
 from actionlens.worker.v1 import worker_pb2
@@ -35,6 +36,13 @@ def explained(asked: Question[StPerturbationParameters]) -> SaliencyVolume:
     found = METHOD.result(asked, finished(asked))
     assert isinstance(found, SaliencyVolume)
     return found
+
+
+def test_a_reach_of_very_many_seeds_is_refused_by_name() -> None:
+    assert StPerturbationParameters(step=2, sigma=32.0).plan.sigma == 32
+    with pytest.raises(ValidationError, match="at most 16 steps: 32 for step 2") as refused:
+        StPerturbationParameters(step=2, sigma=33.0)
+    assert refused.value.errors()[0]["loc"] == ("sigma",)
 
 
 @pytest.mark.parametrize("more", [{}, {"variant": "unsync", "mode": "dual", "smoothing": 1.0, "shape": True}])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from handlers.envelope import answer
 from service.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from service.jobs.artefacts import Artefacts
 from service.jobs.engine import DatabaseJobEngine
-from service.jobs.upkeep import expire, sweep, tidy
+from service.jobs.upkeep import sweep, tidy
 from service.settings import Settings
 from tests.backends.requests import TINY
 from tests.jobs.workers import Worker, begun, clip, ended, job_settings, request
@@ -198,48 +197,6 @@ async def test_refusals_name_what_is_wrong(idle: DatabaseJobEngine) -> None:
         assert unknown.value.field == "id"
     with pytest.raises(NotFound):
         await idle.clips(job_pb2.ListJobClipsRequest(id="nothing"))
-
-
-async def test_a_job_that_is_retried_while_it_expires_keeps_its_uploads(
-    idle: DatabaseJobEngine, shared: Settings
-) -> None:
-    job, _ = await idle.create(request(1, first=7))
-    await idle.cancel(job.id)
-    await idle.retry(job.id)
-    expire(idle.database, Artefacts(shared), job.id)
-    assert await idle.source(job.id, 0) == clip(7)
-    with pytest.raises(FailedPrecondition, match="has not ended"):
-        await idle.delete(job.id)
-    await idle.cancel(job.id)
-    await idle.delete(job.id)
-
-
-async def test_what_a_crash_left_half_written_is_swept(idle: DatabaseJobEngine, shared: Settings) -> None:
-    job, _ = await idle.create(request(1))
-    await idle.cancel(job.id)
-    blobs = Artefacts(shared)
-    result, state = blobs.write(job.id, "result-0", b"kept"), blobs.write(job.id, "state-0-1", b"done with")
-    (shared.data / "artefacts" / f"{result}.1-2.part").write_bytes(b"ke")
-    sweep(idle.database, blobs)
-    assert state in blobs.ages(job.id), "young ones may belong to a block that is being recorded"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service.jobs.upkeep._ORPHAN_SECONDS", -1.0)
-        sweep(idle.database, blobs)
-    assert list(blobs.ages(job.id)) == [result]
-    await idle.delete(job.id)
-
-
-async def test_a_pipe_is_no_clip_and_holds_up_nobody(idle: DatabaseJobEngine, shared: Settings) -> None:
-    os.mkfifo(shared.data / "inputs" / "pipe")
-    (shared.data / "inputs" / "folder").mkdir()
-    asked = request(1)
-    del asked.clips[:]
-    asked.clips.extend(job_pb2.JobClip(name=path, path=path) for path in ("pipe", "folder"))
-    job, _ = await idle.create(asked)
-    for place in range(2):
-        with pytest.raises(NotFound, match="no regular file"):
-            await asyncio.wait_for(idle.source(job.id, place), 10)
-    await idle.cancel(job.id)
 
 
 async def test_what_is_too_old_expires_and_says_so(engine: DatabaseJobEngine, shared: Settings) -> None:

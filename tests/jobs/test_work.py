@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from actionlens.v1 import job_pb2
@@ -35,13 +35,13 @@ def pixels(settings: Settings) -> SlowBackend:
 
 
 async def test_a_clip_that_waits_for_its_store_can_be_cancelled(
-    tmp_path: Path, open_engine: Callable[[Settings], DatabaseJobEngine]
+    tmp_path: Path, open_engine: Callable[[Settings], Awaitable[DatabaseJobEngine]]
 ) -> None:
     store = tmp_path / "store"
     (store / "another").mkdir(parents=True)
     (store / "another" / "card.yaml").write_text("name: half copied")
     settings = job_settings(tmp_path, store)
-    engine = await open_engine(settings)  # type: ignore[misc]
+    engine = await open_engine(settings)
     job, _ = await engine.create(request(1))
     place = Place(job.id, 0, 1)
     assert begin(engine.database, place)

@@ -77,6 +77,16 @@ def test_the_way_back_to_the_seeds_is_the_gradient(height: int, width: int, step
     assert torch.allclose(back, expected, rtol=1e-9, atol=1e-12)
 
 
+def test_the_way_back_frame_by_frame_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = SmoothMax(13, 10, 4, 6.0, DOUBLE)
+    torch.manual_seed(1)
+    seeds = torch.rand((4, *operator.grid), dtype=torch.float64)
+    found, sums = operator.rise(seeds)
+    whole = operator.pull(found, seeds, sums)
+    monkeypatch.setattr("handlers.perturbation.smooth_max._MOST_COLUMNS", 1)
+    assert torch.allclose(operator.pull(found, seeds, sums), whole, rtol=1e-12)
+
+
 def test_time_filter_is_equation_7() -> None:
     masks = torch.rand((1, 7, 1, 1), dtype=torch.float64)
     found = TimeFilter(7, 2.0, DOUBLE).apply(masks).flatten()
