@@ -169,35 +169,57 @@ class Kernel:
         return result
 
     def _phases(self, y: Tensor, size: tuple[int, ...], geometry: Geometry) -> Tensor:
-        """Each phase of the stride is a dense convolution; all phases are computed as channels of one."""
+        """Each phase of the stride is a dense convolution; all phases are computed as channels of one.
+
+        A cell is one step of the stride, counted over the padded input; cells of padding alone are left out. Few
+        channels leave lanes of the processor empty: then two cells in time are computed as channels too.
+        """
         stride, padding = geometry.stride, geometry.padding
         taps = tuple(-(-k // s) for k, s in zip(self.size, stride, strict=True))
-        weight = self._phase_weight(stride, taps)
-        # Cells of one stride each; only those that hold inputs, and what even padding brings along.
-        first = tuple(p // s for p, s in zip(padding, stride, strict=True))
-        last = tuple(-(-(n + p) // s) for n, p, s in zip(size, padding, stride, strict=True))
-        pads = tuple(max(t - 1 - a, b - m) for t, a, b, m in zip(taps, first, last, y.shape[2:], strict=True))
-        z = self._convolve("phases", weight, y, None, False, Geometry((1, 1, 1), pads, (1, 1, 1)))
-        begin = [p - (t - 1 - a) for p, t, a in zip(pads, taps, first, strict=True)]
-        cells = tuple(b - a for a, b in zip(first, last, strict=True))
-        i, j, k = (slice(b, b + c) for b, c in zip(begin, cells, strict=True))
+        fold = (_fold(math.prod(stride) * self.weight.shape[1], taps[0]), 1, 1)
+        weight = self._phase_weight(stride, taps, fold[0])
+        before = tuple(p // s for p, s in zip(padding, stride, strict=True))
+        last = ((n + p - 1) // s for n, p, s in zip(size, padding, stride, strict=True))
+        blocks = tuple(-(-(end + 1 - first) // f) for end, first, f in zip(last, before, fold, strict=True))
+        around = tuple(t - 1 - first for t, first in zip(taps, before, strict=True))
+        needed = (f * b + t - 1 for f, b, t in zip(fold, blocks, taps, strict=True))
+        extra = [max(0, n - own - 2 * a) for n, own, a in zip(needed, y.shape[2:], around, strict=True)]
+        if any(extra):
+            y = F.pad(y, [amount for tail in reversed(extra) for amount in (0, tail)])
+        z = self._convolve("phases", weight, y, None, False, Geometry(fold, around, (1, 1, 1)))
+        z = z[:, :, : blocks[0], : blocks[1], : blocks[2]]
         n, channels = z.shape[0], self.weight.shape[1]
-        z = z[:, :, i, j, k].reshape(n, *stride, channels, *cells)
-        z = z.permute(0, 4, 5, 1, 6, 2, 7, 3).reshape(n, channels, *(c * s for c, s in zip(cells, stride, strict=True)))
-        begin = [p - a * s for p, a, s in zip(padding, first, stride, strict=True)]
-        i, j, k = (slice(b, b + m) for b, m in zip(begin, size, strict=True))
-        return z[:, :, i, j, k].contiguous(memory_format=torch.channels_last_3d)
+        z = z.reshape(n, fold[0], *stride, channels, *blocks).permute(0, 5, 6, 1, 2, 7, 3, 8, 4)
+        z = z.reshape(n, channels, *(b * f * s for b, f, s in zip(blocks, fold, stride, strict=True)))
+        a, b, c = (slice(p % s, p % s + m) for p, s, m in zip(padding, stride, size, strict=True))
+        return z[:, :, a, b, c].contiguous(memory_format=torch.channels_last_3d)
 
-    def _phase_weight(self, stride: tuple[int, ...], taps: tuple[int, ...]) -> Tensor:
+    def _phase_weight(self, stride: tuple[int, ...], taps: tuple[int, ...], fold: int) -> Tensor:
+        """[fold * phases * C, O, taps + fold - 1 in time, ...]."""
         if "phase weight" not in self._packed:
             outputs, inputs = self.weight.shape[:2]
             room = [t * s - k for t, s, k in zip(taps, stride, self.size, strict=True)]
             weight = F.pad(self.weight, [amount for tail in reversed(room) for amount in (0, tail)])
             split = [part for t, s in zip(taps, stride, strict=True) for part in (t, s)]
             weight = weight.view(outputs, inputs, *split).permute(3, 5, 7, 1, 0, 2, 4, 6).flip(5, 6, 7)
-            self._packed["phase weight"] = weight.reshape(math.prod(stride) * inputs, outputs, *taps).contiguous()
+            weight = weight.reshape(math.prod(stride) * inputs, outputs, *taps)
+            moved = [F.pad(weight, (0, 0, 0, 0, place, fold - 1 - place)) for place in range(fold)]
+            self._packed["phase weight"] = torch.cat(moved).contiguous()
         return self._packed["phase weight"]
 
+
+def _fold(channels: int, taps: int) -> int:
+    """Cells in time to compute at once, 1 or 2: what costs less per cell, of two equals the one with full lanes."""
+
+    def cost(fold: int) -> tuple[float, int]:
+        lanes = -(-fold * channels // _LANES) * _LANES
+        return lanes * (taps + fold - 1) / fold, lanes - fold * channels
+
+    return min((1, 2), key=cost)
+
+
+_LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
+"""Channels that oneDNN computes at once in float32."""
 
 _ONEDNN = bool(torch._C._has_mkldnn) and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}

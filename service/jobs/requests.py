@@ -52,7 +52,9 @@ def complete_page(request: job_pb2.ListJobsRequest | job_pb2.ListJobClipsRequest
     for place, state in enumerate(request.states):
         if not state:
             raise InvalidArgument(f"states[{place}]: names no state", field=f"states[{place}]")
-    request.states[:] = sorted(set(request.states))  # each is a variable of the query
+    states = sorted({int(state) for state in request.states})  # each is a variable of the query
+    del request.states[:]
+    request.states.extend(states)  # type: ignore[arg-type]  # numbers of the one enum or the other
     if isinstance(request, job_pb2.ListJobsRequest) and request.method:
         request.method = request.method.replace("_", "-")
         fields: Sequence[str] = list(method_pb2.Method.DESCRIPTOR.fields_by_name)

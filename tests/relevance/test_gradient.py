@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from handlers.relevance import NotKept, Rules, UnknownLayer, guided_backprop, guided_grad_cam, relevance, trace
+from handlers.relevance.kernel import Geometry, Kernel
 from tests.relevance.networks import ALL, Net, Plain, Residual, TwoSpeed, clip, pair
 
 
@@ -44,6 +45,30 @@ def test_gradients_equal_autograd(kind: type[Net]) -> None:
     forward = trace(net).forward(x)
     (expected,) = torch.autograd.grad(logits, x, cotangent)
     assert close(forward.gradient("", cotangent), expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"),
+    [
+        ((5, 7, 7), (1, 2, 2), (2, 3, 3)),
+        ((3, 7, 7), (1, 2, 2), (1, 3, 3)),
+        ((1, 7, 7), (1, 2, 2), (0, 3, 3)),
+        ((5, 3, 5), (2, 2, 2), (0, 1, 4)),
+        ((4, 2, 3), (3, 3, 2), (1, 0, 1)),
+        ((6, 4, 4), (1, 4, 4), (5, 0, 3)),
+    ],
+)
+@pytest.mark.parametrize("frames", [6, 9])
+def test_strided_convolutions_of_few_channels_are_transposed_exactly(
+    size: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], frames: int
+) -> None:
+    x = torch.randn(2, 3, frames, 17, 14, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(5, 3, *size, dtype=torch.float64)
+    y = nn.functional.conv3d(x, weight, stride=stride, padding=padding)
+    cotangent = torch.randn_like(y)
+    (expected,) = torch.autograd.grad(y, x, cotangent)
+    kernel = Kernel(weight, Geometry(stride, padding, (1, 1, 1)))
+    assert close(kernel.transpose(cotangent, (frames, 17, 14)), expected)
 
 
 @pytest.mark.parametrize("layer", ["stem", "ab1", "a2", "ab2", "pb2", "p3", "db", "fc"])
