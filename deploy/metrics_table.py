@@ -14,7 +14,7 @@ from service.metrics import Metrics
 from service.reason_metrics import CLASSES
 from service.records import AnswerRecord, MethodRecord
 from service.settings import Settings
-from service.window import Counts as Totals
+from service.stream_frames import Counts as Totals
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 

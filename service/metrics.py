@@ -15,7 +15,7 @@ from service.jobs.metrics import JobCounter, JobMetrics
 from service.jobs.throttle import LiveLatency
 from service.reason_metrics import ReasonMetrics
 from service.records import AnswerRecord
-from service.window import Counts
+from service.stream_frames import Counts
 
 _OUTCOMES = ("used", "dropped_stale", "dropped_full", "rejected")
 _STAGES = ("decode", "queue", "transport", "forward", "encode")

@@ -31,8 +31,9 @@ from service.outbox import Outbox, Send
 from service.pacer import Pacer, Plan
 from service.reception import Reception
 from service.records import record_answer
+from service.stream_frames import Counts, Window
 from service.turns import Turns
-from service.window import Counts, FrameBuffer, Window
+from service.window import FrameBuffer
 from service.window_answer import Outcome, answer_window
 
 # Windows of one stream that may be at the backend at once under EVERY, so that workers can batch them.

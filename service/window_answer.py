@@ -21,7 +21,7 @@ from service.errors import (
 )
 from service.explain import ExplainService
 from service.intake import Picture
-from service.window import Window
+from service.stream_frames import Window
 
 _LONGEST_PAUSE = 1.0
 

@@ -6,7 +6,7 @@ import threading
 
 from service.client import Client
 from service.client.streams import ExplainedStream
-from service.errors import ActionLensError, DeadlineExceeded, ResourceExhausted, Unavailable
+from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from service.webcam.footage import Footage
 from service.webcam.watch import Watch
 
@@ -66,6 +66,7 @@ class Link:
                 self._watch.lose(error.message)
                 self._closing.wait(max(pause, error.retry_after or 0.0))
                 pause = min(2 * pause, _LONGEST_PAUSE)
-            except ActionLensError as error:
+            except Exception as error:
+                # Also a bug of a source: whoever looks must not be told that the stream ended well.
                 self.failure = error
                 return

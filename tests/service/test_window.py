@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.stream_frames import Window
 from service.timebase import WindowShape
-from service.window import FrameBuffer, Overrun, Window
+from service.window import FrameBuffer, Overrun
 
 
 class Shadow:
