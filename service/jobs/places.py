@@ -25,6 +25,7 @@ class Places:
     def __init__(self, count: int) -> None:
         self._free = count
         self._had = dict.fromkeys(_WEIGHTS, 0.0)
+        self._held = dict.fromkeys(_WEIGHTS, 0)
         self._waiting: dict[int, deque[asyncio.Future[None]]] = {band: deque() for band in _WEIGHTS}
 
     @asynccontextmanager
@@ -33,18 +34,20 @@ class Places:
         loop = asyncio.get_running_loop()
         if self._free:
             self._free -= 1
+            self._held[band] += 1
         else:
             await self._turn(band)
         begun = loop.time()
         try:
             yield
         finally:
+            self._held[band] -= 1
             self._had[band] += (loop.time() - begun) / _WEIGHTS[band]
             self._pass_on()
 
     async def _turn(self, band: int) -> None:
         others = [self._had[other] for other, line in self._waiting.items() if line]
-        if others and not self._waiting[band]:
+        if others and not self._waiting[band] and not self._held[band]:
             # A band that wanted nothing for a while has not saved up for it.
             self._had[band] = max(self._had[band], min(others))
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -53,15 +56,17 @@ class Places:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
+                self._held[band] -= 1
                 self._pass_on()
             raise
 
     def _pass_on(self) -> None:
-        lines = [(self._had[band], -band, line) for band, line in self._waiting.items()]
-        for _, _, line in sorted(lines, key=lambda entry: entry[:2]):
+        for band in sorted(self._waiting, key=lambda band: (self._had[band], -band)):
+            line = self._waiting[band]
             while line:
                 turn = line.popleft()
                 if not turn.done():
+                    self._held[band] += 1
                     turn.set_result(None)
                     return
         self._free += 1
