@@ -58,6 +58,8 @@ class FrameNetwork(nn.Module):
     D is what the backbone has. rectified: features are not negative. Dropout acts in training alone and is left out.
     """
 
+    snippet = 1
+
     def __init__(
         self, base: BNInception | Trunk, consensus: nn.Module, width: int = 0, rectified: bool = False
     ) -> None:
