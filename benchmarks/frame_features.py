@@ -1,9 +1,9 @@
 """What overlapping windows of frame-wise models cost: python -m benchmarks.frame_features [--threads 1] [--rounds 7]
 
-Windows (8 frames for motion-trn, 16 for a wide temporal segment network) follow each other by a hop of 1, 2, 4 ...
-frames, as in a live stream. "plain" computes every window anew; "reused" computes the frames that the window before did
-not have, as workers do. Each round makes the windows of one hop both ways, in turns; medians of the process's CPU time,
-which other work on the machine disturbs least, over all windows but the first, and the ratio of the two.
+Windows (16 frames for a wide temporal segment network, 8 for a temporal relation network) follow each other by a hop of
+1, 2, 4 ... frames, as in a live stream. "plain" computes every window anew; "reused" computes the frames that the
+window before did not have, as workers do. Each round makes the windows of one hop both ways, in turns; medians of the
+process's CPU time, which other work on the machine disturbs least, over all windows but the first, and their ratio.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -26,22 +25,21 @@ from handlers.relevance.memory import keep_freed_memory
 from handlers.seen_frames import SeenFrames
 
 HOPS = (1, 2, 4, 8, 16)
-BUNDLED = Path(__file__).parents[1] / "model_store" / "motion-trn"
 WIDE = {"channels": [64, 128, 256, 512], "cells": 4, "width": 256}
 
 
-def wide_tsn() -> ActionModel:
-    """A temporal segment network of 2.1 million weights on 112 x 112 pixels, untrained."""
+def wide(architecture: str, frames: int) -> ActionModel:
+    """A network with a backbone of 2.1 million weights on 112 x 112 pixels, untrained."""
     card = ModelCard(
-        name="wide-tsn",
-        architecture="tsn",
+        name=f"wide-{architecture}",
+        architecture=architecture,
         arguments=WIDE,
         weights=Weights(file="weights.safetensors", sha256="0" * 64),
         labels=tuple(map(str, range(100))),
-        input=Input(frames=16, height=112, width=112),
+        input=Input(frames=frames, height=112, width=112),
     )
     torch.manual_seed(0)
-    return ActionModel(card, family("tsn").build(classes=100, **WIDE).eval())
+    return ActionModel(card, family(architecture).build(classes=100, **WIDE).eval())
 
 
 def explained(model: ActionModel, forward: Pass, cam: bool) -> None:
@@ -88,7 +86,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
-    for model in (ActionModel.load(BUNDLED), wide_tsn()):
+    for model in (wide("tsn", 16), wide("trn", 8)):
         for cam in (False, True):
             frames = model.card.input.frames
             for hop in (hop for hop in HOPS if hop <= frames):

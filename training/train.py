@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from handlers.models.motion_cnn import MotionCNN
 from training.averages import Average
-from training.batches import IGNORED, Batch, Replay, fresh_batches, normalise
+from training.batches import IGNORED, Batch, Labels, Replay, fresh_batches, normalise
 from training.filters import give_back, half_size, take_over
 from training.labels import CLASSES, STILL
 
@@ -168,12 +168,16 @@ def losses(model: MotionCNN, places: nn.Linear, batch: Batch) -> tuple[Tensor, T
     logits = model.head(features.mean(dim=(2, 3, 4)))
     labels = torch.from_numpy(batch.labels)
     clip_loss = functional.cross_entropy(logits, labels, label_smoothing=0.05)
+    return clip_loss + place_loss(places, features, batch.places), logits.detach()
+
+
+def place_loss(places: nn.Linear, features: Tensor, wanted: Labels) -> Tensor:
+    """Of naming the motion at every cell. features: [B, C, T, H, W]. wanted: [B, T, H, W], see `Batch.places`."""
     cells = places(features.movedim(1, -1)).flatten(0, 3)
-    wanted = torch.from_numpy(batch.places).flatten()
+    right = torch.from_numpy(np.ascontiguousarray(wanted)).flatten()
     weights = torch.ones(len(CLASSES))
     weights[STILL] = 0.15  # most cells show nothing: they must not outweigh those that do
-    place_loss = functional.cross_entropy(cells, wanted, weight=weights, ignore_index=IGNORED)
-    return clip_loss + place_loss, logits.detach()
+    return functional.cross_entropy(cells, right, weight=weights, ignore_index=IGNORED)
 
 
 def run_stage(trainee: Trainee, stage: Stage, seed: int, before: int, steps: int, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Element Shapley Values (Play Fair) of models that look at frames one by one."""
+"""Element Shapley Values (Play Fair) of models that look at frames, or at snippets of a few frames, one by one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ class EsvParameters(Parameters):
 
 
 class Esv(IterativeExplainer[EsvParameters]):
-    """Each frame's fair share in every class score; the values sum to what the clip adds to the class prior."""
+    """Each frame's fair share in every class score; the values sum to what the clip adds to the class prior.
+
+    The elements are what the model has features of. Where that is a snippet of frames, its frames share its value
+    equally.
+    """
 
     name = "esv"
     summary = "the fair share of every frame in the class's probability (Element Shapley Values)"
@@ -49,12 +53,12 @@ class Esv(IterativeExplainer[EsvParameters]):
     def start(self, question: Question[EsvParameters]) -> State:
         clips = question.model.prepare([question.clip])
         (features,) = _network(question).frame_features(clips)
-        iterations = question.parameters.iterations if _is_sampled(question) else 1
+        iterations = question.parameters.iterations if _is_sampled(question, features) else 1
         return State(0, iterations, arrays={"features": features})
 
     @torch.no_grad()
     def advance(self, question: Question[EsvParameters], state: State, seconds: float) -> State:
-        if not _is_sampled(question):
+        if not _is_sampled(question, state.arrays["features"]):
             return _at_once(question, state)
         return iterate(partial(_iterated, question), state, seconds)
 
@@ -72,11 +76,15 @@ class Esv(IterativeExplainer[EsvParameters]):
             "empty_score": float(of_target(found.empty, target)),
             "supporting": float((values > 0).sum()),
         }
-        notes = [prior_note, supporting(values, "frames")]
+        snippet = _network(question).snippet
+        unit = "frames" if snippet == 1 else "snippets"
+        notes = [prior_note, supporting(values, unit)]
+        if snippet > 1:
+            notes.append(f"the model looks at snippets of {snippet} frames, which share their snippet's value equally")
         arrays = {"values_by_class": found.values, "marginals": of_target(found.marginals, target)}
         if _is_average(question):
             notes.append("exact, on log-probabilities: the values sum to log p(class) - log prior(class)")
-        elif _is_sampled(question):
+        elif _is_sampled(question, features):
             spread = Spread.of(state)
             if spread.error is not None:
                 measures["standard_error"] = float(spread.error.max())
@@ -90,8 +98,11 @@ class Esv(IterativeExplainer[EsvParameters]):
         if not _is_average(question) and _relational(question).fewest > 1:
             notes.append("a frame alone is compared with itself: the model relates two frames or more")
 
-        drawn = curves(values, state.arrays["curves"], target, "frames") if state.done else ()
-        return FrameAttribution(values.float(), details=Details(drawn, tuple(notes), measures, arrays))
+        drawn = curves(values, state.arrays["curves"], target, unit) if state.done else ()
+        return FrameAttribution(
+            _by_frame(values, len(question.clip), snippet).float(),
+            details=Details(drawn, tuple(notes), measures, arrays),
+        )
 
 
 def _network(question: Question[EsvParameters]) -> FrameModel:
@@ -104,8 +115,14 @@ def _is_average(question: Question[EsvParameters]) -> bool:
     return isinstance(_network(question).consensus, AverageConsensus)
 
 
-def _is_sampled(question: Question[EsvParameters]) -> bool:
-    return not _is_average(question) and len(question.clip) > question.parameters.exact_up_to
+def _is_sampled(question: Question[EsvParameters], features: Tensor) -> bool:
+    return not _is_average(question) and len(features) > question.parameters.exact_up_to
+
+
+def _by_frame(values: Tensor, frames: int, snippet: int) -> Tensor:
+    """[ceil(frames / snippet)] to [frames]: equal shares for the frames of an element."""
+    element = torch.arange(frames) // snippet
+    return values[element] / element.bincount()[element]
 
 
 def _prior(question: Question[EsvParameters]) -> tuple[Tensor, str]:
@@ -168,7 +185,7 @@ def _found(question: Question[EsvParameters], state: State) -> Shapley:
     consensus = _network(question).consensus
     if isinstance(consensus, AverageConsensus):  # cheaper to compute again than to carry along
         return average_values(consensus.classifier(state.arrays["features"]), empty)
-    if _is_sampled(question):
+    if _is_sampled(question, state.arrays["features"]):
         return _sums(state).shapley(empty)
     marginals = state.arrays["marginals"]
     return Shapley(marginals, empty + marginals.mean(0).sum(0), empty)

@@ -27,9 +27,11 @@ class FrameModel(Protocol):
     """
 
     consensus: AverageConsensus | RelationalConsensus
+    snippet: int
+    """Frames that it looks at together, usually 1."""
 
     def frame_features(self, clips: Tensor) -> Tensor:
-        """float [B, 3, T, H, W] to [B, T, D]: each frame's features, which no other frame touches."""
+        """float [B, 3, T, H, W] to [B, ceil(T / snippet), D]: each snippet's features, which no other frame touches."""
         ...
 
 

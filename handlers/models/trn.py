@@ -14,8 +14,8 @@ from handlers.models.frame_cnn import FrameCNN
 class MultiScaleTRN(nn.Module):
     """Frame by frame to features, then one small network per number of frames, over all ordered subsequences.
 
-    Takes clips of any length; trained best at `scales` frames. channels, cells, width: see FrameCNN. hidden: units of
-    every scale. scales: the most frames that are compared at once.
+    Takes clips of any length; trained best at `scales` snippets. channels, cells, width, snippet: see FrameCNN. hidden:
+    units of every scale. scales: the most snippets that are compared at once.
     """
 
     def __init__(
@@ -26,13 +26,15 @@ class MultiScaleTRN(nn.Module):
         width: int = 64,
         hidden: int = 64,
         scales: int = 8,
+        snippet: int = 1,
     ) -> None:
         super().__init__()
-        self.backbone = FrameCNN(channels, cells, width)
+        self.snippet = snippet
+        self.backbone = FrameCNN(channels, cells, width, snippet)
         self.consensus = RelationalConsensus(width, hidden, classes, scales)
 
     def frame_features(self, clips: Tensor) -> Tensor:
-        """float [B, 3, T, H, W] to [B, T, D]."""
+        """float [B, 3, T, H, W] to [B, ceil(T / snippet), D]."""
         features: Tensor = self.backbone(clips)
         return features
 

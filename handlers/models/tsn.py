@@ -17,6 +17,8 @@ class TSN(nn.Module):
     channels, cells, width: see FrameCNN.
     """
 
+    snippet = 1
+
     def __init__(
         self, classes: int, channels: Sequence[int] = (16, 32, 48, 64), cells: int = 4, width: int = 64
     ) -> None:

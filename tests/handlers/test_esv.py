@@ -54,6 +54,21 @@ def test_the_values_are_those_of_the_clips_own_features():
     assert found.details.measures["efficiency_gap"] == pytest.approx(0, abs=1e-5)
 
 
+@torch.no_grad()
+def test_the_frames_of_a_snippet_share_its_value():
+    asked = model(
+        architecture="trn", arguments={**SMALL, "hidden": 7, "scales": 3, "snippet": 2}, layer="", class_prior=PRIOR
+    )
+    found = run(question(asked, frames=5))
+    by_class = found.details.arrays["values_by_class"]
+    assert by_class.shape == (3, 3)
+    first, second, last = by_class[:, 1].float()
+    torch.testing.assert_close(found.values, torch.stack([first / 2, first / 2, second / 2, second / 2, last]))
+    (curve,) = (curve for curve in found.details.curves if curve.name == "running score")
+    assert (curve.x_name, len(curve.x)) == ("snippets seen", 4)
+    assert any("snippets of 2 frames" in note for note in found.details.notes)
+
+
 def test_a_contrast_is_the_difference_of_two_classes():
     asked = relational()
     one, other = (run(question(asked, target=Target(index))).values for index in (1, 2))

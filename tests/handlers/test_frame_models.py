@@ -54,6 +54,19 @@ def test_no_frame_touches_another_frames_features():
     assert differs.tolist() == [False, False, True, False]
 
 
+@pytest.mark.parametrize("frames", [1, 4, 5])
+def test_no_snippet_touches_another_ones_features_and_the_last_is_filled_up(frames: int):
+    torch.manual_seed(0)
+    made = MultiScaleTRN(3, (4, 6), 2, 5, 7, 3, snippet=2).double().eval()
+    clips = torch.randn(1, 3, frames, 12, 16, dtype=torch.float64)
+    features = made.frame_features(clips)
+    assert features.shape == (1, (frames + 1) // 2, 5)
+    grey = torch.zeros(1, 3, 1, 12, 16, dtype=torch.float64)
+    for place in range(features.shape[1]):
+        snippet = torch.cat((clips, grey), 2)[:, :, 2 * place : 2 * place + 2]
+        torch.testing.assert_close(made.frame_features(snippet)[:, 0], features[:, place], rtol=1e-12, atol=1e-12)
+
+
 def test_subsequences_of_long_clips_are_few_and_always_the_same():
     assert subsequences(16, 8).shape == (12870, 8)
     long = subsequences(40, 5)
