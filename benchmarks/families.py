@@ -2,9 +2,10 @@
 
     PYTHONPATH=. python -m benchmarks.families [--families c3d,slow-r50] [--size 112] [--rounds 2] [--threads 1]
 
-Random weights, the family's published number of frames, frames of `size` x `size` (FIXED: their own). Each candidate
-takes turns with the others (A B C A B C ...); ratios are of medians, the first round warms up. Families are measured
-one by one in processes of their own, which gives the peak memory, and stored as they finish: name some for these only.
+Random weights, the family's published number of frames, frames of `size` x `size` (FIXED and transformers: their own).
+Each candidate takes turns with the others (A B C A B C ...); ratios are of medians, the first round warms up. Families
+are measured one by one in processes of their own, which gives the peak memory, and stored as they finish: name some for
+these only.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from handlers.relevance import Rules, guided_backprop, relevance, temporal_relev
 RESULTS = Path(__file__).parent / "results"
 STORED = RESULTS / "families.json"
 FIXED = ("c3d", "c-lstm", "cnn-lstm", "vgg16-lstm")
-"""Families whose weights fix the size of the frame."""
+"""Families whose weights fix the size of the frame, beside those of transformers."""
 COLUMNS = ("forward", "grad-cam", "guided-backprop", "dtd", "atr")
 
 
@@ -38,7 +39,7 @@ def measured(name: str, size: int, rounds: int) -> dict[str, object]:
     assert entry.input is not None
     torch.manual_seed(0)
     network = entry.build(classes=400).eval()
-    side = entry.input.height if name in FIXED else size
+    side = entry.input.height if name in FIXED or entry.model_type else size
     clip = torch.rand(1, 3, entry.input.frames, side, side) * 4 - 2
     program = trace(network, Rules(low=(-2.0,) * 3, high=(2.0,) * 3))
     one = torch.zeros(1, 400)
