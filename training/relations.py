@@ -71,7 +71,7 @@ def training_clips(folder: Path, seeds: range = SEEDS, processes: int = 2) -> Ba
         clips.flush()
         np.save(names[1], labels)
         np.save(names[2], places)
-    clips, labels, places = (np.load(name, mmap_mode="r") for name in names)
+    clips, labels, places = (np.load(name, mmap_mode="c") for name in names)
     return Batch(clips, labels, places)
 
 
