@@ -28,7 +28,7 @@ run: $(VENV)/run-$(KEY)
 	@exec $(BIN)/actionlens serve --demo $(if $(ONCE),--once)
 
 test: lint
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not alone"
+	@$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder -m "not alone"
 	@$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/dev-$(KEY)

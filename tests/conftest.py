@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 _ASSETS = "ACTIONLENS_TEST_ASSETS"
 _REQUIRE = "ACTIONLENS_REQUIRE_SYSTEM"
@@ -73,22 +75,30 @@ def _data(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
 
 _TOGETHER = ("backends", "e2e", "page")
 """Folders whose tests share a running service: they stay in one process. Elsewhere files are what is shared out."""
-_ORDER = {"backends": 0, "e2e": 1, "jobs": 2}
-"""Backends come before all that start services: they look at every process below this one."""
+_WITH = {"tests/handlers/test_exporting.py": "tests/backends"}
+"""What is exported once is not to be exported in another process once more."""
+_ORDER = {"backends": 0, "jobs": 1, "e2e": 2}
+"""The longest parts first; backends before all that start services: they look at every process below this one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Which tests stay together when several processes share them, the longest parts first."""
+    """In which order several processes share the tests."""
     root = Path(__file__).parent
-    places = {item: item.path.relative_to(root) for item in items}
-    items.sort(key=lambda item: _ORDER.get(places[item].parts[0], 3))
-    for item, place in places.items():
-        folder = place.parts[0]
-        group = folder if folder in _TOGETHER else str(place)
-        # What is exported once is not to be exported in another process once more.
-        item.add_marker(
-            pytest.mark.xdist_group("exported" if "exported" in getattr(item, "fixturenames", ()) else group)
-        )
+    items.sort(key=lambda item: _ORDER.get(item.path.relative_to(root).parts[0], 3))
+
+
+class Scheduling(LoadScopeScheduling):
+    """Which tests stay together when several processes share them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        folder = "/".join(file.split("/")[:2])
+        return _WITH.get(file, folder if folder.removeprefix("tests/") in _TOGETHER else file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """The scheduler of `--numprocesses`. (The groups of pytest-xdist 3.8 do nothing under pytest 9.2.)"""
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

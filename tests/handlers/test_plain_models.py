@@ -18,8 +18,15 @@ from handlers.exporting import export
 from handlers.models import Family, registry
 from tests.handlers import networks
 
-NEED_RELEVANCE = {"dtd", "clrp", "atr", "guided-backprop", "guided-grad-cam", "selective-relevance", "deep-lift", "esv"}
-GRADIENTS = {"grad-cam", "integrated-gradients", "gradient-shap", "st-perturbation", "temporal-mask"}
+NEED_RELEVANCE = {"dtd", "clrp", "atr", "guided-backprop", "guided-grad-cam", "deep-lift", "esv"}
+GRADIENTS = {
+    "grad-cam",
+    "selective-relevance",
+    "integrated-gradients",
+    "gradient-shap",
+    "st-perturbation",
+    "temporal-mask",
+}
 BLACK_BOX = {"frame-shapley", "occlusion", "shapley-sampling"}
 
 
