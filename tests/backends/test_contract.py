@@ -143,14 +143,17 @@ async def test_stop_finishes_what_is_in_work_and_refuses_the_rest(fresh: Inferen
     with pytest.raises(Unavailable):
         await fresh.compute(TINY, requests.tiny(), SECONDS)
     await fresh.start()
-    calls = [asyncio.create_task(fresh.compute(SLOW, requests.slow(), SECONDS)) for _ in range(PLACES + 3)]
+    calls = [asyncio.create_task(fresh.compute(SLOW, requests.slow(), SECONDS)) for _ in range(2 * PLACES)]
     await asyncio.sleep(0.02)
     begun = time.monotonic()
     await asyncio.gather(fresh.stop(), fresh.stop())
     assert time.monotonic() - begun < 15
     ends = await asyncio.gather(*calls, return_exceptions=True)
-    assert all(isinstance(end, Reply) for end in ends[:PLACES])
-    assert all(isinstance(end, Unavailable) for end in ends[PLACES:])
+    # In their order: those that were in work, and those whose place came free before the stop, however late that came.
+    answered = sum(isinstance(end, Reply) for end in ends)
+    assert PLACES <= answered < len(ends)
+    assert all(isinstance(end, Reply) for end in ends[:answered])
+    assert all(isinstance(end, Unavailable) for end in ends[answered:])
     assert not fresh.healthy()
     with pytest.raises(Unavailable):
         await fresh.compute(TINY, requests.tiny(), SECONDS)
