@@ -57,7 +57,7 @@ def ascend(
 
 
 def gives_all(forward: ForwardPass, item: int, cut: int, wanted: set[int], manner: Manner) -> bool:
-    """Whether the portions of all frames add up to the wanted values themselves. Reads what `ascend` has derived."""
+    """Whether the portions of all frames add up to the wanted values themselves. What it derives, `ascend` reads."""
     needed = ancestors(forward.graph, wanted)
     below = [s for s in forward.graph.steps if s.number <= cut and s.number in needed and s.carries]
     return all(step.operation.gives_all(forward.site(step, item, manner)) for step in below)

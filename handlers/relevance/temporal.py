@@ -190,14 +190,11 @@ def _portions(forward: ForwardPass, item: int, cut: int, manner: Manner, costs: 
         wanted = crossing(forward.graph, cut, ancestors(forward.graph, set(forward.head.values)))
         wanted |= {value for value in forward.head.values if value <= cut}
         frames = forward.clip.shape[2]
-        spare = manner.dtype is None and costs.sees_last
-        carried = frames - 1 if spare else frames
-        found = [
-            ascend(forward, item, cut, wanted, range(first, min(carried, first + TOGETHER)), manner)
-            for first in range(0, carried, TOGETHER)
+        if manner.dtype is None and costs.sees_last and gives_all(forward, item, cut, wanted, manner):
+            frames -= 1
+        forward.derived[key] = [
+            ascend(forward, item, cut, wanted, range(first, min(frames, first + TOGETHER)), manner)
+            for first in range(0, frames, TOGETHER)
         ]
-        if spare and not gives_all(forward, item, cut, wanted, manner):
-            found.append(ascend(forward, item, cut, wanted, range(carried, frames), manner))
-        forward.derived[key] = found
     result: list[dict[int, Portion]] = forward.derived[key]
     return result
