@@ -63,9 +63,11 @@ class DatabaseJobEngine:
 
     def _open(self) -> None:
         self._artefacts = Artefacts(self._settings)
-        self._database = Database.open(self._settings)
+        database = Database.open(self._settings)
         if self._stopped:  # while it was being opened
-            self._database.close()
+            database.close()
+        else:
+            self._database = database
 
     async def stop(self) -> None:
         """See JobEngine."""
