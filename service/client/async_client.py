@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -126,9 +126,13 @@ class AsyncExplainedStream:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._pulling: Future[FrameLike | None] | None = None
+        self._turn = asyncio.Lock()  # who runs the source: one pull, or its closing
         self._closed = False
-        source = self._pulled(frames) if isinstance(frames, AsyncIterable) else frames
-        self._stream = ExplainedStream(stub, source, options, address)
+        self._source: AsyncIterator[FrameLike] | None = None
+        if isinstance(frames, AsyncIterable):
+            self._source = aiter(frames)
+            frames = self._pulled(self._source)
+        self._stream = ExplainedStream(stub, frames, options, address)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="stream")
 
     @property
@@ -165,12 +169,15 @@ class AsyncExplainedStream:
         self._stream.end()
 
     async def close(self) -> None:
-        """Drop the stream at once. Safe to call twice."""
+        """Drop the stream at once, and close its source if that is an asynchronous generator. Safe to call twice."""
         self._closed = True
         self._stream.close()
         if self._pulling is not None:
             self._pulling.cancel()
         self._reader.shutdown(wait=False)
+        if isinstance(self._source, AsyncGenerator):
+            async with self._turn:
+                await self._source.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -180,12 +187,12 @@ class AsyncExplainedStream:
     ) -> None:
         await self.close()
 
-    def _pulled(self, frames: AsyncIterable[FrameLike]) -> Iterator[FrameLike]:
+    def _pulled(self, source: AsyncIterator[FrameLike]) -> Iterator[FrameLike]:
         """Frames of an asyncio source, for the thread that sends them."""
-        source = aiter(frames)
 
         async def pull() -> FrameLike | None:
-            return await anext(source, None)
+            async with self._turn:
+                return await anext(source, None)
 
         while True:
             self._pulling = asyncio.run_coroutine_threadsafe(pull(), self._loop)

@@ -269,18 +269,30 @@ async def test_an_asynchronous_source(peer: Peer, address: str) -> None:
     assert stream.summary.counts.received == 5
 
 
-async def test_leaving_while_an_asynchronous_source_waits(peer: Peer, address: str) -> None:
-    peer.stream = Echo()
-    released = asyncio.Event()
+@pytest.mark.parametrize("frames_allowed", [1, 2], ids=["before it is asked again", "while it is asked"])
+async def test_leaving_closes_an_asynchronous_source(peer: Peer, address: str, frames_allowed: int) -> None:
+    def script(requests: Requests, _context: grpc.ServicerContext) -> Responses:
+        yield opened(frames_allowed)
+        for request in requests:
+            if request.HasField("frame"):
+                yield window(request.frame.sequence)
+
+    peer.stream = script
+    asked_again, released = asyncio.Event(), asyncio.Event()
 
     async def frames() -> AsyncIterator[Frame]:
         try:
             yield Frame(b"jpeg", 0, 0.0)
+            asked_again.set()
             await asyncio.sleep(60)
         finally:
             released.set()
 
     async with AsyncClient(address) as client, client.explain_stream(frames()) as stream:
         async for _ in stream:
+            if frames_allowed == 2:
+                await asyncio.wait_for(asked_again.wait(), 30)
             break
-    await asyncio.wait_for(released.wait(), 5)
+        assert not released.is_set()
+    assert released.is_set()
+    assert asked_again.is_set() == (frames_allowed == 2)
