@@ -1,10 +1,10 @@
-"""Runs every method on every family's small network and writes what came of it: docs/support.md.
-
-PYTHONPATH=. python -m benchmarks.support
+"""Runs every method on every family's small network and writes what came of it, docs/support.md, in some minutes:
+python -m benchmarks.support
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,6 +42,7 @@ def written(rows: Mapping[str, Support]) -> str:
 
 def main() -> None:
     """Try every pair. Raises RuntimeError, and writes nothing, when a method does not do what it has said."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     rows: dict[str, Support] = {}
     for name, make in cases().items():

@@ -1,12 +1,12 @@
-"""Pictures of the page's states, to be looked at: python -m tests.page.screenshots FOLDER [STATE ...].
+"""Pictures of the page's states, to be looked at: python -m tests.page.screenshots [FOLDER [STATE ...]].
 
 Starts a service over the bundled model and a Chromium whose webcam shows the sample clip.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -19,9 +19,15 @@ from tests.page.states import STATES, State
 
 
 def main() -> None:
-    """Write one PNG per state; names after the folder choose some of them."""
-    folder, *chosen = sys.argv[1:] or ["out/page"]
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    """Write one PNG per state."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("out/page"), help="where they go (out/page)")
+    parser.add_argument("states", nargs="*", metavar="STATE", help=f"all, or some of: {', '.join(STATES)}")
+    options = parser.parse_args()
+    if unknown := set(options.states) - set(STATES):
+        parser.error(f"no state is called {', '.join(sorted(unknown))}; there are {', '.join(STATES)}")
+    chosen = options.states or list(STATES)
+    options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         settings = Settings(
             port=0,
@@ -38,12 +44,13 @@ def main() -> None:
         program = shutil.which("chromium")
         browsers = {
             refused: playwright.chromium.launch(executable_path=program, args=arguments(camera, refused=refused))
-            for refused in {STATES[name].refused for name in chosen or STATES}
+            for refused in {STATES[name].refused for name in chosen}
         }
         try:
-            for name in chosen or STATES:
-                take(browsers[STATES[name].refused], running, STATES[name], Path(folder, f"{name}.png"))
-                print(Path(folder, f"{name}.png"), flush=True)
+            for name in chosen:
+                path = options.folder / f"{name}.png"
+                take(browsers[STATES[name].refused], running, STATES[name], path)
+                print(path, flush=True)
         finally:
             for browser in browsers.values():
                 browser.close()
