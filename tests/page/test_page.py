@@ -64,6 +64,21 @@ def test_an_unknown_class_is_named_at_its_field(page: Page, running: Running) ->
     assert 'has no class "fly"' in page.locator("#target").evaluate("field => field.validationMessage")
 
 
+def test_single_keys_work_after_a_click_but_not_in_a_text_and_can_be_switched_off(page: Page, running: Running) -> None:
+    watch(page, running, WATCHED)
+    moments = page.locator(".moment")
+    page.get_by_role("button", name="Keys").click()
+    page.keyboard.press("f")
+    page.get_by_role("button", name="Keys").click()
+    page.locator("#target").press("f")
+    expect(page.locator("#target")).to_have_value("f")
+    expect(moments).to_have_count(0)
+    page.locator("#target").fill("")
+    page.get_by_role("button", name="All").click()
+    page.keyboard.press("f")
+    expect(moments).to_have_count(1)
+
+
 def test_a_job_runs_from_a_frozen_moment(page: Page, running: Running) -> None:
     watch(page, running, WATCHED)
     page.keyboard.press("f")

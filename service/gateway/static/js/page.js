@@ -178,9 +178,23 @@ export class Page {
     $("freeze").onclick = () => this.#freeze();
     $("share").onclick = () => this.#copy({});
     this.#drop($("stage"));
-    const keys = { f: () => this.#freeze(), a: () => part("all"), m: () => part("motion"), s: () => part("scene"), " ": () => this.source.kind && this.source.toggle() };
+    this.#keys({ f: () => this.#freeze(), a: () => part("all"), m: () => part("motion"), s: () => part("scene"), " ": () => this.source.kind && this.source.toggle() });
+  }
+
+  /** Single keys can be switched off: people who speak to their computer, or press keys by accident, need that. */
+  #keys(keys) {
+    let on = localStorage.getItem("keys") !== "off";
+    press([$("keys")], () => on);
+    $("keys").onclick = () => {
+      on = !on;
+      press([$("keys")], () => on);
+      localStorage.setItem("keys", on ? "on" : "off");
+    };
     document.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, button, textarea, video, a")) return;
+      if (!on || event.ctrlKey || event.metaKey || event.altKey) return;
+      // What is written stays text, and Space presses a focused button; a letter means nothing to one.
+      if (event.target.closest("input:not([type=range], [type=checkbox]), select")) return;
+      if (event.key === " " && event.target.closest("input, button, a, video")) return;
       const act = keys[event.key];
       if (!act) return;
       event.preventDefault();
