@@ -8,6 +8,8 @@ from collections.abc import Sequence
 _JUDGED = 3
 _LATE = 2
 _FAR = 2.0
+# What took more of the budget than this counts as late already, so that the 95th percentile stays within the budget.
+_IN_TIME = 0.95
 # An answer must leave so much of the budget free at the higher rung before that rung is tried.
 _ROOM = 0.8
 # With a rung whose cost is unknown.
@@ -55,7 +57,7 @@ class Ladder:
         # What is late with less would be late with more, but what is in time with less says nothing of more.
         lags = self._lags if rung == self.rung else self._lower
         lags.append(lag)
-        late = [value for value in list(lags)[-_JUDGED:] if value > self.budget]
+        late = [value for value in list(lags)[-_JUDGED:] if value > _IN_TIME * self.budget]
         if self.rung > self.lowest(costs) and (len(late) >= _LATE or lag > _FAR * self.budget):
             self._descend(max(late), costs, now)
 
