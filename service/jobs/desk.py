@@ -44,20 +44,20 @@ class Desk:
             self.stopping.set()
             self._lock.wait_for(lambda: not self._busy, seconds)
 
-    def working(self, work: Callable[[], T]) -> T:
-        """Do one block. When the worker is stopping it is not begun, and this never returns: the process ends, and
-        the clip goes on elsewhere from its last state."""
+    def take_up(self) -> None:
+        """Begin a block; `put_down` ends it. When the worker is stopping this never returns: the process ends, and the
+        clip goes on elsewhere from its last state."""
         with self._lock:
             stopping = self.stopping.is_set()
             self._busy += not stopping
         if stopping:
             threading.Event().wait()
-        try:
-            return work()
-        finally:
-            with self._lock:
-                self._busy -= 1
-                self._lock.notify_all()
+
+    def put_down(self) -> None:
+        """The block is on record, or came to nothing."""
+        with self._lock:
+            self._busy -= 1
+            self._lock.notify_all()
 
     def pause(self, seconds: float) -> None:
         """Wait; not to the end when the worker is stopping."""

@@ -50,6 +50,7 @@ class ClipWork:
         self._decoded: DecodedClip | None = None
         self._trouble: ActionLensError | None = None
         self._entered = False
+        self._up = False
         with desk.database.reading() as connection:
             job = connection.execute(sa.select(JOBS.c.request, JOBS.c.band).where(JOBS.c.id == place.job)).one()
             row = sa.and_(CLIPS.c.job == place.job, CLIPS.c.place == place.place)
@@ -80,22 +81,31 @@ class ClipWork:
         self._desk.artefacts.remove(*filter(None, (self._last, state, self._partial)))
         return report
 
+    def put_down(self) -> None:
+        """Its block is on DBOS's record, or came to nothing: a worker that stops need not wait for it any longer."""
+        if self._up:
+            self._up = False
+            self._desk.put_down()
+
     def _finish(self, state: int, **values: Any) -> None:
         self._desk.patiently(lambda: transitions.finish(self._desk.database, self._place, state, **values))
 
     def _attempted(self, work: Callable[[], Report]) -> Report:
-        """Do a block's work; again after trouble that may pass."""
+        """Do a block's work; again after trouble that may pass. Until `put_down`, the worker does not stop."""
         desk = self._desk
         self._trouble = None
         waits = suspicions = 0
         while True:
             self._entered = False
+            desk.take_up()
+            self._up = True
             try:
-                return desk.working(work)
+                return work()
             except _Over as over:
                 return over.report
             except ActionLensError as error:
                 self._trouble = error
+            self.put_down()
             match fault_of(self._trouble):
                 case Fault.CLIP:
                     return {"outcome": Outcome.FAILED, "failure": failure_of(self._trouble)}

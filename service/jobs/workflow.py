@@ -40,10 +40,12 @@ def register_workflow(desk: Desk) -> None:
         while True:
             before = state
             report: Report = _step("block", lambda: work.block(before))  # noqa: B023  # called at once
+            work.put_down()
             state = report.get("state", state)
             if report["outcome"] != Outcome.GOING:
                 break
         ended: Report = _step("end", lambda: work.end(report, state))
+        work.put_down()
         return str(ended["outcome"])
 
 

@@ -64,6 +64,7 @@ async def load(torchserve: TorchServeBackend) -> AsyncIterator[Load]:
     await made.end()
 
 
+@pytest.mark.alone
 async def test_a_killed_worker_costs_no_caller_an_answer(torchserve: TorchServeBackend, load: Load) -> None:
     before = torchserve.restarts()
     killed = processes.having("worker")

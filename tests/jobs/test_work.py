@@ -58,6 +58,25 @@ async def test_a_clip_that_waits_for_its_store_can_be_cancelled(
     assert (await engine.get(job.id)).state == job_pb2.JOB_STATE_CANCELLED
 
 
+async def test_a_worker_that_stops_waits_until_the_last_block_is_on_record(
+    tmp_path: Path, open_engine: Callable[[Settings], Awaitable[DatabaseJobEngine]]
+) -> None:
+    settings = job_settings(tmp_path, tmp_path)
+    engine = await open_engine(settings)
+    job, _ = await engine.create(request(1))
+    place = Place(job.id, 0, 1)
+    assert begin(engine.database, place)
+    desk = Desk(settings, engine.database, Artefacts(settings), Bench(settings, pixels), asyncio.get_running_loop())
+    work = ClipWork(desk, place)
+    assert (await engine.cancel(job.id)).cancelling
+    assert await asyncio.to_thread(work.block, "") == {"outcome": Outcome.CANCELLED}
+    draining = asyncio.create_task(asyncio.to_thread(desk.drain, 60))
+    await asyncio.sleep(0.2)
+    assert not draining.done(), "DBOS has not noted what the block came to"
+    work.put_down()
+    await asyncio.wait_for(draining, 20)
+
+
 async def test_models_that_come_and_go_at_once_are_each_stopped_once_and_never_in_use() -> None:
     bench = Bench(Settings(jobs=JobSettings(models=2, processes=8)), pixels)
     made: list[SlowBackend] = []
