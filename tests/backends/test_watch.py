@@ -5,8 +5,8 @@ from __future__ import annotations
 from service.backends.torchserve.watch import Watch
 
 
-def watch() -> Watch:
-    return Watch(response_seconds=10, margin=5, lost_seconds=20)
+def watch(started_in: float = 4.0) -> Watch:
+    return Watch(response_seconds=10, margin=5, started_in=started_in)
 
 
 def test_quiet_means_nothing_while_nothing_is_out() -> None:
@@ -59,3 +59,13 @@ def test_a_model_may_lack_workers_for_a_while() -> None:
     made.workers("m", 0, 30.0)
     assert made.trouble(45.0) == ""
     assert "no ready worker" in made.trouble(50.5)
+
+
+def test_what_takes_long_to_load_is_given_longer_to_come_back() -> None:
+    for started_in, patience in ((4.0, 20.0), (60.0, 120.0)):
+        made = watch(started_in)
+        made.workers("m", 0, 100.0)
+        assert made.trouble(100.0 + patience) == ""
+        assert "no ready worker" in made.trouble(100.1 + patience)
+        made.workers("m", 1, 99.0 + patience)
+        assert made.trouble(1e6) == ""

@@ -27,7 +27,6 @@ MARGIN_SECONDS = 10.0
 _PORT_ATTEMPTS = 3
 _WATCH_SECONDS = 0.5
 _NOTICE_SECONDS = 1.0
-_LOST_SECONDS = 20.0
 _BACK_OFF_SECONDS = 30.0
 _GRACE_SECONDS = 5.0
 
@@ -50,7 +49,7 @@ class Supervisor:
         self._keeper: asyncio.Task[None] | None = None
         self._ready: dict[str, int] = {}
         self._pids: dict[str, set[int]] = {}
-        self.watch = self._new_watch()
+        self.watch = self._new_watch(0.0)
         """Of the TorchServe that runs now."""
 
     @property
@@ -107,7 +106,8 @@ class Supervisor:
     async def _launch(self) -> None:
         """Start a TorchServe and let it answer; it is `self._server` then."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._settings.start_seconds
+        begun = loop.time()
+        end = begun + self._settings.start_seconds
         server = await self._serving()
         try:
             described = await asyncio.gather(*(self._try_out(server, name, end) for name in self._folders))
@@ -119,7 +119,7 @@ class Supervisor:
             raise
         self.models = dict(zip(self._folders, described, strict=True))
         self._ready = dict.fromkeys(self._folders, self._workers)
-        self.watch = self._new_watch()
+        self.watch = self._new_watch(loop.time() - begun)
         self._server = server
         self._up.set()
 
@@ -195,5 +195,5 @@ class Supervisor:
             if reason := self.watch.trouble(loop.time()):
                 return reason
 
-    def _new_watch(self) -> Watch:
-        return Watch(self._settings.response_seconds, MARGIN_SECONDS, _LOST_SECONDS)
+    def _new_watch(self, started_in: float) -> Watch:
+        return Watch(self._settings.response_seconds, MARGIN_SECONDS, started_in)

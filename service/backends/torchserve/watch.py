@@ -5,18 +5,22 @@ from __future__ import annotations
 import itertools
 
 _REFUSALS = 3
+# How long a model may be without a ready worker: TorchServe itself replaces a dead one, which takes as long as loading
+# the model does; to restart everything would take the other models away and be no sooner.
+_LOST_SECONDS = 20.0
+_LOST_STARTS = 2.0
 
 
 class Watch:
     """Knows the calls that are out at one TorchServe. Times are of one monotonic clock, in seconds.
 
     response_seconds: longest time of one batch; TorchServe itself replaces a worker that takes longer. margin: how
-    much later the worker must have answered or died. lost_seconds: how long a model may be without a ready worker.
+    much later the worker must have answered or died. started_in: how long this TorchServe took to be ready.
     """
 
-    def __init__(self, response_seconds: float, margin: float, lost_seconds: float) -> None:
+    def __init__(self, response_seconds: float, margin: float, started_in: float) -> None:
         self._silence = response_seconds + margin
-        self._lost_seconds = lost_seconds
+        self._lost_seconds = max(_LOST_SECONDS, _LOST_STARTS * started_in)
         self._out: dict[int, tuple[str, float]] = {}
         self._heard: dict[str, float] = {}
         self._refused: dict[str, int] = {}
