@@ -1,7 +1,8 @@
-"""What jobs cost: python -m benchmarks.jobs [--rounds 3] [--queued 1000] [--seconds 20]
+"""What jobs cost: python -m benchmarks.jobs [--only submit] [--rounds 3] [--queued 1000] [--seconds 20]
 
 * submit: CreateJob of one clip over gRPC, milliseconds until the answer; uploaded, and as a path; first with the job
-  worker suspended, so that nothing but accepting is timed, then with it at work;
+  worker suspended, so that nothing but accepting is timed, then with it at work; by turns with its two floors: a call
+  that is refused at once, and a write of as many bytes to the same disk;
 * idle: share of one core that the job worker takes while no job is there;
 * live: milliseconds of ExplainClip with Grad-CAM, by turns with no job and with so many jobs queued and one worker
   computing them, one clip at a time.
@@ -12,6 +13,8 @@ A service of its own is started for it, with SQLite in a temporary folder. The m
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import shutil
 import socket
@@ -32,12 +35,14 @@ from service.client import Client
 from service.errors import ActionLensError
 
 _ROOT = Path(__file__).resolve().parent.parent
+_LOGGED = 100 * 2**10
 _SAMPLE = _ROOT / "model_store/motion-primitives/sample.mp4"
 
 
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("submit", "idle", "live"), help="one of the three")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--queued", type=int, default=1000, help="jobs of one clip each")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement of idleness and live answers")
@@ -49,17 +54,30 @@ def main() -> None:
         Client(address) as client,
     ):
         stub = job_pb2_grpc.ExplanationJobServiceStub(channel)  # type: ignore[no-untyped-call]
-        measure(options, stub, client, process)
+        measure(options, stub, client, process, Path(folder))
 
 
 def measure(
-    options: argparse.Namespace, stub: job_pb2_grpc.ExplanationJobServiceStub, client: Client, process: psutil.Process
+    options: argparse.Namespace,
+    stub: job_pb2_grpc.ExplanationJobServiceStub,
+    client: Client,
+    process: psutil.Process,
+    folder: Path,
 ) -> None:
-    """All three, printed as they come."""
+    """What was asked for, printed as it comes."""
     worker = next(child for child in process.children(recursive=True) if "service.jobs.worker" in child.cmdline())
     time.sleep(10)
-    share = idle(worker, options.seconds)
-    print(f"idle worker            {100 * share:.2f} % of a core, {worker.memory_info().rss / 2**20:.0f} MiB")
+    if options.only in (None, "idle"):
+        share = idle(worker, options.seconds)
+        print(f"idle worker            {100 * share:.2f} % of a core, {worker.memory_info().rss / 2**20:.0f} MiB")
+    if options.only in (None, "submit"):
+        submitting(stub, worker, folder)
+    if options.only in (None, "live"):
+        living(options, stub, client)
+
+
+def submitting(stub: job_pb2_grpc.ExplanationJobServiceStub, worker: psutil.Process, folder: Path) -> None:
+    """Milliseconds of CreateJob and of its floors."""
     path = job_pb2.JobClip(path="sample.mp4")
     for name, clip, works in (
         ("upload", uploaded(), False),
@@ -71,14 +89,46 @@ def measure(
             worker.resume()
         else:
             worker.suspend()
-        jobs, times = [], []
-        for _ in range(60):
-            begun = time.perf_counter()
-            jobs.append(stub.CreateJob(request(clip)).job.id)
-            times.append(1000 * (time.perf_counter() - begun))
+        jobs: list[str] = []
+        submits: list[float] = []
+        calls: list[float] = []
+        writes: list[float] = []
+        with (folder / "floor").open("w+b", buffering=0) as file:
+            for _ in range(60):
+                submits.append(timed(lambda: jobs.append(stub.CreateJob(request(clip)).job.id)))  # noqa: B023  # called at once
+                calls.append(timed(lambda: refused(stub)))
+                writes.append(timed(lambda: settled(file)))
         cancel(stub, jobs)
-        times.sort()
-        print(f"submit, {name:<15} p50 {statistics.median(times):.1f} ms, p95 {times[int(0.95 * len(times))]:.1f} ms")
+        submits.sort()
+        late = submits[int(0.95 * len(submits))]
+        print(
+            f"submit, {name:<15} p50 {statistics.median(submits):.1f} ms, p95 {late:.1f} ms; a call "
+            f"{statistics.median(calls):.1f} ms, the disk {statistics.median(writes):.1f} ms"
+        )
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Milliseconds that it takes."""
+    begun = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - begun)
+
+
+def refused(stub: job_pb2_grpc.ExplanationJobServiceStub) -> None:
+    """A call that asks for nothing."""
+    with contextlib.suppress(grpc.RpcError):
+        stub.GetJob(job_pb2.GetJobRequest())
+
+
+def settled(file: io.RawIOBase) -> None:
+    """About as many bytes as a job takes in SQLite's log, written over those before and on the disk."""
+    file.seek(0)
+    file.write(bytes(_LOGGED))
+    os.fdatasync(file.fileno())
+
+
+def living(options: argparse.Namespace, stub: job_pb2_grpc.ExplanationJobServiceStub, client: Client) -> None:
+    """Milliseconds of live answers by turns with and without jobs."""
     alone: list[float] = []
     beside: list[float] = []
     for _ in range(options.rounds):
@@ -110,9 +160,7 @@ def live(client: Client, seconds: float) -> list[float]:
     times = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        begun = time.perf_counter()
-        client.explain_clip(_SAMPLE, methods=["grad-cam"])
-        times.append(1000 * (time.perf_counter() - begun))
+        times.append(timed(lambda: client.explain_clip(_SAMPLE, methods=["grad-cam"])))
     return times
 
 
