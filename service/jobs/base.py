@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from actionlens.v1 import answer_pb2, clip_pb2, job_pb2
+
+Complete = Callable[[job_pb2.CreateJobRequest], None]
+"""Checks a new job and fills in, in place, what it leaves open. Raises ActionLensError."""
 
 
 class JobEngine(Protocol):
     """Keeps jobs and has them computed. Safe to use from many tasks of one event loop, and by several services at once.
 
-    Requests that come in have been checked: names resolved, paths below the input root, limits kept.
+    Requests that come in have been checked, limits kept.
     All but `create` raise NotFound (field "id") for a job that does not exist, or no longer.
     """
 
@@ -21,11 +24,16 @@ class JobEngine(Protocol):
     async def stop(self) -> None:
         """Close them; accepted jobs stay and go on when a worker runs. Safe to call twice."""
 
-    async def create(self, request: job_pb2.CreateJobRequest) -> tuple[job_pb2.Job, bool]:
+    async def create(
+        self, request: job_pb2.CreateJobRequest, complete: Complete | None = None
+    ) -> tuple[job_pb2.Job, bool]:
         """Accept a job durably: when this returns, it survives any crash. Returns the job and whether it is new.
 
+        complete: has names resolved and paths looked for below the input root, in a thread, since that takes a while
+        for ten thousand clips; only when the tenant's request_id is not known. None: that has been done.
+
         Raises AlreadyExists when the tenant's request_id is known with another body, ResourceExhausted when too many
-        jobs are queued or the disk is full, Unavailable when the database does not answer.
+        jobs are queued or the disk is full, Unavailable when the database does not answer, and what `complete` raises.
         """
 
     async def get(self, identifier: str) -> job_pb2.Job:

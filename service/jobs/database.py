@@ -33,8 +33,8 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self.sqlite = engine.dialect.name == "sqlite"
-        self.dbos_table = "workflow_status" if self.sqlite else "dbos.workflow_status"
-        """Where DBOS says which workflows there are."""
+        self.dbos = "" if self.sqlite else "dbos."
+        """What stands before the names of DBOS's tables."""
         self.client = DBOSClient(
             system_database_engine=engine,
             serializer=DBOSPortableJSONSerializer(),
@@ -137,6 +137,7 @@ def _engine(url: sa.URL) -> sa.Engine:
         url,
         pool_size=_POOL,
         poolclass=sa.QueuePool,
+        paramstyle="named",  # so that parameters have names with both drivers
         connect_args={"timeout": _WAIT_SECONDS, "check_same_thread": False},
     )
 

@@ -15,6 +15,7 @@ from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, job_pb2
 from service.errors import FailedPrecondition, NotFound, Unavailable
 from service.jobs import control, views
 from service.jobs.artefacts import Artefacts
+from service.jobs.base import Complete
 from service.jobs.counts import Counts
 from service.jobs.database import Database, told
 from service.jobs.sources import read_clip
@@ -77,9 +78,11 @@ class DatabaseJobEngine:
             await asyncio.to_thread(database.close)
         self._pool.close()
 
-    async def create(self, request: job_pb2.CreateJobRequest) -> tuple[job_pb2.Job, bool]:
+    async def create(
+        self, request: job_pb2.CreateJobRequest, complete: Complete | None = None
+    ) -> tuple[job_pb2.Job, bool]:
         """See JobEngine."""
-        return await self._run(lambda database: submit(database, self._blobs(), request, self._settings.jobs))
+        return await self._run(lambda database: submit(database, self._blobs(), request, self._settings.jobs, complete))
 
     async def get(self, identifier: str) -> job_pb2.Job:
         """See JobEngine."""

@@ -46,7 +46,7 @@ class Lease:
         # a workflow begins again from its recorded steps, and its earlier execution can record nothing more.
         connection.execute(
             sa.text(
-                f"UPDATE {self._database.dbos_table} SET status = 'ENQUEUED', owner_xid = NULL, "
+                f"UPDATE {self._database.dbos}workflow_status SET status = 'ENQUEUED', owner_xid = NULL, "
                 "application_version = NULL, started_at_epoch_ms = NULL "
                 "WHERE status = 'PENDING' AND application_name = :application "
                 "AND executor_id NOT IN (SELECT executor FROM workers)"

@@ -8,6 +8,9 @@ and accepting it costs no more.
 
 from __future__ import annotations
 
+import functools
+import json
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +19,7 @@ import sqlalchemy as sa
 from actionlens.v1 import job_pb2
 from service.jobs.counts import BANDS
 from service.jobs.database import APPLICATION, Database
+from service.jobs.prepared import Prepared
 from service.jobs.tables import CLIPS
 from service.settings import JobSettings
 
@@ -67,19 +71,38 @@ def hand_over(database: Database, connection: sa.Connection, line: Line, count: 
 
 def enqueue(database: Database, connection: sa.Connection, line: Line, clips: Sequence[tuple[int, int]]) -> None:
     """Put clips, (place, attempt), into the queue that are marked as handed over."""
-    for place, attempt in clips:
-        database.client.enqueue_in_transaction(
-            connection,
-            {
-                "workflow_name": WORKFLOW,
-                "workflow_id": workflow_id(line.job, place, attempt),
-                "queue_name": queue_name(line.band),
-                "queue_partition_key": line.tenant,
-            },
-            line.job,
-            place,
-            attempt,
-        )
+    if not clips:
+        return
+    rows = [
+        {
+            "workflow": workflow_id(line.job, place, attempt),
+            "name": WORKFLOW,
+            "queue": queue_name(line.band),
+            "tenant": line.tenant,
+            "creator": str(uuid.uuid4()),
+            "application": APPLICATION,
+            "inputs": json.dumps(
+                {"namedArgs": {}, "positionalArgs": [line.job, place, attempt]}, separators=(",", ":")
+            ),
+        }
+        for place, attempt in clips
+    ]
+    for statement in _enqueueing(database.dbos):
+        statement.run(connection, rows)
+
+
+@functools.cache
+def _enqueueing(dbos: str) -> tuple[Prepared, Prepared]:
+    """What DBOSClient.enqueue_in_transaction does for one clip, in a fifth of its time and for several at once; a test
+    compares the rows. dbos: what stands before the names of its tables."""
+    texts = (
+        f"INSERT INTO {dbos}workflow_status (workflow_uuid, status, name, recovery_attempts, queue_name, priority, "
+        "queue_partition_key, creator_xid, serialization, attributes, application_name) "
+        "VALUES (:workflow, 'ENQUEUED', :name, 0, :queue, 0, :tenant, :creator, 'portable_json', 'null', :application)",
+        f"INSERT INTO {dbos}workflow_input (workflow_uuid, inputs) VALUES (:workflow, :inputs)",
+    )
+    first, second = (Prepared(sa.text(f"{text} ON CONFLICT (workflow_uuid) DO NOTHING")) for text in texts)
+    return first, second
 
 
 def workflow_id(job: str, place: int, attempt: int) -> str:

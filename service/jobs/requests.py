@@ -14,7 +14,6 @@ from service.naming import distinct
 from service.validation import check_message, check_method, resolve_target
 
 MAX_CLIPS = 10_000
-DEFAULT_TENANT = "default"
 _LARGEST_PAGE = 1000
 _PAGE = 100
 # Names become parts of file names on all systems.
@@ -23,19 +22,17 @@ _NOT_IN_NAMES = re.compile(r"[\x00-\x1f/\\:*?\"<>|]")
 
 
 def complete_job(request: job_pb2.CreateJobRequest, catalog: Catalog, root: Path | None) -> None:
-    """Check a new job and fill in, in place, what it leaves open: model, version, tenant, priority, class numbers and
-    the clips' names.
+    """Check a new job, of which `check_message` has nothing to say, and fill in, in place, what it leaves open: model,
+    version, priority, class numbers and the clips' names.
 
     A clip's content is looked at when its turn comes: one that cannot be read fails alone. root: the input root.
     Raises InvalidArgument, NotFound and FailedPrecondition naming the field.
     """
-    check_message(request)
     model = catalog.find(request.model, request.version)
     check_method(request.method, model, "method", job=True)
     _check_sampling(request.sampling, model)
-    _check_clips(request.clips, root.resolve() if root is not None else None)
+    _check_clips(request.clips, root)
     request.model, request.version = model.name, model.version
-    request.tenant = request.tenant or DEFAULT_TENANT
     request.priority = request.priority or job_pb2.JOB_PRIORITY_NORMAL
     if request.HasField("target"):
         request.target.CopyFrom(resolve_target(request.target, model, "target"))
@@ -82,6 +79,8 @@ def _check_clips(clips: Sequence[job_pb2.JobClip], root: Path | None) -> None:
         raise InvalidArgument(
             f"clips: {len(clips)} are more than {MAX_CLIPS}; make several jobs", field="clips", reason="TOO_MANY_CLIPS"
         )
+    if root is not None and any(clip.path for clip in clips):
+        root = root.resolve()
     seen: dict[str, int] = {}
     for index, clip in enumerate(clips):
         place = f"clips[{index}]"

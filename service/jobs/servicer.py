@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,6 @@ JOB_SERVICE = "actionlens.v1.ExplanationJobService"
 MAX_WATCHERS = 64
 _MAX_DOWNLOADS = 4
 _RETRY_SECONDS = 1.0
-# So many uploads are checked before a thread would have begun to.
-_FEW = 8
 
 
 class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
@@ -49,12 +48,8 @@ class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
 
     async def CreateJob(self, request: job_pb2.CreateJobRequest, context: Any) -> job_pb2.CreateJobResponse:
         """See the proto."""
-        if len(request.clips) <= _FEW and not any(clip.path for clip in request.clips):
-            complete_job(request, self._catalog, self._root)
-        else:
-            # Ten thousand clips take a while to check, files are looked for on a disk, and live calls share this loop.
-            await asyncio.to_thread(complete_job, request, self._catalog, self._root)
-        job, created = await self._engine.create(request)
+        complete = partial(complete_job, catalog=self._catalog, root=self._root)
+        job, created = await self._engine.create(request, complete)
         return job_pb2.CreateJobResponse(job=job, created=created)
 
     async def GetJob(self, request: job_pb2.GetJobRequest, context: Any) -> job_pb2.GetJobResponse:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import secrets
 import time
 from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -14,36 +17,55 @@ from actionlens.v1 import job_pb2
 from service.errors import AlreadyExists, ResourceExhausted
 from service.jobs import views
 from service.jobs.artefacts import Artefacts
+from service.jobs.base import Complete
 from service.jobs.database import Database
+from service.jobs.prepared import Prepared
 from service.jobs.queue import AHEAD, Line, enqueue
 from service.jobs.tables import CLIPS, JOBS, UPLOADS
 from service.settings import JobSettings
-from service.validation import method_name
+from service.validation import check_message, method_name
 
 ACTIVE = (job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_RUNNING)
+_DEFAULT_TENANT = "default"
 _RETRY_SECONDS = 10.0
 # Uploads of a job that are smaller in all go into the database.
 _INLINE_BYTES = 256 * 2**10
 
-# Statements are made once: making them takes longer than running them.
-_OWN = sa.case((JOBS.c.tenant == sa.bindparam("tenant"), JOBS.c.queued), else_=0)
-_WAITING = sa.select(sa.func.sum(JOBS.c.queued), sa.func.sum(_OWN)).where(JOBS.c.state.in_(ACTIVE))
-_KNOWN = sa.select(JOBS.c.id, JOBS.c.body_digest).where(
-    JOBS.c.tenant == sa.bindparam("tenant"), JOBS.c.request_id == sa.bindparam("request_id")
+_OWN = sa.case((JOBS.c.tenant == sa.bindparam("tenant"), JOBS.c.queued), else_=sa.literal_column("0"))
+_IS_ACTIVE = JOBS.c.state.in_([sa.literal_column(str(int(state))) for state in ACTIVE])
+_WAITING = Prepared(
+    sa.select(sa.func.sum(JOBS.c.queued).label("everybody"), sa.func.sum(_OWN).label("own")).where(_IS_ACTIVE)
 )
-_NEW_JOB, _NEW_CLIPS, _NEW_UPLOADS = sa.insert(JOBS), sa.insert(CLIPS), sa.insert(UPLOADS)
+_KNOWN = Prepared(
+    sa.select(JOBS.c.id, JOBS.c.body_digest).where(
+        JOBS.c.tenant == sa.bindparam("tenant"), JOBS.c.request_id == sa.bindparam("request_id")
+    )
+)
+_NEW_JOB, _NEW_CLIPS, _NEW_UPLOADS = (Prepared(sa.insert(table)) for table in (JOBS, CLIPS, UPLOADS))
 
 
 def submit(
-    database: Database, artefacts: Artefacts, request: job_pb2.CreateJobRequest, settings: JobSettings
+    database: Database,
+    artefacts: Artefacts,
+    request: job_pb2.CreateJobRequest,
+    settings: JobSettings,
+    complete: Complete | None = None,
 ) -> tuple[job_pb2.Job, bool]:
-    """Accept a checked job, durably. Returns it, and whether it is new.
+    """Accept a job, durably. Returns it, and whether it is new.
 
-    Raises AlreadyExists, ResourceExhausted (too many clips wait; disk full), Unavailable, and SQLAlchemy's DBAPIError.
+    complete: see JobEngine.create; what it raises is raised. Raises InvalidArgument, AlreadyExists, ResourceExhausted
+    (too many clips wait; disk full), Unavailable, and SQLAlchemy's DBAPIError.
     """
-    digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+    check_message(request)
+    digest = ""
+    if request.request_id:
+        # Of the body as it was sent: what it is completed with may be another tomorrow.
+        digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+    request.tenant = request.tenant or _DEFAULT_TENANT
     if known := _known(database, request, digest):
         return views.job(database, settings, known), False
+    if complete is not None:
+        complete(request)
     if not request.HasField("seed"):
         # 32 bits: what random generators everywhere take.
         request.seed = secrets.randbits(32)
@@ -54,6 +76,7 @@ def submit(
         if clip.WhichOneof("source") == "clip"
     }
     held = sum(map(len, uploads.values()))
+    row = _row(job, request, digest, held)
     names: dict[int, str] = {}
     try:
         if held > _INLINE_BYTES:
@@ -61,15 +84,14 @@ def submit(
             uploads = {}
         with database.writing() as connection:
             _check_room(connection, request.tenant, len(request.clips), settings)
-            _insert_job(connection, job, request, digest, held)
+            _NEW_JOB.run(connection, row)
             _insert_clips(connection, job, request, names)
             if uploads:
-                rows = [{"job": job, "place": place, "clip": data} for place, data in uploads.items()]
-                connection.execute(_NEW_UPLOADS, rows)
+                _NEW_UPLOADS.run(
+                    connection, [{"job": job, "place": place, "clip": data} for place, data in uploads.items()]
+                )
             line = Line(job, request.priority, request.tenant)
             enqueue(database, connection, line, [(place, 1) for place in range(min(AHEAD, len(request.clips)))])
-            # In the same transaction: one more would cost as much as the rest of the row.
-            return views.job_in(connection, settings, job), True
     except IntegrityError:
         # The same request_id came twice at once, and the other was first.
         artefacts.remove_job(job)
@@ -79,6 +101,7 @@ def submit(
     except BaseException:
         artefacts.remove_job(job)
         raise
+    return views.job_message(SimpleNamespace(**row), settings), True
 
 
 def _known(database: Database, request: job_pb2.CreateJobRequest, digest: str) -> str:
@@ -87,7 +110,7 @@ def _known(database: Database, request: job_pb2.CreateJobRequest, digest: str) -
         return ""
     with database.reading() as connection:
         given = {"tenant": request.tenant, "request_id": request.request_id}
-        row = connection.execute(_KNOWN, given).one_or_none()
+        row = _KNOWN.run(connection, given).one_or_none()
     if row is None:
         return ""
     if row.body_digest != digest:
@@ -101,10 +124,10 @@ def _known(database: Database, request: job_pb2.CreateJobRequest, digest: str) -
 
 
 def _check_room(connection: sa.Connection, tenant: str, count: int, settings: JobSettings) -> None:
-    everybody, own = connection.execute(_WAITING, {"tenant": tenant}).one()
+    row = _WAITING.run(connection, {"tenant": tenant}).one()
     for waiting, whose, most in (
-        (everybody or 0, "", settings.max_queued),
-        (own or 0, f" of tenant {tenant!r}", settings.max_queued_per_tenant),
+        (row.everybody or 0, "", settings.max_queued),
+        (row.own or 0, f" of tenant {tenant!r}", settings.max_queued_per_tenant),
     ):
         if waiting + count > most:
             raise ResourceExhausted(
@@ -115,8 +138,10 @@ def _check_room(connection: sa.Connection, tenant: str, count: int, settings: Jo
             )
 
 
-def _insert_job(connection: sa.Connection, job: str, request: job_pb2.CreateJobRequest, digest: str, held: int) -> None:
-    row = {
+def _row(job: str, request: job_pb2.CreateJobRequest, digest: str, held: int) -> dict[str, Any]:
+    """What JOBS holds of a new job. held: bytes of its uploads."""
+    return {
+        **_blank(JOBS),
         "id": job,
         "tenant": request.tenant,
         "request_id": request.request_id or None,
@@ -131,17 +156,18 @@ def _insert_job(connection: sa.Connection, job: str, request: job_pb2.CreateJobR
         "bytes": held,
         "created": time.time(),
     }
-    connection.execute(_NEW_JOB, row)
 
 
 def _insert_clips(
     connection: sa.Connection, job: str, request: job_pb2.CreateJobRequest, uploads: Mapping[int, str]
 ) -> None:
     """uploads: artefacts by place."""
-    connection.execute(
-        _NEW_CLIPS,
+    blank = _blank(CLIPS)
+    _NEW_CLIPS.run(
+        connection,
         [
             {
+                **blank,
                 "job": job,
                 "place": place,
                 "name": clip.name,
@@ -153,6 +179,15 @@ def _insert_clips(
             for place, clip in enumerate(request.clips)
         ],
     )
+
+
+@functools.cache
+def _blank(table: sa.Table) -> Mapping[str, Any]:
+    """What the columns of a new row hold by default."""
+    return {
+        name: column.default.arg if isinstance(column.default, sa.ColumnDefault) else None
+        for name, column in table.c.items()
+    }
 
 
 def _without_clips(request: job_pb2.CreateJobRequest) -> job_pb2.CreateJobRequest:

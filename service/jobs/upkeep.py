@@ -62,7 +62,7 @@ def forget(database: Database, job: str) -> bool:
         if not connection.execute(sa.delete(JOBS).where(JOBS.c.id == job, JOBS.c.ended.is_not(None))).rowcount:
             return False
         known = connection.scalars(
-            sa.text(f"SELECT workflow_uuid FROM {database.dbos_table} WHERE workflow_uuid LIKE :prefix"),
+            sa.text(f"SELECT workflow_uuid FROM {database.dbos}workflow_status WHERE workflow_uuid LIKE :prefix"),
             {"prefix": f"{job}.%"},
         ).all()
     for begin in range(0, len(known), _BATCH):

@@ -27,7 +27,7 @@ _LONGEST_TOKEN = 9
 """Digits of a clip's place; longer numbers are none that a database takes."""
 _DAY = 86_400.0
 
-# Made once: every submission and every watch asks it.
+# Made once: every watch asks it again and again.
 _JOB = sa.select(JOBS).where(JOBS.c.id == sa.bindparam("job"))
 
 
@@ -39,15 +39,10 @@ def unknown_job(identifier: str) -> NotFound:
 def job(database: Database, settings: JobSettings, identifier: str) -> job_pb2.Job:
     """One job. Raises NotFound."""
     with database.reading() as connection:
-        return job_in(connection, settings, identifier)
-
-
-def job_in(connection: sa.Connection, settings: JobSettings, identifier: str) -> job_pb2.Job:
-    """One job, within the caller's transaction. Raises NotFound."""
-    row = connection.execute(_JOB, {"job": identifier}).one_or_none()
+        row = connection.execute(_JOB, {"job": identifier}).one_or_none()
     if row is None:
         raise unknown_job(identifier)
-    return _job(row, settings)
+    return job_message(row, settings)
 
 
 def jobs(database: Database, settings: JobSettings, request: job_pb2.ListJobsRequest) -> job_pb2.ListJobsResponse:
@@ -69,7 +64,7 @@ def jobs(database: Database, settings: JobSettings, request: job_pb2.ListJobsReq
     size = min(request.page_size or _PAGE, _LARGEST_PAGE)
     with database.reading() as connection:
         rows = connection.execute(query.limit(size + 1)).all()
-    response = job_pb2.ListJobsResponse(jobs=[_job(row, settings) for row in rows[:size]])
+    response = job_pb2.ListJobsResponse(jobs=[job_message(row, settings) for row in rows[:size]])
     if len(rows) > size:
         response.next_page_token = rows[size - 1].id
     return response
@@ -127,7 +122,7 @@ def progress(database: Database, settings: JobSettings, identifier: str) -> tupl
             points = [
                 (point.iteration, point.value) for point in connection.execute(query.order_by(OBJECTIVES.c.iteration))
             ]
-    response = job_pb2.WatchJobResponse(job=_job(row, settings), running=[clip_status(entry) for entry in rows])
+    response = job_pb2.WatchJobResponse(job=job_message(row, settings), running=[clip_status(entry) for entry in rows])
     if points:
         response.objective.name, response.objective.x_name = "objective", "iteration"
         response.objective.x.extend(float(iteration) for iteration, _ in points)
@@ -151,7 +146,8 @@ def counts(database: Database) -> Counts:
         )
 
 
-def _job(row: sa.Row[Any], settings: JobSettings) -> job_pb2.Job:
+def job_message(row: Any, settings: JobSettings) -> job_pb2.Job:
+    """A job's row, or what has its columns as attributes, as clients see it."""
     asked = job_pb2.CreateJobRequest.FromString(row.request)
     message = job_pb2.Job(
         id=row.id,

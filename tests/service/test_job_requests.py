@@ -184,6 +184,28 @@ async def test_a_request_id_is_one_job(jobs: Any) -> None:
     assert len((await jobs.ListJobs(job_pb2.ListJobsRequest())).jobs) == 2
 
 
+async def test_a_request_sent_again_is_the_same_job_whatever_is_served_by_now(serve: Serve, tmp_path: Path) -> None:
+    backend, later = PixelBackend(model()), model()
+    later.version, later.labels[:] = "2.0", ("green", "red", "blue light")
+    (tmp_path / "a.mp4").write_bytes(b"whatever it is")
+    asked = request(
+        request_id="once",
+        clips=[uploaded(), job_pb2.JobClip(path="a.mp4")],
+        target=method_pb2.Target(explained={"label": "green"}),
+    )
+    named = request(request_id="named", model="colours", version="1.0")
+    async with serve(over=backend, jobs={"workers": 0, "input_root": tmp_path}) as server, connected(server) as stub:
+        first, old = await stub.CreateJob(asked), await stub.CreateJob(named)
+        backend.served["colours"] = later
+        assert await stub.CreateJob(asked) == job_pb2.CreateJobResponse(job=first.job)
+        # Its version is no longer served, which a new job must be told.
+        assert (await stub.CreateJob(named)).job == old.job
+        named.request_id = "new"
+        assert (await refused(stub.CreateJob(named))).field == "version"
+        found = await refused(stub.CreateJob(request(request_id="once")))
+    assert (found.code, found.field) == (grpc.StatusCode.ALREADY_EXISTS, "request_id")
+
+
 async def test_jobs_are_listed_in_pages_and_filtered(jobs: Any) -> None:
     made = [(await jobs.CreateJob(request(tenant=f"t{n % 2}"))).job.id for n in range(5)]
     seen, token = [], ""
