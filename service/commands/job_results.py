@@ -11,7 +11,7 @@ import typer
 
 from actionlens.v1 import job_pb2
 from service.client import Client
-from service.commands.job_screen import following, job_state
+from service.commands.job_screen import following, job_state, reason_of_all
 from service.commands.screen import Stage, out, show_result, stages
 from service.documents import answer_document, message_document
 from service.errors import FailedPrecondition, NotFound
@@ -40,10 +40,12 @@ def finish(
         print(json.dumps(message_document(ended), ensure_ascii=False))
     counts = ended.clips
     typer.echo(f"{job.id}: {job_state(ended)}, {counts.succeeded} of {counts.total} clips have a result", err=True)
-    if ended.HasField("failure"):
-        typer.echo(ended.failure.message, err=True)
-    for clip in islice(client.jobs.clips(job.id, ["failed"]), _MOST_REASONS):
-        typer.echo(f"{clip.name}: {clip.failure.message}", err=True)
+    failed = list(islice(client.jobs.clips(job.id, ["failed"]), _MOST_REASONS))
+    if reason := reason_of_all(ended, failed):
+        typer.echo(reason, err=True)
+    else:
+        for clip in failed:
+            typer.echo(f"{clip.name}: {clip.failure.message}", err=True)
     if counts.failed > _MOST_REASONS:
         typer.echo(f"... and {counts.failed - _MOST_REASONS} more: `actionlens jobs show {job.id}{where}`", err=True)
     if output is not None:

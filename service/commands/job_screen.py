@@ -26,6 +26,12 @@ def job_state(job: job_pb2.Job) -> str:
     return "cancelling" if job.cancelling else state_name(job.state, JOB_STATES)
 
 
+def reason_of_all(job: job_pb2.Job, failed: Iterable[job_pb2.JobClipStatus]) -> str:
+    """Why the job failed, when it failed and these clips of it all failed of the same; else empty."""
+    alike = all(clip.failure.message == job.failure.message for clip in failed)
+    return job.failure.message if alike else ""
+
+
 def spark(values: Sequence[float], width: int = _SPARKS) -> str:
     """A series as a line of bars, lowest to highest; long ones by the last value of each stretch."""
     if not values:
@@ -123,7 +129,7 @@ def show_jobs(console: Console, jobs: Iterable[job_pb2.Job]) -> None:
     console.print(table)
 
 
-def show_job(console: Console, job: job_pb2.Job, clips: Iterable[job_pb2.JobClipStatus]) -> None:
+def show_job(console: Console, job: job_pb2.Job, clips: Sequence[job_pb2.JobClipStatus]) -> None:
     """One job with its clips."""
     state = job_state(job)
     priority = job_pb2.JobPriority.Name(job.priority).removeprefix("JOB_PRIORITY_").lower()
@@ -133,8 +139,8 @@ def show_job(console: Console, job: job_pb2.Job, clips: Iterable[job_pb2.JobClip
         f"seed {job.seed}",
         soft_wrap=True,
     )
-    if job.HasField("failure"):
-        console.print(Text(f"  {job.failure.message}", "red"), soft_wrap=True)
+    if shared := reason_of_all(job, clips):
+        console.print(Text(f"  {shared}", "red"), soft_wrap=True)
     if job.HasField("expires"):
         console.print(f"  results are kept until {job.expires.ToDatetime():%Y-%m-%d %H:%M} UTC", style="dim")
     table = Table(box=None, header_style="bold", padding=(0, 2))
@@ -144,6 +150,6 @@ def show_job(console: Console, job: job_pb2.Job, clips: Iterable[job_pb2.JobClip
         name = state_name(clip.state, CLIP_STATES)
         steps = f"{clip.progress.iteration}/{clip.progress.iterations}" if clip.progress.iterations else ""
         spent = f"{clip.seconds:.1f}" if clip.seconds else ""
-        reason = Text(clip.failure.message, "red") if clip.HasField("failure") else Text("")
+        reason = Text("" if shared else clip.failure.message, "red")
         table.add_row(str(clip.index), clip.name, Text(name, _STYLES.get(name, "")), steps, spent, reason)
     console.print(table)

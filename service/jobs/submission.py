@@ -101,7 +101,7 @@ def submit(
     except BaseException:
         artefacts.remove_job(job)
         raise
-    return views.job_message(SimpleNamespace(**row), settings), True
+    return views.job_message(SimpleNamespace(**row, reason=None), settings), True
 
 
 def _known(database: Database, request: job_pb2.CreateJobRequest, digest: str) -> str:

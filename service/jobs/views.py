@@ -27,8 +27,15 @@ _LONGEST_TOKEN = 9
 """Digits of a clip's place; longer numbers are none that a database takes."""
 _DAY = 86_400.0
 
+# Why a failed job's first clip failed: none of its clips has another state.
+_REASON = (
+    sa.select(CLIPS.c.failure)
+    .where(CLIPS.c.job == JOBS.c.id, CLIPS.c.place == 0, JOBS.c.state == job_pb2.JOB_STATE_FAILED)
+    .scalar_subquery()
+    .label("reason")
+)
 # Made once: every watch asks it again and again.
-_JOB = sa.select(JOBS).where(JOBS.c.id == sa.bindparam("job"))
+_JOB = sa.select(JOBS, _REASON).where(JOBS.c.id == sa.bindparam("job"))
 
 
 def unknown_job(identifier: str) -> NotFound:
@@ -47,7 +54,7 @@ def job(database: Database, settings: JobSettings, identifier: str) -> job_pb2.J
 
 def jobs(database: Database, settings: JobSettings, request: job_pb2.ListJobsRequest) -> job_pb2.ListJobsResponse:
     """A page of jobs, newest first. Raises InvalidArgument for a token that is none."""
-    query = sa.select(JOBS).order_by(JOBS.c.id.desc())
+    query = sa.select(JOBS, _REASON).order_by(JOBS.c.id.desc())
     for column, wanted in (
         (JOBS.c.method, request.method),
         (JOBS.c.model, request.model),
@@ -147,7 +154,7 @@ def counts(database: Database) -> Counts:
 
 
 def job_message(row: Any, settings: JobSettings) -> job_pb2.Job:
-    """A job's row, or what has its columns as attributes, as clients see it."""
+    """A job's row and reason, or what has these as attributes, as clients see them."""
     asked = job_pb2.CreateJobRequest.FromString(row.request)
     message = job_pb2.Job(
         id=row.id,
@@ -171,6 +178,8 @@ def job_message(row: Any, settings: JobSettings) -> job_pb2.Job:
         created=_time(row.created),
         cancelling=row.cancelling,
     )
+    if row.reason:
+        message.failure.CopyFrom(explanation_pb2.Failure.FromString(row.reason))
     if row.started is not None:
         message.started.CopyFrom(_time(row.started))
     if row.ended is not None:

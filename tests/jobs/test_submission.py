@@ -1,4 +1,4 @@
-"""What accepting a job leaves in the database."""
+"""What accepting a job leaves in the database, and how clients see its rows."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from actionlens.v1 import job_pb2
+from actionlens.v1 import explanation_pb2, job_pb2
 from service.jobs.database import Database
 from service.jobs.engine import DatabaseJobEngine
 from service.jobs.queue import WORKFLOW, queue_name
+from service.jobs.transitions import Place, begin, finish
 from service.settings import Settings
 from tests.jobs.workers import request
 
@@ -62,3 +63,30 @@ async def test_the_answer_is_the_job_as_it_is_stored(either: Settings, open_engi
     assert job == await engine.get(job.id)
     assert await engine.create(sent) == (job, False)
     assert (job.clips.queued, job.clips.total, job.seed, job.cancelling) == (2, 2, 7, False)
+
+
+async def test_a_failed_job_says_why_its_first_clip_failed(either: Settings, open_engine: Open) -> None:
+    engine = await open_engine(either)
+    job, _ = await engine.create(request(2))
+    good, _ = await engine.create(request(2))
+
+    def end(which: job_pb2.Job, place: int, why: str) -> None:
+        clip = Place(which.id, place, 1)
+        assert begin(engine.database, clip)
+        failure = explanation_pb2.Failure(message=why) if why else None
+        state = job_pb2.CLIP_STATE_FAILED if why else job_pb2.CLIP_STATE_SUCCEEDED
+        assert finish(engine.database, clip, state, failure=failure, result=None if why else "job/result-0-00")
+
+    end(job, 1, "the second is broken")
+    assert not (await engine.get(job.id)).HasField("failure")
+    end(job, 0, "the first is broken")
+    end(good, 0, "the first is broken")
+    end(good, 1, "")
+    seen = await engine.get(job.id)
+    assert (seen.state, seen.failure.message) == (job_pb2.JOB_STATE_FAILED, "the first is broken")
+    partial = await engine.get(good.id)
+    assert partial.state == job_pb2.JOB_STATE_PARTIAL
+    assert not partial.HasField("failure")
+    assert list((await engine.list(job_pb2.ListJobsRequest())).jobs) == [partial, seen]
+    assert [update.job async for update in engine.watch(job_pb2.WatchJobRequest(id=job.id))] == [seen]
+    assert not (await engine.retry(job.id)).HasField("failure")

@@ -236,6 +236,22 @@ class TestCommands:
         done = CliRunner().invoke(app, ["jobs", "show", job.id, "--address", place.address])
         assert isinstance(done.exception, NotFound)
 
+    def test_a_failed_job_tells_each_reason_once(self, place: Place) -> None:
+        alike, two = (
+            place.client.jobs.submit([ServerFile(path) for path in paths], OCCLUSION, names=["a", "b"])
+            for paths in (("broken.mp4", "broken.mp4"), ("broken.mp4", "gone.mp4"))
+        )
+        for job, count in ((alike, 1), (two, 2)):
+            said = self.run(place, "watch", job.id, code=1).stderr
+            shown = self.run(place, "show", job.id).stdout
+            found = [clip.failure for clip in place.client.jobs.clips(job.id)]
+            assert len({failure.message for failure in found}) == count
+            assert place.client.jobs.get(job.id).failure == found[0]
+            for failure in found:
+                assert said.count(failure.message) == 1
+                # In columns of a table long reasons are broken into lines.
+                assert " ".join(shown.split()).count(failure.message.split(":")[0]) == 1
+
     def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(self, place: Place) -> None:
         command = [
             *PROGRAM,

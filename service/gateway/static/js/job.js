@@ -49,7 +49,7 @@ export async function follow(service, id, on) {
     }
   }
   if (last?.state === CANCELLED) return null;
-  if (last?.state !== SUCCEEDED) throw new Error(await reasonOf(service, id, last));
+  if (last?.state !== SUCCEEDED) throw new Error(last?.failure?.message ?? "The job ended without a result.");
   return resultOf(service, id);
 }
 
@@ -62,11 +62,6 @@ export const cancel = (service, id) => service.call("CancelJob", { id });
 
 /** The overlay film of a finished job. */
 export const film = (service, id) => download(service, id, MP4);
-
-async function reasonOf(service, id, job) {
-  const { clips } = await service.call("ListJobClips", { id });
-  return clips[0]?.failure?.message ?? job?.failure?.message ?? "The job ended without a result.";
-}
 
 async function download(service, id, format) {
   const parts = [];
