@@ -10,9 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from dbos import DBOSClient, DBOSPortableJSONSerializer
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from service.errors import ActionLensError, ResourceExhausted, Unavailable
+from service.errors import ActionLensError, InvalidArgument, ResourceExhausted, Unavailable
 from service.jobs.tables import BLOCKS, BOUNDS, METADATA
 from service.settings import Settings
 
@@ -45,8 +45,9 @@ class Database:
 
     @classmethod
     def open(cls, settings: Settings) -> Database:
-        """Connect and bring all tables to this release's form. Raises Unavailable, saying what to set."""
-        url = _url(settings)
+        """Connect and bring all tables to this release's form. Raises InvalidArgument as `database_url` does, and
+        Unavailable, saying what to set."""
+        url = database_url(settings)
         engine = None
         try:
             engine = _engine(url)
@@ -57,7 +58,8 @@ class Database:
         except (SQLAlchemyError, OSError, ImportError) as error:
             if engine is not None:
                 engine.dispose()
-            shown = url.render_as_string(hide_password=True)
+            # A password may also stand behind the question mark.
+            shown = url.set(query={}).render_as_string(hide_password=True)
             raise Unavailable(
                 f"the database of jobs, {shown}, cannot be opened: {_first_line(error)}; ACTIONLENS_JOBS_DB names "
                 "another, ACTIONLENS_DATA another folder for the default one",
@@ -116,14 +118,30 @@ def told(error: DBAPIError) -> ActionLensError:
     )
 
 
-def _url(settings: Settings) -> sa.URL:
+def database_url(settings: Settings) -> sa.URL:
+    """Where the database is. Raises InvalidArgument for what is no URL of one, and shows nothing of it: where in it a
+    password begins cannot be told."""
     given = settings.jobs.db
     if "://" not in given:
         return sa.URL.create("sqlite", database=str(Path(given) if given else settings.data / "jobs.sqlite"))
-    url = sa.make_url(given)
+    try:
+        url = sa.make_url(given)
+    except (ArgumentError, ValueError):
+        raise _no_database(
+            "cannot be read as a URL; in names and passwords %40 stands for @, %3A for : and %2F for /"
+        ) from None
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise _no_database(f"{url.drivername} is no database that jobs can be kept in")
     return url
+
+
+def _no_database(why: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"ACTIONLENS_JOBS_DB: {why}; set postgresql://USER:PASSWORD@HOST:PORT/NAME or the path of a SQLite file",
+        reason="BAD_JOB_DATABASE",
+    )
 
 
 def _engine(url: sa.URL) -> sa.Engine:

@@ -17,7 +17,7 @@ from service.jobs import control, views
 from service.jobs.artefacts import Artefacts
 from service.jobs.base import Complete
 from service.jobs.counts import Counts
-from service.jobs.database import Database, told
+from service.jobs.database import Database, database_url, told
 from service.jobs.sources import read_clip
 from service.jobs.submission import submit
 from service.pool import Pool
@@ -34,6 +34,8 @@ class DatabaseJobEngine:
     """Implements JobEngine. The computing is done by job workers, wherever they run."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises InvalidArgument for a URL that is none of a database: a mistake, which waiting does not mend."""
+        database_url(settings)
         self._settings = settings
         self._pool = Pool(_THREADS, "jobs")
         self._database: Database | None = None
