@@ -33,8 +33,15 @@ def _check(value: Any, parameter: model_pb2.Parameter, place: str) -> None:
         entries: Sequence[float] = value
         if parameter.most_entries and len(entries) > parameter.most_entries:
             raise _bad(place, f"{len(entries)} numbers; give at most {parameter.most_entries}")
+        seen: dict[str, int] = {}
         for index, entry in enumerate(entries):
             _check_number(entry, parameter, f"{place}[{index}]")
+            before = seen.setdefault(f"{entry:g}", index)
+            if before != index:
+                raise _bad(
+                    f"{place}[{index}]",
+                    f"{entry:g} is {parameter.name}[{before}] too; each makes results of its own name",
+                )
 
 
 def _check_number(value: float, parameter: model_pb2.Parameter, place: str) -> None:

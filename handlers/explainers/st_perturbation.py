@@ -55,6 +55,15 @@ class StPerturbationParameters(Parameters):
         float | None, Field(gt=0, le=1, description="find the smallest area that reaches this share of the full score")
     ] = None
 
+    @field_validator("areas")
+    @classmethod
+    def _names_of_their_own(cls, value: list[float]) -> list[float]:
+        names = [f"{area:g}" for area in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise PydanticCustomError("areas", f"{name} is there twice; each area makes results of its own name")
+        return value
+
     @field_validator("sigma")
     @classmethod
     def _few_seeds_in_reach(cls, value: float, info: ValidationInfo) -> float:

@@ -45,6 +45,13 @@ def test_a_reach_of_very_many_seeds_is_refused_by_name() -> None:
     assert refused.value.errors()[0]["loc"] == ("sigma",)
 
 
+@pytest.mark.parametrize("areas", [[0.05, 0.2, 0.05], [0.05, 0.05000000001]])
+def test_areas_of_one_name_are_refused(areas: list[float]) -> None:
+    with pytest.raises(ValidationError, match=r"0\.05 is there twice") as refused:
+        StPerturbationParameters(areas=areas)
+    assert refused.value.errors()[0]["loc"] == ("areas",)
+
+
 @pytest.mark.parametrize("more", [{}, {"variant": "unsync", "mode": "dual", "smoothing": 1.0, "shape": True}])
 def test_cut_into_blocks_it_is_the_same_to_the_bit(more: dict[str, Any]) -> None:
     asked = question(iterations=7, **more)

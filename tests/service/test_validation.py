@@ -38,6 +38,8 @@ def _support():
         ({"iterations": 5001}, "iterations", "5001 is out of range"),
         ({"areas": [0.1, 0.0]}, "areas[1]", "more than 0 and at most 1"),
         ({"areas": [0.1, 0.2, 0.3, 0.4]}, "areas", "at most 3"),
+        ({"areas": [0.1, 0.2, 0.1]}, "areas[2]", r"0\.1 is areas\[0\] too; each makes results of its own name"),
+        ({"areas": [0.05, 0.05000000001]}, "areas[1]", r"0\.05 is areas\[0\] too"),
     ],
 )
 def test_parameters_are_held_against_their_description(parameters, field, hint):
