@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -90,10 +92,14 @@ def test_a_killed_process_is_replaced_under_load(bundled: Service, victim: str) 
             client.explain_clip(clip(), model="motion-primitives")
         whole = time.monotonic() - killed
         before = load.ended["answered"]
+        begun = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import torch"], check=True)
+        reference = time.monotonic() - begun
         time.sleep(2)
     assert load.ended["answered"] > before
     assert set(load.ended) <= {"answered", "unavailable"}, load.ended
-    assert whole < 10, f"whole again after {whole:.1f} s"
+    # Ten seconds where a new process has torch in three; in proportion where other work slows everything down.
+    assert whole < max(10, 3 * reference), f"whole again after {whole:.1f} s; importing torch took {reference:.1f} s"
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
