@@ -136,6 +136,30 @@ async def test_the_time_of_one_run_is_divided_between_prediction_and_explanation
     assert 0 < predicted.forward <= predicted.total
 
 
+async def test_what_is_not_asked_for_is_not_computed(graphs: Path, tmp_path: Path) -> None:
+    # Grad-CAM's values are looked up at a place that there is not, which only running finds out.
+    model = onnx.load(graphs / "tiny.onnx")
+    for node in model.graph.node:
+        node.output[:] = ["before" if name == "grad_cam" else name for name in node.output]
+        node.input[:] = ["before" if name == "grad_cam" else name for name in node.input]
+    far = helper.make_tensor("far", TensorProto.INT64, [1], [1 << 30])
+    model.graph.initializer.append(far)
+    model.graph.node.extend(
+        [
+            helper.make_node("Add", ["target", "far"], ["place"]),
+            helper.make_node("Gather", ["before", "place"], ["grad_cam"]),
+        ]
+    )
+    onnx.save(model, tmp_path / "tiny.onnx")
+    graph = Graph(tmp_path / "tiny.onnx", 1)
+    (predicted,) = answer(graph, [wrapped(compute(1))])
+    assert predicted.prediction.top
+    (related,) = answer(graph, [wrapped(compute(1, METHODS[3]))])
+    assert related.explanations[0].HasField("relevance_matrix")
+    with pytest.raises(Exception, match="out of"):
+        answer(graph, [wrapped(compute(1, GRAD_CAM))])
+
+
 def number_fields(message: Any) -> dict[str, float]:
     return {field.name: value for field, value in message.ListFields()}
 

@@ -13,7 +13,7 @@ from actionlens.v1 import answer_pb2, explanation_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.onnx.asked import PREDICTION, Asked, asked
 from service.backends.onnx.explanations import fill
-from service.backends.onnx.graph import Graph, Outputs
+from service.backends.onnx.graph import Graph, Outputs, Part
 from service.errors import ActionLensError, FailedPrecondition
 from service.reading import frame_entropy
 
@@ -53,10 +53,10 @@ def _answer_group(graph: Graph, group: Sequence[tuple[worker_pb2.ComputeResponse
     clips = np.stack([item.clip for _, item in group])
     targets = np.array([item.target for _, item in group], np.int64)
     wanted = group[0][1].wanted
-    found, seconds = _timed(graph, clips, targets, wanted)
+    found, seconds = _timed(graph.part(wanted), clips, targets)
     explains = len(wanted) > len(PREDICTION)
     if explains and graph.shares.due(wanted):
-        graph.shares.add(wanted, seconds, _timed(graph, clips, targets, PREDICTION)[1])
+        graph.shares.add(wanted, seconds, _timed(graph.part(PREDICTION), clips, targets)[1])
     forward = seconds * graph.shares.value(wanted) if explains else seconds
     for place, (reply, item) in enumerate(group):
         begun = time.perf_counter()
@@ -74,11 +74,9 @@ def _answer_group(graph: Graph, group: Sequence[tuple[worker_pb2.ComputeResponse
         times.explain.extend(each if refused is None else 0.0 for _, refused in item.methods)
 
 
-def _timed(
-    graph: Graph, clips: NDArray[np.uint8], targets: NDArray[np.int64], wanted: tuple[str, ...]
-) -> tuple[Outputs, float]:
+def _timed(part: Part, clips: NDArray[np.uint8], targets: NDArray[np.int64]) -> tuple[Outputs, float]:
     begun = time.perf_counter()
-    found = graph.run(clips, targets, wanted)
+    found = part.run(clips, targets)
     return found, time.perf_counter() - begun
 
 

@@ -1,10 +1,12 @@
-"""One exported graph: what it says about itself, and running it."""
+"""One exported graph: what it says about itself, and running those parts of it that are asked for."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections import OrderedDict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from service.errors import Unavailable
 Outputs = dict[str, NDArray[Any]]
 
 _METADATA = "actionlens"
+# Sessions for different sets of outputs. Each has copies of the weights that it needs.
+_MOST_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -31,31 +35,51 @@ class Held:
     frame_positions: tuple[float, ...]
 
 
+class Part:
+    """A session of the part of a graph that some of its outputs need."""
+
+    def __init__(self, session: Any, names: tuple[str, ...]) -> None:
+        self._session = session
+        self._names = names
+
+    def run(self, clips: NDArray[np.uint8], targets: NDArray[np.int64]) -> Outputs:
+        """The outputs by name, each with a leading axis of clips.
+
+        clips: uint8 RGB [B, T, H, W, 3] at the model's size. targets: [B], the class to explain; -1 for the likeliest.
+        """
+        found = self._session.run(list(self._names), {"clip": clips, "target": targets})
+        return dict(zip(self._names, found, strict=True))
+
+
 class Graph:
-    """A graph in an onnxruntime session. model: its description for clients. held: its explanations, by method. shares:
-    how the time of its runs divides."""
+    """A graph for onnxruntime. model: its description for clients. held: its explanations, by method. shares: how the
+    time of its runs divides."""
 
     def __init__(self, path: Path, threads: int) -> None:
         """Raises Unavailable when onnxruntime is absent, cannot load the file, or the file is no such export."""
         try:
+            import onnx
+            import onnx.utils
             import onnxruntime
         except ImportError as error:
             raise Unavailable(
-                "the onnx backend needs onnxruntime: pip install 'actionlens[onnx]'", reason="MODEL_UNFIT"
+                "the onnx backend needs onnx and onnxruntime: pip install 'actionlens[onnx]'", reason="MODEL_UNFIT"
             ) from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
         self.path = path
         self.shares = Shares()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._open: Callable[[Path | bytes], Any] = partial(
+            onnxruntime.InferenceSession, sess_options=options, providers=["CPUExecutionProvider"]
+        )
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own, of many classes
+            whole = self._open(path)
+            model = onnx.load(path)
+            self._extractor = onnx.utils.Extractor(model)
+        except Exception as error:  # their own, of many classes
             raise Unavailable(f"{path}: {str(error).splitlines()[0]}", reason="MODEL_UNFIT") from error
-        # A graph holds more than is asked for at a time.
-        self._run_options = onnxruntime.RunOptions()
-        self._run_options.only_execute_path_to_fetches = True
         try:
-            about = json.loads(self._session.get_modelmeta().custom_metadata_map[_METADATA])
+            about = json.loads(whole.get_modelmeta().custom_metadata_map[_METADATA])
             self.model = ParseDict(about["model"], model_pb2.Model())
             self.held = {
                 name: Held(entry["parameters"], entry["layer"], tuple(entry["frame_positions"]))
@@ -66,20 +90,29 @@ class Graph:
                 f"{path}: was not written by this version of `actionlens models export`; export the model again",
                 reason="MODEL_UNFIT",
             ) from error
-        self._names = {output.name for output in self._session.get_outputs()}
-        self.takes_several = not isinstance(self._session.get_inputs()[0].shape[0], int)
+        self._inputs = [entry.name for entry in whole.get_inputs()]
+        self._outputs = [output.name for output in whole.get_outputs()]
+        self.takes_several = not isinstance(whole.get_inputs()[0].shape[0], int)
         """Whether a run may have more clips than one."""
+        self._parts: OrderedDict[tuple[str, ...], Part] = OrderedDict()
 
     @property
     def name(self) -> str:
         """The model's."""
         return self.model.name
 
-    def run(self, clips: NDArray[np.uint8], targets: NDArray[np.int64], wanted: Collection[str]) -> Outputs:
-        """Those of the wanted outputs that the graph has, by name, each with a leading axis of clips.
+    def part(self, wanted: Collection[str]) -> Part:
+        """What computes those of the wanted outputs that the graph has.
 
-        clips: uint8 RGB [B, T, H, W, 3] at the model's size. targets: [B], the class to explain; -1 for the likeliest.
+        A session runs all of its graph, whichever outputs it is asked for, so each set of outputs has a session of its
+        own, made when it is first wanted: that takes up to a second.
         """
-        names = [name for name in wanted if name in self._names]
-        found = self._session.run(names, {"clip": clips, "target": targets}, self._run_options)
-        return dict(zip(names, found, strict=True))
+        names = tuple(name for name in wanted if name in self._outputs)
+        part = self._parts.pop(names, None)
+        if part is None:
+            model = self._extractor.extract_model(self._inputs, list(names))
+            part = Part(self._open(model.SerializeToString()), names)
+            if len(self._parts) >= _MOST_PARTS:
+                self._parts.popitem(last=False)
+        self._parts[names] = part
+        return part
