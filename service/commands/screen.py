@@ -107,12 +107,20 @@ def show_readings(console: Console, result: Result) -> None:
     for name, entry in result.explanations.items():
         failure = f"failed: {entry.message.failure.message}"
         reading = Text(failure, "red") if entry.failed else Text(_about(entry, result) + entry.reading)
-        spent = Text(f"+{1000 * entry.seconds:.1f} ms", "dim", justify="right")
+        spent = Text(_spent(name, result), "dim", justify="right")
         table.add_row("", Text(name, "green"), spent, reading)
         for note in entry.message.notes:
             table.add_row("", "", "", Text(note, "dim"))
     if result.explanations:
         console.print(table)
+
+
+def _spent(name: str, result: Result) -> str:
+    """An explanation's own time. Where several were one run, each one's is not known, and the first has the sum."""
+    seconds = {key: entry.seconds for key, entry in result.explanations.items() if not entry.failed}
+    if name in seconds and result.timings.explain_together and len(seconds) > 1:
+        return f"+{1000 * sum(seconds.values()):.1f} ms" if name == next(iter(seconds)) else "with it"
+    return f"+{1000 * result.explanations[name].seconds:.1f} ms"
 
 
 def _about(entry: ExplanationResult, result: Result) -> str:

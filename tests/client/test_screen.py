@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from rich.console import Console
 
 from actionlens.v1 import answer_pb2, explanation_pb2
-from service.commands.screen import computed, computed_briefly
+from service.client.results import Result
+from service.commands.screen import computed, computed_briefly, show_readings
 
 
 def answer(*methods: str, failed: str = "") -> answer_pb2.Answer:
@@ -28,3 +32,17 @@ def answer(*methods: str, failed: str = "") -> answer_pb2.Answer:
 def test_what_was_computed_is_named_the_highest_first(given: answer_pb2.Answer, names: list[str], brief: str) -> None:
     assert computed(given) == names
     assert computed_briefly(given) == brief
+
+
+@pytest.mark.parametrize(
+    ("together", "shown"), [(False, ["+20.0 ms", "+0.0 ms", "+20.0 ms"]), (True, ["+40.0 ms", "+0.0 ms", "with it"])]
+)
+def test_explanations_of_one_run_have_one_time(together: bool, shown: list[str]) -> None:
+    given = answer("grad-cam", failed="dtd")
+    given.explanations.add(method="atr")
+    given.timings.explain.extend([0.02, 0.0, 0.02])
+    given.timings.explain_together = together
+    screen = io.StringIO()
+    show_readings(Console(file=screen, width=100), Result(given))
+    lines = screen.getvalue().splitlines()
+    assert all(words in line for words, line in zip(shown, lines, strict=True)), lines
