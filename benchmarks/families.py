@@ -28,8 +28,17 @@ from handlers.relevance import Rules, guided_backprop, relevance, temporal_relev
 
 RESULTS = Path(__file__).parent / "results"
 STORED = RESULTS / "families.json"
-FIXED = ("c3d", "c-lstm", "cnn-lstm", "vgg16-lstm")
-"""Families whose weights fix the size of the frame, beside those of transformers."""
+FIXED = (
+    "c3d",
+    "c-lstm",
+    "cnn-lstm",
+    "vgg16-lstm",
+    "mtrn-bninception",
+    "play-fair-mtrn",
+    "trn-bninception",
+    "tsn-bninception",
+)
+"""Families whose weights or poolings fix the size of the frame, beside those of transformers."""
 COLUMNS = ("forward", "grad-cam", "guided-backprop", "dtd", "atr")
 
 
