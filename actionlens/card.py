@@ -35,10 +35,15 @@ class SamplingRule(StrEnum):
 
 
 class ColorOrder(StrEnum):
-    """Order of the colour channels that the network expects."""
+    """Order of the colour channels that the network expects; FLOW: optical flow in their place, two channels."""
 
     RGB = "rgb"
     BGR = "bgr"
+    FLOW = "flow"
+
+
+_LEAST_OF_FLOW = 16
+"""Pixels, of either side: optical flow is not computed in smaller pictures."""
 
 
 class _Strict(BaseModel):
@@ -60,7 +65,10 @@ class Weights(_Strict):
 
 
 class Input(_Strict):
-    """The clip that the network takes: pixel/255, minus mean, over std, per channel in network order."""
+    """The clip that the network takes: pixel/255, minus mean, over std, per channel in network order.
+
+    color flow: the optical flow between its frames, within -1 .. 1, which no mean and std is applied to.
+    """
 
     frames: Annotated[int, Field(ge=1, le=512)]
     height: Annotated[int, Field(ge=8, le=1024)]
@@ -78,6 +86,17 @@ class Input(_Strict):
         if any(not math.isfinite(v) or v <= 0 for v in value):
             raise ValueError("every std must be a positive number")
         return value
+
+    @model_validator(mode="after")
+    def _of_flow(self) -> Input:
+        if self.color is ColorOrder.FLOW:
+            if self.frames < 2:
+                raise ValueError("color: flow lies between two frames, and the clip has one; give frames: 2 or more")
+            if min(self.height, self.width) < _LEAST_OF_FLOW:
+                raise ValueError(f"color: flow takes pictures of {_LEAST_OF_FLOW} x {_LEAST_OF_FLOW} pixels or more")
+            if any(self.mean) or set(self.std) != {1.0}:
+                raise ValueError("color: flow is within -1 .. 1 as it is; leave mean and std out")
+        return self
 
 
 class ModelCard(_Strict):

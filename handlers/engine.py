@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -82,12 +83,13 @@ class Engine:
     def load(
         cls, folder: Path, threads: int | None = None, memory: int = MEMORY, precision: str = Precision.FLOAT32
     ) -> Engine:
-        """Load a model's folder. threads: torch threads of this process. Raises ModelError.
+        """Load a model's folder. threads: of torch and of OpenCV in this process. Raises ModelError.
 
         memory: most bytes that temporal relevance allocates beyond the forward pass. precision: of relevance.
         """
         if threads is not None:
             torch.set_num_threads(threads)
+            cv2.setNumThreads(threads)
         return cls(ActionModel.load(folder, memory, precision))
 
     def explain(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:

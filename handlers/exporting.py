@@ -120,6 +120,8 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
     """
     # A model of its own: what is cached while exporting must not serve anybody else.
     model = ActionModel.load(folder)
+    if model.takes_flow:
+        raise ModelError("input.color: flow is computed from the clip by OpenCV, which no graph holds; serve the model")
     for method in methods:
         if method not in EXPLANATIONS:
             raise ModelError(f"with: {method!r} cannot be exported; what can is {', '.join(EXPLANATIONS)}")

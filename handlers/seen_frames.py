@@ -32,7 +32,8 @@ class SeenFrames:
         self._model = model
         network = model.program
         self._program: Program | None = None
-        if isinstance(network, Program) and network.by_frame(model.layer):
+        # The flow of a frame is not its own: it depends on the next one.
+        if isinstance(network, Program) and network.by_frame(model.layer) and not model.takes_flow:
             self._program = network
         self._room = room
         self._held = 0

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from actionlens.card import Input, ModelCard, Weights
+from actionlens.card import ColorOrder, Input, ModelCard, Weights
 from handlers.checking import check_method
 from handlers.engine import Engine
 from handlers.explainers import methods
@@ -22,6 +22,8 @@ from handlers.relevance import Opaque
 Support = dict[str, str]
 """By method, why it cannot explain; "": it can."""
 
+_WITH_FLOW = "i3d-inception"
+
 
 def small_card(entry: Family) -> ModelCard:
     """The card of the family's small network, for three classes."""
@@ -30,7 +32,10 @@ def small_card(entry: Family) -> ModelCard:
 
 def small_model(entry: Family) -> ActionModel:
     """The family's small network with random weights (seed 0)."""
-    card = small_card(entry)
+    return _model(entry, small_card(entry))
+
+
+def _model(entry: Family, card: ModelCard) -> ActionModel:
     torch.manual_seed(0)
     return ActionModel(card, entry.build(classes=len(card.labels), **card.arguments).eval())
 
@@ -39,14 +44,17 @@ def cases() -> dict[str, Callable[[], ActionModel]]:
     """What makes the small model of every family, by name.
 
     Of a family whose files are networks of their own: one that is not converted. Those that are have what their
-    operators have.
+    operators have. Of one with networks of optical flow: one of these too.
     """
-    return {
-        entry.name if entry.network is None else f"{entry.name}, not converted": (
-            partial(small_model, entry) if entry.network is None else partial(_unconverted, entry)
-        )
-        for entry in families().values()
-    }
+    found: dict[str, Callable[[], ActionModel]] = {}
+    for entry in families().values():
+        if entry.network is None:
+            found[entry.name] = partial(small_model, entry)
+        else:
+            found[f"{entry.name}, not converted"] = partial(_unconverted, entry)
+        if entry.name == _WITH_FLOW:
+            found[f"{entry.name}, optical flow"] = partial(_of_flow, entry)
+    return found
 
 
 def declared(model: ActionModel) -> Support:
@@ -76,6 +84,12 @@ class _Elsewhere(Opaque):
 def _unconverted(entry: Family) -> ActionModel:
     module = small_model(family("conv3d")).module
     return ActionModel(_card(entry.name, Small()), _Elsewhere(module).eval())
+
+
+def _of_flow(entry: Family) -> ActionModel:
+    card = small_card(entry)
+    size = Input(**card.input.model_dump(include={"frames", "height", "width"}), color=ColorOrder.FLOW)
+    return _model(entry, card.model_copy(update={"arguments": {**card.arguments, "channels": 2}, "input": size}))
 
 
 def _card(name: str, small: Small) -> ModelCard:

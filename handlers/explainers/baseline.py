@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeVar
 
-import cv2
 import numpy as np
 from pydantic import Field
 from torch import Tensor
@@ -13,6 +12,7 @@ from handlers.attribution import Details, SaliencyVolume
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import Question
 from handlers.explainers.score import Score
+from handlers.perturbation import smoothed
 
 
 class BaselineParameters(Parameters):
@@ -27,16 +27,14 @@ B = TypeVar("B", bound=BaselineParameters)
 
 
 def baseline(question: Question[B]) -> Tensor:
-    """The clip without content, as the network takes it: float32 [1, 3, T, H, W].
+    """The clip without content, as the network takes it: float32 [1, C, T, H, W].
 
-    "grey" is 128 everywhere and "black" 0; "blur" is the clip itself, each frame smoothed by a Gaussian whose standard
-    deviation is a tenth of the shorter side.
+    "grey" is 128 everywhere and "black" 0, and in both nothing moves; "blur" is the clip itself as the network takes
+    it, pixels or flow, each frame smoothed by a Gaussian whose standard deviation is a tenth of the shorter side.
     """
     clip, kind = question.clip, question.parameters.baseline
     if kind == "blur":
-        sigma = min(clip.shape[1:3]) / 10
-        smooth = np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in clip])
-        return question.model.prepare([smooth.astype(np.uint8)])
+        return smoothed(question.model.prepare([clip])[0], min(clip.shape[1:3]) / 10)[None]
     return question.model.prepare([np.full_like(clip, 128 if kind == "grey" else 0)])
 
 

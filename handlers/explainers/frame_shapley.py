@@ -11,11 +11,13 @@ from pydantic import Field
 from torch import Tensor
 
 from handlers.attribution import Attribution, Details, FrameAttribution
+from handlers.errors import RequestError
 from handlers.explainers.blocks import iterate
 from handlers.explainers.discarding import Kept, curves, different, of_target, prior, supporting
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
 from handlers.explainers.spread import Spread
+from handlers.models.action_model import ActionModel
 from handlers.shapley import Elements, Shapley, levels, shapley, sums_of
 
 _AT_ONCE = 2**22
@@ -47,6 +49,11 @@ class FrameShapley(IterativeExplainer[FrameShapleyParameters]):
     name = "frame-shapley"
     summary = "the fair share of groups of frames in the class's probability, for models of a fixed clip length"
     parameters = FrameShapleyParameters
+
+    def fitted(self, model: ActionModel, parameters: FrameShapleyParameters) -> FrameShapleyParameters:
+        if parameters.absent == "mean" and model.no_mixing:
+            raise RequestError(f"absent: mean: {model.no_mixing}; use hold", field="absent", reason="BAD_PARAMETER")
+        return parameters
 
     @torch.no_grad()
     def start(self, question: Question[FrameShapleyParameters]) -> State:
@@ -108,22 +115,28 @@ class _Game:
 
     def __init__(self, question: Question[FrameShapleyParameters]) -> None:
         chosen = question.parameters
+        self._model, self._pixels = question.model, question.clip
         (self._clip,) = question.model.prepare([question.clip])
-        self._program = question.model.program
         frames = len(question.clip)
         self.elements = Elements(frames, min(chosen.elements, frames))
         self.count = self.elements.count
         self.exact = self.count <= chosen.exact_up_to
         self.batch = max(1, _AT_ONCE // self._clip.numel())
-        self._absent = self.elements.held if chosen.absent == "hold" else self.elements.averaged
+        self._holds = chosen.absent == "hold"
 
     def probabilities(self, sets: Sequence[Kept]) -> Tensor:
         """float32 [m, K] for sets of kept groups; `hold` needs one at least."""
         parts = []
         for first in range(0, len(sets), self.batch):
-            clips = torch.stack([self._absent(self._clip, kept) for kept in sets[first : first + self.batch]])
-            parts.append(self._program.forward(clips, {}, relevance=False).logits.softmax(1))
+            clips = self._clips(sets[first : first + self.batch])
+            parts.append(self._model.program.forward(clips, {}, relevance=False).logits.softmax(1))
         return torch.cat(parts)
+
+    def _clips(self, sets: Sequence[Kept]) -> Tensor:
+        """[m, C, T, H, W]. Pictures are held, not the flow between them: nothing moves where one is held."""
+        if self._holds:
+            return self._model.prepare([self._pixels[self.elements.held(kept).numpy()] for kept in sets])
+        return torch.stack([self.elements.averaged(self._clip, kept) for kept in sets])
 
 
 def _order(question: Question[FrameShapleyParameters], game: _Game) -> Tensor:

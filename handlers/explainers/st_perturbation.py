@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -155,7 +154,7 @@ def _clip(question: Question[StPerturbationParameters]) -> Tensor:
 def _tools(question: Question[StPerturbationParameters], clip: Tensor) -> tuple[Ascent, Masks]:
     parameters, model, target = question.parameters, question.model, question.target
     if parameters.perturbation == "fade":
-        pyramid = faded(clip, model.prepare([np.zeros((1, 1, 1, 3), np.uint8)]).flatten())
+        pyramid = faded(clip, model.black)
     else:
         pyramid = blurred(clip, parameters.blur * min(clip.shape[2:]), _LEVELS)
     masks = Masks(parameters.plan, clip)

@@ -22,6 +22,7 @@ from handlers.temporal_masks import (
     Footage,
     Loss,
     Perturbation,
+    Pictures,
     Window,
     best_window,
     report,
@@ -49,8 +50,8 @@ class TemporalMask(IterativeExplainer[TemporalMaskParameters]):
 
     Three phases share the iterations: the scan for a start, the descent, and, for clips of up to 32 frames, every
     contiguous window; one that is as long as the learned mask and lowers the score further takes its place. With a
-    contrast the score is the target's share of the two classes' probability. Where a model has no gradients nothing
-    descends: the mask is the best window.
+    contrast the score is the target's share of the two classes' probability. Where a model has no gradients, or frames
+    cannot be mixed, nothing descends: the mask is the best window.
     """
 
     name = "temporal-mask"
@@ -58,8 +59,8 @@ class TemporalMask(IterativeExplainer[TemporalMaskParameters]):
     parameters = TemporalMaskParameters
 
     def unsupported(self, model: ActionModel) -> str | None:
-        if model.program.no_gradient and max(model.most_frames, model.card.input.frames) > _ENUMERATED:
-            return f"clips of more than {_ENUMERATED} frames need gradients: {model.program.no_gradient}"
+        if (reason := _no_descent(model)) and max(model.most_frames, model.card.input.frames) > _ENUMERATED:
+            return f"clips of more than {_ENUMERATED} frames need gradients: {reason}"
         return None
 
     def start(self, question: Question[TemporalMaskParameters]) -> State:
@@ -95,6 +96,11 @@ class TemporalMask(IterativeExplainer[TemporalMaskParameters]):
         return report(found, work.loss, state.done)
 
 
+def _no_descent(model: ActionModel) -> str:
+    """Why a mask between 0 and 1 cannot be improved step by step; empty where it can."""
+    return model.program.no_gradient or model.no_mixing
+
+
 class _Work:
     """What the steps of one block share."""
 
@@ -103,11 +109,15 @@ class _Work:
         self.score = Score(question)
         self.loss = Loss(asked.sparsity, asked.smoothness, asked.power)
         self.perturbation = Perturbation(asked.perturbation)
-        self._footage = Footage(question.model.prepare([question.clip]))
+        model = question.model
+        if model.no_mixing:
+            self._footage: Footage = Pictures(question.clip, model.prepare)
+        else:
+            self._footage = Footage(model.prepare([question.clip]))
         self.frames = self._footage.frames
         self.windows = windows(self.frames, self.perturbation) if self.frames <= _ENUMERATED else []
         self.scans = (self.frames + 1) // 2
-        self.learns = 0 if question.model.program.no_gradient else asked.iterations
+        self.learns = 0 if _no_descent(model) else asked.iterations
 
     def step(self, state: State) -> State:
         """One iteration of whichever phase the state is in."""

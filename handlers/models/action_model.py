@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from actionlens.card import CardError, ColorOrder, ModelCard, read_card
 from handlers.errors import ModelError, RequestError
+from handlers.flow import flow
 from handlers.models.blocks.tokens import token_network
 from handlers.models.registry import family
 from handlers.relevance import (
@@ -30,6 +31,8 @@ from handlers.relevance import (
     bounds_of_pixels,
     trace,
 )
+
+_BOUNDS_OF_FLOW = (-1.0, -1.0), (1.0, 1.0)
 
 
 class ActionModel:
@@ -49,7 +52,9 @@ class ActionModel:
         self.layer = card.layer or entry.layer
         """What Grad-CAM reads; empty where no layer keeps channels over time and space."""
         self.most_frames = max(entry.most_frames, card.input.frames) if entry.most_frames else 0
-        low, high = bounds_of_pixels(card.input.mean, card.input.std)
+        self.takes_flow = card.input.color is ColorOrder.FLOW
+        """Whether the network is shown the optical flow between frames in place of their pixels."""
+        low, high = _BOUNDS_OF_FLOW if self.takes_flow else bounds_of_pixels(card.input.mean, card.input.std)
         self.program = _network(card, module, Rules(low=low, high=high), precision)
         if self.layer and self.layer not in self.program.layers:
             raise ModelError(f"layer: {self.layer!r} is not a layer of {card.architecture}")
@@ -80,15 +85,28 @@ class ActionModel:
     def prepare(self, clips: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Clips as the network takes them.
 
-        clips: uint8 RGB [T, H, W, 3] of one T. Returns float32 [B, 3, T, H, W], channels last in memory.
+        clips: uint8 RGB [T, H, W, 3] of one T. Returns float32 [B, 3, T, H, W], of optical flow [B, 2, T, H, W],
+        channels last in memory.
         """
+        if self.takes_flow:
+            return torch.from_numpy(np.stack([flow(clip) for clip in clips])).permute(0, 4, 1, 2, 3)
         return self.normalised(torch.stack([torch.from_numpy(clip) for clip in clips]))
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """uint8 RGB [B, T, H, W, 3] to float32 [B, 3, T, H, W] as the network takes it."""
+        """uint8 RGB [B, T, H, W, 3] to float32 [B, 3, T, H, W] as a network of pixels takes it."""
         if self.card.input.color is ColorOrder.BGR:
             pixels = pixels.flip(-1)
         return pixels.to(torch.float32).mul_(self._scale).sub_(self._shift).permute(0, 4, 1, 2, 3)
+
+    @property
+    def black(self) -> Tensor:
+        """float32 [C] as the network takes it: a black pixel; of optical flow, one that does not move."""
+        return torch.zeros(2) if self.takes_flow else -self._shift
+
+    @property
+    def no_mixing(self) -> str:
+        """Why a mixture of frames is not what the network would make of mixed pictures; empty where it is."""
+        return "the optical flow of mixed frames is no mixture of theirs" if self.takes_flow else ""
 
     def check_clip(self, clip: NDArray[np.uint8]) -> None:
         """Raise RequestError when a clip is not uint8 [T, H, W, 3] of the card's size, T of any length that fits."""
@@ -150,20 +168,33 @@ def _module(card: ModelCard, path: Path) -> nn.Module:
 
 def _network(card: ModelCard, module: nn.Module, rules: Rules, precision: str) -> Network:
     """The module as a program; run as it is where tracing refuses it and its family allows that."""
+    channels = len(rules.low or ())
     if isinstance(module, Opaque):
         return OpaqueNetwork(module, rules)
     try:
-        return trace(module, rules, precision)
+        program = trace(module, rules, precision)
     except RelevanceError as error:
         refused = error
+    else:
+        _check_channels(card, program.channels, channels)
+        return program
     if family(card.architecture).traceable:
         raise ModelError(f"architecture: {card.architecture}: {refused}") from refused
     size = card.input
-    example = torch.zeros(1, 3, size.frames, size.height, size.width)
+    example = torch.zeros(1, channels, size.frames, size.height, size.width)
     try:
         return PlainNetwork(module, rules, str(refused), example)
     except BadClip as error:
         raise ModelError(f"input: {card.architecture}: {error}") from error
+
+
+def _check_channels(card: ModelCard, taken: int | None, given: int) -> None:
+    """Raise ModelError where the network takes clips of other channels than the card's colour has."""
+    if taken is not None and taken != given:
+        fix = "; of optical flow, write color: flow" if taken == 2 else ""
+        raise ModelError(
+            f"input.color: {card.input.color} has {given} channels, this {card.architecture} takes {taken}{fix}"
+        )
 
 
 def build(card: ModelCard, state: dict[str, Tensor]) -> nn.Module:

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from actionlens.card import Input, Resize, SamplingRule
-from handlers.models.family import Family, Small
+from actionlens.card import ColorOrder, Input, Resize, SamplingRule
+from handlers.models.family import Checkpoint, Family, Small
 from handlers.relevance import SamePad
 
 Triple = tuple[int, int, int]
@@ -111,25 +111,33 @@ class I3DInception(nn.Module):
         return logits
 
 
-def _served(classes: int, time_stride: Literal[1, 2, 8] = 8, channels: int = 3, divisor: int = 1) -> nn.Module:
-    if channels != 3:
-        raise ValueError(f"channels: {channels}; clips are served as RGB, so networks of optical flow cannot be")
-    return I3DInception(classes, time_stride, channels, divisor)
+_RGB = Input(
+    frames=64,
+    height=224,
+    width=224,
+    resize=Resize.CROP,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    sampling=SamplingRule.DENSE,
+)
+_FLOW = Input(frames=64, height=224, width=224, resize=Resize.CROP, color=ColorOrder.FLOW, sampling=SamplingRule.DENSE)
+
+
+def _told(state: dict[str, Tensor]) -> Checkpoint:
+    """Whether the network is one of optical flow, by the channels that its first layer reads."""
+    first = next((tensor for name, tensor in state.items() if name.endswith("Conv3d_1a_7x7.conv3d.weight")), None)
+    if first is None or first.dim() != 5 or first.shape[1] != 2:
+        return Checkpoint(state)
+    note = "a network of optical flow: it is shown flow by DIS, the published ones were trained on TV-L1 (docs/flow.md)"
+    return Checkpoint(state, {"channels": 2}, _FLOW, notes=(note,))
 
 
 FAMILY = Family(
     name="i3d-inception",
-    summary="Inception-v1 inflated to 3-D, time strided by 8 (or time_stride: 2, 1); RGB",
-    build=_served,
+    summary="Inception-v1 inflated to 3-D, time strided by 8 (or time_stride: 2, 1); RGB or optical flow",
+    build=I3DInception,
     layer="Mixed_5c",
-    input=Input(
-        frames=64,
-        height=224,
-        width=224,
-        resize=Resize.CROP,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        sampling=SamplingRule.DENSE,
-    ),
+    input=_RGB,
+    told=_told,
     small=Small({"divisor": 16, "time_stride": 2}),
 )

@@ -18,7 +18,7 @@ from handlers.perturbation.ascent import Ascent, Stance
 from handlers.perturbation.masks import Masks, kept
 from handlers.perturbation.plan import Mode, Plan, Variant
 from handlers.perturbation.progress import Progress
-from handlers.perturbation.pyramid import Pyramid, blurred, faded
+from handlers.perturbation.pyramid import Pyramid, blurred, faded, smoothed
 from handlers.perturbation.score import Score
 
 __all__ = [
@@ -34,4 +34,5 @@ __all__ = [
     "blurred",
     "faded",
     "kept",
+    "smoothed",
 ]

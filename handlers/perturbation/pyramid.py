@@ -45,7 +45,7 @@ def blurred(clip: Tensor, sigma: float, levels: int) -> Pyramid:
     clip: [C, T, H, W], any floating-point dtype. Borders repeat the edge's pixels.
     """
     sigmas = [sigma * (1 - level / (levels - 1)) for level in range(levels)]
-    return Pyramid(torch.stack([_blur(clip, one) for one in sigmas]))
+    return Pyramid(torch.stack([smoothed(clip, one) for one in sigmas]))
 
 
 def faded(clip: Tensor, black: Tensor) -> Pyramid:
@@ -53,7 +53,8 @@ def faded(clip: Tensor, black: Tensor) -> Pyramid:
     return Pyramid(torch.stack((black.to(clip).view(-1, 1, 1, 1).expand_as(clip), clip)))
 
 
-def _blur(clip: Tensor, sigma: float) -> Tensor:
+def smoothed(clip: Tensor, sigma: float) -> Tensor:
+    """[C, T, H, W], every frame blurred by a Gaussian of sigma pixels. Borders repeat the edge's pixels."""
     if sigma <= 0:
         return clip
     for axis in (2, 3):

@@ -16,6 +16,8 @@ from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.graph import Graph, annotated, by_frame, fused
 from handlers.relevance.head import Head, find_head
 from handlers.relevance.operations.pointwise import Relu
+from handlers.relevance.operations.structure import Identity, Pad
+from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.operations.whole import Call
 from handlers.relevance.precision import Precision, reduced_type
 from handlers.relevance.rules import Rules
@@ -43,6 +45,17 @@ class Program:
         graph, _ = self._plan(frozenset())
         places = {0: "clip"} | {step.number: step.place for step in graph.steps}
         return [f"{s.place}: {s.operation.kind} ({', '.join(places[i] for i in s.inputs)})" for s in graph.steps]
+
+    @property
+    def channels(self) -> int | None:
+        """C of the clips that it takes, as the first convolution that reads them says; None where none does."""
+        for step in self.graph.steps:
+            layer = step.operation
+            if not isinstance(layer, Weighted) or not layer.reads_clip or layer.weights.geometry is None:
+                continue
+            if all(isinstance(before, Identity | Pad) for before in layer.path):  # what slices leave may be fewer
+                return int(layer.weights.weight.shape[1]) * layer.weights.geometry.groups
+        return None
 
     @property
     def no_relevance(self) -> str:

@@ -28,14 +28,12 @@ class Elements:
         sizes = torch.tensor([last - first + 1 for first, last in self.bounds])
         return (values / sizes).repeat_interleave(sizes)
 
-    def held(self, clip: Tensor, kept: Sequence[int]) -> Tensor:
-        """The clip with every absent frame replaced by the nearest kept one, of two by the earlier.
-
-        clip: [C, T, H, W]. kept: groups, at least one.
-        """
+    def held(self, kept: Sequence[int]) -> Tensor:
+        """int64 [frames]: the frame that is seen in each one's place: itself or, of those that are absent, the nearest
+        kept one, of two the earlier. kept: groups, at least one."""
         there = torch.cat([torch.arange(self.bounds[group][0], self.bounds[group][1] + 1) for group in sorted(kept)])
         nearest = (torch.arange(self.frames)[:, None] - there).abs().argmin(1)
-        return clip[:, there[nearest]]
+        return there[nearest]
 
     def averaged(self, clip: Tensor, kept: Sequence[int]) -> Tensor:
         """The clip [C, T, H, W] with every absent frame replaced by the mean frame of the whole clip."""

@@ -1,7 +1,7 @@
 """Masks over time (Interpreting video features, 3.1): what they do to a clip, what they cost, all that are windows."""
 
 from handlers.temporal_masks.descent import Descent
-from handlers.temporal_masks.footage import Footage
+from handlers.temporal_masks.footage import Footage, Pictures
 from handlers.temporal_masks.loss import Loss, total_variation
 from handlers.temporal_masks.perturbation import Perturbation, freeze, reverse
 from handlers.temporal_masks.report import NO_DROP, Findings, report
@@ -14,6 +14,7 @@ __all__ = [
     "Footage",
     "Loss",
     "Perturbation",
+    "Pictures",
     "Window",
     "best_window",
     "freeze",

@@ -1,8 +1,12 @@
-"""A clip whose frames can be mixed."""
+"""A clip whose frames can be mixed, or only put in each other's place."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -32,3 +36,20 @@ class Footage:
         """
         rows = torch.matmul(mixing.to(self._rows.dtype), self._rows)
         return rows.reshape(len(mixing), *self._shape).permute(0, 4, 1, 2, 3)
+
+
+class Pictures(Footage):
+    """One clip as pictures, for networks that are shown what happens between pictures.
+
+    A mixture of what they are shown is not what a mixed clip would show, so frames only take each other's place.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], prepare: Callable[[Sequence[NDArray[np.uint8]]], Tensor]) -> None:
+        """pixels: uint8 [T, H, W, 3]. prepare: from such clips to [B, C, T, H, W], as the network takes them."""
+        super().__init__(prepare([pixels]))
+        self._pixels, self._prepare = pixels, prepare
+
+    def mixed(self, mixing: Tensor) -> Tensor:
+        """Clips [B, C, T, H, W]. mixing: float [B, T, T], one 1 in every row and 0 elsewhere, as masks of 0 and 1 have
+        it; no gradient flows."""
+        return self._prepare([self._pixels[rows.argmax(1).numpy()] for rows in mixing])

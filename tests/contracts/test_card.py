@@ -17,6 +17,7 @@ DOCUMENT = {
     "input": {"frames": 8, "height": 64, "width": 96, "color": "bgr", "resize": "letterbox"},
     "class_prior": [0.25, 0.75],
 }
+FLOW = {"frames": 2, "height": 16, "width": 16, "color": "flow"}
 
 
 def folder(path: Path, **changes: object) -> Path:
@@ -28,8 +29,9 @@ def folder(path: Path, **changes: object) -> Path:
 def test_a_card_survives_the_disk(tmp_path: Path) -> None:
     card = ModelCard.model_validate(DOCUMENT)
     assert card.input.color is ColorOrder.BGR
-    write_card(card, tmp_path)
-    assert read_card(tmp_path) == card
+    for each in (card, ModelCard.model_validate(DOCUMENT | {"input": FLOW})):
+        write_card(each, tmp_path)
+        assert read_card(tmp_path) == each
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,10 @@ def test_a_card_survives_the_disk(tmp_path: Path) -> None:
         ({"weights": {"file": "../w.safetensors", "sha256": "ab" * 32}}, r"weights\.file: .*beside the card"),
         ({"weights": {"file": "w.pt", "sha256": "ab" * 32}}, r"weights\.file: "),
         ({"input": {"frames": 8, "height": 64, "width": 96, "std": [0, 1, 1]}}, r"input\.std: .*positive"),
+        ({"input": FLOW | {"frames": 1}}, "input: .*flow lies between two frames"),
+        ({"input": FLOW | {"height": 15}}, "input: .*16 x 16 pixels or more"),
+        ({"input": FLOW | {"mean": [0.5, 0.5, 0.5]}}, "input: .*leave mean and std out"),
+        ({"input": FLOW | {"std": [0.5, 0.5, 0.5]}}, "input: .*leave mean and std out"),
         ({"class_prior": [1.0]}, "1 numbers for 2 labels"),
         ({"learning_rate": 0.1}, "learning_rate: "),
     ],

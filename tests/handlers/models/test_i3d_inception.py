@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from handlers.errors import ModelError
-from handlers.models.action_model import build
+from actionlens.card import ColorOrder
+from handlers.layout import fit
+from handlers.models import family
 from handlers.models.i3d_inception import I3DInception
 from handlers.relevance import SamePad
-from tests.handlers import networks
 from tests.handlers.models import checks
 
 
@@ -68,8 +68,17 @@ def test_evidence_in_one_frame_is_found_in_its_row(time_stride: int, frame: int)
     checks.check_evidence(I3DInception(2, time_stride, divisor=16), 24, 24, "Mixed_5c", frame)
 
 
-def test_a_network_of_optical_flow_has_its_layout_and_is_not_served() -> None:
-    assert I3DInception(3, channels=2, divisor=16).state_dict()["Conv3d_1a_7x7.conv3d.weight"].shape[1] == 2
-    card = networks.card(architecture="i3d-inception", arguments={"channels": 2, "divisor": 16}, layer="")
-    with pytest.raises(ModelError, match="channels: 2; clips are served as RGB"):
-        build(card, {})
+def test_a_checkpoint_of_optical_flow_is_known_by_its_first_layer() -> None:
+    found = checks.shapes("i3d-inception", channels=2)
+    assert found["Conv3d_1a_7x7.conv3d.weight"] == (64, 2, 7, 7, 7)
+    state = {f"net.{name}": torch.empty(shape, device="meta") for name, shape in found.items()}
+    entry = family("i3d-inception")
+    assert entry.told is not None
+    told = entry.told(state)
+    assert told.arguments == {"channels": 2}
+    assert told.input is not None
+    assert told.input.color is ColorOrder.FLOW
+    fitted = fit(entry.with_arguments(told.arguments), told.state)
+    assert (fitted.classes, fitted.notes) == (400, ("prefix 'net.' taken off",))
+    rgb = {name: torch.empty(shape, device="meta") for name, shape in checks.shapes("i3d-inception").items()}
+    assert entry.told(rgb).input is None
