@@ -27,7 +27,7 @@ from handlers.errors import ModelError
 from handlers.explainers import methods
 from handlers.layout import Fitted, fit
 from handlers.models.action_model import ActionModel
-from handlers.models.family import Checkpoint, Family
+from handlers.models.family import Checkpoint, Family, check_depth
 from handlers.models.registry import families, family
 from handlers.onnx_models import about, settled
 from handlers.pretrained import read_pretrained
@@ -93,6 +93,7 @@ def import_checkpoint(
             "that: actionlens models import CARD --weights FILE"
         )
     checkpoint = _read(entry, weights_path)
+    check_depth(checkpoint.arguments, checkpoint.state)
     fitted = fit(entry.with_arguments(checkpoint.arguments), checkpoint.state, checkpoint.says)
     labels, notes = _labels(labels_path, weights_path, checkpoint, fitted)
     document = {

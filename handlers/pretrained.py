@@ -70,7 +70,7 @@ def _input(entry: Family, folder: Path, config: Mapping[str, Any]) -> tuple[Inpu
     assert entry.input is not None
     frames = config.get("num_frames", config.get("frames_per_clip", entry.input.frames))
     size = config.get("image_size", config.get("crop_size", entry.input.height))
-    rows, columns = (size, size) if isinstance(size, int) else size
+    rows, columns = size if isinstance(size, list) and len(size) == 2 else (size, size)
     shown: dict[str, Any] = {**entry.input.model_dump(), "frames": frames, "height": rows, "width": columns}
     found = next((folder / name for name in _PROCESSORS if (folder / name).is_file()), None)
     notes: tuple[str, ...]

@@ -17,6 +17,7 @@ from actionlens.card import CardError, ColorOrder, ModelCard, read_card
 from handlers.errors import ModelError, RequestError
 from handlers.flow import flow
 from handlers.models.blocks.tokens import token_network
+from handlers.models.family import check_depth
 from handlers.models.registry import family
 from handlers.relevance import (
     MEMORY,
@@ -203,15 +204,13 @@ def build(card: ModelCard, state: dict[str, Tensor]) -> nn.Module:
     Raises ModelError naming the first tensor that is missing, left over or of another shape, or the argument that the
     family does not take.
     """
-    entry = family(card.architecture)
-    try:
-        module = entry.build(classes=len(card.labels), **card.arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"arguments: {card.architecture}: {error}") from error
-    expected = module.state_dict()
+    check_depth(card.arguments, state)
+    # Compared before memory is taken: sizes that somebody wrote into a card may be any.
+    with torch.device("meta"):
+        expected = _built(card).state_dict()
     for name, tensor in expected.items():
         if name.endswith("num_batches_tracked"):
-            state.setdefault(name, tensor)
+            state.setdefault(name, torch.zeros((), dtype=tensor.dtype))
         elif name not in state:
             raise ModelError(f"weights: {name} {list(tensor.shape)} is missing; the file has {_some(state)}")
         elif state[name].shape != tensor.shape:
@@ -224,10 +223,18 @@ def build(card: ModelCard, state: dict[str, Tensor]) -> nn.Module:
             raise ModelError(f"weights: {name} {list(tensor.shape)} has no place in {card.architecture}")
         if not bool(torch.isfinite(tensor).all()):
             raise ModelError(f"weights: {name} has values that are not finite")
+    module = _built(card)
     module.load_state_dict(
         {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     )
     return module.eval()
+
+
+def _built(card: ModelCard) -> nn.Module:
+    try:
+        return family(card.architecture).build(classes=len(card.labels), **card.arguments)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise ModelError(f"arguments: {card.architecture}: {error}") from error
 
 
 def _some(state: dict[str, Tensor]) -> str:

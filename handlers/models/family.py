@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from actionlens.card import Input, ModelCard
+from handlers.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,13 @@ class Checkpoint:
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     says: str = ""
+
+
+def check_depth(arguments: Mapping[str, Any], tensors: Sized) -> None:
+    """Raise ModelError where a network should have more layers than there are tensors: it would take ages to build."""
+    for name, value in arguments.items():
+        if name.endswith("layers") and isinstance(value, int) and value > len(tensors):
+            raise ModelError(f"arguments: {name}: {value}, but there are {len(tensors)} tensors")
 
 
 @dataclass(frozen=True)

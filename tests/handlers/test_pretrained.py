@@ -44,6 +44,34 @@ def test_fields_that_no_network_here_has_are_named(tmp_path: Path) -> None:
         import_checkpoint("timesformer", folder, tmp_path / "store")
 
 
+@pytest.mark.parametrize(
+    ("field", "size", "message"),
+    [
+        ("hidden_size", 10**8, r"weights: .* is \[.*24.*\], timesformer.* takes \[.*100000000"),
+        ("intermediate_size", 10**9, r"weights: .*dense\.weight is \[40, 24\], timesformer.* takes \[1000000000, 24\]"),
+        ("num_hidden_layers", 3000, r"arguments: num_hidden_layers: 3000, but there are \d\d tensors"),
+        ("hidden_size", 10**30, r"arguments: timesformer: "),
+    ],
+)
+def test_sizes_that_the_weights_do_not_have_are_not_built(tmp_path: Path, field: str, size: int, message: str) -> None:
+    folder = directories.saved(directories.classifier("timesformer"), tmp_path / "hub")
+    directories.changed(folder, model_type="other", **{field: size})  # so that nobody looks for what it looks like
+    card = networks.card(architecture="timesformer", arguments={}, layer="")
+    document = card.model_dump(mode="json", exclude={"weights"}, exclude_none=True)
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(ModelError, match=message):
+        import_checkpoint("timesformer", folder, tmp_path / "store")
+    with pytest.raises(ModelError, match=message):
+        import_model(tmp_path / "card.yaml", folder, tmp_path / "store")
+
+
+@pytest.mark.parametrize("size", [None, [24, 24, 24], "large", 10**9])
+def test_a_picture_size_that_is_none_is_named(tmp_path: Path, size: object) -> None:
+    folder = directories.saved(directories.classifier("timesformer"), tmp_path / "hub")
+    with pytest.raises(ModelError, match=r"hub: height: "):
+        import_checkpoint("timesformer", directories.changed(folder, image_size=size), tmp_path / "store")
+
+
 def test_the_command_says_what_a_processor_cuts_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = directories.classifier("vivit")
     processor = {"do_center_crop": True, "size": {"shortest_edge": 30}, "rescale_factor": 1 / 127.5, "offset": True}
