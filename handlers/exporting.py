@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ class Explained(nn.Module):
 def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
     """Write the graph of the model in a folder with these explanations; returns the names of its outputs.
 
-    Raises ModelError naming the method that cannot be exported or cannot explain this model.
+    Raises ModelError naming the method that cannot be exported or explain this model, or the file that cannot be made.
     """
     # A model of its own: what is cached while exporting must not serve anybody else.
     model = ActionModel.load(folder)
@@ -130,8 +131,7 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
         if reason := model.program.no_relevance:
             raise ModelError(f"with: {method} of {model.card.name} takes autograd, which no graph holds: {reason}")
     held = _explanations(model, methods)
-    module = Explained(model, methods).eval()
-    clip = torch.from_numpy(noise(model.card))[None]
+    module, clip = Explained(model, methods).eval(), torch.from_numpy(noise(model.card))[None]
     with torch.no_grad():
         module(clip, torch.tensor([-1]))
         recorded = _recorded(module, clip)
@@ -152,8 +152,20 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
         "explanations": held,
     }
     made.model.metadata_props.update({"actionlens": json.dumps(about)})
-    made.save(path)
+    _save(made, path)
     return module.names
+
+
+def _save(made: Any, path: Path) -> None:
+    """Write the graph beside its place and move it there when it is whole. Raises ModelError."""
+    try:
+        with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".export-") as work:
+            made.save(Path(work) / path.name)
+            # Large weights lie in a file beside the graph; the graph comes last.
+            for file in sorted(Path(work).iterdir(), key=lambda file: file.name == path.name):
+                file.replace(path.with_name(file.name))
+    except OSError as error:
+        raise ModelError(f"output: {path}: {error.strerror}") from error
 
 
 def _recorded(module: Explained, clip: Tensor) -> torch.export.ExportedProgram:

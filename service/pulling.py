@@ -19,6 +19,7 @@ Progress = Callable[[int, int | None], None]
 
 _TIMEOUT = httpx.Timeout(30.0)
 _CHUNK = 1 << 20
+_DIGITS = 64
 
 
 class Entry(BaseModel):
@@ -34,6 +35,13 @@ class Entry(BaseModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
     licence: Annotated[str, Field(min_length=1)]
     description: str = ""
+
+    @property
+    def told(self) -> str:
+        """How much of the digest was compared, for people."""
+        digits = len(self.sha256)
+        whole = "as published" if digits == _DIGITS else f"begins as published; no more than {digits} digits are"
+        return f"{self.sha256}: {whole}"
 
     @property
     def file(self) -> str:

@@ -41,6 +41,7 @@ def pull(
     with transfer(entry.file) as told:
         file = fetch(entry, folder / ".pull" / name, told)
     typer.echo(f"{entry.url}: {entry.licence}")
+    typer.echo(f"sha256 {entry.told}")
     import_(weights=file, family=entry.family, labels=labels, name=name, store=folder, replace=replace)
     file.unlink()
     file.parent.rmdir()

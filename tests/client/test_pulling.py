@@ -126,7 +126,11 @@ def test_a_wrong_digest_is_refused_and_nothing_is_kept(publisher: Publisher, tmp
 
 def test_what_the_publisher_tells_of_a_digest_is_compared(publisher: Publisher, tmp_path: Path) -> None:
     beginning = hashlib.sha256(CONTENT).hexdigest()[:8]
-    assert fetch(publisher.entry(beginning), tmp_path, silent).is_file()
+    entry = publisher.entry(beginning)
+    assert fetch(entry, tmp_path, silent).is_file()
+    assert entry.told == f"{beginning}: begins as published; no more than 8 digits are"
+    with pytest.raises(FailedPrecondition, match="the catalogue says 00000000"):
+        fetch(publisher.entry("0" * 8), tmp_path / "other", silent)
 
 
 def test_a_server_that_has_it_not_or_is_not_there_is_named(publisher: Publisher, tmp_path: Path) -> None:
@@ -189,6 +193,7 @@ def test_the_command_fetches_and_imports(publisher: Publisher, tmp_path: Path) -
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert "MIT" in done.stdout
+    assert f"sha256 {publisher.entry().sha256}: as published\n" in done.stdout
     card = read_card(tmp_path / "store" / "small-net")
     assert (card.architecture, card.labels) == ("motion-cnn", ("0", "1", "2"))
     assert not (tmp_path / "store" / ".pull" / "small-net").exists()

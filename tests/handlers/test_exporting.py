@@ -101,3 +101,25 @@ def test_a_method_that_cannot_explain_the_model_is_named(tmp_path: Path) -> None
     hidden = networks.folder(tmp_path / "tiny", arguments={"channels": [4, 6], "hidden": [5]})
     with pytest.raises(ModelError, match=r"with: atr cannot explain tiny: it has no logits per time step"):
         export(hidden, ["atr"], tmp_path / "model.onnx")
+
+
+def test_what_breaks_off_leaves_the_earlier_graph_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+    program = """
+import resource, signal, sys
+from handlers.exporting import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit is then an error, as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+raise SystemExit(main([sys.argv[1], "--output", sys.argv[2]]))
+"""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"the earlier one")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder), str(path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"output: {path}: File too large"
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("model.onnx", b"the earlier one")]
