@@ -31,6 +31,7 @@ def describe(model: ActionModel) -> model_pb2.Model:
             sampling=card.input.sampling,
             stride=card.input.stride,
             most_frames=model.most_frames,
+            color=card.input.color,
         ),
         ready=True,
     )

@@ -203,9 +203,10 @@ def _show(row: dict[str, Any]) -> None:
     console.print(f"[bold]{row['name']}[/bold] {row['version']}  {row['architecture']}")
     if row.get("description"):
         console.print(f"  {row['description']}")
+    shown = ", shown as optical flow" if size.get("color") == "flow" else ""
     digest = row.get("weights_digest") or row["weights"]["sha256"]
     console.print(
-        f"  input    {size['frames']} frames of {size['width']} x {size['height']}, {size['resize']}; "
+        f"  input    {size['frames']} frames of {size['width']} x {size['height']}, {size['resize']}{shown}; "
         f"{size['sampling']} sampling, stride {size['stride']}"
     )
     console.print(f"  weights  sha256 {digest[:16]}")

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from actionlens.card import SamplingRule
+from actionlens.card import ColorOrder, SamplingRule
 from actionlens.v1 import clip_pb2, model_pb2
 from service.errors import InvalidArgument
 
@@ -18,8 +18,15 @@ def choose(sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, count
     Uniform: `numpy.linspace(0, count - 1, T).round()` (halves to even). Dense: start, start + stride, ...; the last
     frame repeats when the clip is too short. Indices: as given. No rule set: the model's own. Models of any length
     take another T than their own by a uniform count or by as many indices.
-    Raises InvalidArgument naming the field when a position does not exist or the model does not take so many.
+    Raises InvalidArgument naming the field when a position does not exist, the model does not take so many, or it is
+    shown what moves and the clip is one picture.
     """
+    if count == 1 and model_input.color == ColorOrder.FLOW:
+        raise InvalidArgument(
+            "clip: has one frame; the model is shown optical flow, which takes two or more",
+            field="clip",
+            reason="CLIP_TOO_SHORT",
+        )
     rule = sampling.WhichOneof("rule")
     if rule == "indices":
         return _given(sampling.indices.values, model_input, count)

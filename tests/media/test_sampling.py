@@ -30,6 +30,15 @@ def test_one_frame_is_seen_as_often_as_the_model_looks():
     assert choose(clip_pb2.Sampling(), INPUT, 1) == (0, 0, 0, 0)
 
 
+@pytest.mark.parametrize("sampling", [clip_pb2.Sampling(), clip_pb2.Sampling(dense=clip_pb2.DenseSampling())])
+def test_one_frame_does_not_move(sampling):
+    flow = model_pb2.ModelInput(frames=4, color="flow")
+    with pytest.raises(InvalidArgument, match="clip: has one frame; the model is shown optical flow") as caught:
+        choose(sampling, flow, 1)
+    assert caught.value.field == "clip"
+    assert choose(sampling, flow, 2)[-1] == 1
+
+
 @pytest.mark.parametrize(
     ("dense", "count", "expected"),
     [

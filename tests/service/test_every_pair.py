@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 from actionlens.card import Weights, write_card
 from actionlens.v1 import job_pb2
 from handlers.importing import import_checkpoint
-from handlers.models import Family, families
-from handlers.support import small_card, small_model
+from handlers.models import families
+from handlers.models.action_model import ActionModel
+from handlers.support import cases, small_model
 from service.client import Client
 from service.client.results import Result
 from service.errors import FailedPrecondition
@@ -35,24 +36,25 @@ FEW = {
 }
 """Jobs cut short; the others are short as they are."""
 CONVERTED, OPAQUE = "onnx-converted", "onnx-opaque"
+FLOW = "i3d-inception-flow"
 PUBLIC = [name for name, entry in families().items() if entry.network is None]
-EVERY = [*PUBLIC, CONVERTED, OPAQUE]
+EVERY = [*PUBLIC, FLOW, CONVERTED, OPAQUE]
 WITH_JOBS = EVERY if os.environ.get("ACTIONLENS_TEST_EVERY_JOB") else ["cnn-lstm", "trn", "x3d-xs", OPAQUE]
 """Jobs of all families take minutes of processor time. These have recurrence, relations and gates, and one nothing that
 can be looked into; docs/support.md is made by running a block of every job of every family."""
 WAIT = 120.0
 
 
-def put(folder: Path, entry: Family) -> None:
-    """The family's small network as a model of the store."""
-    model = small_model(entry)
-    target = folder / entry.name
+def put(folder: Path, name: str, model: ActionModel) -> None:
+    """A small network as a model of the store."""
+    target = folder / name
     target.mkdir()
     save_file(
         {name: tensor.contiguous() for name, tensor in model.module.state_dict().items()}, target / "w.safetensors"
     )
     digest = hashlib.sha256((target / "w.safetensors").read_bytes()).hexdigest()
-    write_card(small_card(entry).model_copy(update={"weights": Weights(file="w.safetensors", sha256=digest)}), target)
+    weights = Weights(file="w.safetensors", sha256=digest)
+    write_card(model.card.model_copy(update={"name": name, "weights": weights}), target)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Of a service over all of them."""
     folder = tmp_path_factory.mktemp("families")
     for name in PUBLIC:
-        put(folder, families()[name])
+        put(folder, name, small_model(families()[name]))
+    put(folder, FLOW, cases()["i3d-inception, optical flow"]())
     for name, (nodes, weights) in ((CONVERTED, onnx_files.network()), (OPAQUE, onnx_files.opaque())):
         path = onnx_files.write(tmp_path_factory.mktemp("onnx") / "net.onnx", nodes, weights)
         import_checkpoint("onnx", path, folder, name=name)
