@@ -20,7 +20,7 @@ def test_the_page_is_what_the_methods_say(capsys: pytest.CaptureFixture[str]) ->
     assert TABLE.read_text(encoding="utf-8") == written(rows), "run `python -m benchmarks.support`"
 
 
-@pytest.mark.parametrize("name", ["conv3d", "trn", "onnx, not converted"])
+@pytest.mark.parametrize("name", ["conv3d", "i3d-inception, optical flow", "trn", "onnx, not converted"])
 def test_the_methods_do_what_they_say(name: str) -> None:
     model = cases()[name]()
     said = declared(model)
