@@ -21,18 +21,20 @@ from torch import Tensor
 from handlers.models.consensus import RelationalConsensus
 from handlers.relevance.memory import keep_freed_memory
 from handlers.shapley import levels, relational_values, sample, shapley
-from handlers.shapley.relational import following
 
 FEATURES, HIDDEN, CLASSES, SCALES = 256, 256, 174, 8
 
 
 def joined(consensus: RelationalConsensus, features: Tensor) -> Iterator[Tensor]:
     """`relational_levels` without the table of the first layer."""
-    below: Tensor | None = None
+    below = torch.zeros(1, CLASSES)
     relations = consensus.used(len(features))
     for size, level in enumerate(levels(len(features)), start=1):
-        own = relations[size - 1](features[level.members].flatten(1)) if size <= len(relations) else None
-        below = following(own, below, level.parents, 1 / size)
+        mean = level.parents.of(below) / size
+        if size <= len(relations):
+            below = torch.lerp(mean, relations[size - 1](features[level.members].flatten(1)), 1 / size)
+        else:
+            below = mean
         yield below.softmax(1)
 
 

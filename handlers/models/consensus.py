@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, reduce
 from itertools import combinations
 from typing import Protocol, cast
 
@@ -70,14 +70,17 @@ class Relation(nn.Module):
         self.last = nn.Linear(hidden, classes)
 
     def table(self, features: Tensor) -> Tensor:
-        """[B, T, D] to [scale, B, T, hidden]: what frame t adds to the hidden units when it stands in a slot.
+        """[B, T, D] to [scale, B, T - scale + 1, hidden]: what a frame adds to the hidden units when it stands in a
+        slot, from the first frame that can stand there to the last. Each slot brings its part of the bias.
 
-        A subsequence's hidden units, before bias and rectifier, are the sum over its slots.
+        A subsequence's hidden units, before the rectifier, are the sum over its slots.
         """
-        hidden, width = self.first.out_features, features.shape[2]
+        hidden, (clips, frames, width) = self.first.out_features, features.shape
+        places = frames - self.scale + 1
+        windows = features.unfold(1, places, 1).permute(1, 0, 3, 2).flatten(1, 2)
         # A view: copying the weights into the order of the slots would cost more than the products.
         slots = self.first.weight.view(hidden, self.scale, width).permute(1, 2, 0)
-        return (features.flatten(0, 1) @ slots).view(self.scale, *features.shape[:2], hidden)
+        return torch.baddbmm(self.first.bias / self.scale, windows, slots).view(self.scale, clips, places, hidden)
 
     def forward(self, frames: Tensor) -> Tensor:
         """[..., scale * D] to logits [..., K]."""
@@ -122,7 +125,7 @@ class RelationalConsensus(Whole):
         """The scales that a clip of so many frames has, the shortest first."""
         relations = [relation for relation in self.relations if isinstance(relation, Relation)]
         relations.sort(key=lambda relation: relation.scale)
-        return relations[: max(frames - self.fewest, 0) + 1]
+        return relations[: self._count(frames)]
 
     @property
     def total(self) -> float:
@@ -131,8 +134,12 @@ class RelationalConsensus(Whole):
 
     def share(self, frames: int) -> float:
         """The part of the longest of `used(frames)` in what they all count together."""
-        votes = self.votes[: len(self.used(frames))]
+        votes = self.votes[: self._count(frames)]
         return votes[-1] / sum(votes)
+
+    def _count(self, frames: int) -> int:
+        """How many scales a clip of so many frames has, or more where it has all."""
+        return max(frames - self.fewest, 0) + 1
 
     def forward(self, features: Tensor) -> Tensor:
         """[B, T, D] to [B, K], any T >= 1."""
@@ -143,7 +150,7 @@ class RelationalConsensus(Whole):
         for relation in used:
             chosen = subsequences(frames, relation.scale).to(features.device)
             table = relation.table(features)
-            hidden = relation.first.bias + sum(table[slot][:, chosen[:, slot]] for slot in range(relation.scale))
+            hidden = reduce(torch.add, (table[slot][:, chosen[:, slot] - slot] for slot in range(relation.scale)))
             means.append(relation.last(torch.relu(hidden).mean(1)))
         scale = self.total / sum(self.votes[: len(used)])
         return torch.stack([vote * scale * mean for vote, mean in zip(self.votes, means, strict=False)]).sum(0)

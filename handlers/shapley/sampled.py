@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from handlers.models.consensus import RelationalConsensus
 from handlers.shapley.relational import Scores
+from handlers.shapley.subsets import Lookup, rows_in_slots
 from handlers.shapley.sums import Sums, sums_of
 
 
@@ -30,8 +31,9 @@ def sample(consensus: RelationalConsensus, features: Tensor, most: int, seed: in
             grown = grown[torch.randperm(len(grown), generator=generator)[:most].sort().values]
         has = (grown[:, None] & bits) != 0
         members = has.nonzero()[:, 1].view(-1, size)
-        own = scores.of(members + torch.arange(size) * count)
-        own = None if own is None else own[:, : scores.classes]
+        own = None
+        if size <= scores.most:
+            own = scores.of(size, scores.hidden(Lookup(rows_in_slots(members, count))))[:, : scores.classes]
         values = _following(own, values, masks, grown, bits[members], scores.share(size))
         masks = grown
         chosen.append(has)
@@ -49,7 +51,7 @@ def _grown(masks: Tensor, bits: Tensor) -> Tensor:
 def _following(
     own: Tensor | None, below: Tensor | None, masks: Tensor, grown: Tensor, members: Tensor, share: float
 ) -> Tensor:
-    """f_ms [m, K], as `following` does, with the mean over those parents that were drawn.
+    """f_ms [m, K] from the share of f^s [m, K] (None beyond n_max) and the mean over those parents that were drawn.
 
     masks: sorted, those of the level below, whose f_ms is `below`. members: the bits of every new set's elements.
     """
@@ -61,4 +63,4 @@ def _following(
     there = (masks[rows] == wanted).to(below.dtype)
     summed = functional.embedding_bag(rows, below, mode="sum", per_sample_weights=there)
     mean = summed / there.sum(1, keepdim=True)
-    return mean if own is None else own.mul_(share).add_(mean, alpha=1 - share)
+    return mean if own is None else own.add_(mean, alpha=1 - share)

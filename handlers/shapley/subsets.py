@@ -10,19 +10,37 @@ import torch
 from torch import Tensor
 
 
+class Lookup:
+    """Sums of rows of a table.
+
+    parts: int64 [m, s], the s rows of each of m sums. Sums of all parts come one after another.
+    """
+
+    def __init__(self, *parts: Tensor) -> None:
+        sizes = torch.cat([torch.full((len(part),), part.shape[1]) for part in parts])
+        self._rows, self._starts = torch.cat([part.flatten() for part in parts]), sizes.cumsum(0) - sizes
+
+    def of(self, table: Tensor) -> Tensor:
+        """[p, K] to [sums, K]."""
+        # The function in torch.nn.functional takes twice as long for short clips.
+        sums: Tensor = torch.embedding_bag(table, self._rows, self._starts)[0]
+        return sums
+
+
 @dataclass(frozen=True)
 class Level:
     """The subsequences of s elements, by rising bitmask.
 
-    members: int64 [C(n, s), s], rising positions. rows: the same, slot * n + position, of a table for every slot and
-    position. parents: int64 [C(n, s), s]; row k without its i-th member is row
-    parents[k, i] of the level below. contains: float32 [n, C(n, s)], 1 where the subsequence has the element.
+    members: int64 [C(n, s), s], rising positions. parents: sums over all subsequences without one of the members, of
+    values of the level below. contains: float32 [n, C(n, s)], 1 where the subsequence has the element.
     """
 
     members: Tensor
-    rows: Tensor
-    parents: Tensor
+    parents: Lookup
     contains: Tensor
+
+    def __len__(self) -> int:
+        return len(self.members)
 
 
 @cache
@@ -38,10 +56,25 @@ def levels(count: int) -> tuple[Level, ...]:
         own = masks[sizes == size]
         row[own] = torch.arange(len(own))
         members = has[own].nonzero()[:, 1].view(-1, size)
-        parents = row[own[:, None] - (1 << members)]
-        rows = members + torch.arange(size) * count
-        found.append(Level(members, rows, parents, has[own].T.contiguous().float()))
+        parents = Lookup(row[own[:, None] - (1 << members)])
+        found.append(Level(members, parents, has[own].T.contiguous().float()))
     return tuple(found)
+
+
+@cache
+@torch.inference_mode(False)
+def in_slots(count: int, most: int) -> Lookup:
+    """`rows_in_slots` of all subsequences of up to so many of `count` frames."""
+    return Lookup(*(rows_in_slots(level.members, count) for level in levels(count)[:most]))
+
+
+def rows_in_slots(members: Tensor, count: int) -> Tensor:
+    """int64 [m, s]: where subsequences look in the tables (`Relation.table`) of scales 1, 2, 3 ... of a clip of `count`
+    frames, one table below the other. members: int64 [m, s], rising positions.
+    """
+    size = members.shape[1]
+    above = sum(scale * (count - scale + 1) for scale in range(1, size))
+    return above + members + torch.arange(size) * (count - size)
 
 
 def row_of(members: Sequence[int], count: int) -> int:
