@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from handlers.relevance.packing import packed
+
 PHASES_PAY_BELOW = 8
 """A strided transpose with so few input channels is done phase by phase: one dense convolution, then a shuffle."""
 
@@ -101,15 +103,12 @@ class Kernel:
         if _packs(x, weight):
             if weight.dim() == 5 and _mixes_time_only(weight, g):
                 return self._through_time(name, weight, x, bias, relu, g)
-            key = (name, g)
-            if key not in self._packed:
-                reorder: Any = getattr(torch._C._nn, f"mkldnn_reorder_conv{weight.dim() - 2}d_weight")
-                self._packed[key] = reorder(weight.to_mkldnn(), g.padding, g.stride, g.dilation, g.groups, x.shape)
+            weights = packed(self._packed, name, weight, g, x.shape)
             point: Any = torch.ops.mkldnn._convolution_pointwise
             x = x.contiguous(memory_format=_LAST[weight.dim()])
             attribute = "relu" if relu else "none"
             result: Tensor = point(
-                x, self._packed[key], bias, g.padding, g.stride, g.dilation, g.groups, attribute, [], ""
+                x, weights, bias, g.padding, g.stride, g.dilation, g.groups, attribute, [], ""
             )
             return result
         if x.is_cuda and relu and bias is not None:
