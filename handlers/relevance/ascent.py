@@ -7,12 +7,9 @@ Jacobian-vector product of the operator of which relevance is the vector-Jacobia
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.graph import Graph, Step
 from handlers.relevance.operations.base import AS_TRACED, Manner, Portion
-from handlers.relevance.windows import place, trimmed
 
 
 def crossing(graph: Graph, cut: int, needed: set[int]) -> set[int]:
@@ -36,9 +33,9 @@ def ancestors(graph: Graph, values: set[int]) -> set[int]:
 
 
 def ascend(
-    forward: ForwardPass, item: int, cut: int, wanted: set[int], frames: range, manner: Manner = AS_TRACED
+    forward: ForwardPass, item: int, cut: int, wanted: set[int], frames: tuple[int, ...], manner: Manner = AS_TRACED
 ) -> dict[int, Portion]:
-    """The portions of some neighbouring frames at the wanted values (all numbered `cut` or below).
+    """The portions of some frames at the wanted values (all numbered `cut` or below).
 
     manner: how the explanation is computed.
     """
@@ -49,7 +46,7 @@ def ascend(
     for step in steps:
         tensors = [value for value in step.operation.signals(step.inputs) if value in found]
         site = forward.site(step, item, manner)
-        found[step.number] = _inside(step.operation.portions([found[v] for v in tensors], site), site.output)
+        found[step.number] = step.operation.portions([found[v] for v in tensors], site)
         for value in set(tensors):
             if last[value] == step.number and value not in wanted:
                 del found[value]
@@ -61,13 +58,3 @@ def gives_all(forward: ForwardPass, item: int, cut: int, wanted: set[int], manne
     needed = ancestors(forward.graph, wanted)
     below = [s for s in forward.graph.steps if s.number <= cut and s.number in needed and s.carries]
     return all(step.operation.gives_all(forward.site(step, item, manner)) for step in below)
-
-
-def _inside(portion: Portion, x: Tensor) -> Portion:
-    """The portion without the parts of its windows that lie outside the clip, where that saves work."""
-    if portion.values is None or portion.starts is None:
-        return portion
-    starts, width = trimmed(portion.starts, portion.values.shape[2], x.shape[2])
-    if starts is portion.starts:
-        return portion
-    return Portion(portion.frames, place(portion.values, portion.starts, starts, width), starts)

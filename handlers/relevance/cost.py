@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 from torch import Tensor
 
-from handlers.relevance.ascent import ancestors, crossing
+from handlers.relevance.ascent import ancestors
 from handlers.relevance.errors import MemoryLimitExceeded, RelevanceError
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.graph import Step
@@ -15,48 +14,45 @@ from handlers.relevance.operations.pointwise import Norm
 from handlers.relevance.operations.sampled import Take
 from handlers.relevance.operations.structure import Concatenate, Identity, Pad, Permute, Reshape, Slice
 from handlers.relevance.operations.weighted import Weighted
+from handlers.relevance.reach import NOWHERE, Reach, Window
 
-OPERATIONS_PER_BYTE = 10.0
-"""Arithmetic that a machine does in the time in which it moves one byte: 60 Gflop/s against 6 GB/s per core."""
-STRIDED_TRANSPOSE = 1.6
+OPERATIONS_PER_BYTE = 3.0
+"""Arithmetic that a machine does in the time in which it moves one byte: 80 Gflop/s against 25 GB/s per core, for part
+of what is counted here stays in the caches. Fitted to what the steps of three networks took."""
+STRIDED_TRANSPOSE = 1.2
 """A transposed convolution with a stride takes so much longer than the convolution itself."""
-
-
-class Window(NamedTuple):
-    """Time steps lo .. hi (inclusive) that a row or frame touches."""
-
-    lo: float
-    hi: float
 
 
 class Costs:
     """Widths, work and memory of one forward pass's temporal relevance. Reads shapes only."""
+
+    spared: int | None
+    """A frame that every row sees, so that its column can be what the others leave; None where there is none."""
 
     def __init__(self, forward: ForwardPass) -> None:
         self._forward = forward
         self._graph = forward.graph
         self._needed = ancestors(self._graph, set(forward.head.values))
         self._steps = [s for s in self._graph.steps if s.number in self._needed and s.carries]
+        self._last_read = {v: s.number for s in self._steps for v in s.operation.signals(s.inputs)}
         self._rows = forward.frame_logits.shape[1]
         self._frames = forward.clip.shape[2]
-        self._down = self._widths_down()
-        self._up = self._widths_up()
-
-    @property
-    def sees_last(self) -> bool:
-        """Whether the first row, and so every row, sees the last of several frames."""
-        reached = self._reach({value: Window(0, 0) for value in self._forward.head.values})
-        return self._frames > 1 and reached.get(0, Window(0, 0)).hi >= self._frames - 1
+        self._reach = Reach(forward, self._steps)
+        self._length = self._reach.length
+        rows = self._reach.below(self._starts())
+        self._down = {value: [self._reach.count(w, value) for w in windows] for value, windows in rows.items()}
+        self._sum_down = {value: sum(steps) for value, steps in self._down.items()}
+        self.spared = self._spared(rows.get(0, []))
+        frames = self._reach.frames()
+        self._up = {value: [self._carried(window) for window in windows] for value, windows in frames.items()}
+        self._sum_up = {value: sum(steps) if max(steps) > 1 else 0 for value, steps in self._up.items()}
 
     def anchors(self) -> tuple[float, ...]:
         """[T'] centre of every row's receptive field, in input frames."""
-        step = max((self._forward.value(v) for v in self._forward.head.values), key=lambda x: int(x.shape[2]))
-        fastest = next(v for v in self._forward.head.values if self._forward.value(v) is step)
-        centres = []
-        for row in range(self._rows):
-            window = self._reach({fastest: Window(row, row)}, own=True).get(0, Window(0, self._frames - 1))
-            centres.append((window.lo + window.hi) / 2)
-        return tuple(centres)
+        fastest = max(self._forward.head.values, key=self._length)
+        start = {fastest: [Window(row, row) for row in range(self._rows)]}
+        windows = self._reach.below(start, own=True).get(0, [Window(0, self._frames - 1)] * self._rows)
+        return tuple((window.lo + window.hi) / 2 for window in windows)
 
     def cuts(self) -> list[int]:
         """Step numbers at which rows and frames can meet; 0 (at the clip) always can."""
@@ -94,10 +90,8 @@ class Costs:
 
     def rows_at_once(self, cut: int, memory: int) -> int:
         """How many rows may be carried together. Raises MemoryLimitExceeded when not even one fits."""
-        peak = max(
-            (4 * self._bytes_down(v) for s in self._steps if s.number > cut for v in (s.number, *s.inputs)), default=0
-        )
-        per_row = peak / self._rows
+        values = {v for s in self._steps if s.number > cut for v in (s.number, *s.inputs) if v in self._down}
+        per_row = max((4 * self._bytes_per_step(v) * max(self._down[v]) for v in values), default=0)
         spare = memory / 2 if cut else memory
         if per_row > spare:
             raise MemoryLimitExceeded(
@@ -106,65 +100,27 @@ class Costs:
             )
         return max(1, min(self._rows, int(spare // per_row) if per_row else self._rows))
 
-    # -- widths ------------------------------------------------------------------------------------------------
+    def _spared(self, rows: list[Window]) -> int | None:
+        """The middlemost frame that every row sees, of several; it would be carried furthest, and need not be."""
+        first = max((0, *(window.lo for window in rows)))
+        last = min((self._frames - 1, *(window.hi for window in rows)))
+        middle = (self._frames - 1) // 2
+        return int(min(max(first, middle), last)) if rows and first <= last and self._frames > 1 else None
 
-    def _widths_down(self) -> dict[int, int]:
-        """Time steps that one row spans at every value."""
-        values = self._forward.head.values
-        reached = self._reach({value: Window(0, 0) for value in values})
-        return {value: min(self._length(value), int(w.hi - w.lo) + 1) for value, w in reached.items()}
+    def _carried(self, window: Window) -> int:
+        """How many frames of a window are carried."""
+        spared = self.spared is not None and window.lo <= self.spared <= window.hi
+        return int(window.hi - window.lo) + (0 if spared else 1)
 
-    def _widths_up(self) -> dict[int, int]:
-        """Time steps that one frame spans at every value; 0 while every unit belongs to one frame."""
-        found = {0: 0}
-        for step in self._steps:
-            inputs = [found[v] for v in step.inputs if v in found]
-            kernel, stride = step.operation.time_kernel
-            width = max(inputs, default=0)
-            if step.operation.keeps_time or isinstance(step.operation, Slice | Pad):
-                pass
-            elif kernel == 0:
-                width = self._length(step.number)
-            elif width or kernel > 1:
-                width = (max(1, width) - 1 + kernel - 1) // stride + 1
-            found[step.number] = min(self._length(step.number), width)
-        return found
-
-    def _reach(self, start: dict[int, Window], own: bool = False) -> dict[int, Window]:
-        """The windows that the start windows depend on, at all values below; own: that they answer for."""
-        found = dict(start)
-        for step in reversed(self._steps):
-            if step.number not in found:
-                continue
-            above = found[step.number]
-            for value in step.operation.signals(step.inputs):
-                tensor = self._forward.value(value)
-                if not isinstance(tensor, Tensor):
-                    continue
-                window = above if own and step.operation.aligned else self._below(step, above, value)
-                old = found.get(value, window)
-                found[value] = Window(min(old.lo, window.lo), max(old.hi, window.hi))
-        return found
-
-    def _below(self, step: Step, window: Window, value: int) -> Window:
-        operation = step.operation
-        if isinstance(operation, Slice):
-            first, stride = operation.span(self._forward.value(value).shape[2])
-            return Window(first + stride * window.lo, first + stride * window.hi)
-        if isinstance(operation, Pad):
-            front = operation.around(self._length(value))[0]
-            return Window(window.lo - front, window.hi - front)
-        if operation.keeps_time:
-            return window
-        kernel, stride = operation.time_kernel
-        if kernel == 0:
-            return Window(0, self._length(value) - 1)
-        padding = operation.time_padding
-        return Window(window.lo * stride - padding, window.hi * stride - padding + kernel - 1)
-
-    def _length(self, value: int) -> int:
-        tensor = self._forward.value(value)
-        return int(tensor.shape[2]) if isinstance(tensor, Tensor) and tensor.dim() == 5 else 1
+    def _starts(self) -> dict[int, list[Window]]:
+        """The rows at the features of every branch."""
+        starts = {}
+        for value in self._forward.head.values:
+            every = self._rows // self._length(value)
+            starts[value] = [
+                Window(row // every, row // every) if row % every == 0 else NOWHERE for row in range(self._rows)
+            ]
+        return starts
 
     # -- work and memory -----------------------------------------------------------------------------------------
 
@@ -173,16 +129,15 @@ class Costs:
         if isinstance(step.operation, Weighted) and step.operation.weights.geometry is not None:
             strides = step.operation.weights.geometry.stride
             work *= STRIDED_TRANSPOSE if max(strides) > 1 else 1.0
-        share = self._rows * self._down.get(step.number, 0) / self._length(step.number)
+        share = self._sum_down.get(step.number, 0) / self._length(step.number)
         moved = 3 * self._bytes_down(step.number) + sum(self._bytes_down(v) for v in step.inputs)
         return work * share + OPERATIONS_PER_BYTE * moved
 
     def _step_up(self, step: Step) -> float:
-        if not self._up[step.number]:
+        if not self._bytes_up(step.number):
             return 0.0
-        source = step.inputs[0]
-        share = self._frames * max(1, self._up[source]) / self._length(source)
-        moved = 2 * self._bytes_up(step.number) + sum(self._bytes_up(v) for v in step.inputs if v in self._up)
+        share = sum(self._up[step.inputs[0]]) / self._length(step.inputs[0])
+        moved = 2 * self._bytes_up(step.number) + sum(self._bytes_up(v) for v in step.inputs)
         return self._work(step) * share + OPERATIONS_PER_BYTE * moved
 
     def _work(self, step: Step) -> float:
@@ -190,22 +145,24 @@ class Costs:
         if not isinstance(step.operation, Weighted):
             return 0.0
         output = self._forward.value(step.number)
-        return float(2 * output[0].numel() * step.operation.weights.weight[0].numel())
+        return float(2 * output.numel() / output.shape[0] * step.operation.weights.weight[0].numel())
 
     def _bytes_down(self, value: int) -> float:
-        return self._bytes_per_step(value) * self._rows * self._down.get(value, 0)
+        return self._bytes_per_step(value) * self._sum_down.get(value, 0)
 
     def _bytes_up(self, value: int) -> float:
-        return self._bytes_per_step(value) * self._frames * self._up.get(value, 0)
+        """Nothing is carried while every unit belongs to one frame."""
+        return self._bytes_per_step(value) * self._sum_up.get(value, 0)
 
     def _bytes_per_step(self, value: int) -> float:
         tensor = self._forward.value(value)
         if not isinstance(tensor, Tensor):
             return 0.0
-        return float(tensor[0].numel() * tensor.element_size() / self._length(value))
+        return float(tensor.numel() / tensor.shape[0] * tensor.element_size() / self._length(value))
 
     def _crossing(self, cut: int) -> set[int]:
-        return crossing(self._graph, cut, self._needed) | {v for v in self._forward.head.values if v <= cut}
+        crossing = {value for value, last in self._last_read.items() if value <= cut < last}
+        return crossing | {value for value in self._forward.head.values if value <= cut}
 
     def _amounts(self) -> set[int]:
         """Values at which relevance itself may arrive (below a batch norm that follows no convolution)."""

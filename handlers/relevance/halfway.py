@@ -12,7 +12,7 @@ from torch import Tensor
 
 from handlers.relevance.forward_pass import ForwardPass
 from handlers.relevance.operations.base import Manner
-from handlers.relevance.windows import Message, from_frames
+from handlers.relevance.windows import Message, from_frames, laid, laid_out
 
 _TOLERANCE = 64
 """Times the resolution of floats: by how much the clip's start may differ from such a sum."""
@@ -44,7 +44,7 @@ class Halfway:
 
     def __init__(self, whole: Message) -> None:
         self.messages: dict[int, Message] = {}
-        self.complete = whole.slope is not None and whole.amount is None and whole.starts is None
+        self.complete = whole.slope is not None and whole.amount is None and whole.spans is None
         self._whole = whole
 
     def add(self, forward: ForwardPass, start: Message, found: dict[int, Message]) -> None:
@@ -67,10 +67,10 @@ class Halfway:
     def _weights(self, start: Message) -> list[float] | None:
         """The number that each row's start is to be multiplied with; None where there is none."""
         assert start.slope is not None
-        assert start.starts is not None
+        assert start.spans is not None
         assert self._whole.slope is not None
-        rows = start.slope[:, :, 0].flatten(1)
-        wanted = self._whole.slope[0].transpose(0, 1)[list(start.starts)].flatten(1)
+        rows = start.slope[0].transpose(0, 1).flatten(1)
+        wanted = self._whole.slope[0].transpose(0, 1)[[step for step, _ in start.spans]].flatten(1)
         size = (rows * rows).sum(1)
         if not bool((size > 0).all()):
             return None
@@ -83,9 +83,7 @@ class Halfway:
 def _add(total: Tensor, message: Message, weights: list[float]) -> None:
     """Add every row times its weight, in place, to one activation [1, C, T, H, W]."""
     assert message.slope is not None
-    steps, width = total.shape[2], message.slope.shape[2]
-    for row, weight in enumerate(weights):
-        start = 0 if message.starts is None else message.starts[row]
-        first, last = max(0, start), min(steps, start + width)
-        if first < last:
-            total[0, :, first:last].add_(message.slope[row, :, first - start : last - start], alpha=weight)
+    slope, spans = laid_out(message.slope, message.spans)
+    for (at, (first, stop)), weight in zip(laid(spans), weights, strict=True):
+        if first < stop:
+            total[:, :, first:stop].add_(slope[:, :, at : at + stop - first], alpha=weight)

@@ -107,9 +107,7 @@ class Kernel:
             point: Any = torch.ops.mkldnn._convolution_pointwise
             x = x.contiguous(memory_format=_LAST[weight.dim()])
             attribute = "relu" if relu else "none"
-            result: Tensor = point(
-                x, weights, bias, g.padding, g.stride, g.dilation, g.groups, attribute, [], ""
-            )
+            result: Tensor = point(x, weights, bias, g.padding, g.stride, g.dilation, g.groups, attribute, [], "")
             return result
         if x.is_cuda and relu and bias is not None:
             return F.relu_(_convolution(x, weight, bias, g))

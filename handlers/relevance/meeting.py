@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from handlers.relevance.operations.base import Portion
-from handlers.relevance.windows import Message, frames, look
+from handlers.relevance.windows import Message, Span, combined, frames, full, laid, laid_out, place, whole
 
 
 def met(message: Message, portion: Portion, x: Tensor) -> Tensor:
@@ -16,55 +18,45 @@ def met(message: Message, portion: Portion, x: Tensor) -> Tensor:
     slope alone.
     """
     if portion.values is None:
-        return _by_frame(message, portion, x)
+        return in_frames(by_time(message, x), portion)
     assert message.slope is not None
     assert message.amount is None
-    above, below = frames(message.slope), frames(portion.values)
-    rows, count = above.shape[0], below.shape[0]
-    result = above.new_zeros((rows, count))
+    above, upper = laid_out(message.slope, message.spans)
+    below, lower = laid_out(portion.values, portion.spans)
+    result = above.new_zeros((len(upper), len(lower)))
+    left, right = frames(above)[0].flatten(1), frames(below)[0].flatten(1)
     for t in range(x.shape[2]):
-        upper = _active(message.starts, rows, above.shape[1], t)
-        lower = _active(portion.starts, count, below.shape[1], t)
-        if not upper or not lower:
-            continue
-        left = torch.stack([above[row, at] for row, at in upper]).flatten(1)
-        right = torch.stack([below[row, at] for row, at in lower]).flatten(1)
-        index = torch.tensor([row for row, _ in upper], device=x.device)
-        columns = torch.tensor([row for row, _ in lower], device=x.device)
-        result[index[:, None], columns] += left @ right.T
+        rows, columns = _holding(upper, t), _holding(lower, t)
+        if rows and columns:
+            index = torch.tensor(list(rows), device=x.device)[:, None], torch.tensor(list(columns), device=x.device)
+            result[index] += left[list(rows.values())] @ right[list(columns.values())].T
     return result
 
 
 def by_time(message: Message, x: Tensor, rectify: bool = False) -> Tensor:
-    """[rows, width] sum of R = x * slope + amount over channels and space; rectify: of its positive part."""
-    if message.slope is None or rectify or message.amount is not None:
-        values = message.amount
-        if message.slope is not None:
-            own = message.slope * look(x, message.starts, message.slope.shape[2])
-            values = own if values is None else own.add_(values)
-        assert values is not None
-        return (values.clamp(min=0) if rectify else values).sum((1, 3, 4))
-    return (message.slope * look(x, message.starts, message.slope.shape[2])).sum((1, 3, 4))
+    """[rows, T] sum of R = x * slope + amount over channels and space; rectify: of its positive part."""
+    values = message.amount
+    if message.slope is not None:
+        own = combined(torch.mul, message.slope, x, message.spans)
+        values = own if values is None else own.add_(values)
+    assert values is not None
+    sums = (values.clamp(min=0) if rectify else values).sum((1, 3, 4), keepdim=True)
+    if message.spans is not None:
+        sums = whole(place(sums, message.spans, full(len(message.spans), x.shape[2])), len(message.spans))
+    return sums[:, 0, :, 0, 0]
 
 
-def in_frames(sums: Tensor, message: Message, portion: Portion) -> Tensor:
-    """[rows, width] sums per time step as [rows, N] sums per frame."""
+def in_frames(sums: Tensor, portion: Portion) -> Tensor:
+    """[rows, T] sums per time step as [rows, N] sums per frame."""
     result = sums.new_zeros((sums.shape[0], len(portion.frames)))
-    for row in range(sums.shape[0]):
-        start = 0 if message.starts is None else message.starts[row]
-        for k in range(sums.shape[1]):
-            frame = portion.first + portion.step * (start + k)
-            if frame in portion.frames:
-                result[row, frame - portion.frames.start] += sums[row, k]
+    columns = {frame: column for column, frame in enumerate(portion.frames)}
+    for t in range(sums.shape[1]):
+        column = columns.get(portion.first + portion.step * t)
+        if column is not None:
+            result[:, column] += sums[:, t]
     return result
 
 
-def _by_frame(message: Message, portion: Portion, x: Tensor) -> Tensor:
-    return in_frames(by_time(message, x), message, portion)
-
-
-def _active(starts: tuple[int, ...] | None, rows: int, width: int, t: int) -> list[tuple[int, int]]:
-    """(row, offset) of the rows whose window holds time step t."""
-    if starts is None:
-        return [(row, t) for row in range(rows)]
-    return [(row, t - start) for row, start in enumerate(starts) if 0 <= t - start < width]
+def _holding(spans: Sequence[Span], t: int) -> dict[int, int]:
+    """The rows that hold time step t, each with where it does so on the long axis."""
+    return {row: at + t - first for row, (at, (first, stop)) in enumerate(laid(spans)) if first <= t < stop}

@@ -17,7 +17,7 @@ from handlers.relevance.operations.base import AS_TRACED, Manner
 from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.precision import manner_of
 from handlers.relevance.rules import ConvolutionRule
-from handlers.relevance.windows import Message, inside, scaled, total
+from handlers.relevance.windows import Message, scaled, total
 
 Contrast = Tensor | int | Literal["negated"] | None
 
@@ -150,8 +150,6 @@ def descend(
         del message
         for value, part in zip(step.inputs, parts, strict=False):
             if part is not None:
-                if part.starts is not None:
-                    part = inside(part, forward.value(value).shape[2])
                 pending.setdefault(value, []).append(part)
     return {
         value: total(messages, forward.value(value).shape[2] if forward.value(value).dim() == 5 else 0)

@@ -48,9 +48,11 @@ def first_messages(forward: ForwardPass, item: int, slopes: Tensor, negated: boo
         forward.head.values, features, torch.split(slope, [p.shape[1] for p in pooled], 1), strict=True
     ):
         every = count // x.shape[2]
-        present = torch.tensor([row % every == 0 for row in chosen], device=x.device)
-        part = part * present[:, None] / (x.shape[3] * x.shape[4])
-        spread = part[:, :, None, None, None].expand(-1, -1, 1, x.shape[3], x.shape[4])
-        layout = torch.channels_last_3d
-        messages[value] = Message(spread.contiguous(memory_format=layout), None, tuple(row // every for row in chosen))
+        present = [at for at, row in enumerate(chosen) if row % every == 0]
+        if not present:
+            continue
+        part = part[present] / (x.shape[3] * x.shape[4])
+        spread = part.T[None, :, :, None, None].expand(-1, -1, -1, x.shape[3], x.shape[4])
+        spans = tuple((row // every, row // every + 1) if row % every == 0 else (0, 0) for row in chosen)
+        messages[value] = Message(spread.contiguous(memory_format=torch.channels_last_3d), None, spans)
     return messages

@@ -30,10 +30,6 @@ MEMORY = 2 * 2**30
 """Default bound in bytes of what temporal relevance allocates beyond the forward pass."""
 
 
-TOGETHER = 16
-"""Neighbouring rows or frames that share one window width: at the clip's ends windows are narrower."""
-
-
 @dataclass(frozen=True)
 class TemporalRelevance:
     """values: [B, T', N] relevance a_ij of input frame j for output time step i.
@@ -141,9 +137,8 @@ def _matrix(
     """[T', N] of one clip."""
     rows, frames = forward.frame_logits.shape[1], forward.clip.shape[2]
     manner = manner_of(forward.reduced, slopes, negated)
-    groups = _portions(forward, item, cut, manner, costs)
+    portions = _portions(forward, item, cut, manner, costs)
     parts = []
-    size = min(size, TOGETHER)
     gathered = None if negated or cut == 0 else _halfway(forward, item, slopes, manner)
     for first in range(0, rows, size):
         chunk = range(first, min(rows, first + size))
@@ -154,14 +149,13 @@ def _matrix(
         part = slopes.new_zeros((len(chunk), frames))
         for value, message in found.items():
             x = forward.value(value, item)
-            if groups[0][value].values is None:
-                portion = replace(groups[0][value], frames=range(frames))
-                part += in_frames(by_time(message, x, rectify), message, portion)
+            if portions[value].values is None:
+                part += in_frames(by_time(message, x, rectify), replace(portions[value], frames=tuple(range(frames))))
                 continue
-            own = torch.cat([met(message, group[value], x) for group in groups], 1)
+            own = met(message, portions[value], x)
             if own.shape[1] < frames:
-                last = by_time(message, x).sum(1, keepdim=True) - own.sum(1, keepdim=True)
-                own = torch.cat([own, last], 1)
+                rest = by_time(message, x).sum(1, keepdim=True) - own.sum(1, keepdim=True)
+                own = torch.cat([own[:, : costs.spared], rest, own[:, costs.spared :]], 1)
             part += own
         parts.append(part)
     if gathered is not None and gathered.complete:
@@ -178,23 +172,20 @@ def _halfway(forward: ForwardPass, item: int, slopes: Tensor, manner: Manner) ->
     return Halfway(found[features]) if set(found) == {features} else None
 
 
-def _portions(forward: ForwardPass, item: int, cut: int, manner: Manner, costs: Costs) -> list[dict[int, Portion]]:
-    """Portions at a cut, for a few neighbouring frames at a time so that their windows fit closely.
+def _portions(forward: ForwardPass, item: int, cut: int, manner: Manner, costs: Costs) -> dict[int, Portion]:
+    """Portions at a cut.
 
-    Computed once per clip: another class or contrast costs the top half only. Those of the last frame are left out
-    where they are what the others' leave of the whole: not where units lose relevance, nor in reduced precision, where
-    one column would get the errors of all others, nor where it is 0 for some row and would become a rounding error.
+    Computed once per clip: another class or contrast costs the top half only. Those of one frame are left out where
+    they are what the others' leave of the whole: not where units lose relevance, nor in reduced precision, where one
+    column would get the errors of all others, nor where it is 0 for some row and would become a rounding error.
     """
     key = ("portions", item, cut, manner)
     if key not in forward.derived:
         wanted = crossing(forward.graph, cut, ancestors(forward.graph, set(forward.head.values)))
         wanted |= {value for value in forward.head.values if value <= cut}
-        frames = forward.clip.shape[2]
-        if manner.dtype is None and costs.sees_last and gives_all(forward, item, cut, wanted, manner):
-            frames -= 1
-        forward.derived[key] = [
-            ascend(forward, item, cut, wanted, range(first, min(frames, first + TOGETHER)), manner)
-            for first in range(0, frames, TOGETHER)
-        ]
-    result: list[dict[int, Portion]] = forward.derived[key]
+        frames = list(range(forward.clip.shape[2]))
+        if costs.spared is not None and manner.dtype is None and gives_all(forward, item, cut, wanted, manner):
+            frames.remove(costs.spared)
+        forward.derived[key] = ascend(forward, item, cut, wanted, tuple(frames), manner)
+    result: dict[int, Portion] = forward.derived[key]
     return result

@@ -1,35 +1,37 @@
 """Rows that live on a few time steps only.
 
 A row is one question (an output time step of one class) on its way down, or one input frame on its way up. Each
-is zero outside a window of time steps, so only the window is carried: values [rows, C, width, H, W] with one
-start per row; starts None means that every row spans all T steps. Windows may reach over the clip's ends; there
-the values are zero.
+is zero outside a span of time steps, so only the spans are carried, one behind the other on one long time axis: values
+[1, C, M, H, W] in which row r holds the time steps of spans[r], M steps in all. Spans lie inside the clip and may be
+empty; spans None means that every row has all T steps, [rows, C, T, H, W].
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-Starts = tuple[int, ...] | None
+Span = tuple[int, int]
+"""Time steps first .. stop - 1."""
+Spans = tuple[Span, ...] | None
 
 
 @dataclass(frozen=True)
 class Message:
     """Relevance of the rows at one activation x: R = x * slope + amount, either part may be absent.
 
-    slope, amount: [rows * m, ...] where the activation is [m, ...], or [rows, C, width, H, W] with starts.
+    slope, amount: [rows * m, ...] where the activation is [m, ...], or [1, C, M, H, W] with spans.
     Carrying R / x instead of R turns every rule into one transposed linear map and never divides by x.
     fresh: nobody else reads these tensors, so whoever reads the message last may write into them.
     """
 
     slope: Tensor | None
     amount: Tensor | None = None
-    starts: Starts = None
+    spans: Spans = None
     fresh: bool = False
 
     @property
@@ -38,6 +40,12 @@ class Message:
         tensor = self.slope if self.slope is not None else self.amount
         assert tensor is not None
         return tensor
+
+
+class Elementwise(Protocol):
+    """A function of two tensors that can write its result into a third, such as torch.mul."""
+
+    def __call__(self, first: Tensor, second: Tensor, /, *, out: Tensor | None = None) -> Tensor: ...
 
 
 def frames(tensor: Tensor) -> Tensor:
@@ -50,176 +58,153 @@ def from_frames(tensor: Tensor) -> Tensor:
     return tensor.permute(0, 4, 1, 2, 3)
 
 
-def look(tensor: Tensor, starts: Starts, width: int) -> Tensor:
-    """The windows of one activation [1, C, T, H, W] as [rows, C, width, H, W]; a view where that is possible."""
-    if starts is None:
+def full(rows: int, steps: int) -> tuple[Span, ...]:
+    """Spans of rows that have all time steps."""
+    return ((0, steps),) * rows
+
+
+def laid(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
+    """For every row where it begins on the long axis, and its span."""
+    at = 0
+    for first, stop in spans:
+        yield at, (first, stop)
+        at += stop - first
+
+
+def look(tensor: Tensor, spans: Spans) -> Tensor:
+    """What the rows see of one activation [1, C, T, H, W]: [1, C, M, H, W], a view where that is possible."""
+    if spans is None:
         return tensor
     source = frames(tensor)[0]
-    steps = source.shape[0]
-    front = max(0, -min(starts))
-    back = max(0, max(starts) + width - steps)
-    if front or back:
-        padded = source.new_zeros((front + steps + back, *source.shape[1:]))
-        padded[front : front + steps] = source
-        source = padded
-    step = starts[1] - starts[0] if len(starts) > 1 else 0
-    # A graph that other runtimes run has no strides; there the windows are gathered.
-    views = not torch.compiler.is_exporting()
-    if views and step >= 0 and all(b - a == step for a, b in itertools.pairwise(starts)):
-        stride = source.stride()
-        rows = source.as_strided(
-            (len(starts), width, *source.shape[1:]),
-            (step * stride[0], *stride),
-            source.storage_offset() + (starts[0] + front) * stride[0],
-        )
-        return from_frames(rows)
-    index = torch.tensor([front + start + k for start in starts for k in range(width)], device=tensor.device)
-    return from_frames(source.index_select(0, index).view(len(starts), width, *source.shape[1:]))
+    steps = [step for span in spans for step in range(*span)]
+    if steps and steps == list(range(steps[0], steps[0] + len(steps))):
+        return from_frames(source[None, steps[0] : steps[-1] + 1])
+    return from_frames(source.index_select(0, torch.tensor(steps, dtype=torch.long, device=tensor.device))[None])
 
 
-def place(values: Tensor, starts: Starts, target: Starts, width: int) -> Tensor:
-    """Move rows to other windows: [rows, C, w, H, W] at `starts` -> [rows, C, width, H, W] at `target`.
+def spread(tensor: Tensor, spans: Spans, rows: Tensor) -> Tensor:
+    """An activation [m, ...] so that it multiplies rows [rows * m, ...], or what rows with spans see of it."""
+    if spans is not None:
+        return look(tensor, spans)
+    count = rows.shape[0] // tensor.shape[0]
+    return tensor if tensor.shape[0] == 1 or count == 1 else tensor.repeat(count, *([1] * (tensor.dim() - 1)))
 
-    What the target does not cover is cut off; what the source does not cover is zero. Starts None counts as 0.
+
+def combined(function: Elementwise, values: Tensor, tensor: Tensor, spans: Spans, fresh: bool = False) -> Tensor:
+    """function(values, what the rows see of an activation), without writing out what they see.
+
+    fresh: the values may be written into.
     """
-    rows, have = values.shape[0], values.shape[2]
-    source = starts if starts is not None else (0,) * rows
-    into = target if target is not None else (0,) * rows
-    if source == into and have == width:
+    if torch.compiler.is_exporting():
+        return function(values, spread(tensor, spans, values))
+    # Anywhere but on a CPU the call itself costs more than the copy of what a row sees.
+    if spans is None or values.device.type != "cpu":
+        return function(values, spread(tensor, spans, values), out=values if fresh else None)
+    out = values if fresh else torch.empty_like(values)
+    for at, (first, stop) in laid(spans):
+        if first < stop:
+            own = slice(at, at + stop - first)
+            function(values[:, :, own], tensor[:, :, first:stop], out=out[:, :, own])
+    return out
+
+
+def place(values: Tensor, spans: Sequence[Span], target: Sequence[Span]) -> Tensor:
+    """Rows on other spans: what the target does not hold is cut off, what the source does not hold is zero."""
+    if tuple(spans) == tuple(target):
         return values
-    old = frames(values)
-    new = old.new_zeros((rows, width, *old.shape[2:]))
-    offsets = [a - b for a, b in zip(source, into, strict=True)]
-    if len(set(offsets)) == 1:
-        pieces = [(slice(None), offsets[0])]
-    else:
-        pieces = [(slice(row, row + 1), offset) for row, offset in enumerate(offsets)]
-    for row, offset in pieces:
-        first, last = max(0, offset), min(width, offset + have)
-        if first < last:
-            new[row, first:last] = old[row, first - offset : last - offset]
-    return from_frames(new)
+    source = frames(values)[0]
+    parts = [source[:0]]
+    for (at, (first, stop)), (low, high) in zip(laid(spans), target, strict=True):
+        begin = min(max(first, low), high)
+        end = max(begin, min(stop, high))
+        parts += _zeros(source, begin - low), source[at + begin - first : at + end - first], _zeros(source, high - end)
+    parts = [part for part in parts if len(part)] or parts[:1]
+    return from_frames((parts[0] if len(parts) == 1 else torch.cat(parts))[None])
 
 
-def union(spans: Sequence[tuple[Starts, int]], rows: int, steps: int) -> tuple[Starts, int]:
-    """The narrowest common windows (starts, width) that hold all spans; dense where they would span the clip."""
-    if any(starts is None for starts, _ in spans):
-        return None, steps
-    first = tuple(min(starts[r] for starts, _ in spans if starts is not None) for r in range(rows))
-    last = [max(starts[r] + width for starts, width in spans if starts is not None) for r in range(rows)]
-    width = max(b - a for a, b in zip(first, last, strict=True))
-    return (None, steps) if width >= steps else (first, width)
+def _zeros(source: Tensor, steps: int) -> Tensor:
+    return source.new_zeros((steps, *source.shape[1:])) if steps > 0 else source[:0]
 
 
-def trimmed(starts: tuple[int, ...], width: int, steps: int) -> tuple[tuple[int, ...], int]:
-    """Windows cut to the clip's 0 .. steps-1, where that makes them narrower by a tenth or more; else the same."""
-    first = tuple(min(max(0, start), steps) for start in starts)
-    last = [max(a, min(steps, start + width)) for a, start in zip(first, starts, strict=True)]
-    narrow = max(1, max(b - a for a, b in zip(first, last, strict=True)))
-    return (first, narrow) if narrow <= 0.9 * width else (starts, width)
+def whole(values: Tensor, rows: int) -> Tensor:
+    """Rows on the long axis that all have all time steps, as [rows, C, T, H, W]; a view."""
+    steps = frames(values)[0]
+    return from_frames(steps.view(rows, -1, *steps.shape[1:]))
 
 
-def inside(message: Message, steps: int) -> Message:
-    """The message without the parts of its windows that lie outside the clip, where that saves work."""
-    if message.starts is None:
-        return message
-    starts, width = trimmed(message.starts, message.sample.shape[2], steps)
-    if starts is message.starts:
-        return message
-    parts = [None if t is None else place(t, message.starts, starts, width) for t in (message.slope, message.amount)]
-    return Message(parts[0], parts[1], starts, message.fresh)
+def laid_out(values: Tensor, spans: Spans) -> tuple[Tensor, tuple[Span, ...]]:
+    """The rows on the long axis, whatever they were; a view."""
+    if spans is not None:
+        return values, spans
+    return from_frames(frames(values).flatten(0, 1)[None]), full(values.shape[0], values.shape[2])
 
 
-def confined(message: Message, steps: int) -> Message:
-    """The message with zeros where its windows reach over the ends, for a way down that makes those time steps real.
-
-    Beyond the ends a slope counts for nothing only because the activation is 0 there.
-    """
-    starts, width = message.starts, message.sample.shape[2]
-    if starts is None or all(0 <= start <= steps - width for start in starts):
-        return message
-    outside = torch.tensor(
-        [[not 0 <= start + k < steps for k in range(width)] for start in starts], device=message.sample.device
-    )[:, None, :, None, None]
-    parts = [None if t is None else t.masked_fill(outside, 0) for t in (message.slope, message.amount)]
-    return Message(parts[0], parts[1], starts, fresh=True)
+def settled(values: Tensor, spans: tuple[Span, ...], steps: int) -> tuple[Tensor, Spans]:
+    """The rows without spans where all of them have all time steps, or none has any."""
+    if values.shape[2] == 0:
+        return values.new_zeros((len(spans), values.shape[1], steps, *values.shape[3:])), None
+    return (whole(values, len(spans)), None) if spans == full(len(spans), steps) else (values, spans)
 
 
 def dense(message: Message, steps: int) -> Message:
     """The message with every row spanning all time steps 0 .. steps-1."""
-    if message.starts is None:
+    spans = message.spans
+    if spans is None:
         return message
-    slope = None if message.slope is None else place(message.slope, message.starts, None, steps)
-    amount = None if message.amount is None else place(message.amount, message.starts, None, steps)
-    return Message(slope, amount, None, message.fresh)
+    target = full(len(spans), steps)
+    parts = [None if t is None else whole(place(t, spans, target), len(spans)) for t in (message.slope, message.amount)]
+    return Message(parts[0], parts[1], None, message.fresh)
 
 
-def added(
-    tensors: Sequence[Tensor], starts: Sequence[Starts], steps: int, fresh: Sequence[bool] | None = None
-) -> tuple[Tensor, Starts]:
-    """Sum of rows on different windows, on the narrowest windows that hold all.
+def union(spans: Sequence[tuple[Span, ...]]) -> tuple[Span, ...]:
+    """For every row the narrowest span that holds all of its spans."""
+    return tuple(_hull([span for span in own if span[0] < span[1]]) for own in zip(*spans, strict=True))
 
-    fresh: which tensors may be written into; without it the sum is always a new tensor.
-    """
-    rows = tensors[0].shape[0]
-    free = [False] * len(tensors) if fresh is None else fresh
-    if all(start == starts[0] and t.shape == tensors[0].shape for t, start in zip(tensors, starts, strict=True)):
+
+def _hull(spans: Sequence[Span]) -> Span:
+    return (min(first for first, _ in spans), max(stop for _, stop in spans)) if spans else (0, 0)
+
+
+def added(tensors: Sequence[Tensor], spans: Sequence[Spans], steps: int, free: Sequence[bool]) -> tuple[Tensor, Spans]:
+    """Sum of rows on different spans, on the narrowest spans that hold all. free: which tensors may be written into."""
+    if all(own == spans[0] for own in spans):
         order = sorted(range(len(tensors)), key=lambda i: not free[i])
         first, second = tensors[order[0]], tensors[order[1]]
         result = first.add_(second) if free[order[0]] else torch.add(first, second)
         for other in order[2:]:
             result += tensors[other]
-        return result, starts[0]
-    target, width = union([(start, t.shape[2]) for t, start in zip(tensors, starts, strict=True)], rows, steps)
-    order = sorted(
-        range(len(tensors)), key=lambda i: ((starts[i], tensors[i].shape[2]) != (target, width), not free[i])
-    )
-    lowest = order[0]
-    result = place(tensors[lowest], starts[lowest], target, width)
-    if result is tensors[lowest] and not free[lowest]:
+        return result, spans[0]
+    pieces = [laid_out(t, own) for t, own in zip(tensors, spans, strict=True)]
+    target = union([own for _, own in pieces])
+    order = sorted(range(len(pieces)), key=lambda i: (pieces[i][1] != target, not free[i]))
+    values, own = pieces[order[0]]
+    result = place(values, own, target)
+    if result is values and not free[order[0]]:
         result = result.clone()
     for other in order[1:]:
-        _add_rows(result, target, tensors[other], starts[other])
-    return result, target
+        _add_rows(result, target, *pieces[other])
+    return settled(result, target, steps)
 
 
-def _add_rows(result: Tensor, target: Starts, values: Tensor, starts: Starts) -> None:
-    """Add rows, in place, to rows whose windows hold theirs wherever they are not zero."""
-    rows = result.shape[0]
-    into = target if target is not None else (0,) * rows
-    source = starts if starts is not None else (0,) * rows
-    offsets = [a - b for a, b in zip(source, into, strict=True)]
-    pieces = (
-        [(slice(None), offsets[0])]
-        if len(set(offsets)) == 1
-        else [(slice(row, row + 1), offset) for row, offset in enumerate(offsets)]
-    )
-    for row, offset in pieces:
-        first, last = max(0, offset), min(result.shape[2], offset + values.shape[2])
-        if first < last:
-            result[row, :, first:last] += values[row, :, first - offset : last - offset]
+def _add_rows(result: Tensor, target: tuple[Span, ...], values: Tensor, spans: tuple[Span, ...]) -> None:
+    """Add rows, in place, to rows whose spans hold theirs."""
+    for (into, (low, _)), (at, (first, stop)) in zip(laid(target), laid(spans), strict=True):
+        if first < stop:
+            begin = into + first - low
+            result[:, :, begin : begin + stop - first] += values[:, :, at : at + stop - first]
 
 
 def total(messages: Sequence[Message], steps: int) -> Message:
-    """Sum of messages at one activation with `steps` time steps (ignored where no message is windowed)."""
+    """Sum of messages at one activation with `steps` time steps (ignored where no message has spans)."""
     if len(messages) == 1:
         return messages[0]
     if all(m.amount is None for m in messages):
         slopes = [m.slope for m in messages if m.slope is not None]
-        slope, starts = added(slopes, [m.starts for m in messages], steps, [m.fresh for m in messages])
-        return Message(slope, None, starts, fresh=True)
-    if any(m.starts is not None for m in messages):
-        spans = [(m.starts, m.sample.shape[2]) for m in messages]
-        starts, width = union(spans, messages[0].sample.shape[0], steps)
-        messages = [
-            Message(
-                None if m.slope is None else place(m.slope, m.starts, starts, width),
-                None if m.amount is None else place(m.amount, m.starts, starts, width),
-                starts,
-            )
-            for m in messages
-        ]
-    return Message(_sum([m.slope for m in messages]), _sum([m.amount for m in messages]), messages[0].starts)
+        slope, spans = added(slopes, [m.spans for m in messages], steps, [m.fresh for m in messages])
+        return Message(slope, None, spans, fresh=True)
+    if any(m.spans != messages[0].spans for m in messages):
+        messages = [dense(m, steps) for m in messages]
+    return Message(_sum([m.slope for m in messages]), _sum([m.amount for m in messages]), messages[0].spans)
 
 
 def _sum(tensors: Sequence[Tensor | None]) -> Tensor | None:

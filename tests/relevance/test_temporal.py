@@ -15,7 +15,6 @@ from handlers.relevance import (
     RelevanceError,
     Rules,
     relevance,
-    temporal,
     temporal_relevance,
     trace,
 )
@@ -244,7 +243,7 @@ def test_other_rules_meet_exactly_too(rule: AlphaBeta | Gamma) -> None:
 
 
 @pytest.mark.parametrize("loses", [False, True])
-def test_the_last_frame_is_what_the_others_leave_unless_units_lose_relevance(loses: bool) -> None:
+def test_the_middle_frame_is_what_the_others_leave_unless_units_lose_relevance(loses: bool) -> None:
     net, twin = pair(Normed)
     for one in (net, twin):
         for layer, norm in ((one.c2, one.b1), (one.c3, one.b2), (one.c4, one.b3)):
@@ -258,20 +257,9 @@ def test_the_last_frame_is_what_the_others_leave_unless_units_lose_relevance(los
     expected, carried = naive(twin, x, 1, BOX), []
     for cut in cuts(forward):
         assert difference(temporal_relevance(forward, 1, meeting=cut).values, expected) < 1e-9
-        groups = forward.derived[("portions", 0, cut, AS_TRACED)]
-        carried += [p.frames.stop for p in groups[-1].values() if p.values is not None]
-    assert set(carried) == ({2, 3} if loses else {2})
-
-
-@pytest.mark.parametrize("kind", [Normed, Residual])
-def test_many_frames_are_carried_in_groups(kind: type[Net], monkeypatch: pytest.MonkeyPatch) -> None:
-    net, _ = pair(kind)
-    forward = trace(net, BOX).forward(clip(1, frames=13))
-    whole = temporal_relevance(forward, 1, meeting=0).values
-    monkeypatch.setattr(temporal, "TOGETHER", 3)
-    for cut in cuts(forward):
-        forward.derived.clear()
-        assert torch.allclose(temporal_relevance(forward, 1, meeting=cut).values, whole, rtol=1e-10, atol=1e-14)
+        portions = forward.derived[("portions", 0, cut, AS_TRACED)]
+        carried += [p.frames for p in portions.values() if p.values is not None]
+    assert set(carried) == ({(0, 2), (0, 1, 2)} if loses else {(0, 2)})
 
 
 def test_clips_that_say_nothing() -> None:

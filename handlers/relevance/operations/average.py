@@ -27,7 +27,7 @@ class Averaging(Operation):
             own = message.amount * inverse(spread(site.output, message))
             slope = own if slope is None else slope + own
         assert slope is not None
-        return (Message(self.pull(slope, site)[0], None, message.starts),)
+        return (Message(self.pull(slope, site)[0], None, message.spans),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]
@@ -36,7 +36,7 @@ class Averaging(Operation):
         written = explicit(portion, site.inputs[0])
         if not self.keeps_time:
             written = spanning(written, site.inputs[0].shape[2])
-        return Portion(portion.frames, self.forward([written.values], None), written.starts)
+        return Portion(portion.frames, self.forward([written.values], None), written.spans)
 
 
 @dataclass(eq=False)

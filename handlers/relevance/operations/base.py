@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from handlers.relevance import windows
 from handlers.relevance.rules import ConvolutionRule
-from handlers.relevance.windows import Message, Starts, dense, look, place, union
+from handlers.relevance.windows import Message, Spans, dense, full, laid_out, look, place, settled, union, whole
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,13 @@ class Portion:
     """On the way up: for each input frame j the part x * f_j of an activation x that belongs to that frame.
 
     values None: every unit belongs wholly to one frame, time step t to frame `first + step * t`; nothing is carried.
-    Otherwise values [N, C, width, H, W] from time step starts[j] on (starts None: all time steps). frames: which
-    input frames, N of them.
+    Otherwise values [N, C, T, H, W], or [1, C, M, H, W] with spans (see windows.py). frames: which input frames, N of
+    them.
     """
 
-    frames: range
+    frames: tuple[int, ...]
     values: Tensor | None = None
-    starts: Starts = None
+    spans: Spans = None
     first: int = 0
     step: int = 1
 
@@ -102,7 +103,7 @@ class Operation:
         slopes = self._pulled(message.slope, site)
         amounts = self._pulled(message.amount, site)
         return tuple(
-            None if slope is None and amount is None else Message(slope, amount, message.starts)
+            None if slope is None and amount is None else Message(slope, amount, message.spans)
             for slope, amount in zip(slopes, amounts, strict=True)
         )
 
@@ -120,8 +121,8 @@ class Operation:
         return type(self).portions is not Operation.portions
 
     def fitted(self, message: Message, site: Site) -> Message:
-        """The message in a form that `pull` takes: windowed only where time steps are independent."""
-        if message.starts is None or self.keeps_time:
+        """The message in a form that `pull` takes: with spans only where time steps are independent."""
+        if message.spans is None or self.keeps_time:
             return message
         return dense(message, site.output.shape[2])
 
@@ -130,11 +131,8 @@ class Operation:
 
 
 def spread(tensor: Tensor, message: Message) -> Tensor:
-    """An activation [m, ...] so that it multiplies the rows of a message: its windows where there are any."""
-    if message.starts is not None:
-        return look(tensor, message.starts, message.sample.shape[2])
-    rows = message.sample.shape[0] // tensor.shape[0]
-    return tensor if tensor.shape[0] == 1 or rows == 1 else tensor.repeat(rows, *([1] * (tensor.dim() - 1)))
+    """An activation [m, ...] so that it multiplies the rows of a message: what they see of it where they have spans."""
+    return windows.spread(tensor, message.spans, message.sample)
 
 
 def inverse(denominator: Tensor) -> Tensor:
@@ -152,27 +150,33 @@ def explicit(portion: Portion, activation: Tensor) -> Portion:
     """The same portion with its values written out, one row per input frame."""
     if portion.values is not None:
         return portion
-    steps = activation.shape[2]
-    by_frame = {portion.first + portion.step * t: t for t in range(steps)}
-    starts = tuple(by_frame.get(j, -1) for j in portion.frames)
-    return Portion(portion.frames, look(activation, starts, 1), starts)
+    by_frame = {portion.first + portion.step * t: t for t in range(activation.shape[2])}
+    return at_steps(portion.frames, by_frame, activation)
+
+
+def at_steps(frames: tuple[int, ...], steps: Mapping[int, int], activation: Tensor) -> Portion:
+    """The explicit portion of frames of which each has one whole time step of the activation, or none."""
+    spans = tuple((steps[frame], steps[frame] + 1) if frame in steps else (0, 0) for frame in frames)
+    return Portion(frames, *settled(look(activation, spans), spans, activation.shape[2]))
 
 
 def spanning(portion: Portion, steps: int) -> Portion:
     """The same explicit portion with every row over all time steps."""
     assert portion.values is not None
-    if portion.starts is None:
+    if portion.spans is None:
         return portion
-    return Portion(portion.frames, place(portion.values, portion.starts, None, steps))
+    rows = len(portion.spans)
+    return Portion(portion.frames, whole(place(portion.values, portion.spans, full(rows, steps)), rows))
 
 
-def joined(portions: Sequence[Portion], activations: Sequence[Tensor]) -> tuple[list[Tensor], Starts]:
-    """The portions' values on common windows."""
+def joined(portions: Sequence[Portion], activations: Sequence[Tensor]) -> tuple[list[Tensor], Spans]:
+    """The portions' values on common spans."""
     written = [explicit(p, x) for p, x in zip(portions, activations, strict=True)]
-    values = [w.values for w in written if w.values is not None]
-    spans = [(w.starts, v.shape[2]) for w, v in zip(written, values, strict=True)]
-    starts, width = union(spans, len(portions[0].frames), activations[0].shape[2])
-    return [place(v, start, starts, width) for v, (start, _) in zip(values, spans, strict=True)], starts
+    if all(w.spans is None for w in written):
+        return [w.values for w in written if w.values is not None], None
+    pieces = [laid_out(w.values, w.spans) for w in written if w.values is not None]
+    spans = union([own for _, own in pieces])
+    return [place(values, own, spans) for values, own in pieces], spans
 
 
 def alike(portions: Sequence[Portion]) -> bool:

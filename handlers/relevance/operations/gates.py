@@ -17,13 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handlers.relevance.operations.base import Operation, Portion, Site, spread
-from handlers.relevance.windows import Message, Starts, look
+from handlers.relevance.windows import Message, Spans, look
 
 
 def _opened(message: Message, gate: Tensor) -> Message:
     """The message below a gate: relevance as it was, hence slopes times the gate."""
     slope = None if message.slope is None else message.slope * gate
-    return Message(slope, message.amount, message.starts, fresh=slope is not None)
+    return Message(slope, message.amount, message.spans, fresh=slope is not None)
 
 
 class SelfGated(Operation):
@@ -42,8 +42,8 @@ class SelfGated(Operation):
         portion = portions[0]
         if portion.values is None:
             return portion
-        x = look(site.inputs[0], portion.starts, portion.values.shape[2])
-        return Portion(portion.frames, portion.values * self.gate(x), portion.starts)
+        x = look(site.inputs[0], portion.spans)
+        return Portion(portion.frames, portion.values * self.gate(x), portion.spans)
 
 
 @dataclass(eq=False)
@@ -120,23 +120,23 @@ class Gate(Operation):
         setting = cotangent * spread(signal, message)
         narrow = [axis for axis in range(1, gate.dim()) if gate.shape[axis] < setting.shape[axis]]
         return (
-            cotangent * _along(gate, message.starts, message),
+            cotangent * _along(gate, message.spans, message),
             setting.sum(narrow, keepdim=True) if narrow else setting,
         )
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
-        return (_opened(message, _along(site.inputs[1], message.starts, message)), None)
+        return (_opened(message, _along(site.inputs[1], message.spans, message)), None)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]
         if portion.values is None:
             return portion
-        gate = _along(site.inputs[1], portion.starts, Message(portion.values))
-        return Portion(portion.frames, portion.values * gate, portion.starts)
+        gate = _along(site.inputs[1], portion.spans, Message(portion.values))
+        return Portion(portion.frames, portion.values * gate, portion.spans)
 
 
-def _along(gate: Tensor, starts: Starts, message: Message) -> Tensor:
-    """The gate [m, ...] so that it multiplies rows; one that is the same at all time steps fits every window."""
-    if starts is not None and gate.shape[2] == 1:
+def _along(gate: Tensor, spans: Spans, message: Message) -> Tensor:
+    """The gate [m, ...] so that it multiplies rows; one that is the same at all time steps fits every span."""
+    if spans is not None and gate.shape[2] == 1:
         return gate
-    return spread(gate, Message(message.sample, None, starts))
+    return spread(gate, Message(message.sample, None, spans))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handlers.relevance.operations.base import Operation, Portion, Site, explicit, spanning, spread
-from handlers.relevance.windows import Message, look
+from handlers.relevance.windows import Message, laid, look
 
 
 @dataclass(eq=False)
@@ -56,7 +56,7 @@ class MaxPool(Operation):
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         message = self.fitted(message, site)
         parts = [None if t is None else self._pull(t, site, message) for t in (message.slope, message.amount)]
-        return (Message(parts[0], parts[1], message.starts, fresh=True),)
+        return (Message(parts[0], parts[1], message.spans, fresh=True),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]
@@ -68,18 +68,25 @@ class MaxPool(Operation):
         assert written.values is not None
         winner = self._winner(site)
         if self.keeps_time:
-            winner = look(winner, written.starts, written.values.shape[2])
-        shape = (len(portion.frames), *winner.shape[1:])
+            winner = look(winner, written.spans)
+        shape = (written.values.shape[0], *winner.shape[1:])
         result = self._lines(written.values).gather(2, self._lines(winner).expand(shape[0], -1, -1))
-        return Portion(portion.frames, self._places(result, shape), written.starts)
+        return Portion(portion.frames, self._places(result, shape), written.spans)
 
     def _pull(self, y: Tensor, site: Site, message: Message) -> Tensor:
         shape = [y.shape[0], *site.inputs[0].shape[1:]]
         if self.keeps_time:
             shape[2] = y.shape[2]
-        values, winner = self._lines(y), self._lines(spread(self._winner(site), message))
+        values = self._lines(y)
         result = values.new_zeros((*values.shape[:2], math.prod(shape[1:]) // values.shape[1]))
-        return self._places(result.scatter_add_(2, winner.expand_as(values), values), shape)
+        if message.spans is None or torch.compiler.is_exporting():
+            winner = self._lines(spread(self._winner(site), message))
+            return self._places(result.scatter_add_(2, winner.expand_as(values), values), shape)
+        winner = self._lines(self._winner(site))
+        for at, (first, stop) in laid(message.spans):
+            own = slice(at, at + stop - first)
+            result[:, own].scatter_add_(2, winner[:, first:stop], values[:, own])
+        return self._places(result, shape)
 
     def _winner(self, site: Site) -> Tensor:
         """[m, C, ...] where in the winner's line (see `_lines`) of the input it stands."""

@@ -7,10 +7,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from handlers.relevance.operations.base import Operation, Site, spread
+from handlers.relevance.operations.base import Operation, Site
 from handlers.relevance.operations.shares import Piece
 from handlers.relevance.rules import Rules
-from handlers.relevance.windows import Message, Starts
+from handlers.relevance.windows import Message, Spans, combined, spread
 
 
 class Layer(Protocol):
@@ -53,15 +53,16 @@ def box(layer: Layer, site: Site) -> tuple[Tensor, Tensor]:
     return low, high
 
 
-def gathered(layer: Layer, found: dict[Piece, Tensor], site: Site, starts: Starts) -> Message:
+def gathered(layer: Layer, found: dict[Piece, Tensor], site: Site, spans: Spans) -> Message:
     """The pieces' slopes as one message."""
     if Piece.WHOLE in found:
-        return Message(found[Piece.WHOLE], None, starts, fresh=True)
-    sample = Message(next(iter(found.values())), None, starts)
-    x = spread(site.inputs[0], sample)
+        return Message(found[Piece.WHOLE], None, spans, fresh=True)
+    x = site.inputs[0]
     if Piece.POSITIVE in found:
-        slope = torch.where(x > 0, found[Piece.POSITIVE], found[Piece.NEGATIVE])
-        return Message(slope, None, starts, fresh=True)
-    low, high = (b if b.shape[2] == 1 else spread(b, sample) for b in box(layer, site))
-    above, below = found[Piece.ABOVE_LOW], found[Piece.BELOW_HIGH]
-    return Message(None, (x - low).mul(above).addcmul_(x - high, below), starts)
+        positive, negative = found[Piece.POSITIVE], found[Piece.NEGATIVE]
+        slope = torch.where(spread(x > 0, spans, positive), positive, negative)
+        return Message(slope, None, spans, fresh=True)
+    low, high = box(layer, site)
+    above = combined(torch.mul, found[Piece.ABOVE_LOW], x - low, spans)
+    below = combined(torch.mul, found[Piece.BELOW_HIGH], x - high, spans)
+    return Message(None, above.add_(below), spans, fresh=True)

@@ -11,17 +11,14 @@ from torch import Tensor
 
 from handlers.relevance.operations.base import Operation, Portion, Site, alike, explicit, inverse, joined, spread
 from handlers.relevance.rules import AddRule
-from handlers.relevance.windows import Message, added, look
+from handlers.relevance.windows import Message, added, combined
 
 
-def where_active(values: Tensor, output: Tensor, fresh: bool = False) -> Tensor:
-    """values where output > 0, else 0, in one pass over memory; broadcasts over the first axis.
-
-    fresh: the values may be written into.
-    """
+def where_active(values: Tensor, output: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """values where output > 0, else 0, in one pass over memory; broadcasts over the first axis."""
     threshold: Any = torch.ops.aten.threshold_backward
     result: Tensor = (
-        threshold.grad_input(values, output, 0, grad_input=values) if fresh else threshold(values, output, 0)
+        threshold(values, output, 0) if out is None else threshold.grad_input(values, output, 0, grad_input=out)
     )
     return result
 
@@ -48,15 +45,15 @@ class Relu(Operation):
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         slope = message.slope
         if slope is not None:
-            slope = where_active(slope, spread(site.output, message), message.fresh)
-        return (Message(slope, message.amount, message.starts, message.fresh),)
+            slope = combined(where_active, slope, site.output, message.spans, message.fresh)
+        return (Message(slope, message.amount, message.spans, message.fresh),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]
         if portion.values is None:
             return portion
-        output = look(site.output, portion.starts, portion.values.shape[2])
-        return Portion(portion.frames, where_active(portion.values, output), portion.starts)
+        values = combined(where_active, portion.values, site.output, portion.spans)
+        return Portion(portion.frames, values, portion.spans)
 
 
 @dataclass(eq=False)
@@ -76,13 +73,13 @@ class Factor(Operation):
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         slope = None if message.slope is None else message.slope * self.factor
-        return (Message(slope, message.amount, message.starts),)
+        return (Message(slope, message.amount, message.spans),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]
         if portion.values is None:
             return portion
-        return Portion(portion.frames, portion.values * self.factor, portion.starts)
+        return Portion(portion.frames, portion.values * self.factor, portion.spans)
 
 
 @dataclass(eq=False)
@@ -110,7 +107,7 @@ class Norm(Operation):
         if message.slope is not None:
             own = message.slope * spread(site.output, message)
             amount = own if amount is None else own + amount
-        return (Message(None, amount, message.starts),)
+        return (Message(None, amount, message.spans),)
 
     @staticmethod
     def _per_channel(values: Tensor, like: Tensor) -> Tensor:
@@ -141,27 +138,26 @@ class Add(Operation):
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         slope = message.slope
-        output = spread(site.output, message)
         if self.rule is AddRule.POSITIVE:
-            return self._positive(message, site, output)
+            return self._positive(message, site)
         if slope is not None and self.relu:
-            slope = where_active(slope, output, message.fresh)
+            slope = combined(where_active, slope, site.output, message.spans, message.fresh)
         if message.amount is not None:
-            before = spread(site.inputs[0], message) + spread(site.inputs[1], message) if self.relu else output
-            own = message.amount * inverse(before)
+            before = site.inputs[0] + site.inputs[1] if self.relu else site.output
+            own = message.amount * spread(inverse(before), message)
             slope = own if slope is None else slope + own
-        result = Message(slope, None, message.starts)
+        result = Message(slope, None, message.spans)
         return (result, result)
 
-    def _positive(self, message: Message, site: Site, output: Tensor) -> tuple[Message | None, ...]:
+    def _positive(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         terms = [spread(x, message) for x in site.inputs]
         amount = message.amount
         if message.slope is not None:
-            own = message.slope * output
+            own = message.slope * spread(site.output, message)
             amount = own if amount is None else own + amount
         assert amount is not None
         ratio = amount * inverse(terms[0].clamp(min=0) + terms[1].clamp(min=0))
-        return tuple(Message(where_active(ratio, term), None, message.starts) for term in terms)
+        return tuple(Message(where_active(ratio, term), None, message.spans) for term in terms)
 
     def gives_all(self, site: Site) -> bool:
         return self.rule is not AddRule.POSITIVE
@@ -170,17 +166,16 @@ class Add(Operation):
         if alike(portions) and not (self.rule is AddRule.POSITIVE and not self.relu):
             return portions[0]
         if self.rule is AddRule.POSITIVE:
-            (first, second), starts = joined(portions, site.inputs)
-            width = first.shape[2]
-            output = look(site.output, starts, width)
-            terms = [look(x, starts, width) for x in site.inputs]
-            both = where_active(first, terms[0]) + where_active(second, terms[1])
-            share = output * inverse(terms[0].clamp(min=0) + terms[1].clamp(min=0))
-            return Portion(portions[0].frames, both * share, starts)
+            (first, second), spans = joined(portions, site.inputs)
+            active = [
+                combined(where_active, own, x, spans) for own, x in zip((first, second), site.inputs, strict=True)
+            ]
+            share = site.output * inverse(site.inputs[0].clamp(min=0) + site.inputs[1].clamp(min=0))
+            return Portion(portions[0].frames, combined(torch.mul, active[0] + active[1], share, spans), spans)
         written = [explicit(p, x) for p, x in zip(portions, site.inputs, strict=True)]
         values = [w.values for w in written if w.values is not None]
-        both, starts = added(values, [w.starts for w in written], site.output.shape[2])
+        # Nothing here may be written into: a portion may be the activation itself, and other steps read it too.
+        both, spans = added(values, [w.spans for w in written], site.output.shape[2], [False] * len(values))
         if self.relu:
-            output = look(site.output, starts, both.shape[2])
-            both = where_active(both, output, fresh=True)
-        return Portion(portions[0].frames, both, starts)
+            both = combined(where_active, both, site.output, spans, fresh=True)
+        return Portion(portions[0].frames, both, spans)

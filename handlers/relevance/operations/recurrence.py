@@ -92,7 +92,7 @@ class Recurrence(Operation):
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         hidden, steps = site.output, site.output.shape[2]
-        if message.starts is not None:
+        if message.spans is not None:
             message = dense(message, steps)
         arriving = _whole(message, hidden)
         kept, added, positive = self._shares(site)

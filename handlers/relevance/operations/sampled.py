@@ -9,9 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from handlers.relevance.layers import EvenFrames, SamePad
-from handlers.relevance.operations.base import Operation, Portion, Site, explicit, spanning
+from handlers.relevance.operations.base import Operation, Portion, Site, at_steps, explicit, spanning
 from handlers.relevance.operations.structure import Pad
-from handlers.relevance.windows import look
 
 
 @dataclass(eq=False)
@@ -51,8 +50,7 @@ class Take(Operation):
         taken = self.module.positions(x.shape[2])
         if portion.values is None:
             steps = {portion.first + portion.step * position: t for t, position in enumerate(taken)}
-            starts = tuple(steps.get(frame, -1) for frame in portion.frames)
-            return Portion(portion.frames, look(site.output, starts, 1), starts)
+            return at_steps(portion.frames, steps, site.output)
         whole = spanning(explicit(portion, x), x.shape[2]).values
         assert whole is not None
         return Portion(portion.frames, whole[:, :, taken])

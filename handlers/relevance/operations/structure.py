@@ -11,7 +11,7 @@ from torch import Tensor
 
 from handlers.relevance.errors import BadClip
 from handlers.relevance.operations.base import Operation, Portion, Site, alike, explicit, joined, spanning
-from handlers.relevance.windows import Message, confined, place
+from handlers.relevance.windows import Message, dense, place
 
 
 @dataclass(eq=False)
@@ -79,28 +79,28 @@ class Slice(Operation):
         return (_scatter(y, self.index, site.inputs[0].shape[1:]),)
 
     def fitted(self, message: Message, site: Site) -> Message:
-        if message.starts is not None and message.sample.shape[2] > 1 and self.span(site.inputs[0].shape[2])[1] > 1:
-            return super().fitted(message, site)
-        return message
+        longer = message.spans is not None and any(stop - first > 1 for first, stop in message.spans)
+        return super().fitted(message, site) if longer and self.span(site.inputs[0].shape[2])[1] > 1 else message
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         message = self.fitted(message, site)
-        if message.starts is None:
+        if message.spans is None:
             return super().relevance(message, site)
-        starts, message = message.starts, confined(message, site.output.shape[2])
-        first, step = self.span(site.inputs[0].shape[2])
-        width, shape = message.sample.shape[2], site.inputs[0].shape
-        sizes = (shape[1], width, *shape[3:])
+        begin, step = self.span(site.inputs[0].shape[2])
+        shape = site.inputs[0].shape
+        sizes = (shape[1], message.sample.shape[2], *shape[3:])
         parts = [None if t is None else _scatter(t, self._space, sizes) for t in (message.slope, message.amount)]
-        return (Message(parts[0], parts[1], tuple(first + step * s for s in starts)),)
+        spans = ((begin + step * first, begin + step * (stop - 1) + 1, first < stop) for first, stop in message.spans)
+        return (Message(parts[0], parts[1], tuple((a, b) if some else (0, 0) for a, b, some in spans)),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]
         first, step = self.span(site.inputs[0].shape[2])
         if portion.values is None:
             return Portion(portion.frames, None, None, portion.first + portion.step * first, portion.step * step)
-        whole = place(portion.values, portion.starts, None, site.inputs[0].shape[2])
-        return Portion(portion.frames, whole[self.index])
+        values = spanning(portion, site.inputs[0].shape[2]).values
+        assert values is not None
+        return Portion(portion.frames, values[self.index])
 
     @property
     def _space(self) -> tuple[slice, ...]:
@@ -132,21 +132,27 @@ class Pad(Operation):
         return (self._crop(y, site, y.dim()),)
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
-        if message.starts is None:
+        if message.spans is None:
             return super().relevance(message, site)
-        parts = [None if t is None else self._crop(t, site, 2) for t in (message.slope, message.amount)]
-        front = self.around(site.inputs[0].shape[2])[0]
-        return (Message(parts[0], parts[1], tuple(start - front for start in message.starts)),)
+        steps = site.inputs[0].shape[2]
+        front = self.around(steps)[0]
+        moved = tuple((first - front, stop - front) for first, stop in message.spans)
+        spans = tuple((min(max(0, first), steps), min(max(0, stop), steps)) for first, stop in moved)
+        parts = [
+            None if t is None else place(self._crop(t, site, 2), moved, spans) for t in (message.slope, message.amount)
+        ]
+        found = Message(parts[0], parts[1], spans)
+        return (found if found.sample.shape[2] else dense(found, steps),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion, amounts = portions[0], self.amounts_for(site.inputs[0].shape)
         front = self.around(site.inputs[0].shape[2])[0]
         if portion.values is None:
             return Portion(portion.frames, None, None, portion.first - portion.step * front, portion.step)
-        if portion.starts is None:
+        if portion.spans is None:
             return Portion(portion.frames, torch.nn.functional.pad(portion.values, amounts))
         values = torch.nn.functional.pad(portion.values, amounts[:4])
-        return Portion(portion.frames, values, tuple(start + front for start in portion.starts))
+        return Portion(portion.frames, values, tuple((first + front, stop + front) for first, stop in portion.spans))
 
     def amounts_for(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The amounts for an input of that shape."""
@@ -191,8 +197,8 @@ class Concatenate(Operation):
             return Portion(frames, torch.cat([w.values for w in written if w.values is not None], 2))
         if alike(portions):
             return portions[0]
-        values, starts = joined(portions, site.inputs)
-        return Portion(frames, torch.cat(values, self.axis), starts)
+        values, spans = joined(portions, site.inputs)
+        return Portion(frames, torch.cat(values, self.axis), spans)
 
 
 def _scatter(y: Tensor, index: tuple[slice, ...], sizes: Sequence[int]) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from handlers.relevance.kernel import Kernel
+from handlers.relevance.long_axis import down
 from handlers.relevance.operations.base import Manner, Operation, Portion, Site, spread, tiny
 from handlers.relevance.operations.pieces import gathered, taken
 from handlers.relevance.operations.pointwise import rectified
@@ -17,7 +18,7 @@ from handlers.relevance.operations.rising import risen
 from handlers.relevance.operations.shares import Piece, Share, apart, shares_of, side_by_side
 from handlers.relevance.operations.weights import Map, Weights
 from handlers.relevance.rules import NormRule, Rules, ZPlus
-from handlers.relevance.windows import Message, dense
+from handlers.relevance.windows import Message, Spans, combined
 
 _ALIVE = 1e6
 """A unit with a larger quotient of output and denominator may live through its bias and give away too little."""
@@ -95,48 +96,33 @@ class Weighted(Operation):
         through = self._shared_out(replace(message, fresh=False), site, negated=False)
         against = self._shared_out(message, site, negated=True)
         slope = _minus(through.slope, against.slope)
-        return (Message(slope, _minus(through.amount, against.amount), through.starts),)
+        return (Message(slope, _minus(through.amount, against.amount), through.spans),)
 
     def _shared_out(self, message: Message, site: Site, negated: bool) -> Message:
         x = site.inputs[0]
-        message = self._reaching(message, site)
         found: dict[Piece, Tensor] = {}
-        starts, down = message.starts, None
+        reached: Spans = None
         shares = self.shares(negated, site.manner)
         for number, share in enumerate(shares):
             last = number == len(shares) - 1
             ratio = self._quotient(message if last else replace(message, fresh=False), site, number, negated)
             size = tuple(x.shape[2:])
-            if starts is None or not isinstance(share.map, Kernel):
+            if message.spans is None or not isinstance(share.map, Kernel):
                 back = share.map.transpose(ratio, size)
             else:
-                back = share.map.transpose(ratio, size, windowed=True)
-                step, front = share.map.geometry.stride[0], share.map.geometry.padding[0]
-                down = tuple(step * s - front for s in starts)
+                back, reached = down(share.map, ratio, message.spans, size)
             for piece, part in zip(share.pieces, apart(back, len(share.pieces), *self.channels), strict=True):
                 found[piece] = found[piece] + part if piece in found else part
-        return gathered(self, found, site, down)
-
-    def _reaching(self, message: Message, site: Site) -> Message:
-        """Dense rows where their windows would span the whole input after this step."""
-        if message.starts is None:
-            return message
-        kernel = self.folded[0]
-        assert isinstance(kernel, Kernel)
-        reach = kernel.geometry.dilation[0] * (kernel.size[0] - 1) + 1
-        width, steps = message.sample.shape[2], site.inputs[0].shape[2]
-        if (width - 1) * kernel.geometry.stride[0] + reach < steps:
-            return message
-        return dense(message, site.output.shape[2])
+        return gathered(self, found, site, reached)
 
     def _quotient(self, message: Message, site: Site, number: int, negated: bool) -> Tensor:
         """c_s R / z_s of share number s: slope * (y / z) + amount / z."""
         result: Tensor | None = None
         if message.slope is not None:
-            ratio = spread(self.ratio(site, number, negated, True), message)
-            result = message.slope.mul_(ratio) if message.fresh else message.slope * ratio
+            ratio = self.ratio(site, number, negated, True)
+            result = combined(torch.mul, message.slope, ratio, message.spans, message.fresh)
         if message.amount is not None:
-            own = message.amount * spread(self.ratio(site, number, negated, False), message)
+            own = combined(torch.mul, message.amount, self.ratio(site, number, negated, False), message.spans)
             result = own if result is None else result + own
         assert result is not None
         return result
