@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from handlers.relevance.errors import UnknownLayer
@@ -49,11 +49,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Graph:
-    """Steps in the order of execution, the value that is the model's output, and the values of named layers."""
+    """Steps in the order of execution, the value that is the model's output, and the values of named layers.
+
+    derived: what was worked out from shapes, for all clips.
+    """
 
     steps: tuple[Step, ...]
     output: int
     layers: dict[str, int]
+    derived: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def value_of(self, layer: str) -> int:
         """Number of the value that the named module puts out. Raises UnknownLayer."""

@@ -23,20 +23,20 @@ NOWHERE = Window(1e9, -1e9)
 
 
 class Reach:
-    """What time steps of some steps' values reach, in one forward pass."""
+    """What time steps of some steps' values reach, for clips of one shape. Keeps no activations."""
 
     def __init__(self, forward: ForwardPass, steps: Sequence[Step]) -> None:
-        self._forward = forward
         self._steps = steps
-        self._lengths = {value: self._length(value) for s in steps for value in (s.number, *s.inputs)}
+        values = {number: forward.value(number) for step in steps for number in (step.number, *step.inputs)}
+        self._lengths = {
+            number: int(value.shape[2]) if value.dim() == 5 else 1
+            for number, value in values.items()
+            if isinstance(value, Tensor)
+        }
 
     def length(self, value: int) -> int:
         """Time steps of a value; 1 for what has no time axis."""
-        return self._lengths[value]
-
-    def _length(self, value: int) -> int:
-        tensor = self._forward.value(value)
-        return int(tensor.shape[2]) if isinstance(tensor, Tensor) and tensor.dim() == 5 else 1
+        return self._lengths.get(value, 1)
 
     def count(self, window: Window, value: int) -> int:
         """How many time steps of a value the window holds."""
@@ -50,7 +50,7 @@ class Reach:
                 continue
             above = found[step.number]
             for value in step.operation.signals(step.inputs):
-                if not isinstance(self._forward.value(value), Tensor):
+                if value not in self._lengths:
                     continue
                 windows = above if own and step.operation.aligned else self._read(step, above, value)
                 found[value] = _hulls(found.get(value, windows), windows)
@@ -77,7 +77,7 @@ class Reach:
         """The time steps of one input that a step reads for windows of its output."""
         operation = step.operation
         if isinstance(operation, Slice):
-            first, stride = operation.span(self._forward.value(value).shape[2])
+            first, stride = operation.span(self.length(value))
             return [Window(first + stride * w.lo, first + stride * w.hi) for w in windows]
         if isinstance(operation, Pad):
             front = operation.around(self.length(value))[0]

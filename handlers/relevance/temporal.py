@@ -93,7 +93,7 @@ def temporal_relevance(
     slopes = start_slopes(forward, target, contrast)
     chosen = start_slopes(forward, target, None)
     wanted = list(range(len(forward)) if items is None else items)
-    costs = Costs(forward)
+    costs = Costs.of(forward)
     cut = 0 if rectify == "element" else costs.best(memory) if meeting is None else costs.checked(meeting)
     size = costs.rows_at_once(cut, memory)
     with torch.no_grad():
@@ -105,7 +105,7 @@ def temporal_relevance(
         if rectify == "frame":
             values = values.clamp(min=0)
         row_logits = (logits * chosen[:, None]).sum(2)[wanted]
-    anchors = costs.anchors()
+    anchors = costs.anchors
     lengths = [row_lengths(matrix, anchors, share) for matrix in values.double().tolist()]
     found = [summary(own, row) for own, row in zip(lengths, row_logits.double().tolist(), strict=True)]
     average, maximum, reasons = (tuple(part) for part in zip(*found, strict=True))
