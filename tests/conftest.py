@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -20,6 +21,15 @@ SYSTEM = "system component"
 
 # Tests run side by side (make test); more threads than cores would only wait for each other. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says how busy the machine is. In CI the examples are the same each time.
+settings.register_profile(
+    "actionlens",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI") or os.environ.get(_REQUIRE)),
+)
+settings.load_profile("actionlens")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Shells start what runs in the background so, and what we start would inherit it: Ctrl-C could not be tried.

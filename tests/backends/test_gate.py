@@ -91,7 +91,7 @@ async def test_callers_are_told_to_wait_for_as_long_as_the_line_lasts() -> None:
     assert caught.value.retry_after == pytest.approx(2.0, rel=0.01)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     places=st.integers(1, 3),
     room=st.integers(0, 3),

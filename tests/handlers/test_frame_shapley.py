@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -95,7 +95,6 @@ def test_values_are_those_of_a_loop_over_all_subsets(absent: str):
 
 
 @given(st.integers(1, 40), st.data())
-@settings(deadline=None)
 def test_groups_share_out_all_frames(frames: int, data: st.DataObject):
     elements = Elements(frames, data.draw(st.integers(1, frames)))
     covered = [frame for first, last in elements.bounds for frame in range(first, last + 1)]

@@ -43,7 +43,7 @@ def test_derivative_is_the_27_point_sum(shape: tuple[int, int, int], zero_paddin
 
 
 @given(value=st.floats(-1e6, 1e6), threshold=st.floats(0, 8))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_map_that_stands_still_selects_nothing(value: float, threshold: float) -> None:
     picture = torch.linspace(0, 1, 20).reshape(1, 4, 5) * value
     assert not motion_mask(picture.expand(6, 4, 5), threshold).any()
@@ -81,7 +81,7 @@ def test_signed_keeps_rises_only() -> None:
 
 
 @given(seed=st.integers(0, 10_000), scale=st.floats(1e-3, 1e3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_scaling_the_map_changes_nothing(seed: int, scale: float) -> None:
     relevance = torch.rand((5, 6, 7), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     assert torch.equal(motion_mask(relevance, 1.5), motion_mask(relevance * scale, 1.5))

@@ -141,14 +141,14 @@ def random_game(count: int, seed: int) -> Tensor:
 
 
 @given(st.integers(1, 7), st.integers(0, 9999))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_efficiency_the_values_sum_to_what_the_sequence_adds(count: int, seed: int):
     game = random_game(count, seed)
     torch.testing.assert_close(of_table(game, count).sum(0), game[-1] - game[0], rtol=0, atol=1e-10)
 
 
 @given(st.integers(2, 7), st.integers(0, 9999), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_symmetry_elements_that_can_stand_in_for_each_other_get_the_same(count: int, seed: int, data: st.DataObject):
     first, second = data.draw(st.permutations(range(count)))[:2]
     game = random_game(count, seed)
@@ -160,7 +160,7 @@ def test_symmetry_elements_that_can_stand_in_for_each_other_get_the_same(count: 
 
 
 @given(st.integers(1, 7), st.integers(0, 9999), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_monotonicity_more_gain_everywhere_is_not_less_value(count: int, seed: int, data: st.DataObject):
     element = data.draw(st.integers(0, count - 1))
     game = random_game(count, seed)
@@ -172,7 +172,7 @@ def test_monotonicity_more_gain_everywhere_is_not_less_value(count: int, seed: i
 
 
 @given(st.integers(1, 7), st.integers(0, 9999), st.floats(-3, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_linearity_makes_contrasts_differences(count: int, seed: int, weight: float):
     game, other = random_game(count, seed), random_game(count, seed + 1)
     expected = of_table(game, count) + weight * of_table(other, count)
@@ -183,7 +183,7 @@ def test_linearity_makes_contrasts_differences(count: int, seed: int, weight: fl
 
 
 @given(st.integers(2, 7), st.integers(0, 9999))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_element_that_never_adds_anything_gets_nothing(count: int, seed: int):
     half = random_game(count - 1, seed)
     values = of_table(torch.cat([half, half]), count)
@@ -191,7 +191,7 @@ def test_an_element_that_never_adds_anything_gets_nothing(count: int, seed: int)
 
 
 @given(st.integers(1, 7), st.integers(0, 9999))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_closed_form_is_the_enumeration_of_mean_logits(count: int, seed: int):
     logits = torch.randn(count, CLASSES, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     whole = logits.mean(0)

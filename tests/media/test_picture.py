@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actionlens.v1 import clip_pb2, model_pb2
@@ -119,7 +119,6 @@ def test_every_cut_of_a_picture_is_refused(kind, png):
         assert reason in {"PICTURE_EMPTY", "PICTURE_UNRECOGNISED", "PICTURE_BROKEN"}
 
 
-@settings(deadline=None)
 @given(st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"]), st.binary(max_size=300))
 def test_random_bytes_are_refused(start, rest):
     with pytest.raises(InvalidArgument):

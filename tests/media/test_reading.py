@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actionlens.tensors import to_tensor
@@ -96,7 +96,6 @@ def shortest_by_hand(shares):
     return begin, begin + length - 1, -negative
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 20), min_size=2, max_size=16))
 def test_window_is_the_shortest_that_carries_two_thirds(weights):
     window = busiest_window(attribution(np.array(weights, float)), len(weights))
@@ -114,7 +113,6 @@ def test_window_is_the_shortest_that_carries_two_thirds(weights):
     assert sum(weights[window.first : window.last + 1]) / total == pytest.approx(share)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 40), st.integers(0, 2**32))
 def test_a_line_for_every_number_of_steps_and_frames(steps, frames, seed):
     values = np.random.default_rng(seed).normal(size=(steps, 3, 2))

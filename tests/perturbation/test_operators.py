@@ -18,7 +18,7 @@ from handlers.perturbation.time_filter import TimeFilter
 DOUBLE = torch.zeros((), dtype=torch.float64)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     height=st.integers(1, 50),
     width=st.integers(1, 50),
@@ -129,7 +129,7 @@ def test_slopes_of_the_perturbed_clip_are_its_derivatives(fade: bool) -> None:
         assert torch.equal(nothing, black.view(2, 1, 1, 1).expand_as(nothing))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(count=st.integers(2, 200), share=st.floats(0.01, 0.99), seed=st.integers(0, 99))
 def test_ranking_equals_a_sort(count: int, share: float, seed: int) -> None:
     torch.manual_seed(seed)

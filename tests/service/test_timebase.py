@@ -63,7 +63,7 @@ def test_clocks_that_do_not_rise_are_ignored() -> None:
     assert speed(chosen) == 0
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     gaps=st.lists(st.integers(1, 6), min_size=1, max_size=40),
     frames=st.integers(1, 8),

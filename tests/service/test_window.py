@@ -126,7 +126,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     shape=st.builds(WindowShape, st.integers(1, 5), st.integers(1, 3), st.integers(1, 12)),
     drop=st.booleans(),
@@ -150,7 +150,7 @@ def test_every_frame_is_in_exactly_one_place(
         assert shadow.seen == list(range(shadow.buffer.windows))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shape=st.builds(WindowShape, st.integers(1, 6), st.integers(1, 3), st.integers(1, 9)), count=st.integers(0, 60))
 def test_a_lossless_stream_answers_exactly_the_windows_of_the_definition(shape: WindowShape, count: int) -> None:
     buffer = FrameBuffer(shape, drop=False, newest=False, room=2, room_bytes=100, backlog=1)
