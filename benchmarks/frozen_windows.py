@@ -8,6 +8,7 @@ give the rank correlation of each method with the drop in probability, for the c
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from service.reading import frame_profile
 from service.settings import Limits, Settings
 
 _METHODS = ("grad-cam", "dtd", "selective-relevance:base=dtd")
-_CHANGES = {
+_CHANGES: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     "as it is": lambda clip: clip,
     "reversed": lambda clip: clip[::-1],
     "mirrored": lambda clip: clip[:, :, ::-1],
@@ -81,12 +82,13 @@ def _shares(explanation, result: Result, starts: range, window: int) -> NDArray[
     nearest = np.abs(np.arange(starts[-1] + window)[:, None] - used[None]).argmin(1)
     by_frame = profile[nearest]
     sums = np.array([by_frame[start : start + window].sum() for start in starts])
-    return sums / max(by_frame.sum(), 1e-12)
+    shares: NDArray[np.float64] = sums / max(by_frame.sum(), 1e-12)
+    return shares
 
 
 def _rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    ranks = [np.argsort(np.argsort(values)) for values in (one, other)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    first, second = (np.argsort(np.argsort(values)) for values in (one, other))
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ class Head(nn.Module):
         self.fc = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(x.mean((2, 3, 4)))
+        logits: Tensor = self.fc(x.mean((2, 3, 4)))
+        return logits
 
 
 class Factored(nn.Sequential):
@@ -54,7 +55,8 @@ class FactoredBlock(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.second(self.first(x)) + self.down(x))
+        y: Tensor = self.relu(self.second(self.first(x)) + self.down(x))
+        return y
 
 
 class Bottleneck(nn.Module):
@@ -74,7 +76,8 @@ class Bottleneck(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.third(self.second(self.first(self.shift(x)))) + self.down(x))
+        y: Tensor = self.relu(self.third(self.second(self.first(self.shift(x)))) + self.down(x))
+        return y
 
 
 def small(classes: int = 10) -> nn.Module:
@@ -167,6 +170,8 @@ def network(name: str, seed: int = 0) -> tuple[nn.Module, Tensor]:
         if isinstance(module, nn.BatchNorm3d):
             module.weight.data.uniform_(0.5, 1.0)
             module.bias.data.normal_(0, 0.1)
+            assert module.running_mean is not None
+            assert module.running_var is not None
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.8, 1.2)
     smooth = torch.rand((1, 3, frames, 14, 14)) * 4 - 2

@@ -48,11 +48,11 @@ def captum_pass(net: nn.Module) -> Callable[[Tensor], Tensor]:
     def run(clip: Tensor) -> Tensor:
         for module in net.modules():
             if isinstance(module, nn.Conv3d | nn.Linear):
-                module.rule = Alpha1_Beta0_Rule()  # type: ignore[assignment]
+                module.rule = Alpha1_Beta0_Rule()
             elif isinstance(module, nn.BatchNorm3d):
-                module.rule = IdentityRule()  # type: ignore[assignment]
+                module.rule = IdentityRule()
             elif isinstance(module, nn.Identity | nn.Flatten):
-                module.rule = EpsilonRule()  # type: ignore[assignment]
+                module.rule = EpsilonRule()
         with torch.enable_grad():
             result: Tensor = LRP(net).attribute(clip.clone(), target=0)
         return result

@@ -66,6 +66,7 @@ def filled(models: int, most: int) -> Metrics:
             encode=chance.random() / 100,
             total=chance.random(),
             methods=entries,
+            together=False,
             trace=f"{chance.getrandbits(128):032x}",
         )
         metrics.clip_answered(record)

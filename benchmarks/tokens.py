@@ -8,6 +8,7 @@ its strongest patch does. One thread; some minutes.
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,7 @@ from handlers.relevance import ForwardPass, Gamma, Rules, relevance, trace
 FRAMES, SIZE, SIDE, PATCH = 8, 48, 8, 8
 _COMMON = {"image_size": SIZE, "num_frames": FRAMES, "hidden_size": 48, "num_hidden_layers": 3}
 _COMMON |= {"num_attention_heads": 4, "intermediate_size": 96}
-ARGUMENTS = {
+ARGUMENTS: dict[str, dict[str, Any]] = {
     "videomae": {**_COMMON, "patch_size": PATCH},
     "timesformer": {**_COMMON, "patch_size": PATCH},
     "vivit": {**_COMMON, "tubelet_size": (2, PATCH, PATCH)},
@@ -62,7 +63,7 @@ def trained(name: str, steps: int) -> TokenNetwork:
     for _ in range(steps):
         x, classes, _ = clips(32, generator)
         optimiser.zero_grad()
-        F.cross_entropy(network(x), classes).backward()
+        F.cross_entropy(network(x), classes).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     assert isinstance(network, TokenNetwork)

@@ -40,7 +40,7 @@ from benchmarks.transport_client import ClientProcess, Round
 from handlers.engine import Engine
 from handlers.envelope import answer
 from handlers.models import family
-from service.backends.base import Reply
+from service.backends.base import Reply, Work
 from service.backends.choice import chosen_models
 from service.backends.torchserve import TorchServeBackend
 from service.server import Server
@@ -130,7 +130,7 @@ class Recording(TorchServeBackend):
         super().__init__(settings)
         self.worker_seconds: list[float] = []
 
-    async def compute(self, model: str, request: worker_pb2.Compute, deadline: float) -> Reply:
+    async def compute(self, model: str, request: Work, deadline: float) -> Reply:
         """See TorchServeBackend."""
         reply = await super().compute(model, request, deadline)
         self.worker_seconds.append(reply.response.timings.total)
