@@ -91,7 +91,7 @@ class StreamSettings(BaseModel):
     window_seconds: Annotated[float, Field(gt=0)] = 20.0
     """Deadline of one window of a stream that may skip windows. Where none may be lost, it is twice
     `response_seconds`: the batch in work and the window's own."""
-    ahead_seconds: Annotated[float, Field(ge=0)] = 0.1
+    ahead_seconds: Annotated[float, Field(ge=0)] = 0.08
     """Work that streams have waiting at one model's workers, so that batches form; more of it makes answers later."""
     turn_seconds: Annotated[float, Field(gt=0)] = 10.0
     """A new stream is refused when it, or the open ones beside it, would have to wait so long for an answer."""
