@@ -24,6 +24,7 @@ import torch
 
 from handlers.explainers.grad_cam import grad_cam
 from handlers.models import families, family
+from handlers.models.blocks.tokens import token_network
 from handlers.relevance import Rules, guided_backprop, relevance, temporal_relevance, trace
 
 RESULTS = Path(__file__).parent / "results"
@@ -54,9 +55,12 @@ def measured(name: str, size: int, rounds: int) -> dict[str, object]:
     one = torch.zeros(1, 400)
     one[0, 0] = 1.0
 
+    tokens = token_network(network)
+    placed = tokens.on_grid if tokens else torch.nn.Identity()
+
     def cam() -> object:
         forward = program.forward(clip, keep=[entry.layer], relevance=False)
-        return grad_cam(forward.activation(entry.layer), forward.gradient(entry.layer, one))
+        return grad_cam(placed(forward.activation(entry.layer)), placed(forward.gradient(entry.layer, one)))
 
     runs: dict[str, Callable[[], object]] = {
         "F": lambda: torch.no_grad()(network)(clip),
