@@ -171,7 +171,7 @@ async def test_a_full_disk_stops_the_work_until_there_is_room(
 async def freeze(worker: Worker, engine: DatabaseJobEngine) -> None:
     """Stop a worker, but not in the middle of a transaction, where it would keep SQLite's only lock."""
     while True:
-        worker.send(signal.SIGSTOP)
+        worker.freeze()
         try:
             with engine.database.engine.connect() as connection:
                 if engine.database.sqlite:

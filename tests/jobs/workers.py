@@ -89,6 +89,11 @@ class Worker:
     def send(self, number: int) -> None:
         self._process.send_signal(number)
 
+    def freeze(self) -> None:
+        """SIGSTOP; returns when every thread has stopped, which is later than when the signal has been sent."""
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+
     def kill(self) -> None:
         """kill -9."""
         self._process.kill()
