@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +73,7 @@ class Graph:
         )
         try:
             whole = self._open(path)
-            model = onnx.load(path)
-            self._extractor = onnx.utils.Extractor(model)
+            self._extractor = onnx.utils.Extractor(onnx.load(path))
         except Exception as error:  # their own, of many classes
             raise Unavailable(f"{path}: {str(error).splitlines()[0]}", reason="MODEL_UNFIT") from error
         try:
@@ -94,7 +92,7 @@ class Graph:
         self._outputs = [output.name for output in whole.get_outputs()]
         self.takes_several = not isinstance(whole.get_inputs()[0].shape[0], int)
         """Whether a run may have more clips than one."""
-        self._parts: OrderedDict[tuple[str, ...], Part] = OrderedDict()
+        self._made = lru_cache(_MOST_PARTS)(self._make)
 
     @property
     def name(self) -> str:
@@ -107,12 +105,8 @@ class Graph:
         A session runs all of its graph, whichever outputs it is asked for, so each set of outputs has a session of its
         own, made when it is first wanted: that takes up to a second.
         """
-        names = tuple(name for name in wanted if name in self._outputs)
-        part = self._parts.pop(names, None)
-        if part is None:
-            model = self._extractor.extract_model(self._inputs, list(names))
-            part = Part(self._open(model.SerializeToString()), names)
-            if len(self._parts) >= _MOST_PARTS:
-                self._parts.popitem(last=False)
-        self._parts[names] = part
-        return part
+        return self._made(tuple(name for name in wanted if name in self._outputs))
+
+    def _make(self, names: tuple[str, ...]) -> Part:
+        model = self._extractor.extract_model(self._inputs, list(names))
+        return Part(self._open(model.SerializeToString()), names)
