@@ -4,7 +4,9 @@ takes 12 us per line, most of it for names and labels that never change."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite
 
+from prometheus_client import disable_created_metrics
 from prometheus_client.core import Metric
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
@@ -14,11 +16,15 @@ PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 """Content type of the text that also has exemplars."""
 
+# A sample per counter and histogram that nobody reads, for a tenth of the time.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
 class Exposition:
-    """Writes metrics without `_created` times. Remembers the beginning of every line."""
+    """Writes metrics without `_created` times, finite values as Python writes them. Remembers the beginning of every
+    line."""
 
     def __init__(self) -> None:
         self._beginnings: dict[tuple[str, ...], str] = {}
@@ -33,16 +39,13 @@ class Exposition:
         for metric in metrics:
             name = f"{metric.name}_total" if metric.type == "counter" and not exemplars else metric.name
             lines.append(f"# HELP {name} {metric.documentation}\n# TYPE {name} {metric.type}\n")
-            for sample in metric.samples:
-                if sample.name.endswith("_created"):
-                    continue
-                key = (sample.name, *sample.labels.values())
+            for series, labels, value, _, exemplar, _ in metric.samples:
+                key = (series, *labels.values())
                 beginning = beginnings.get(key)
                 if beginning is None:
-                    beginning = beginnings[key] = _beginning(sample.name, sample.labels)
-                value = floatToGoString(sample.value)  # type: ignore[no-untyped-call]
-                end = _exemplar(sample.exemplar) if exemplars and sample.exemplar is not None else ""
-                lines.append(f"{beginning}{value}{end}\n")
+                    beginning = beginnings[key] = _beginning(series, labels)
+                end = _exemplar(exemplar) if exemplars and exemplar is not None else ""
+                lines.append(f"{beginning}{_number(value)}{end}\n")
         if exemplars:
             lines.append("# EOF\n")
         return "".join(lines).encode()
@@ -55,8 +58,12 @@ def _beginning(name: str, labels: dict[str, str]) -> str:
 
 def _exemplar(exemplar: Exemplar) -> str:
     at = f" {exemplar.timestamp:.3f}" if exemplar.timestamp is not None else ""
-    value = floatToGoString(exemplar.value)  # type: ignore[no-untyped-call]
-    return f" # {{{_inside(exemplar.labels)}}} {value}{at}"
+    return f" # {{{_inside(exemplar.labels)}}} {_number(exemplar.value)}{at}"
+
+
+def _number(value: float) -> float | str:
+    # Python writes NaN and the infinities as OpenMetrics does not.
+    return value if isfinite(value) else floatToGoString(value)  # type: ignore[no-untyped-call]
 
 
 def _inside(labels: dict[str, str]) -> str:
