@@ -68,7 +68,7 @@ def test_the_way_back_to_the_seeds_is_the_gradient(height: int, width: int, step
     torch.manual_seed(1)
     seeds = torch.rand((4, *operator.grid), dtype=torch.float64, requires_grad=True)
     sums = operator._sums(torch.exp(SHARPNESS * (seeds - 1)))
-    mask = filtering.apply(((sums / operator._full).log() / SHARPNESS + 1)[None])[0]
+    mask = filtering.apply((operator._base + sums.log() / SHARPNESS)[None])[0]
     gradient = torch.randn(mask.shape, dtype=torch.float64)
     (expected,) = torch.autograd.grad(mask, seeds, gradient)
     found, kept_sums = operator.rise(seeds.detach())
