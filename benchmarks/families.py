@@ -35,9 +35,12 @@ FIXED = (
     "cnn-lstm",
     "vgg16-lstm",
     "mtrn-bninception",
+    "mtrn-inceptionv3",
     "play-fair-mtrn",
     "trn-bninception",
+    "trn-inceptionv3",
     "tsn-bninception",
+    "tsn-inceptionv3",
 )
 """Families whose weights or poolings fix the size of the frame, beside those of transformers."""
 COLUMNS = ("forward", "grad-cam", "guided-backprop", "dtd", "atr")

@@ -63,7 +63,7 @@ def looks_like(given: dict[str, Tensor]) -> tuple[str, float]:
     best = ("", 0.0)
     for entry in families().values():
         if entry.told is not None:
-            entry = entry.with_arguments(entry.told(given).arguments)
+            entry = _told(entry, tuple(entry.told(given).arguments.items()))
         try:
             expected, head = _shapes(entry)
         except ModelError:
@@ -77,6 +77,12 @@ def looks_like(given: dict[str, Tensor]) -> tuple[str, float]:
         if share >= _LIKELY and share > best[1]:
             best = (entry.name, share)
     return best
+
+
+@cache
+def _told(entry: Family, arguments: tuple[tuple[str, object], ...]) -> Family:
+    """The same family for the same arguments, so that its shapes are worked out once."""
+    return entry.with_arguments(dict(arguments))
 
 
 @cache

@@ -90,7 +90,7 @@ def _told(state: dict[str, Tensor], shown: Input, multi: bool) -> Checkpoint:
 
 def _families(name: str, backbone: Backbone) -> tuple[Family, Family]:
     layer = f"base_model.{backbone.layer}"
-    small = Small({"divisor": 16, "segments": 4, "width": 6, "hidden": 5})
+    small = Small({"divisor": 16, "segments": 4, "width": 6, "hidden": 5}, size=backbone.smallest)
     one = Family(
         f"trn-{name}",
         f"{name} on every frame, then one relation of all frames in order (TRN-pytorch, TRN)",

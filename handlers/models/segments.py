@@ -24,7 +24,7 @@ FAMILIES = tuple(
         most_frames=64,
         input=backbone.input,
         renamed=((r"^new_fc\.", "consensus.classifier."),),
-        small=Small({"divisor": 16}),
+        small=Small({"divisor": 16}, size=backbone.smallest),
     )
     for name, backbone in BACKBONES.items()
 )

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from actionlens.card import ColorOrder, Input, Resize
 from handlers.models.blocks.bn_inception import BNInception
 from handlers.models.blocks.frame_conv import FrameConv2d, FrameLinear
+from handlers.models.blocks.inception_v3 import InceptionV3
 from handlers.models.blocks.resnet import Trunk
 from handlers.models.i3d_resnet import INPUT
 
-# Pixels of 0 .. 255 in blue, green, red minus these means, as Caffe's BNInception takes them.
+# Pixels of 0 .. 255 in blue, green, red minus these means, as the Inceptions from Caffe take them.
 _CAFFE = Input(
     frames=8,
     height=224,
@@ -25,14 +26,18 @@ _CAFFE = Input(
     std=(1 / 255, 1 / 255, 1 / 255),
 )
 
+Base = BNInception | InceptionV3 | Trunk
+
 
 @dataclass(frozen=True)
 class Backbone:
-    """build: called with the divisor of all widths. layer: its last map. input: what it was trained with."""
+    """build: called with the divisor of all widths. layer: its last map. input: what it was trained with. smallest: the
+    side of small frames that it can be tried on."""
 
-    build: Callable[[int], BNInception | Trunk]
+    build: Callable[[int], Base]
     layer: str
     input: Input
+    smallest: int = 32
 
 
 def _resnet(divisor: int, depth: int) -> Trunk:
@@ -45,6 +50,9 @@ def _resnet(divisor: int, depth: int) -> Trunk:
 
 BACKBONES = {
     "bninception": Backbone(BNInception, "inception_5b_output", _CAFFE),
+    "inceptionv3": Backbone(
+        InceptionV3, "mixed_10_join", _CAFFE.model_copy(update={"height": 299, "width": 299}), smallest=69
+    ),
     "resnet50": Backbone(partial(_resnet, depth=50), "layer4", INPUT),
     "resnet101": Backbone(partial(_resnet, depth=101), "layer4", INPUT),
 }
@@ -60,9 +68,7 @@ class FrameNetwork(nn.Module):
 
     snippet = 1
 
-    def __init__(
-        self, base: BNInception | Trunk, consensus: nn.Module, width: int = 0, rectified: bool = False
-    ) -> None:
+    def __init__(self, base: Base, consensus: nn.Module, width: int = 0, rectified: bool = False) -> None:
         super().__init__()
         self.base_model = base
         self.new_fc = FrameLinear(base.outputs, 1, width) if width else nn.Identity()

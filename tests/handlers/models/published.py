@@ -53,6 +53,52 @@ def bn_inception(state: State, x: Tensor) -> Tensor:
     return x.mean((2, 3))
 
 
+def _v3(state: State, first: str, x: Tensor, *padding: tuple[int, int], halves: bool = False) -> Tensor:
+    """Convolutions called `first`, `first`_1 and so on, each with zeros (height, width) around; the last may halve."""
+    for number, zeros in enumerate(padding, start=1):
+        name = first if number == 1 else f"{first}_{number - 1}"
+        stride = 2 if halves and number == len(padding) else 1
+        x = F.conv2d(x, state[f"{name}_Conv2D.weight"], state[f"{name}_Conv2D.bias"], stride, zeros)
+        x = _norm(state, f"{name}_batchnorm", x).relu()
+    return x
+
+
+def inception_v3(state: State, x: Tensor) -> Tensor:
+    """As `bn_inception`, for pictures of 299 x 299."""
+    none, one, two, high, wide = (0, 0), (1, 1), (2, 2), (3, 0), (0, 3)
+    x = _v3(state, "conv_1", _v3(state, "conv", x, none, halves=True), none)
+    x = F.max_pool2d(_v3(state, "conv_2", x, one), 3, 2, ceil_mode=True)
+    x = _v3(state, "conv_4", _v3(state, "conv_3", x, none), none)
+    x = F.max_pool2d(x, 3, 2, ceil_mode=True)
+    for at in ("mixed", "mixed_1", "mixed_2"):
+        once, twice = _v3(state, f"{at}_tower_conv", x, none, two), _v3(state, f"{at}_tower_1_conv", x, none, one, one)
+        pooled = F.avg_pool2d(x, 3, 1, 1, ceil_mode=True)
+        x = torch.cat(
+            [_v3(state, f"{at}_conv", x, none), once, twice, _v3(state, f"{at}_tower_2_conv", pooled, none)], 1
+        )
+    once = _v3(state, "mixed_3_tower_conv", x, none, one, none, halves=True)
+    x = torch.cat([_v3(state, "mixed_3_conv", x, none, halves=True), once, F.max_pool2d(x, 3, 2, ceil_mode=True)], 1)
+    for at in ("mixed_4", "mixed_5", "mixed_6", "mixed_7"):
+        once = _v3(state, f"{at}_tower_conv", x, none, high, wide)
+        twice = _v3(state, f"{at}_tower_1_conv", x, none, wide, high, wide, high)
+        pooled = F.avg_pool2d(x, 3, 1, 1, ceil_mode=True)
+        x = torch.cat(
+            [_v3(state, f"{at}_conv", x, none), once, twice, _v3(state, f"{at}_tower_2_conv", pooled, none)], 1
+        )
+    once = _v3(state, "mixed_8_tower_conv", x, none, none, halves=True)
+    twice = _v3(state, "mixed_8_tower_1_conv", x, none, high, wide, none, halves=True)
+    x = torch.cat([once, twice, F.max_pool2d(x, 3, 2, ceil_mode=True)], 1)
+    for at in ("mixed_9", "mixed_10"):
+        joined = [_v3(state, f"{at}_conv", x, none)]
+        for tower, zeros in (("tower", (none,)), ("tower_1", (none, one))):
+            before = _v3(state, f"{at}_{tower}_conv", x, *zeros)
+            joined.append(_v3(state, f"{at}_{tower}_mixed_conv", before, (1, 0)))
+            joined.append(_v3(state, f"{at}_{tower}_mixed_conv_1", before, (0, 1)))
+        pooled = F.max_pool2d(x, 3, 1, 1) if at == "mixed_10" else F.avg_pool2d(x, 3, 1, 1, ceil_mode=True)
+        x = torch.cat([*joined, _v3(state, f"{at}_tower_2_conv", pooled, none)], 1)
+    return F.avg_pool2d(x, 8).flatten(1)
+
+
 def resnet(state: State, x: Tensor) -> Tensor:
     """As `bn_inception`, of bottlenecks with torchvision's names."""
     x = _norm(state, "bn1", F.conv2d(x, state["conv1.weight"], stride=2, padding=3)).relu()
@@ -74,7 +120,9 @@ def resnet(state: State, x: Tensor) -> Tensor:
 def base(state: State, prefix: str, x: Tensor) -> Tensor:
     """The backbone behind a prefix."""
     own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    return resnet(own, x) if "layer1.0.conv1.weight" in own else bn_inception(own, x)
+    if "layer1.0.conv1.weight" in own:
+        return resnet(own, x)
+    return inception_v3(own, x) if "conv_Conv2D.weight" in own else bn_inception(own, x)
 
 
 def linear(state: State, name: str, x: Tensor) -> Tensor:

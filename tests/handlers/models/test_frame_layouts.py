@@ -29,7 +29,14 @@ from tests.handlers.test_importing import write
 BNINCEPTION = 11_295_240 - 1025 * 1000
 RESNET50 = 25_557_032 - 2049 * 1000
 RESNET101 = 44_549_160 - 2049 * 1000
-SIZES = {"bninception": (BNINCEPTION, 1024), "resnet50": (RESNET50, 2048), "resnet101": (RESNET101, 2048)}
+# torchvision's count without its auxiliary classifier, and the 17 216 biases of the port's convolutions.
+INCEPTIONV3 = 23_834_568 + 17_216 - 2049 * 1000
+SIZES = {
+    "bninception": (BNINCEPTION, 1024),
+    "inceptionv3": (INCEPTIONV3, 2048),
+    "resnet50": (RESNET50, 2048),
+    "resnet101": (RESNET101, 2048),
+}
 CLASSES, SIZE = 174, 64
 State = dict[str, Tensor]
 
@@ -50,7 +57,10 @@ def small(name: str) -> State:
     """Tensors of a small network with random weights, by this project's names."""
     torch.manual_seed(5)
     network = checks.seeded(family(name).build(classes=3, **family(name).small.arguments)).float()
-    return dict(network.state_dict())
+    # Convolutions as large as He et al. make them: of torch's own, little of the clip is left behind so many layers.
+    return {
+        name: tensor * math.sqrt(6) if tensor.dim() == 4 else tensor for name, tensor in network.state_dict().items()
+    }
 
 
 def saved(state: State, path: Path) -> Path:
@@ -60,10 +70,10 @@ def saved(state: State, path: Path) -> Path:
     return path
 
 
-def imported(tmp_path: Path, name: str, weights: Path, **arguments: object) -> Imported:
+def imported(tmp_path: Path, name: str, weights: Path, side: int = SIZE, **arguments: object) -> Imported:
     shown = family(name).input
     assert shown is not None
-    document = shown.model_copy(update={"frames": 4, "height": SIZE, "width": SIZE}).model_dump(mode="json")
+    document = shown.model_copy(update={"frames": 4, "height": side, "width": side}).model_dump(mode="json")
     card = write(tmp_path / "card.yaml", architecture=name, arguments=arguments, input=document, layer="")
     return import_model(card, weights, tmp_path / "store")
 
@@ -77,7 +87,7 @@ def answered(made: Imported, clip: NDArray[Any]) -> Tensor:
 def shown(name: str, clip: NDArray[Any]) -> Tensor:
     """The clip float64 [1, 3, T, H, W] as the published code prepares it for that backbone."""
     pixels = torch.from_numpy(clip).double().permute(3, 0, 1, 2)[None]
-    if "bninception" in name or name == "play-fair-mtrn":
+    if "inception" in name or name == "play-fair-mtrn":
         return pixels.flip(1) - torch.tensor([104.0, 117.0, 128.0]).view(3, 1, 1, 1)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     return (pixels / 255 - mean.view(3, 1, 1, 1)) / std.view(3, 1, 1, 1)
@@ -144,8 +154,9 @@ def test_a_published_file_tells_its_arguments(tmp_path: Path, segments: int) -> 
     assert fit(entry.with_arguments(checkpoint.arguments), checkpoint.state).classes == 27
     if segments == 3:
         looks = r"weights: .* looks like mtrn-bninception \(100%.*--family mtrn-bninception"
-        with pytest.raises(ModelError, match=looks):
-            import_checkpoint("tsn-bninception", path, tmp_path / "store")
+        for other in ("tsn-bninception", "mtrn-inceptionv3"):
+            with pytest.raises(ModelError, match=looks):
+                import_checkpoint(other, path, tmp_path / "store")
         return
     state.pop("consensus.fc_fusion_scales.1.1.bias")
     missing = r"consensus\.relations\.1\.first\.bias \[256\] is missing.* part of such"
