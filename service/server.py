@@ -151,7 +151,7 @@ class Server:
         self._grpc = grpc.aio.server(
             interceptors=[CallInterceptor(self.metrics)],
             maximum_concurrent_rpcs=settings.stream.max_streams + 2 * settings.queue + MAX_WATCHERS + _SMALL_CALLS,
-            options=_channel_options(settings),
+            options=channel_options(settings),
         )
         servicer = ExplanationServicer(self.explain, self.streams)
         doors: list[tuple[Any, object]] = [(service_pb2.DESCRIPTOR.services_by_name["ExplanationService"], servicer)]
@@ -187,7 +187,7 @@ class Server:
     async def _prove(self) -> None:
         """Explain a canary with every model through the server's own port. Raises Unavailable."""
         host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}.get(self.settings.host, self.settings.host)
-        async with grpc.aio.insecure_channel(f"{host}:{self.port}", options=_channel_options(self.settings)) as channel:
+        async with grpc.aio.insecure_channel(f"{host}:{self.port}", options=channel_options(self.settings)) as channel:
             stub: Any = service_pb2_grpc.ExplanationServiceStub(channel)  # type: ignore[no-untyped-call]
             for model in self.backend.models().values():
                 request = await asyncio.to_thread(canary_request, model, self.settings.canary)
@@ -237,7 +237,8 @@ async def run(settings: Settings, ready: Callable[[Server], None] | None = None)
             loop.remove_signal_handler(number)
 
 
-def _channel_options(settings: Settings) -> list[tuple[str, int]]:
+def channel_options(settings: Settings) -> list[tuple[str, int]]:
+    """gRPC options of the server, and of its own calls to itself."""
     return [
         ("grpc.max_receive_message_length", settings.limits.message_bytes),
         # What the service sends is bounded by what its workers may answer.
@@ -247,5 +248,6 @@ def _channel_options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        # A watch of a job that waits is silent for long: clients may ask meanwhile whether we are there.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ]

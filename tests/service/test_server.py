@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from actionlens.v1 import explanation_pb2
+from service.client import channel
 from service.errors import Unavailable
 from service.health import EXPLANATION_SERVICE
-from service.server import Server
+from service.server import Server, channel_options
 from service.settings import Settings
 from tests.service.backend import PixelBackend, describe
 from tests.service.conftest import Serve, connect
@@ -243,3 +245,13 @@ async def test_stopping_twice_is_fine(serve: Serve) -> None:
     async with serve() as server:
         await server.stop()
         await server.stop()
+
+
+def test_grpc_knows_every_option_by_its_name() -> None:
+    """It ignores those that it does not know, and what they are for goes wrong minutes later."""
+    found = find_spec("grpc._cython.cygrpc")
+    assert found is not None
+    assert found.origin is not None
+    library = Path(found.origin).read_bytes()
+    given = [*channel_options(Settings()), *channel.channel_options()]
+    assert [name for name, _ in given if name.encode() not in library] == []
