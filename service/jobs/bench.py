@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from actionlens.v1 import job_pb2
 from service.backends.base import InferenceBackend
 from service.jobs.places import Places
 from service.log import get_logger
 from service.settings import Settings
 
 _LOOK_SECONDS = 5.0
+# Loading a model takes as long as several blocks.
+_TURN_SECONDS = 60.0
+# From one block of a clip to its next.
+_BETWEEN_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -21,7 +28,12 @@ class _Loaded:
     backend: InferenceBackend
     starting: asyncio.Task[None]
     users: int = 0
-    left: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    begun: float = field(default_factory=time.monotonic)
+    left: float = field(default_factory=time.monotonic)
+
+
+class NoRoom(Exception):
+    """The models that are loaded are wanted, and have not had their turn yet: ask again later."""
 
 
 class Bench:
@@ -42,34 +54,53 @@ class Bench:
         )
         self._make = make
         self._loaded: dict[str, _Loaded] = {}
+        self._wanted = Counter[str]()
         self._places = Places(jobs.processes)
         self._log = get_logger()
 
     @asynccontextmanager
     async def borrowed(self, model: str, band: int) -> AsyncIterator[InferenceBackend]:
-        """A place and the running backend of a model. Raises as InferenceBackend.start does."""
-        async with self._places.held(band):
-            loaded = self._loaded.get(model) or await self._load(model)
-            loaded.users += 1
-            try:
-                await asyncio.shield(loaded.starting)
-                yield loaded.backend
-            except BaseException:
-                failed = loaded.starting.done() and (loaded.starting.cancelled() or loaded.starting.exception())
-                if failed and self._loaded.get(model) is loaded:
-                    # It has cleaned up after itself; the next clip tries again.
-                    del self._loaded[model]
-                raise
-            finally:
-                loaded.users -= 1
-                loaded.left = asyncio.get_running_loop().time()
+        """A place and the running backend of a model. Raises NoRoom, but not for high priority, and as
+        InferenceBackend.start does."""
+        self._wanted[model] += 1
+        try:
+            async with self._places.held(band):
+                if band != job_pb2.JOB_PRIORITY_HIGH and self._is_full(model):
+                    raise NoRoom(model)
+                async with self._lent(model) as backend:
+                    yield backend
+        finally:
+            self._wanted[model] -= 1
+
+    def _is_full(self, model: str) -> bool:
+        if model in self._loaded or len(self._loaded) < self._settings.jobs.models:
+            return False
+        since = time.monotonic() - _TURN_SECONDS
+        return all(entry.begun > since and self._is_wanted(name, entry) for name, entry in self._loaded.items())
+
+    @asynccontextmanager
+    async def _lent(self, model: str) -> AsyncIterator[InferenceBackend]:
+        loaded = self._loaded.get(model) or await self._load(model)
+        loaded.users += 1
+        try:
+            await asyncio.shield(loaded.starting)
+            yield loaded.backend
+        except BaseException:
+            failed = loaded.starting.done() and (loaded.starting.cancelled() or loaded.starting.exception())
+            if failed and self._loaded.get(model) is loaded:
+                # It has cleaned up after itself; the next clip tries again.
+                del self._loaded[model]
+            raise
+        finally:
+            loaded.users -= 1
+            loaded.left = time.monotonic()
 
     async def tidy(self) -> None:
         """Stop idle backends, for ever; cancel it to end."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            since = asyncio.get_running_loop().time() - self._settings.jobs.idle_seconds
-            await self._unload(*(name for left, name in self._idle() if left < since))
+            since = time.monotonic() - self._settings.jobs.idle_seconds
+            await self._unload(*(name for name in self._idle() if self._loaded[name].left < since))
 
     async def stop(self) -> None:
         """Stop all backends."""
@@ -77,7 +108,7 @@ class Bench:
 
     async def _load(self, model: str) -> _Loaded:
         surplus = max(0, len(self._loaded) + 1 - self._settings.jobs.models)
-        await self._unload(*(name for _, name in self._idle()[:surplus]))
+        await self._unload(*self._idle()[:surplus])
         if model in self._loaded:  # another clip was faster
             return self._loaded[model]
         self._log.info("loading a model for jobs", model=model)
@@ -85,9 +116,14 @@ class Bench:
         loaded = self._loaded[model] = _Loaded(backend, asyncio.create_task(backend.start()))
         return loaded
 
-    def _idle(self) -> list[tuple[float, str]]:
-        """Models that nobody uses, with the time since when, the longest idle first."""
-        return sorted((loaded.left, name) for name, loaded in self._loaded.items() if not loaded.users)
+    def _idle(self) -> list[str]:
+        """Models that nobody uses now: first those for which nobody waits, then those that have had most of their
+        turn."""
+        idle = [(self._is_wanted(name, entry), entry.begun, name) for name, entry in self._loaded.items()]
+        return [name for _, _, name in sorted(idle) if not self._loaded[name].users]
+
+    def _is_wanted(self, name: str, entry: _Loaded) -> bool:
+        return self._wanted[name] > 0 or entry.left > time.monotonic() - _BETWEEN_SECONDS
 
     async def _unload(self, *models: str) -> None:
         # All taken out before the first wait: what is still there then may be borrowed, or unloaded by somebody else.

@@ -16,6 +16,7 @@ from service.ask import Ask
 from service.errors import ActionLensError, FailedPrecondition
 from service.explain import frame_report
 from service.jobs import transitions
+from service.jobs.bench import NoRoom
 from service.jobs.desk import Desk
 from service.jobs.outcome import Fault, Outcome, Report, failure_of, fault_of
 from service.jobs.sources import read_clip
@@ -28,6 +29,7 @@ from service.media.clip import DecodedClip, decode_clip
 Record = Callable[[worker_pb2.ComputeResponse, float], Report]
 
 _LONGEST_WAIT = 30.0
+_MODEL_WAIT = 2.0
 
 
 class _Over(Exception):
@@ -193,8 +195,19 @@ class ClipWork:
 
     def _compute(self, state: str, budget: float, record: Record, *, result: bool = False) -> Report:
         """Have one block computed and recorded. result: the explanation so far, also when nobody watches."""
-        asking = self._ask(state, budget, record, result)
-        return asyncio.run_coroutine_threadsafe(asking, self._desk.loop).result()
+        desk = self._desk
+        while True:
+            asking = self._ask(state, budget, record, result)
+            try:
+                return asyncio.run_coroutine_threadsafe(asking, desk.loop).result()
+            except NoRoom:
+                # Nothing is in work: neither a worker that stops nor a cancel waits for another model's turn.
+                self.put_down()
+                desk.pause(_MODEL_WAIT)
+                desk.take_up()
+                self._up = True
+                self._enter(begins=False)
+                self._entered = False
 
     async def _ask(self, state: str, budget: float, record: Record, result: bool) -> Report:
         request, desk = self._request, self._desk

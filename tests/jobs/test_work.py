@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+
+import pytest
 
 from actionlens.v1 import job_pb2
 from service.backends.making import make_backend
 from service.jobs.artefacts import Artefacts
-from service.jobs.bench import Bench
+from service.jobs.bench import Bench, NoRoom
 from service.jobs.desk import Desk
 from service.jobs.engine import DatabaseJobEngine
 from service.jobs.outcome import Outcome
@@ -82,7 +85,8 @@ async def test_models_that_come_and_go_at_once_are_each_stopped_once_and_never_i
     made: list[SlowBackend] = []
 
     async def use(model: str) -> bool:
-        async with bench.borrowed(model, NORMAL) as backend:
+        # High priority makes room at once.
+        async with bench.borrowed(model, job_pb2.JOB_PRIORITY_HIGH) as backend:
             assert isinstance(backend, SlowBackend)
             made.append(backend)
             await asyncio.sleep(0.1)
@@ -92,3 +96,63 @@ async def test_models_that_come_and_go_at_once_are_each_stopped_once_and_never_i
         assert all(await asyncio.gather(*(use(model) for model in models)))
     await bench.stop()
     assert not any(backend.up for backend in made)
+
+
+async def blocks(bench: Bench, model: str, count: int) -> None:
+    """What a clip does block by block."""
+    while count:
+        try:
+            async with bench.borrowed(model, NORMAL):
+                await asyncio.sleep(0)
+                count -= 1
+        except NoRoom:
+            await asyncio.sleep(0.001)
+
+
+async def test_more_models_than_there_is_room_for_are_not_loaded_for_every_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.jobs.bench._BETWEEN_SECONDS", 0.0)
+    loaded: list[str] = []
+
+    def make(settings: Settings) -> SlowBackend:
+        loaded.extend(settings.models)
+        return pixels(settings)
+
+    bench = Bench(Settings(jobs=JobSettings(models=2)), make)
+    await asyncio.gather(*(blocks(bench, model, 10) for model in "abc"))
+    assert sorted(loaded) == ["a", "b", "c"]
+    # However long the others go on, a model's turn comes.
+    monkeypatch.setattr("service.jobs.bench._TURN_SECONDS", 0.05)
+    others = [asyncio.create_task(blocks(bench, model, 1_000_000)) for model in "ab"]
+    await asyncio.wait_for(blocks(bench, "d", 1), 20)
+    for other in others:
+        other.cancel()
+    await asyncio.wait(others)
+    await bench.stop()
+
+
+async def test_a_clip_that_waits_for_its_models_turn_holds_up_neither_a_stop_nor_a_cancel(
+    tmp_path: Path, open_engine: Callable[[Settings], Awaitable[DatabaseJobEngine]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.jobs.work._MODEL_WAIT", 0.05)
+    settings = job_settings(tmp_path, tmp_path, models=1, processes=2)
+    engine = await open_engine(settings)
+    bench = Bench(settings, pixels)
+    jobs = [(await engine.create(request(1)))[0] for _ in range(2)]
+    desks = [Desk(settings, engine.database, Artefacts(settings), bench, asyncio.get_running_loop()) for _ in range(2)]
+    works = []
+    for job, desk in zip(jobs, desks, strict=True):
+        place = Place(job.id, 0, 1)
+        assert begin(engine.database, place)
+        works.append(ClipWork(desk, place))
+    async with bench.borrowed("another", NORMAL):
+        cancelled = asyncio.create_task(asyncio.to_thread(works[0].block, ""))
+        # In a thread that the end of this process does not wait for: it never comes back.
+        threading.Thread(target=works[1].block, args=("",), daemon=True).start()
+        await asyncio.sleep(0.3)
+        await asyncio.wait_for(asyncio.to_thread(desks[1].drain, 60), 20)
+        assert not cancelled.done()
+        await engine.cancel(jobs[0].id)
+        assert await asyncio.wait_for(cancelled, 20) == {"outcome": Outcome.CANCELLED}
+    await bench.stop()
