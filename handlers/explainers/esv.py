@@ -79,9 +79,11 @@ class Esv(IterativeExplainer[EsvParameters]):
         snippet = _network(question).snippet
         unit = "frames" if snippet == 1 else "snippets"
         notes = [prior_note, supporting(values, unit)]
+        arrays = {"values_by_class": found.values, "marginals": of_target(found.marginals, target)}
         if snippet > 1:
             notes.append(f"the model looks at snippets of {snippet} frames, which share their snippet's value equally")
-        arrays = {"values_by_class": found.values, "marginals": of_target(found.marginals, target)}
+            frames = torch.arange(len(question.clip)).split(snippet)
+            arrays["elements"] = torch.tensor([(int(few[0]), int(few[-1])) for few in frames]).float()
         if _is_average(question):
             notes.append("exact, on log-probabilities: the values sum to log p(class) - log prior(class)")
         elif _is_sampled(question, features):

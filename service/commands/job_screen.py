@@ -14,6 +14,7 @@ from rich.text import Text
 from actionlens.v1 import job_pb2
 from service.client.job_requests import CLIP_STATES, JOB_STATES, state_name
 from service.client.jobs import Progress as Told
+from service.commands.screen import duration
 from service.validation import method_name
 
 _LEVELS = "▁▂▃▄▅▆▇█"
@@ -57,13 +58,6 @@ def told(update: job_pb2.WatchJobResponse) -> str:
     if job.cancelling:
         parts.append("cancelling")
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """ "14 s", "3 min", "2.5 h"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 @contextmanager
@@ -113,7 +107,9 @@ def _share(update: job_pb2.WatchJobResponse) -> float:
 
 def show_jobs(console: Console, jobs: Iterable[job_pb2.Job]) -> None:
     """A table of jobs."""
-    table = Table("id", "state", "method", "model", "clips", "failed", "tenant", "made", box=None, header_style="bold")
+    table = Table(
+        "id", "state", "method", "model", "clips", "failed", "tenant", "made (UTC)", box=None, header_style="bold"
+    )
     for job in jobs:
         counts = job.clips
         table.add_row(

@@ -28,6 +28,7 @@ from service.rungs import level_of
 _BAR = 28
 _FILE_WIDTH = 400
 _EIGHTHS = " ▏▎▍▌▋▊▉"
+_LONG_SECONDS = 10.0
 
 
 class Stage(Protocol):
@@ -94,7 +95,8 @@ def show_result(console: Console, name: str, result: Result) -> None:
     facts = [f"{answer.model} {answer.version}", f"{len(frames.used)} frames"]
     if frames.effective_fps:
         facts.append(f"{frames.effective_fps:.3g} fps")
-    facts.append(f"{1000 * timings.total:.0f} ms (forward {1000 * timings.forward:.0f})")
+    forward = f" (forward {1000 * timings.forward:.0f})" if timings.forward else ""
+    facts.append(f"{_time(timings.total)}{forward}")
     console.print(Text.assemble((name, "bold"), ("  " + " · ".join(facts), "dim")))
     show_prediction(console, answer.prediction)
     show_readings(console, result)
@@ -110,7 +112,8 @@ def show_readings(console: Console, result: Result) -> None:
         spent = Text(_spent(name, result), "dim", justify="right")
         table.add_row("", Text(name, "green"), spent, reading)
         for note in entry.message.notes:
-            table.add_row("", "", "", Text(note, "dim"))
+            if note != entry.reading:
+                table.add_row("", "", "", Text(note, "dim"))
     if result.explanations:
         console.print(table)
 
@@ -119,8 +122,20 @@ def _spent(name: str, result: Result) -> str:
     """An explanation's own time. Where several were one run, each one's is not known, and the first has the sum."""
     seconds = {key: entry.seconds for key, entry in result.explanations.items() if not entry.failed}
     if name in seconds and result.timings.explain_together and len(seconds) > 1:
-        return f"+{1000 * sum(seconds.values()):.1f} ms" if name == next(iter(seconds)) else "with it"
-    return f"+{1000 * result.explanations[name].seconds:.1f} ms"
+        return f"+{_time(sum(seconds.values()), 1)}" if name == next(iter(seconds)) else "with it"
+    return f"+{_time(result.explanations[name].seconds, 1)}"
+
+
+def _time(seconds: float, digits: int = 0) -> str:
+    """A job's is no matter of milliseconds."""
+    return f"{1000 * seconds:.{digits}f} ms" if seconds < _LONG_SECONDS else duration(seconds)
+
+
+def duration(seconds: float) -> str:
+    """ "14 s", "3 min", "2.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _about(entry: ExplanationResult, result: Result) -> str:

@@ -15,13 +15,13 @@ from service.media.details import class_bars, further
 from service.media.filmstrip import Filmstrip
 from service.media.heat import heat
 from service.media.legend import legend
-from service.media.lettering import shorten, text_width, write
+from service.media.lettering import shorten, text_width, wrap, write
 from service.media.strip import curve_strip, label, matrix_scale, matrix_strip
 from service.reading import busiest_window, frame_profile, read_explanation
 
 _WIDTH, _MARGIN, _GAP = 1680, 56, 8
 _INNER = _WIDTH - 2 * _MARGIN
-_CURVE_HEIGHT = 72
+_CURVE_HEIGHT, _READING_LINE = 72, 24
 _TITLES = {
     "grad-cam": "Grad-CAM",
     "selective-relevance": "Selective relevance",
@@ -119,17 +119,19 @@ def _facts(explanations: Sequence[explanation_pb2.Explanation], report: answer_p
 def _heading(
     explanation: explanation_pb2.Explanation, filmstrip: Filmstrip, report: answer_pb2.FrameReport
 ) -> Image.Image:
-    canvas = Image.new("RGB", (_INNER, 66), GROUND)
+    peak, signed = _scale(explanation, filmstrip)
+    sentence = explanation.reading or read_explanation(explanation, report)
+    lines = wrap(sentence, 18, _INNER - 330 if peak > 0 else _INNER)
+    canvas = Image.new("RGB", (_INNER, 42 + _READING_LINE * len(lines)), GROUND)
     title = _TITLES.get(explanation.method, explanation.method)
     write(canvas, (0, 0), title, 24, INK)
     about = f"why “{_name(explanation.target)}”" if explanation.HasField("target") else ""
     if explanation.HasField("contrast"):
         about += f" and not “{_name(explanation.contrast)}”"
     write(canvas, (text_width(title, 24) + 18, 6), shorten(about, 18, 700), 18, FAINT)
-    sentence = explanation.reading or read_explanation(explanation, report)
     colour = AGAINST if explanation.HasField("failure") else ACCENT
-    write(canvas, (0, 36), shorten(sentence, 18, _INNER - 330), 18, colour)
-    peak, signed = _scale(explanation, filmstrip)
+    for place, line in enumerate(lines):
+        write(canvas, (0, 36 + _READING_LINE * place), line, 18, colour)
     if peak > 0:
         drawn = Image.fromarray(legend(170, 14, peak, signed))
         canvas.paste(drawn, (_INNER - drawn.width, 36))
@@ -158,7 +160,8 @@ def _values(
     if kind is None:
         return []
     if kind == "frame_attribution":
-        return [filmstrip.row(), _space(_GAP), *class_bars(axis, explanation, labels)]
+        bars = class_bars(axis, explanation, labels)
+        return [filmstrip.row(), _space(_GAP), *bars] if bars else []
     profile, window = frame_profile(explanation, count), busiest_window(explanation, count)
     if kind == "relevance_matrix":
         values = to_array(explanation.relevance_matrix.values)

@@ -10,25 +10,28 @@ from actionlens.tensors import to_array
 from actionlens.v1 import explanation_pb2, tensor_pb2
 from service.media.colours import ACCENT, FAINT, GROUND, INK
 from service.media.filmstrip import Filmstrip
-from service.media.lettering import number, shorten, write
+from service.media.lettering import number, shorten, wrap, write
 from service.media.plot import plots
 from service.media.strip import TimeAxis, bar_strip, curve_strip, label
 
 _TALL, _LOW, _GAP = 110, 64, 6
 _MOST_CLASSES = 4
 _LINE = 22
-_BY_CLASS = "values_by_class"
+_SMALL, _LARGE = 13, 15
+_BY_CLASS, _ELEMENTS = "values_by_class", "elements"
+_BETWEEN = "  ·  "
 
 
 def class_bars(axis: TimeAxis, explanation: explanation_pb2.Explanation, labels: dict[int, str]) -> list[Image.Image]:
     """The frames' shares in the target's score as bars, and below, on the same scale, those of other classes.
 
-    labels: names of classes by number; classes beyond the target are those among them with the largest shares.
+    labels: names of classes by number; classes beyond the target are those among them with the largest shares. Empty
+    where no frame has a share.
     """
     values = _by_class(explanation)
     if values is None:
-        about = explanation.target.label.replace("_", " ")
-        return _bars(axis, about, _finite(to_array(explanation.frame_attribution.values).ravel()), ACCENT, _TALL)
+        about, own = explanation.target.label.replace("_", " "), to_array(explanation.frame_attribution.values).ravel()
+        return _bars(axis, about, _finite(own), ACCENT, _TALL) if own.any() else []
     target = min(explanation.target.index, values.shape[1] - 1)
     others = [index for index in labels if index != target and index < values.shape[1]]
     if explanation.HasField("contrast"):
@@ -57,15 +60,17 @@ def further(filmstrip: Filmstrip, explanation: explanation_pb2.Explanation) -> l
             parts += [_text(width, name.replace("_", " "), FAINT), filmstrip.row(_volume(explanation.arrays[name]))]
         if values.shape == (axis.frames,) and axis.frames > 1 and not np.array_equal(values, own):
             parts += _bars(axis, name.replace("_", " "), _finite(values), FAINT, _LOW)
-    drawn = plots([curve for curve in explanation.curves if not _runs(curve, axis)], width)
+    drawn = plots([curve for curve in explanation.curves if _runs(explanation, curve, axis) is None], width)
     if drawn is not None:
         parts += [Image.new("RGB", (1, _GAP), GROUND), drawn]
-    measures = "  ·  ".join(
+    measures = _BETWEEN.join(
         f"{name.replace('_', ' ')}: {number(value)}" for name, value in sorted(explanation.measures.items())
     )
     if measures:
-        parts.append(_text(width, measures, FAINT))
-    parts += [_text(width, note, INK) for note in explanation.notes]
+        parts += [_text(width, line, FAINT) for line in wrap(measures, _SMALL, width, _BETWEEN)]
+    # What the reading says need not be said again.
+    notes = [note for note in explanation.notes if note != explanation.reading]
+    parts += [_text(width, line, INK) for note in notes for line in wrap(note, _LARGE, width)]
     return parts
 
 
@@ -85,30 +90,49 @@ def _bars(
 
 
 def _by_class(explanation: explanation_pb2.Explanation) -> NDArray[np.float64] | None:
-    """float64 [N, K]: the attribution itself where it is for all classes, else the array beside it."""
+    """float64 [N, K]: the attribution itself where it is for all classes, else the array beside it. Frames of one
+    element have equal parts of its values."""
     attribution = explanation.frame_attribution.values
     beside = explanation.arrays.get(_BY_CLASS, None)
     for tensor in (attribution, beside):
         if tensor is not None and len(tensor.shape) == 2 and tensor.shape[1] > 1:
-            values = to_array(tensor)
-            return _finite(values) if len(values) == attribution.shape[0] else None
+            values = _finite(to_array(tensor))
+            element = _elements(explanation, len(values), attribution.shape[0])
+            return None if element is None else values[element] / np.bincount(element)[element, None]
     return None
+
+
+def _elements(explanation: explanation_pb2.Explanation, count: int, frames: int) -> NDArray[np.int64] | None:
+    """int64 [T]: which of `count` elements each frame belongs to; None where that is not known."""
+    if count == frames:
+        return np.arange(frames)
+    if _ELEMENTS not in explanation.arrays:
+        return None
+    bounds = to_array(explanation.arrays[_ELEMENTS])
+    if bounds.shape != (count, 2):
+        return None
+    lengths = np.maximum(bounds[:, 1] - bounds[:, 0] + 1, 0).astype(np.int64)
+    return np.repeat(np.arange(count), lengths) if lengths.sum() == frames else None
 
 
 def _running(axis: TimeAxis, explanation: explanation_pb2.Explanation, width: int) -> list[Image.Image]:
     """The score as the frames come in, under the frames themselves."""
     parts: list[Image.Image] = []
     for curve in explanation.curves:
-        if _runs(curve, axis):
-            score = np.clip(np.nan_to_num(np.asarray(curve.y[1:], np.float64)), 0, 1)
+        element = _runs(explanation, curve, axis)
+        if element is not None:
+            score = np.clip(np.nan_to_num(np.asarray(curve.y[1:], np.float64)), 0, 1)[element]
             about = f"{curve.name}: from {number(curve.y[0])} with none to {number(curve.y[-1])} with all; top is 1"
             parts += [_text(width, about, FAINT), curve_strip(axis, _LOW, score, highest=1.0)]
     return parts
 
 
-def _runs(curve: explanation_pb2.Curve, axis: TimeAxis) -> bool:
-    """Whether a series has a value after each frame in order of time, and the one before all."""
-    return curve.x_name == "frames seen" and len(curve.y) == axis.frames + 1
+def _runs(
+    explanation: explanation_pb2.Explanation, curve: explanation_pb2.Curve, axis: TimeAxis
+) -> NDArray[np.int64] | None:
+    """The element of each frame, int64 [T], where a series has a value after each element in order of time, and the
+    one before all; None for other series."""
+    return _elements(explanation, len(curve.y) - 1, axis.frames) if curve.x_name.endswith(" seen") else None
 
 
 def _volume(tensor: tensor_pb2.Tensor) -> explanation_pb2.Explanation:
@@ -123,7 +147,7 @@ def _finite(values: NDArray[np.float32]) -> NDArray[np.float64]:
 def _text(width: int, text: str, colour: tuple[int, int, int]) -> Image.Image:
     canvas = Image.new("RGB", (width, _LINE), GROUND)
     if colour == FAINT:
-        label(canvas, shorten(text, 13, width), (0, 6))
+        label(canvas, shorten(text, _SMALL, width), (0, 6))
     else:
-        write(canvas, (0, 4), shorten(text, 15, width), 15, colour)
+        write(canvas, (0, 4), shorten(text, _LARGE, width), _LARGE, colour)
     return canvas

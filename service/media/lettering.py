@@ -31,6 +31,19 @@ def shorten(text: str, size: int, width: int) -> str:
     return text.rstrip() + "…"
 
 
+def wrap(text: str, size: int, width: int, between: str = " ") -> list[str]:
+    """The text as lines of at most `width` pixels, broken between words; a longer word is cut. between: what parts
+    words, " " or a separator of items."""
+    lines: list[str] = []
+    for word in text.split(between):
+        longer = f"{lines[-1]}{between}{word}" if lines else word
+        if lines and text_width(longer, size) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(shorten(word, size, width))
+    return lines
+
+
 def write(
     picture: Image.Image, place: tuple[float, float], text: str, size: int, colour: Colour, anchor: str = "la"
 ) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.client.results import Result
-from service.commands.screen import computed, computed_briefly, show_readings
+from service.commands.screen import computed, computed_briefly, show_readings, show_result
 
 
 def answer(*methods: str, failed: str = "") -> answer_pb2.Answer:
@@ -46,3 +46,18 @@ def test_explanations_of_one_run_have_one_time(together: bool, shown: list[str])
     show_readings(Console(file=screen, width=100), Result(given))
     lines = screen.getvalue().splitlines()
     assert all(words in line for words, line in zip(shown, lines, strict=True)), lines
+
+
+def test_a_jobs_time_is_told_in_seconds_and_its_reason_once() -> None:
+    given = answer("temporal-mask")
+    given.explanations[0].reading = "freezing changes nothing"
+    given.explanations[0].notes.extend(["freezing changes nothing", "another thing"])
+    given.timings.explain.append(75.96)
+    given.timings.total = 75.96
+    screen = io.StringIO()
+    show_result(Console(file=screen, width=100), "clip", Result(given))
+    said = screen.getvalue()
+    assert said.splitlines()[0].endswith("0 frames · 76 s")
+    assert "+76 s" in said
+    assert said.count("freezing changes nothing") == 1
+    assert "another thing" in said

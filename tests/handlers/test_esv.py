@@ -67,6 +67,7 @@ def test_the_frames_of_a_snippet_share_its_value():
     (curve,) = (curve for curve in found.details.curves if curve.name == "running score")
     assert (curve.x_name, len(curve.x)) == ("snippets seen", 4)
     assert any("snippets of 2 frames" in note for note in found.details.notes)
+    assert found.details.arrays["elements"].tolist() == [[0, 1], [2, 3], [4, 4]]
 
 
 def test_a_contrast_is_the_difference_of_two_classes():

@@ -95,6 +95,57 @@ def test_arrays_series_numbers_and_notes_get_their_places():
     assert sheet(explanation).shape[0] == heights[-1]
 
 
+def test_elements_of_several_frames_are_drawn_per_class_under_their_frames():
+    values = np.zeros((3, 10), np.float32)
+    values[1], values[2, 1] = 1.0, -0.5
+    explanation = attribution(np.repeat(values[:, 0], (6, 5, 5)))
+    explanation.arrays["values_by_class"].CopyFrom(to_tensor(values))
+    explanation.curves.append(curve("running score", np.linspace(0, 1, 4), x_name="elements seen"))
+    unknown = sheet(explanation)
+    explanation.arrays["elements"].CopyFrom(to_tensor(np.array([[0, 5], [6, 10], [11, 15]])))
+    known = sheet(explanation)
+    assert not close_to(unknown, AGAINST).any()
+    columns = np.flatnonzero(close_to(known, AGAINST).any(0))
+    assert columns.min() > known.shape[1] / 2, "only the last element speaks against the second class"
+    # The running score stands under the frames and no longer in a plot of its own.
+    other = attribution(np.repeat(values[:, 0], (6, 5, 5)))
+    other.arrays["values_by_class"].CopyFrom(to_tensor(values))
+    other.arrays["elements"].CopyFrom(explanation.arrays["elements"])
+    assert 60 < known.shape[0] - sheet(other).shape[0] < 100
+
+
+@pytest.mark.parametrize("bounds", [[[0, 5]], [[0, 5], [6, 10], [11, 14]], [[0, 5], [9, 3], [11, 15]]])
+def test_elements_that_do_not_fit_the_frames_are_left_out(bounds):
+    explanation = attribution(np.arange(16.0))
+    explanation.arrays["values_by_class"].CopyFrom(to_tensor(np.ones((3, 4))))
+    explanation.arrays["elements"].CopyFrom(to_tensor(np.array(bounds)))
+    assert sheet(explanation).shape == sheet(attribution(np.arange(16.0))).shape
+
+
+def test_what_explains_nothing_has_no_bars_and_says_why_once():
+    why = "freezing changes next to nothing: " + "the answer does not rest on this clip's motion, " * 5
+    explanation = attribution(np.zeros(16))
+    explanation.reading = why
+    drawn = sheet(explanation)
+    assert drawn.shape[0] < sheet(attribution(np.arange(16.0))).shape[0] - 100
+    explanation.notes.append(why)
+    assert np.array_equal(sheet(explanation), drawn)
+    short = attribution(np.zeros(16))
+    short.reading = "nothing"
+    assert drawn.shape[0] > sheet(short).shape[0], "a long sentence takes several lines"
+
+
+def test_long_notes_and_many_numbers_go_on_in_the_next_line():
+    explanation = attribution(np.arange(16.0))
+    explanation.notes.append("word " * 20)
+    one = sheet(explanation).shape[0]
+    explanation.notes[0] = "word " * 80
+    several = sheet(explanation).shape[0]
+    assert several > one
+    explanation.measures.update({f"a number of its own {place}": 1.0 for place in range(20)})
+    assert sheet(explanation).shape[0] - several >= 44
+
+
 def test_details_of_a_volume_are_drawn_too():
     plain = saliency(np.random.default_rng(0).random((4, 5, 5)))
     with_mask = explanation_pb2.Explanation()
