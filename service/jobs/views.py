@@ -134,7 +134,8 @@ def progress(database: Database, settings: JobSettings, identifier: str) -> tupl
         response.objective.name, response.objective.x_name = "objective", "iteration"
         response.objective.x.extend(float(iteration) for iteration, _ in points)
         response.objective.y.extend(value for _, value in points)
-    return response, next((entry.partial for entry in rows if entry.partial), "")
+    # Of the clip that the objective is of.
+    return response, (rows[0].partial or "") if rows else ""
 
 
 def counts(database: Database) -> Counts:

@@ -20,6 +20,16 @@ _LINE = 22
 _SMALL, _LARGE = 13, 15
 _BY_CLASS, _ELEMENTS = "values_by_class", "elements"
 _BETWEEN = "  ·  "
+_MASK = "on"
+"""The array of a temporal mask that says which frames it holds."""
+_OF_MASKS = {
+    _MASK: "held: the mask is above 0.5",
+    "learned": "mask as the descent left it",
+    "full_score": "score with all frames held",
+    "window_first": "best window from model frame",
+    "window_last": "to model frame",
+    "window_score": "score with it",
+}
 
 
 def class_bars(axis: TimeAxis, explanation: explanation_pb2.Explanation, labels: dict[int, str]) -> list[Image.Image]:
@@ -30,7 +40,8 @@ def class_bars(axis: TimeAxis, explanation: explanation_pb2.Explanation, labels:
     """
     values = _by_class(explanation)
     if values is None:
-        about, own = explanation.target.label.replace("_", " "), to_array(explanation.frame_attribution.values).ravel()
+        about = "mask" if _MASK in explanation.arrays else explanation.target.label.replace("_", " ")
+        own = to_array(explanation.frame_attribution.values).ravel()
         return _bars(axis, about, _finite(own), ACCENT, _TALL) if own.any() else []
     target = min(explanation.target.index, values.shape[1] - 1)
     others = [index for index in labels if index != target and index < values.shape[1]]
@@ -57,14 +68,14 @@ def further(filmstrip: Filmstrip, explanation: explanation_pb2.Explanation) -> l
     for name in sorted(explanation.arrays):
         values = to_array(explanation.arrays[name])
         if values.ndim == 3 and values.size:
-            parts += [_text(width, name.replace("_", " "), FAINT), filmstrip.row(_volume(explanation.arrays[name]))]
+            parts += [_text(width, _name(explanation, name), FAINT), filmstrip.row(_volume(explanation.arrays[name]))]
         if values.shape == (axis.frames,) and axis.frames > 1 and not np.array_equal(values, own):
-            parts += _bars(axis, name.replace("_", " "), _finite(values), FAINT, _LOW)
+            parts += _bars(axis, _name(explanation, name), _finite(values), FAINT, _LOW)
     drawn = plots([curve for curve in explanation.curves if _runs(explanation, curve, axis) is None], width)
     if drawn is not None:
         parts += [Image.new("RGB", (1, _GAP), GROUND), drawn]
     measures = _BETWEEN.join(
-        f"{name.replace('_', ' ')}: {number(value)}" for name, value in sorted(explanation.measures.items())
+        f"{_name(explanation, name)}: {number(value)}" for name, value in sorted(explanation.measures.items())
     )
     if measures:
         parts += [_text(width, line, FAINT) for line in wrap(measures, _SMALL, width, _BETWEEN)]
@@ -72,6 +83,12 @@ def further(filmstrip: Filmstrip, explanation: explanation_pb2.Explanation) -> l
     notes = [note for note in explanation.notes if note != explanation.reading]
     parts += [_text(width, line, INK) for note in notes for line in wrap(note, _LARGE, width)]
     return parts
+
+
+def _name(explanation: explanation_pb2.Explanation, name: str) -> str:
+    """An array or a measure as people call it."""
+    known = _OF_MASKS if _MASK in explanation.arrays else {}
+    return known.get(name, name.replace("_", " "))
 
 
 def _bars(

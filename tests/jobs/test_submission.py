@@ -11,7 +11,8 @@ from actionlens.v1 import explanation_pb2, job_pb2
 from service.jobs.database import Database
 from service.jobs.engine import DatabaseJobEngine
 from service.jobs.queue import WORKFLOW, queue_name
-from service.jobs.transitions import Place, begin, finish
+from service.jobs.transitions import Advance, Place, advance, begin, finish
+from service.jobs.views import progress
 from service.settings import Settings
 from tests.jobs.workers import request
 
@@ -90,3 +91,18 @@ async def test_a_failed_job_says_why_its_first_clip_failed(either: Settings, ope
     assert list((await engine.list(job_pb2.ListJobsRequest())).jobs) == [partial, seen]
     assert [update.job async for update in engine.watch(job_pb2.WatchJobRequest(id=job.id))] == [seen]
     assert not (await engine.retry(job.id)).HasField("failure")
+
+
+async def test_what_is_watched_is_all_of_one_clip(settings: Settings, open_engine: Open) -> None:
+    engine = await open_engine(settings)
+    job, _ = await engine.create(request(2))
+    places = [Place(job.id, number, 1) for number in range(2)]
+    for place, objective, partial in ((places[0], 0.25, None), (places[1], 0.75, "job/partial-1-1-00")):
+        assert begin(engine.database, place)
+        advance(engine.database, place, Advance(1, 8, objective, 2.0, partial))
+    seen, partial = progress(engine.database, settings.jobs, job.id)
+    assert [clip.index for clip in seen.running] == [0, 1]
+    assert (list(seen.objective.y), partial) == ([0.25], "")
+    assert finish(engine.database, places[0], job_pb2.CLIP_STATE_FAILED)
+    seen, partial = progress(engine.database, settings.jobs, job.id)
+    assert (list(seen.objective.y), partial) == ([0.75], "job/partial-1-1-00")
