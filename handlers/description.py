@@ -44,8 +44,12 @@ def describe(model: ActionModel) -> model_pb2.Model:
             description=entry.summary,
             job=isinstance(entry, IterativeExplainer),
         )
+        largest = entry.largest(model)
         for name, schema in entry.parameters.model_json_schema().get("properties", {}).items():
-            support.parameters.append(_parameter(name, schema))
+            parameter = support.parameters.add()
+            parameter.CopyFrom(_parameter(name, schema))
+            if name in largest:
+                parameter.maximum = largest[name]
     return message
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -35,6 +35,10 @@ class Method(ABC, Generic[P]):
     def unsupported(self, model: ActionModel) -> str | None:
         """Why this method cannot explain the model, or None when it can."""
         return model.program.no_gradient or None if self.by_gradient else None
+
+    def largest(self, model: ActionModel) -> Mapping[str, int]:
+        """The largest values of parameters that the size of the model's clips bounds, by name."""
+        return {}
 
     def fitted(self, model: ActionModel, parameters: P) -> P:
         """The parameters with what this model decides filled in. Raises RequestError for what cannot be on it."""

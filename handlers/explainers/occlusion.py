@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from handlers.explainers.additive import AdditiveExplainer
 from handlers.explainers.baseline import BaselineParameters, baseline
 from handlers.explainers.iteration import Question, State
 from handlers.explainers.score import Score
+from handlers.models.action_model import ActionModel
 
 
 class OcclusionParameters(BaselineParameters):
@@ -66,6 +67,10 @@ class Occlusion(AdditiveExplainer[OcclusionParameters]):
     name = "occlusion"
     summary = "fall of the score when space-time patches are hidden, by Captum"
     parameters = OcclusionParameters
+
+    def largest(self, model: ActionModel) -> Mapping[str, int]:
+        size = model.card.input
+        return {"frames": max(model.most_frames, size.frames), "pixels": min(size.height, size.width)}
 
     def count(self, question: Question[OcclusionParameters]) -> int:
         return len(_patches(question).places)
@@ -116,7 +121,11 @@ def _patches(question: Question[OcclusionParameters]) -> Patches:
     )
     for field, patch, most in (("frames", patches.frames, frames), ("pixels", patches.pixels, shorter)):
         if patch > most:
-            raise RequestError(f"{field}: {patch}; the clip has {most}", field=field, reason="BAD_PARAMETER")
+            raise RequestError(
+                f"{field}: {patch} is more than the clip's {most}; use at most that",
+                field=field,
+                reason="BAD_PARAMETER",
+            )
     return patches
 
 

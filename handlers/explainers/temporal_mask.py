@@ -76,7 +76,7 @@ class TemporalMask(IterativeExplainer[TemporalMaskParameters]):
     def result(self, question: Question[TemporalMaskParameters], state: State) -> Attribution:
         work = _Work(question)
         held = state.arrays
-        learned = work.mask(held["logits"]) if len(held["losses"]) else torch.zeros(work.frames)
+        learned = work.mask(held.get("best", held["logits"])) if len(held["losses"]) else torch.zeros(work.frames)
         mask = work.better(learned, held["windows"]) if state.done else learned
         frozen, turned = (float(work.scores((mask > 0.5).float()[None], kind)) for kind in Perturbation)
         found = Findings(
@@ -175,10 +175,13 @@ class _Work:
             score = self.scores(mask[None], self.perturbation)[0]
             loss = self.loss.cost(mask) + score
             (gradient,) = torch.autograd.grad(loss, logits)
+        # Reversing jumps where a frame joins or leaves a run, and the descent may fall off: its lowest point counts.
+        lowest = bool((loss < held["losses"]).all())
         after = Descent(held["logits"], held["mean"], held["square"], steps).stepped(gradient)
         arrays = {
             **held,
             "logits": after.logits,
+            "best": held["logits"] if lowest else held.get("best", held["logits"]),
             "mean": after.mean,
             "square": after.square,
             "losses": torch.cat([held["losses"], loss.detach()[None]]),

@@ -110,7 +110,11 @@ def clip(database: Database, identifier: str, place: int) -> sa.Row[Any]:
     if total is None:
         raise unknown_job(identifier)
     if row is None:
-        raise NotFound(f"clip: {place} is none of 0 to {total - 1}", field="clip", reason="UNKNOWN_CLIP")
+        raise NotFound(
+            f"clip: there is no clip {place}; this job's are numbered 0 to {total - 1}",
+            field="clip",
+            reason="UNKNOWN_CLIP",
+        )
     return row
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from actionlens.card import Input
 from handlers.attribution import Attribution, FrameAttribution
 from handlers.block import advance
+from handlers.description import describe
 from handlers.engine import ClipRequest, Engine, MethodCall
 from handlers.errors import RequestError
 from handlers.models.action_model import ActionModel
@@ -178,6 +179,14 @@ def test_cut_into_blocks_is_the_same_to_the_bit(model: ActionModel, name: str, p
     assert torch.equal(
         explained(model, name, 0.0, **parameters).values, explained(model, name, 1e9, **parameters).values
     )
+
+
+def test_what_fits_the_models_clips_is_told_beforehand(model: ActionModel) -> None:
+    """So that a job of thousands of clips is refused, and does not fail clip by clip."""
+    (occlusion,) = (entry for entry in describe(model).methods if entry.method == "occlusion")
+    largest = {entry.name: entry.maximum for entry in occlusion.parameters if entry.HasField("maximum")}
+    size = model.card.input
+    assert largest == {"frames": max(size.frames, model.most_frames), "pixels": min(size.height, size.width)}
 
 
 @pytest.mark.parametrize(

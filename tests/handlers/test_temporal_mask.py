@@ -16,7 +16,7 @@ from handlers.engine import ClipRequest, Engine, MethodCall
 from handlers.errors import RequestError
 from handlers.explainers import State
 from handlers.models.action_model import ActionModel
-from handlers.temporal_masks import Footage, freeze
+from handlers.temporal_masks import Footage, Loss, Perturbation, freeze
 from tests.handlers import networks
 
 FRAMES, MOVING = 6, 3
@@ -134,9 +134,23 @@ def test_a_partial_result_is_the_mask_so_far(model: ActionModel, clip: NDArray[n
     found = values(block)
     assert not block.state.done
     assert found.details.notes == ()
-    assert torch.equal(found.values[1:], torch.sigmoid(held.arrays["logits"])[1:])
+    assert torch.equal(found.values[1:], torch.sigmoid(held.arrays["best"])[1:])
     assert float(found.values[0]) == 0
     assert next(curve for curve in found.details.curves if curve.name == "objective").x == (1.0, 2.0, 3.0)
+
+
+@pytest.mark.parametrize("perturbation", ["freeze", "reverse"])
+def test_the_learned_mask_is_the_lowest_that_the_descent_passed(
+    model: ActionModel, clip: NDArray[np.uint8], perturbation: Perturbation
+) -> None:
+    found = values(run(model, clip, iterations=60, perturbation=perturbation))
+    mask = found.details.arrays["learned"]
+    objective = next(curve for curve in found.details.curves if curve.name == "objective")
+    mixing = Perturbation(perturbation).mixing(mask[None])
+    with torch.no_grad():
+        score = model.module(Footage(model.prepare([clip])).mixed(mixing)).softmax(1)[0, 0]
+    cost = Loss(0.01, 0.02, 3.0).cost(mask)
+    assert float(cost + score) == pytest.approx(min(objective.y), abs=1e-5)
 
 
 def test_a_clip_in_which_nothing_moves_has_no_mask_and_says_why(model: ActionModel) -> None:
