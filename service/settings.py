@@ -98,7 +98,8 @@ class StreamSettings(BaseModel):
 
 
 class Slots(BaseModel):
-    """Clips of each band that one job worker holds at once. Every band has its own, so none waits for another."""
+    """Clips of each band that one job worker with one compute process holds at once; each further process adds one.
+    Every band has its own, so none waits for another, and one tenant has one less, so that the next need not wait."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -36,12 +36,13 @@ def queue_name(band: int) -> str:
 def register_queues(database: Database, settings: JobSettings) -> None:
     """Tell DBOS what the queues are like. Again at every start, since settings may have changed."""
     for band, name in BANDS.items():
-        places = getattr(settings.slots, name)
+        places = getattr(settings.slots, name) + settings.processes - 1
         database.client.register_queue(
             queue_name(band),
             worker_concurrency=places,
-            # This is what makes DBOS keep partitions; one tenant alone may have all places.
-            partition_worker_concurrency=places,
+            # This is what makes DBOS keep partitions. One place is never a tenant's that has all the others: however
+            # long its clips take, another tenant's begins beside them.
+            partition_worker_concurrency=max(settings.processes, places - 1),
             polling_interval_sec=settings.poll_seconds,
         )
 

@@ -155,6 +155,17 @@ async def test_a_large_job_does_not_hold_up_a_small_one(engine: DatabaseJobEngin
     assert after - before < 20
 
 
+async def test_a_tenant_with_long_clips_does_not_hold_up_another(engine: DatabaseJobEngine) -> None:
+    long, _ = await engine.create(request(4, steps=500, tenant="greedy"))
+    await begun(engine, long.id)
+    short, _ = await engine.create(request(1, first=300, tenant="modest"))
+    await ended(engine, short.id)
+    found = await engine.get(long.id)
+    await engine.cancel(long.id)
+    assert (found.clips.succeeded, found.clips.running) == (0, 2)
+    await ended(engine, long.id)
+
+
 async def test_watching_shows_every_stage_and_partial_results(engine: DatabaseJobEngine) -> None:
     job, _ = await engine.create(request(1, steps=200))
     seen = [update async for update in engine.watch(job_pb2.WatchJobRequest(id=job.id, partial_results=True))]
