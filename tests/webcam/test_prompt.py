@@ -13,6 +13,12 @@ def test_keys_are_actions() -> None:
     assert typed(Prompt(LABELS), "xmrq") == ["method", "rescale", "quit"]
 
 
+def test_all_keys_are_told_within_80_columns() -> None:
+    line = Prompt(LABELS).line("selective-relevance", "rotate counter-clockwise")
+    assert len(line) <= 80 + len("-clockwise)")  # no more than the end of the class is cut off
+    assert len(Prompt(LABELS).line("selective-relevance", None)) <= 80
+
+
 def test_a_class_is_found_by_a_part_of_its_name() -> None:
     prompt = Prompt(LABELS)
     typed(prompt, "tLEFT")
