@@ -5,6 +5,12 @@ import { profile, resample, toArray } from "./tensor.js";
 // The share of the relevance that the sentence looks for.
 const MOST = 0.6;
 
+/** What the colours of an explanation mean. */
+export function meaning({ target, contrast }, signed) {
+  const what = contrast ? `“${target.label}” rather than “${contrast.label}”` : `“${target.label}”`;
+  return signed ? `orange speaks for ${what}, blue against` : `bright speaks for ${what}`;
+}
+
 export const drawable = (answer) => answer.explanations.filter((entry) => entry.saliency && !entry.failure);
 
 /** Relevance per model frame: of the relevance matrix where there is one, else of the overlay. */
