@@ -15,6 +15,8 @@ LEVELS = ("prediction", "Grad-CAM", "selective relevance", "all")
 _PLACES = {"service": "service", "workers": "workers", "page": "page", "heap": "its heap"}
 # Models, caches and browsers fill up in the beginning.
 _WARM_MINUTES = 1.0
+# Fewer samples tell no slope.
+_LEAST = 3
 
 
 @dataclass(frozen=True)
@@ -83,18 +85,17 @@ def verdict(samples: Sequence[Sample], budget: float | None) -> str:
         f"frames: {last.received} received, {last.dropped} dropped, {last.missing} not sent, at most "
         f"{max(sample.underway for sample in samples)} underway, {worst} uncounted"
     )
-    slopes = [f"{title} {slope(samples, name):+.2f}" for name, title in _PLACES.items()]
-    lines.append(f"memory after the first minute, MiB per minute: {', '.join(slopes)}")
+    warm = [sample for sample in samples if sample.minutes > _WARM_MINUTES]
+    if len(warm) >= _LEAST:
+        slopes = [f"{title} {_slope(warm, name):+.2f}" for name, title in _PLACES.items()]
+        lines.append(f"memory after the first minute, MiB per minute: {', '.join(slopes)}")
     return "\n".join(lines)
 
 
-def slope(samples: Sequence[Sample], name: str) -> float:
-    """How a sample's number grows in a minute, after the first one; NaN where there are too few samples to say."""
-    warm = [sample for sample in samples if sample.minutes > _WARM_MINUTES]
-    if len(warm) < 3:
-        return float("nan")
-    minutes = [sample.minutes for sample in warm]
-    return float(np.polyfit(minutes, [getattr(sample, name) for sample in warm], 1)[0])
+def _slope(samples: Sequence[Sample], name: str) -> float:
+    """How a sample's number grows in a minute."""
+    minutes = [sample.minutes for sample in samples]
+    return float(np.polyfit(minutes, [getattr(sample, name) for sample in samples], 1)[0])
 
 
 def draw(samples: Sequence[Sample], budget: float | None, path: Path) -> None:
