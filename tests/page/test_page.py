@@ -104,6 +104,8 @@ def test_the_budget_changes_what_is_explained_and_says_why(page: Page, running: 
     page.locator("#within").press("Home")
     expect(page.locator("#within-value")).to_have_text("within 50 ms")
     assert "within=50" in page.url
+    page.reload()
+    expect(page.locator("#within-value")).to_have_text("within 50 ms")
 
 
 def test_an_unknown_class_is_named_at_its_field(page: Page, running: Running) -> None:
