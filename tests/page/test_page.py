@@ -72,7 +72,7 @@ def test_what_is_asked_changes_while_it_runs(page: Page, running: Running) -> No
     assert 0 < motion < whole
     page.fill("#contrast", "recede")
     page.keyboard.press("Enter")
-    expect(page.locator("#readout")).to_contain_text("rather than “recede”", timeout=PATIENCE)
+    expect(page.locator("#readout")).to_contain_text("why “approach” rather than “recede”", timeout=PATIENCE)
     expect(page.locator("#scale-unit")).to_contain_text("rather than “recede”")
     # Another person sees the same by the address.
     page.reload()

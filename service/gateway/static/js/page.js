@@ -128,7 +128,8 @@ export class Page {
     const names = drawable(answer).map(({ method }) => method);
     const options = [...$("layer").options].map(({ value }) => value);
     if (names.join() !== options.join()) {
-      $("layer").replaceChildren(...names.map((name) => make("option", { value: name, textContent: name })));
+      const choices = names.length ? names : [""];
+      $("layer").replaceChildren(...choices.map((name) => make("option", { value: name, textContent: name || "nothing" })));
     }
     if (names.includes(this.view.layer)) $("layer").value = this.view.layer;
     const shown = drawable(answer).find(({ method }) => method === $("layer").value);
@@ -185,7 +186,8 @@ export class Page {
     $("opacity").oninput = ({ target }) => (view.opacity = target.value / 100);
     $("opacity").onchange = $("exact").onchange = $("layer").onchange = () => {
       view.exact = $("exact").checked;
-      view.layer = $("layer").value;
+      // While nothing is computed there is nothing to choose; what was chosen comes back with it.
+      view.layer = $("layer").value || view.layer;
       this.#remember();
     };
     $("exact").checked = view.exact;

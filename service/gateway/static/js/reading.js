@@ -53,8 +53,8 @@ export function sentence(answer, curve = frameCurve(answer)) {
   if (!best) return "No prediction.";
   const parts = [];
   const told = answer.explanations.find((entry) => entry.target && !entry.failure);
-  if (told && told.target.index !== best.index) parts.push(`“${told.target.label}” is explained`);
-  if (told?.contrast) parts.push(`rather than “${told.contrast.label}”`);
+  if (told?.contrast) parts.push(`why “${told.target.label}” rather than “${told.contrast.label}”`);
+  else if (told && told.target.index !== best.index) parts.push(`“${told.target.label}” is explained`);
   const run = curve && shortestRun(curve.values);
   if (run) parts.push(`frames ${run.first}–${run.last} carry ${Math.round(100 * run.share)} % of the relevance`);
   const share = motionShare(answer);

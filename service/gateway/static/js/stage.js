@@ -72,6 +72,7 @@ export class Stage {
       paintScale($("scale"), this.heat.signed);
       this.painted = this.heat.signed;
     }
+    $("scale").parentElement.style.visibility = "visible";
     $("scale-low").textContent = low;
     $("scale-high").textContent = short(scale);
     $("scale-unit").textContent = `${meaning(this.entry, this.heat.signed)} (${method})`;
@@ -79,9 +80,9 @@ export class Stage {
 
   /** Nothing lies over the picture. */
   #noLegend() {
-    $("scale-low").textContent = "0";
-    $("scale-high").textContent = "–";
     $("scale-unit").textContent = "";
+    // Its room is kept: budgets take heat away and give it back.
+    $("scale").parentElement.style.visibility = "hidden";
   }
 
   #draw() {
