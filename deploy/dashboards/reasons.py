@@ -31,8 +31,8 @@ def _drift(made: Dashboard) -> None:
     made.with_row(Row("This hour beside the week")).with_panel(
         graph(
             "Drift",
-            "How many standard deviations of the last week this hour is away from the week's mean. Beyond 3 either "
-            "way the clips have changed, or the model has.",
+            "How many standard deviations of the last week this hour is away from the week's mean: motion share, ATR, "
+            "confidence, conservation. Beyond 3 either way the clips have changed, or the model has.",
             "short",
             (f"actionlens:reason:drift1h{{{MODEL}}}", "{{model}} {{reason}} {{method}}{{statistic}}"),
             alert=3.0,

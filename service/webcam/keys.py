@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 from types import TracebackType
 from typing import Any, Self
+
+# What arrows and the like send.
+_CODE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O.)")
+
+
+def single(typed: str) -> str:
+    """One character per key: a pasted word is several, an arrow is none of ours. Escape itself stays."""
+    return _CODE.sub("", typed)
 
 
 class Keys:

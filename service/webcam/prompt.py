@@ -36,7 +36,7 @@ class Prompt:
         """What to show; layer: the method that is looked at, target: the class that is explained, None for the top."""
         if self.typed is None:
             method, explained = layer or "none", target or "the top class"
-            return f"q quit   m next method ({method})   t class to explain ({explained})   r rescale"
+            return f"q quit  r rescale  m next method ({method})  t class ({explained})"
         found = self._found()
         choice = "the top class" if not self.typed else ", ".join(found) or "no class of this name"
         return f"explain: {self.typed}▏  Enter: {choice}   Esc: leave it"

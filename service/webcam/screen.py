@@ -75,7 +75,8 @@ def _heading(watch: Watch, footage: Footage) -> Text:
     else:
         lag = f"lag {1000 * last[0].lag:.0f} ms" if last else "no answer yet"
         parts.append(
-            (f"{footage.rate.per_second:.0f} frames/s in  {watch.rate.per_second:.1f} windows/s out  {lag}", "dim")
+            # So short that 80 columns show all of it, and what matters most first.
+            (f"{lag}  {footage.rate.per_second:.0f} fps in  {watch.rate.per_second:.1f} windows/s", "dim")
         )
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 

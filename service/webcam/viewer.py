@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from service.webcam.keys import single
 from service.webcam.link import Link
 from service.webcam.projector import Projector
 from service.webcam.prompt import Prompt
@@ -26,8 +27,7 @@ def view(display: Display, watch: Watch, link: Link, projector: Projector) -> No
         while not link.over:
             prompt.labels = tuple(watch.model.labels) if watch.model is not None else ()
             target = None if watch.target is None else str(watch.target)
-            # A pasted word comes as several keys; an arrow as an escape code, which is none of ours.
-            for key in _single(display.turn(prompt.line(watch.layer, target))):
+            for key in single(display.turn(prompt.line(watch.layer, target))):
                 action = prompt.press(key)
                 if action == "quit":
                     return
@@ -39,7 +39,3 @@ def view(display: Display, watch: Watch, link: Link, projector: Projector) -> No
                 elif isinstance(action, tuple):
                     watch.target = action[1]
                     link.ask()
-
-
-def _single(typed: str) -> str:
-    return "" if typed.startswith("\x1b") and len(typed) > 1 else typed

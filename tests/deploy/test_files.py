@@ -72,6 +72,7 @@ def test_compose_mounts_what_there_is_and_the_parts_find_each_other() -> None:
                 assert (DEPLOY / source).is_dir(), volume
                 targets[target] = DEPLOY / source
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        assert "build" in service or re.fullmatch(r"[\w/]+:v?\d+\.\d+\.\d+", service["image"])
     assert (DEPLOY / services["service"]["build"] / "Dockerfile").is_file()
     assert (targets["/etc/prometheus"] / "prometheus.yml").is_file()
     (source,) = load(DEPLOY / "grafana/provisioning/datasources/prometheus.yml")["datasources"]

@@ -1,8 +1,9 @@
-"""The page live for minutes: python -m tests.page.endurance [--minutes 10] [--model NAME] [--out FOLDER] CLIP
+"""The page live for minutes: python -m tests.page.endurance [--minutes 10] [--budget-ms 250] [--out FOLDER] CLIP
 
 Starts `actionlens serve` as a user does, and a Chromium whose webcam shows the clip (a video, or a folder of pictures)
-over and over. Every 30 seconds it notes the memory of the service, of its workers and of the page, the lag of the
-windows since, and whether every frame is accounted for. Prints a table, and draws it where a folder is given.
+over and over. Every 30 seconds it notes the memory of the service, of its workers and of the page, lag and level of
+the windows since, and whether every frame is accounted for. Prints a table and what it comes to, and draws it where a
+folder is given. A budget is set as a person does, by the page's slider.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from playwright.sync_api import Browser, CDPSession, Page, expect, sync_playwrig
 
 from service.sources import open_source
 from tests.page.camera import write_camera
+from tests.page.endurance_report import Sample, draw, table, verdict
 from tests.page.running import PATIENCE, ROOT, arguments
 
 _EVERY = 30.0
@@ -38,36 +41,12 @@ _COLLECT = """() => {
   window.told = [];
   const { cost, live } = window.page;
   const show = cost.show.bind(cost);
-  cost.show = (window_) => {
-    const { lag, counts, skipped_windows: skipped } = window_;
-    window.told.push({ lag, counts, skipped, captured: live.sequence });
-    show(window_);
+  cost.show = (window_, ...rest) => {
+    const { lag, counts, skipped_windows: skipped, answer } = window_;
+    window.told.push({ lag, counts, skipped, level: answer.level, captured: live.sequence });
+    show(window_, ...rest);
   };
 }"""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Memory in MiB, lag in seconds, frames since the stream opened.
-
-    missing: frames that the page left out, underway: captured and not yet known to the service, uncounted: received and
-    in none of the service's counts.
-    """
-
-    minutes: float
-    service: float
-    workers: float
-    page: float
-    heap: float
-    windows: int
-    lag_p50: float
-    lag_p95: float
-    received: int
-    dropped: int
-    missing: int
-    underway: int
-    skipped: int
-    uncounted: int
 
 
 def main() -> None:
@@ -75,6 +54,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clip", type=Path)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--budget-ms", type=int, help="answer within so long: a position of the page's slider")
+    parser.add_argument("--overhead", type=int, help="explain for at most so many percent of predicting, likewise")
     parser.add_argument("--model", default="")
     parser.add_argument("--store", type=Path, default=ROOT / "model_store")
     parser.add_argument("--backend", default="torchserve")
@@ -92,11 +73,12 @@ def main() -> None:
             finally:
                 service.terminate()
                 service.wait(30)
-    print(_table(samples))
+    budget = asked.budget_ms / 1000 if asked.budget_ms else None
+    print(verdict(samples, budget))
     if asked.out is not None:
         asked.out.mkdir(parents=True, exist_ok=True)
         (asked.out / "endurance.json").write_text(json.dumps([asdict(sample) for sample in samples], indent=1) + "\n")
-        _draw(samples, asked.out / "endurance.png")
+        draw(samples, budget, asked.out / "endurance.png")
 
 
 def _serve(asked: argparse.Namespace) -> list[str]:
@@ -139,6 +121,10 @@ def _watch(service: subprocess.Popen[str], camera: Path, asked: argparse.Namespa
         model = f"&model={asked.model}" if asked.model else ""
         page.goto(f"{address}#source=camera&methods={asked.methods}{model}")
         expect(page.locator("#freeze")).to_be_enabled(timeout=PATIENCE)
+        if asked.budget_ms is not None:
+            _slide(page, "within", f"within {asked.budget_ms} ms")
+        if asked.overhead is not None:
+            _slide(page, "budget", f"at most {asked.overhead} %")
         page.evaluate(_COLLECT)
         session = page.context.new_cdp_session(page)
         session.send("Performance.enable")
@@ -147,9 +133,21 @@ def _watch(service: subprocess.Popen[str], camera: Path, asked: argparse.Namespa
         while time.monotonic() - start < 60 * asked.minutes:
             page.wait_for_timeout(1000 * min(_EVERY, 60 * asked.minutes))
             samples.append(_sample(page, session, browser, service, (time.monotonic() - start) / 60))
-            print(_table(samples[-1:]).splitlines()[-1], flush=True)
+            print("\n".join(table(samples[-1:]).splitlines()[len(samples) > 1 :]), flush=True)
         browser.close()
     return samples
+
+
+def _slide(page: Page, slider: str, position: str) -> None:
+    """Move a slider by its keys, from its left end, until the page says so."""
+    page.locator(f"#{slider}").press("Home")
+    told = page.locator(f"#{slider}-value")
+    seen: list[str] = []
+    while (said := told.inner_text()) != position:
+        if said in seen[-1:]:
+            raise SystemExit(f"the slider has no position {position!r}; there are {', '.join(map(repr, seen))}")
+        seen.append(said)
+        page.locator(f"#{slider}").press("ArrowRight")
 
 
 def _address(service: subprocess.Popen[str]) -> str:
@@ -170,23 +168,24 @@ def _sample(
     page: Page, session: CDPSession, browser: Browser, service: subprocess.Popen[str], minutes: float
 ) -> Sample:
     told: list[dict[str, Any]] = page.evaluate("() => window.told.splice(0)")
+    if not told:
+        raise SystemExit(
+            f"no window was answered in {_EVERY:.0f} s; the page says: {page.locator('#alert').inner_text()}"
+        )
     last = told[-1]
     counts = last["counts"]
-    lags = [entry["lag"] for entry in told]
     dropped = counts["dropped_stale"] + counts["dropped_full"] + counts["rejected"]
     known = counts["used"] + dropped + counts["waiting"]
     metrics = {entry["name"]: entry["value"] for entry in session.send("Performance.getMetrics")["metrics"]}
     children = psutil.Process(service.pid).children(recursive=True)
-    renderers = _renderers(browser)
     return Sample(
         minutes=minutes,
         service=psutil.Process(service.pid).memory_info().rss / _MIB,
         workers=sum(_resident(child) for child in children),
-        page=sum(map(_resident, renderers)),
+        page=sum(map(_resident, _renderers(browser))),
         heap=metrics["JSHeapUsedSize"] / _MIB,
-        windows=len(told),
-        lag_p50=float(np.quantile(lags, 0.5)),
-        lag_p95=float(np.quantile(lags, 0.95)),
+        lags=[entry["lag"] for entry in told],
+        levels=dict(Counter(entry["level"] for entry in told)),
         received=counts["received"],
         dropped=dropped,
         missing=counts["missing"],
@@ -207,39 +206,6 @@ def _resident(process: psutil.Process) -> float:
         return process.memory_info().rss / _MIB
     except psutil.NoSuchProcess:
         return 0.0
-
-
-def _table(samples: list[Sample]) -> str:
-    titles = (
-        "  min service workers   page   heap windows  p50 ms  p95 ms "
-        "received dropped missing underway skipped uncounted"
-    )
-    rows = [
-        f"{s.minutes:5.1f} {s.service:7.0f} {s.workers:7.0f} {s.page:6.0f} {s.heap:6.1f} {s.windows:7d} "
-        f"{1000 * s.lag_p50:7.0f} {1000 * s.lag_p95:7.0f} {s.received:8d} {s.dropped:7d} {s.missing:7d} "
-        f"{s.underway:8d} {s.skipped:7d} {s.uncounted:9d}"
-        for s in samples
-    ]
-    return "\n".join([titles, *rows])
-
-
-def _draw(samples: list[Sample], path: Path) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (memory, lag) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    minutes = [sample.minutes for sample in samples]
-    for name in ("service", "workers", "page", "heap"):
-        memory.plot(minutes, [getattr(sample, name) for sample in samples], marker=".", label=name)
-    memory.set(xlabel="minutes", ylabel="MiB", title="Memory", ylim=(0, None))
-    memory.legend()
-    for name, label in (("lag_p50", "median"), ("lag_p95", "95 %")):
-        lag.plot(minutes, [1000 * getattr(sample, name) for sample in samples], marker=".", label=label)
-    lag.set(xlabel="minutes", ylabel="ms", title="Lag of a window", ylim=(0, None))
-    lag.legend()
-    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

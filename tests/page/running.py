@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +93,12 @@ def sample_frames() -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
         if not got:
             return frames
         frames.append(np.asarray(frame[..., ::-1], np.uint8))
+
+
+def answers(port: int) -> bool:
+    """Whether something listens there."""
+    with socket.socket() as door:
+        return door.connect_ex(("127.0.0.1", port)) == 0
 
 
 def watch(page: Page, running: Running, link: str) -> None:

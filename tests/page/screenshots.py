@@ -10,12 +10,16 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import TimeoutError as TookTooLong
 
 from service.settings import BackendName, Settings
 from tests.page.camera import write_camera
-from tests.page.running import PATIENCE, Running, arguments, sample_frames
+from tests.page.running import PATIENCE, ROOT, Running, arguments, sample_frames
 from tests.page.states import STATES, State
+
+_TRIES = 3
+_SHOT_MILLISECONDS = 30_000
 
 
 def main() -> None:
@@ -29,7 +33,11 @@ def main() -> None:
     chosen = options.states or list(STATES)
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
+        # A copy: a state may take a file away.
+        store = Path(temporary, "store")
+        shutil.copytree(ROOT / "model_store", store, ignore=shutil.ignore_patterns("archives"))
         settings = Settings(
+            model_store=store,
             port=0,
             metrics_port=0,
             page_port=0,
@@ -72,10 +80,21 @@ def take(browser: Browser, running: Running, state: State, path: Path) -> None:
     page.set_default_timeout(PATIENCE)
     page.goto(f"{address}#{state.link}")
     state.reach(page, running)
-    page.screenshot(path=path, full_page=True)
+    shoot(page, path)
     context.close()
     if state.after is not None:
         state.after(running)
+
+
+def shoot(page: Page, path: Path) -> None:
+    """A picture of the whole page. Chromium may find no moment for one beside other work; then once more."""
+    for left in reversed(range(_TRIES)):
+        try:
+            page.screenshot(path=path, full_page=True, timeout=_SHOT_MILLISECONDS)
+            return
+        except TookTooLong:
+            if not left:
+                raise
 
 
 if __name__ == "__main__":

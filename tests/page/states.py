@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.page.running import PATIENCE, Running
+from tests.page.running import PATIENCE, Running, answers
 
 DESKTOP = (1400, 1000)
 PHONE = (390, 844)
@@ -68,7 +67,7 @@ def _refused(page: Page, _: Running) -> None:
 
 
 def _not_ready(page: Page, _: Running) -> None:
-    expect(page.locator(_ALERT)).to_contain_text("No model is ready", timeout=PATIENCE)
+    expect(page.locator(_ALERT)).to_contain_text("The models are being loaded", timeout=PATIENCE)
 
 
 def _lost(page: Page, running: Running) -> None:
@@ -81,7 +80,8 @@ def _lost(page: Page, running: Running) -> None:
 def _stale(page: Page, running: Running) -> None:
     _live(page, running)
     running.stop()
-    expect(page.locator("#age")).to_have_text(re.compile(r"explained [12]\.\d s ago"), timeout=PATIENCE)
+    expect(page.locator("#age")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#age")).to_have_text(re.compile(r"explained \d+\.\d s ago"))
 
 
 def _focus(page: Page, running: Running) -> None:
@@ -117,6 +117,30 @@ def _job_done(page: Page, running: Running) -> None:
     page.wait_for_timeout(500)
 
 
+def _job_failed(page: Page, running: Running) -> None:
+    """The job's own process finds the model's weights gone."""
+    moment = _moment(page, running, "occlusion")
+    expect(moment.locator(".trouble")).to_contain_text("has no result", timeout=_JOB)
+    moment.scroll_into_view_if_needed()
+
+
+def _lose_weights(running: Running) -> None:
+    for path in running.settings.model_store.glob("motion-trn/weights.*"):
+        path.rename(path.with_name(f"gone-{path.name}"))
+
+
+def _find_weights(running: Running) -> None:
+    for path in running.settings.model_store.glob("motion-trn/gone-*"):
+        path.rename(path.with_name(path.name.removeprefix("gone-")))
+
+
+def _overhead(page: Page, running: Running) -> None:
+    _live(page, running)
+    page.goto(f"{running.address}overhead")
+    page.get_by_role("button", name="Since the service started").click()
+    expect(page.locator("#price tr").first).to_be_visible(timeout=PATIENCE)
+
+
 def _start(running: Running) -> None:
     running.start()
 
@@ -126,7 +150,7 @@ def _restart(running: Running) -> None:
     running.stop()
     running.loading = 10.0
     threading.Thread(target=running.start, daemon=True).start()
-    while not _answers(running.settings.page_port):
+    while not answers(running.settings.page_port):
         time.sleep(0.05)
 
 
@@ -136,11 +160,6 @@ def _wait_until_ready(running: Running) -> None:
         time.sleep(0.1)
 
 
-def _answers(port: int) -> bool:
-    with socket.socket() as door:
-        return door.connect_ex(("127.0.0.1", port)) == 0
-
-
 STATES = {
     "empty": State(_empty),
     "live-dark": State(_live, f"source=camera&{_METHODS}"),
@@ -148,13 +167,19 @@ STATES = {
     "hover": State(_hover, f"source=sample&{_METHODS}"),
     "atr-matrix": State(_matrix, f"source=sample&{_METHODS}"),
     "contrast": State(_live, "source=sample&methods=dtd&target=move left&contrast=move right"),
-    "budget": State(_live, f"source=camera&{_METHODS}&budget=3&within=2"),
+    "budget": State(_live, f"source=camera&{_METHODS}&budget=30&within=250"),
     "unknown-class": State(_unknown_class, "source=sample&methods=grad-cam"),
     "camera-refused": State(_refused, "source=camera&methods=grad-cam", refused=True),
     "not-ready": State(_not_ready, before=_restart, after=_wait_until_ready),
     "connection-lost": State(_lost, f"source=camera&{_METHODS}", after=_start),
     "stale": State(_stale, f"source=camera&{_METHODS}", after=_start),
     "keyboard-focus": State(_focus, "source=camera&methods=grad-cam"),
+    "overhead": State(_overhead, f"source=sample&{_METHODS}"),
+    "overhead-light": State(_overhead, f"source=sample&{_METHODS}", theme="light"),
+    "overhead-phone": State(_overhead, f"source=sample&{_METHODS}", PHONE),
+    "job-failed": State(
+        _job_failed, "source=camera&model=motion-trn&methods=grad-cam", before=_lose_weights, after=_find_weights
+    ),
     "job-done": State(_job_done, "source=camera&methods=grad-cam"),
     "job-light": State(_job_done, "source=camera&methods=grad-cam", theme="light"),
     "phone": State(_live, f"source=camera&{_METHODS}", PHONE),

@@ -54,6 +54,7 @@ def test_metrics_are_told_in_plain_words(page: Page, running: Running) -> None:
     # What was before the page came is not of the last minute.
     page.get_by_role("button", name="Last").click()
     expect(page.locator("#price tr")).to_have_count(0)
+    expect(page.locator("#reasons tr")).to_have_count(0)
     metrics.window_answered(record("dtd", 0.01), 0.2, None)
     expect(page.locator("#price tr")).to_have_count(1)
     expect(page.locator("#price tr")).to_contain_text("+50 %")

@@ -15,6 +15,13 @@ from tests.page.running import PATIENCE, Running, watch
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 PLAIN = "methods=none"
+_CONTROLS = {"button", "slider", "checkbox", "combobox", "textbox", "image", "img", "PopUpButton", "link"}
+# Drops what an address has onto the picture, as a file.
+_DROP = """async (address) => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([await (await fetch(address)).blob()], "clip.mp4", { type: "video/mp4" }));
+  document.getElementById("stage").dispatchEvent(new DragEvent("drop", { dataTransfer: carried, cancelable: true }));
+}"""
 # What the stage shows, small.
 _SHOWN = """() => {
   const context = new OffscreenCanvas(32, 24).getContext('2d');
@@ -79,6 +86,44 @@ def test_a_camera_that_is_gone_is_said(page: Page, running: Running) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Choose a source again")
     expect(page.locator("#status")).to_have_text("ready")
     expect(page.get_by_role("button", name="Webcam")).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_dropped_file_plays_and_one_that_is_no_film_is_told(page: Page, running: Running) -> None:
+    page.goto(f"{running.address}#{PLAIN}")
+    page.locator("#methods input").first.wait_for()
+    page.evaluate(_DROP, "static/style.css")
+    expect(page.get_by_role("alert")).to_contain_text("cannot play that file. Convert it to MP4")
+    page.evaluate(_DROP, "samples/motion-primitives")
+    expect(page.locator("#readout")).to_contain_text("%", timeout=PATIENCE)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    expect(page.get_by_role("button", name="File")).to_have_attribute("aria-pressed", "true")
+
+
+def test_the_screen_is_a_source_and_is_let_go(page: Page, running: Running) -> None:
+    page.goto(f"{running.address}#{PLAIN}")
+    page.get_by_role("button", name="Screen").click()
+    expect(page.locator("#readout")).to_contain_text("%", timeout=PATIENCE)
+    page.evaluate("() => (window.shared = window.page.source.video.srcObject)")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#status")).to_have_text("ready")
+    expect(page.get_by_text("Point a camera at a model")).to_be_visible()
+    assert page.evaluate("() => window.shared.getTracks().every((track) => track.readyState === 'ended')")
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+
+
+def test_a_phone_has_all_of_it_and_every_control_a_name(page: Page, running: Running) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    watch(page, running, "#source=sample&methods=grad-cam")
+    page.keyboard.press("f")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    controls = [node for node in tree if not node["ignored"] and node["role"]["value"] in _CONTROLS]
+    assert len(controls) > 25
+    assert [node["role"]["value"] for node in controls if not node.get("name", {}).get("value")] == []
+    page.get_by_role("button", name="Switch between dark and light").click()
+    chosen = page.evaluate("() => document.documentElement.dataset.theme")
+    page.reload()
+    assert page.evaluate("() => document.documentElement.dataset.theme") == chosen
 
 
 def test_a_pause_ends_the_stream_without_alarm_and_going_on_opens_it(page: Page, running: Running) -> None:

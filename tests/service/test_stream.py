@@ -38,6 +38,30 @@ async def test_a_file_gets_every_window_in_order(stub: Any) -> None:
     assert summary.elapsed.ToNanoseconds() > 0
 
 
+async def test_windows_that_overlap_decode_and_fit_each_frame_once(stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from service import intake
+
+    done = {"decode_picture": 0, "fit": 0}
+
+    def counted(name: str) -> Any:
+        made = getattr(intake, name)
+
+        def call(*given: Any) -> Any:
+            done[name] += 1
+            return made(*given)
+
+        return call
+
+    for name in done:
+        monkeypatch.setattr(intake, name, counted(name))
+    client = await StreamClient.open(stub)
+    for number in range(30):
+        await client.send(number)
+    summary = await client.end()
+    assert summary.windows == 30 - WINDOW + 1
+    assert done == {"decode_picture": 30, "fit": 30}
+
+
 async def test_stride_and_hop(stub: Any) -> None:
     client = await StreamClient.open(stub, window=service_pb2.Window(stride=2, hop=5))
     for number in range(30):

@@ -27,8 +27,8 @@ class OnTerminal:
         self.raw = ""
         self._master = master
         self._typed_at = 0
-        # What is read at once may end within a character.
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        # What is read at once may end within a character, and a signal may cut one in two, as on any terminal.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     @property
     def settings(self) -> list[Any]:

@@ -45,7 +45,7 @@ def window(number: int = 0, probability: float = 0.75, strength: float = 1.0) ->
     """An answer about all eight frames; the heat of `strength` is at the right end of the third frame."""
     message = service_pb2.WindowAnswer(window=number, lag=0.25, skipped_windows=3)
     answer = message.answer
-    answer.model, answer.version = "waves", "2"
+    answer.model, answer.version = "motion-primitives", "1.1"
     for index, (label, share) in enumerate((("wave", probability), ("clap", 0.25))):
         answer.prediction.top.add(index=index, label=label, probability=share)
     values = np.zeros((_FRAMES, 2, 4), np.float32)
@@ -76,6 +76,8 @@ def test_the_screen_fits_the_terminal_and_says_all(footage: Footage, columns: in
         # Beside the picture the panel begins at its own column; each part fits by itself.
         assert all(cell_len(_ESCAPE.sub("", part)) <= columns for part in re.split(r"\x1b\[\d+G", line))
     text = " ".join(_ESCAPE.sub("", line) for line in drawn)
+    if columns >= 80:
+        assert re.search(r"lag 250 ms  \d+ fps in  \d+\.\d windows/s", _ESCAPE.sub("", drawn[0]))
     assert "“wave” 75 %" in text
     assert "q quit" in drawn[-1]
     if rows > 12:

@@ -48,7 +48,7 @@ def test_a_person_watches_asks_and_quits(address: str) -> None:
         before = seen.settings
         seen.wait_for(r"“move left” \d+ %: frames? \d+")
         assert "▀" in seen.raw
-        seen.wait_for(r"q quit   m next method \(grad-cam\)   t class to explain \(the top class\)")
+        seen.wait_for(r"q quit  r rescale  m next method \(grad-cam\)  t class \(the top class\)")
         seen.type("m")
         seen.wait_for(r"m next method \((?!grad-cam)[a-z-]+\)")
         seen.type("tapp\r")

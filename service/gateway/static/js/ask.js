@@ -3,10 +3,10 @@
 import { $, make } from "./dom.js";
 import { live, methodOf, targetOf, usual } from "./methods.js";
 
-// Positions of the budget sliders: most overhead of explaining over predicting, most seconds until an answer; the last
-// is no budget.
-const SHARES = [0, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 4, 8, null];
-const LIMITS = [0.05, 0.1, 0.25, 0.5, 1, 2, null];
+// Positions of the budget sliders: most overhead of explaining in percent of predicting, most milliseconds until an
+// answer; the last is no budget.
+const SHARES = [0, 10, 20, 30, 50, 75, 100, 200, 400, 800, null];
+const LIMITS = [50, 100, 250, 500, 1000, 2000, null];
 
 export class Ask {
   /** on: {model(), change(StreamUpdate)}. chosen: what the link asks for. */
@@ -17,8 +17,8 @@ export class Ask {
     if (models.some(({ name }) => name === chosen.model)) $("model").value = chosen.model;
     $("target").value = chosen.target;
     $("contrast").value = chosen.contrast;
-    $("budget").value = chosen.budget || SHARES.length - 1;
-    $("within").value = chosen.within || LIMITS.length - 1;
+    $("budget").value = place(SHARES, chosen.budget);
+    $("within").value = place(LIMITS, chosen.within);
     this.#fill(chosen.methods ? chosen.methods.split(",").filter((name) => name !== "none") : null);
     $("model").onchange = () => {
       this.#fill(null);
@@ -48,20 +48,25 @@ export class Ask {
   }
 
   get budget() {
-    const [share, limit] = [SHARES[Number($("budget").value)], LIMITS[Number($("within").value)]];
-    return { ...(share !== null && { overhead_share: share }), ...(limit !== null && { latency_seconds: limit }) };
+    const { share, limit } = this.#limits;
+    return { ...(share !== null && { overhead_share: share / 100 }), ...(limit !== null && { latency_seconds: limit / 1000 }) };
+  }
+
+  get #limits() {
+    return { share: SHARES[Number($("budget").value)], limit: LIMITS[Number($("within").value)] };
   }
 
   /** For the link. */
   get view() {
     const methods = this.methods.join(",") || "none";
+    const { share, limit } = this.#limits;
     return {
       model: this.model === this.models[0] ? "" : this.model.name,
       target: $("target").value,
       contrast: $("contrast").value,
       methods: methods === usual(this.model).join(",") ? "" : methods,
-      budget: Number($("budget").value) === SHARES.length - 1 ? "" : $("budget").value,
-      within: Number($("within").value) === LIMITS.length - 1 ? "" : $("within").value,
+      budget: share ?? "",
+      within: limit ?? "",
     };
   }
 
@@ -73,16 +78,15 @@ export class Ask {
     this.#valid();
   }
 
-  /** Unknown classes are shown at their field and not sent. */
+  /** Unknown classes are told below their fields and not sent. */
   #valid() {
-    for (const id of ["target", "contrast"]) {
-      const field = $(id);
-      const known = !field.value || this.model.labels.includes(field.value);
-      field.setCustomValidity(known ? "" : `${this.model.name} has no class "${field.value}"; choose one of the list`);
-      field.setAttribute("aria-invalid", String(!known));
-      if (!known) field.reportValidity();
-    }
-    return $("target").validity.valid && $("contrast").validity.valid;
+    const { name, labels } = this.model;
+    const unknown = ["target", "contrast"].filter((id) => $(id).value && !labels.includes($(id).value));
+    for (const id of ["target", "contrast"]) $(id).setAttribute("aria-invalid", String(unknown.includes(id)));
+    const said = unknown.map((id) => `${name} has no class “${$(id).value}”.`);
+    $("unknown").textContent = said.length ? `${said.join(" ")} Choose one of the list, ${labels[0]} for example, or leave the field empty.` : "";
+    $("unknown").hidden = !said.length;
+    return !said.length;
   }
 
   #target() {
@@ -95,9 +99,18 @@ export class Ask {
   }
 
   #budget(tell) {
-    const { overhead_share: share = null, latency_seconds: limit } = this.budget;
-    $("within-value").textContent = limit ? `within ${1000 * limit} ms` : "when ready";
-    $("budget-value").textContent = share === null ? "any" : share === 0 ? "predictions only" : `explain ≤ ${100 * share} % of predict`;
+    const { share, limit } = this.#limits;
+    const within = limit === null ? "when ready" : `within ${limit} ms`;
+    const most = share === null ? "any" : share === 0 ? "predictions only" : `at most ${share} %`;
+    $("within-value").textContent = $("within").ariaValueText = within;
+    $("budget-value").textContent = $("budget").ariaValueText = most;
     if (tell) this.on.change({ budget: this.budget });
   }
+}
+
+/** The slider's position that is nearest to what a link asks for; nothing asked is no budget. */
+function place(steps, asked) {
+  if (asked === "" || !Number.isFinite(Number(asked))) return steps.length - 1;
+  const away = steps.slice(0, -1).map((step) => Math.abs(step - Number(asked)));
+  return away.indexOf(Math.min(...away));
 }

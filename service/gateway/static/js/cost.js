@@ -1,9 +1,14 @@
 // What explaining costs: stages per window, drops as ticks, what was computed and why no more.
 
-import { $, colour, milliseconds, percent, sharp } from "./dom.js";
+import { $, colour, make, milliseconds, percent, sharp } from "./dom.js";
 
 const WINDOWS = 60;
 const STAGES = ["decode", "queue", "predict", "explain"];
+// Rungs of the ladder, as actionlens.v1.ExplanationLevel numbers them; the last is of all other methods.
+const RUNGS = { "grad-cam": 2, "selective-relevance": 3 };
+const TOP = 4;
+// A budget so many times above all bars is not drawn: they would be seen no more.
+const FAR = 4;
 
 export class Cost {
   constructor() {
@@ -14,11 +19,17 @@ export class Cost {
   clear() {
     this.bars = [];
     this.before = null;
+    this.answered = 0;
+    this.ladder = "";
+    $("ladder").replaceChildren();
     this.#draw();
   }
 
-  show({ answer, lag, counts, skipped_windows: skipped }) {
+  /** A window was answered. asked: names of the methods; limit: seconds that the budget allows, undefined without. */
+  show({ answer, lag, counts, skipped_windows: skipped }, asked, limit) {
     const { timings } = answer;
+    this.limit = limit;
+    this.answered++;
     const dropped = counts.dropped_stale + counts.dropped_full + counts.rejected + counts.missing;
     const explain = timings.explain.reduce((sum, seconds) => sum + seconds, 0);
     this.bars.push({
@@ -36,9 +47,26 @@ export class Cost {
     const computed = answer.explanations.filter((entry) => !entry.failure).map((entry) => entry.method);
     $("level").textContent = [...new Set(computed)].join(", ") || "prediction only";
     $("level-reason").textContent = answer.level_reason;
-    $("used").textContent = `${counts.used} of ${counts.received + counts.missing}`;
-    $("dropped").textContent = `${dropped} frames, ${skipped} windows`;
+    $("frames").textContent = `${counts.used} used, ${dropped} dropped${causes(counts)}, ${counts.waiting} waiting`;
+    $("windows").textContent = `${this.answered} answered, ${skipped} skipped`;
+    this.#ladder(answer.level, asked);
     this.#draw();
+  }
+
+  /** One rung per step between predictions alone and all that is asked for; those that the answer stands on are filled. */
+  #ladder(level, asked) {
+    const others = asked.filter((name) => !RUNGS[name]);
+    const rungs = [["prediction", 1], ...Object.entries(RUNGS).filter(([name]) => asked.includes(name))];
+    if (others.length) rungs.push([others.join(", "), TOP]);
+    const reached = Math.max(...rungs.map(([, rung]) => rung).filter((rung) => rung <= level));
+    const shape = `${reached} ${rungs}`;
+    if (shape === this.ladder) return;
+    this.ladder = shape;
+    $("ladder").replaceChildren(...rungs.map(([name, rung]) => {
+      const made = make("li", { className: rung <= reached ? "on" : "", textContent: name, title: name });
+      if (rung === reached) made.ariaCurrent = "step";
+      return made;
+    }));
   }
 
   /** Median lag of the last windows in seconds. */
@@ -54,7 +82,9 @@ export class Cost {
     if (!width) return;
     const context = sharp(canvas, width, height);
     const total = (bar) => STAGES.reduce((sum, stage) => sum + bar[stage], 0);
-    const most = nice(Math.max(0.02, ...this.bars.map(total)));
+    const tallest = Math.max(0.02, ...this.bars.map(total));
+    const limit = this.limit <= FAR * tallest ? this.limit : null;
+    const most = nice(Math.max(tallest, limit ?? 0));
     const [left, top, bottom] = [46, 12, height - 4];
     context.font = "11px system-ui, sans-serif";
     context.textAlign = "right";
@@ -80,12 +110,29 @@ export class Cost {
       context.fillStyle = colours.drop;
       context.fillRect(x + step / 2 - 1.5, 0, 2, 8);
     });
+    $("limit-key").hidden = limit === null;
+    if (limit !== null) {
+      const y = Math.round(bottom - (limit / most) * (bottom - top)) + 0.5;
+      context.strokeStyle = colour("--ink");
+      context.setLineDash([5, 4]);
+      context.beginPath();
+      context.moveTo(left, y);
+      context.lineTo(width, y);
+      context.stroke();
+      context.setLineDash([]);
+    }
     canvas.setAttribute("aria-label", this.bars.length ? `Time per window by stage; the last took ${milliseconds(total(this.bars.at(-1)))}` : "Time per window by stage");
   }
 }
 
 /** How much longer than a prediction alone. */
 const more = (share) => (share < 2 ? `+${percent(share)}` : `${(1 + share).toFixed(0)} times as long`);
+
+/** Why frames were dropped, those causes that there were. */
+function causes({ dropped_stale: late, dropped_full: undecoded, rejected: refused, missing: unsent }) {
+  const said = Object.entries({ "too late": late, "not decoded": undecoded, refused, "not sent": unsent }).filter(([, count]) => count);
+  return said.length ? ` (${said.map(([cause, count]) => `${count} ${cause}`).join(", ")})` : "";
+}
 
 /** The next round number of seconds. */
 function nice(seconds) {

@@ -1,4 +1,4 @@
-// The view as a link: everything chosen stands after the # of the address.
+// The view as a link: everything chosen stands after the # of the address. budget: percent; within: milliseconds.
 
 const DEFAULTS = { source: "", model: "", target: "", contrast: "", methods: "", layer: "", part: "all", opacity: "85", exact: "", budget: "", within: "", job: "" };
 

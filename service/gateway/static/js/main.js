@@ -23,10 +23,11 @@ async function begin() {
       const ready = models.filter((model) => model.ready);
       if (ready.length) {
         showError(null);
+        document.querySelector("main").inert = false;
         window.page = new Page(service, ready);
         return;
       }
-      showError(new Error("No model is ready yet."), " Trying again by itself.");
+      showError(new Error("The models are being loaded."), " Trying again by itself.");
     } catch (error) {
       showError(error, " Trying again by itself.");
     }

@@ -1,10 +1,11 @@
 // One frozen window: scrub it, look deeper with a job, keep, export and share the result.
 
 import { Heat } from "./heat.js";
-import { $, colour, duration, make, press, save, sharp } from "./dom.js";
+import { paintScale } from "./colours.js";
+import { $, colour, duration, make, press, save, sharp, short } from "./dom.js";
 import { cancel, clipOf, create, film, follow } from "./job.js";
 import { jobs } from "./methods.js";
-import { frameCurve, sentence } from "./reading.js";
+import { frameCurve, meaning, sentence } from "./reading.js";
 import { toArray } from "./tensor.js";
 import { zip } from "./zip.js";
 
@@ -12,7 +13,7 @@ const MP4 = 1;
 const PLAY_MILLISECONDS = 90;
 
 export class Moment {
-  /** given: {answer, pictures, model, target, title}; on: {error(error), link(job id), removed()}. */
+  /** given: {answer, pictures, model, target, title}; on: {link(job id), removed()}. */
   constructor(service, given, on) {
     Object.assign(this, given, { service, on, frame: 0, shown: null });
     this.element = $("moment-template").content.firstElementChild.cloneNode(true);
@@ -24,8 +25,8 @@ export class Moment {
     this.find(".scrub").oninput = (event) => this.#go(Number(event.target.value));
     this.find(".play").onclick = () => this.#play();
     this.find(".run").onclick = () => this.#run(this.find(".job-method").value);
-    this.find(".cancel").onclick = () => cancel(service, this.running).catch(on.error);
-    this.find(".export").onclick = () => this.#export().catch(on.error);
+    this.find(".cancel").onclick = () => cancel(service, this.running).catch((error) => this.#trouble(error));
+    this.find(".export").onclick = () => this.#export().catch((error) => this.#trouble(error));
     this.find(".link").onclick = () => on.link(this.jobs.get(this.shown) ?? "");
     this.find(".remove").onclick = () => this.remove();
     this.find(".job-method").replaceChildren(...jobs(this.model).map(({ method, description }) => make("option", { value: method, textContent: method, title: description })));
@@ -38,7 +39,7 @@ export class Moment {
   remove() {
     clearInterval(this.playing);
     // Nobody waits for it any more.
-    if (this.running) cancel(this.service, this.running).catch(this.on.error);
+    if (this.running) cancel(this.service, this.running).catch(reportError);
     this.element.remove();
     this.on.removed();
   }
@@ -52,15 +53,27 @@ export class Moment {
   #show(name) {
     this.shown = name;
     press(this.find(".results").children, (button) => button.textContent === name);
-    const { entry, answer } = this.results.get(name) ?? { entry: null, answer: this.answer };
+    const { entry, answer, partial } = this.results.get(name) ?? { entry: null, answer: this.answer };
     this.heat = entry?.saliency ? new Heat(entry, this.pictures.length, answer.frames?.placement ?? this.answer.frames.placement) : null;
     this.bars = entry && !entry.saliency ? barsOf(entry) : null;
     // The service counts the frames of the stream, a job those of the clip, as the slider does.
     const live = this.answer.explanations.includes(entry);
     const said = entry?.reading && !live ? `${entry.reading}.` : sentence(this.answer, frameCurve(this.answer, name));
-    this.find(".reading").textContent = [said, ...(entry?.notes ?? [])].join(" ");
+    this.find(".reading").textContent = (partial ? "So far: " : "") + [said, ...(entry?.notes ?? [])].join(" ");
+    this.#legend(entry);
     this.#objective(entry?.curves?.[0]);
     this.#draw();
+  }
+
+  #legend(entry) {
+    const { heat } = this;
+    this.find(".legend").hidden = !heat;
+    if (!heat) return;
+    const [low, scale, high, unit] = this.find(".legend").children;
+    paintScale(scale, heat.signed);
+    low.textContent = heat.signed ? short(-heat.peak) : "0";
+    high.textContent = short(heat.peak);
+    unit.textContent = meaning(entry, heat.signed);
   }
 
   #go(frame) {
@@ -94,9 +107,9 @@ export class Moment {
     context.filter = "none";
     heat?.draw(context, 480, high, frame, { opacity: 0.85 });
     if (bars) drawBars(context, bars, frame / (this.pictures.length - 1), high + 4, 62);
-    const place = `${frame + 1} / ${this.pictures.length}`;
-    this.find("output").textContent = this.find(".scrub").ariaValueText = place;
-    canvas.ariaLabel = `Frame ${place}${this.shown ? ` with ${this.shown} laid over it` : ""}`;
+    // Counted as the filmstrip and the sentences count.
+    this.find("output").textContent = this.find(".scrub").ariaValueText = `frame ${frame}`;
+    canvas.ariaLabel = `Frame ${frame} of 0 to ${this.pictures.length - 1}${this.shown ? ` with ${this.shown} laid over it` : ""}`;
   }
 
   #objective(curve) {
@@ -118,6 +131,7 @@ export class Moment {
 
   async #run(method) {
     const [bar, note] = this.find(".progress").children;
+    this.#trouble(null);
     this.find(".run").disabled = true;
     this.find(".progress").hidden = false;
     bar.removeAttribute("value");
@@ -130,13 +144,13 @@ export class Moment {
       note.textContent = "queued";
       const answer = await follow(this.service, id, {
         progress: (progress) => this.#progress(bar, note, progress),
-        partial: (entry, curve) => this.#keep(method, curve ? { ...entry, curves: [curve] } : entry, this.answer),
+        partial: (entry, curve) => this.#keep(method, curve ? { ...entry, curves: [curve] } : entry, this.answer, true),
       });
       if (!answer) return;
       this.jobs.set(method, id);
       this.#keep(method, answer.explanations[0], answer);
     } catch (error) {
-      this.on.error(error);
+      this.#trouble(error, `${method} has no result: `);
     } finally {
       this.running = null;
       this.find(".run").disabled = false;
@@ -144,15 +158,21 @@ export class Moment {
     }
   }
 
+  /** What went wrong, beside what it went wrong with; null takes it back. */
+  #trouble(error, before = "") {
+    this.find(".trouble").hidden = !error;
+    this.find(".trouble").textContent = error ? `${before}${error.message}` : "";
+  }
+
   #progress(bar, note, progress) {
     if (!progress?.iterations) return;
     bar.value = progress.iteration / progress.iterations;
-    const left = progress.left ? `, about ${duration(progress.left.seconds + progress.left.nanos / 1e9)} left` : "";
+    const left = progress.left ? `, at most about ${duration(progress.left.seconds + progress.left.nanos / 1e9)} left` : "";
     note.textContent = `${progress.iteration} of ${progress.iterations}${left}`;
   }
 
-  #keep(method, entry, answer) {
-    this.results.set(method, { entry, answer });
+  #keep(method, entry, answer, partial = false) {
+    this.results.set(method, { entry, answer, partial });
     this.#tabs();
     this.#show(method);
   }

@@ -5,8 +5,8 @@ import { Samples } from "./metrics.js";
 
 const EVERY = 2000;
 const MINUTE = 60_000;
-const STAGES = { decode: "--decode", queue: "--queue", transport: "--faint", predict: "--predict", explain: "--explain", encode: "--line" };
-const OUTCOMES = { used: "frames used", dropped_stale: "too late", dropped_full: "not decoded", rejected: "refused" };
+const STAGES = { decode: "--decode", queue: "--queue", transport: "--faint", predict: "--predict", explain: "--explain", encode: "--encode" };
+const OUTCOMES = { used: "frames used", dropped_stale: "frames too late", dropped_full: "frames not decoded", rejected: "frames refused" };
 const LEVELS = { prediction: "prediction only", grad_cam: "Grad-CAM", selective_relevance: "selective relevance", temporal_relevance: "other methods" };
 
 const history = [];
@@ -87,7 +87,8 @@ function load(samples) {
 }
 
 function reasons(samples) {
-  $("reasons").replaceChildren(...samples.values("actionlens_confidence_count", "model").map((model) => row(
+  const models = samples.values("actionlens_confidence_count", "model").filter((model) => samples.sum("actionlens_confidence_count", { model }) > 0);
+  $("reasons").replaceChildren(...models.map((model) => row(
     model,
     said(samples.mean("actionlens_confidence", { model }), percent),
     said(samples.mean("actionlens_motion_share", { model }), percent),
@@ -103,7 +104,7 @@ function show() {
   for (const part of [price, stages, streams, reasons]) part(changed);
   load(now.samples);
   press(document.querySelectorAll("[data-span]"), (button) => button.dataset.span === span);
-  if (then) document.querySelector("[data-span=minute]").textContent = now.at - then.at < MINUTE - EVERY ? `Last ${Math.round((now.at - then.at) / 1000)} s` : "Last minute";
+  if (then && then !== now) document.querySelector("[data-span=minute]").textContent = now.at - then.at < MINUTE - EVERY ? `Last ${Math.round((now.at - then.at) / 1000)} s` : "Last minute";
 }
 
 function tell(state, words) {

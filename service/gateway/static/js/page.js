@@ -4,6 +4,7 @@ import { showError } from "./alert.js";
 import { Ask } from "./ask.js";
 import { Cost } from "./cost.js";
 import { $, make, milliseconds, press } from "./dom.js";
+import { listen } from "./keys.js";
 import { linkOf, readLink, writeLink } from "./link.js";
 import { Live } from "./live.js";
 import { Moment } from "./moment.js";
@@ -24,9 +25,9 @@ export class Page {
     const link = readLink();
     this.view = { layer: link.layer, part: link.part, opacity: Number(link.opacity) / 100, exact: link.exact !== "0", source: link.source };
     this.ask = new Ask(service.wire, models, link, { model: () => this.#open(), change: (change) => this.#change(change) });
-    this.stage = new Stage($("video"), this.view);
     this.says = new Says();
     this.time = new Timeline();
+    this.stage = new Stage($("video"), this.view, (sequence) => this.time.point(sequence));
     this.cost = new Cost();
     this.live = new Live(service, { window: (window) => this.#window(window), state: (name, error) => this.#state(name, error) });
     this.source = new Source($("video"), {
@@ -59,10 +60,23 @@ export class Page {
 
   /** There is no source any more. */
   #fail(error) {
+    this.#end();
+    showError(error);
+  }
+
+  #end() {
     this.live.close();
     this.#clear();
+    delete document.body.dataset.source;
     press(document.querySelectorAll("[data-source]"), () => false);
-    showError(error);
+  }
+
+  /** A person wants no source any more. */
+  #stop() {
+    this.source.stop();
+    this.view.source = "";
+    this.#end();
+    this.#remember();
   }
 
   #open() {
@@ -84,6 +98,7 @@ export class Page {
   #clear() {
     this.stage.clear();
     this.says.clear();
+    this.time.clear();
     this.cost.clear();
     this.last = null;
     $("freeze").disabled = true;
@@ -101,19 +116,20 @@ export class Page {
     this.#layers(answer);
     this.stage.show(answer, this.last.pictures);
     this.says.show(answer);
-    this.cost.show(window);
+    this.cost.show(window, this.ask.methods, this.ask.budget.latency_seconds);
     $("freeze").disabled = false;
     const now = performance.now();
     if (now - (this.drawn ?? 0) < TIMELINE_MILLISECONDS) return;
     this.drawn = now;
-    this.time.show(answer, this.last.pictures, this.view.layer);
+    this.time.show(answer, this.last.pictures, this.view.layer, this.stage.heat, this.stage.scale);
   }
 
   #layers(answer) {
     const names = drawable(answer).map(({ method }) => method);
     const options = [...$("layer").options].map(({ value }) => value);
     if (names.join() !== options.join()) {
-      $("layer").replaceChildren(...names.map((name) => make("option", { value: name, textContent: name })));
+      const choices = names.length ? names : [""];
+      $("layer").replaceChildren(...choices.map((name) => make("option", { value: name, textContent: name || "nothing" })));
     }
     if (names.includes(this.view.layer)) $("layer").value = this.view.layer;
     const shown = drawable(answer).find(({ method }) => method === $("layer").value);
@@ -130,14 +146,14 @@ export class Page {
     const moment = new Moment(
       this.service,
       { answer, pictures: pictures.map(({ blob }) => ({ blob })), model: this.ask.model, target: { ...this.ask.target, explained: { index: targetIndex(answer) } }, title },
-      { error: showError, link: (job) => this.#copy({ job }), removed: () => ($("no-moments").hidden = $("moment-list").children.length > 0) },
+      { link: (job) => this.#copy({ job }), removed: () => ($("no-moments").hidden = $("moment-list").children.length > 0) },
     );
     $("moment-list").prepend(moment.element);
     $("no-moments").hidden = true;
   }
 
   #state(name, error) {
-    $("status").dataset.state = name;
+    $("status").dataset.state = document.body.dataset.state = name;
     $("status").lastElementChild.textContent = NAMES[name];
     if (name === "live" || name === "idle") showError(null);
     else if (error) showError(error, name === "waiting" ? " Trying again by itself." : "");
@@ -170,36 +186,17 @@ export class Page {
     $("opacity").oninput = ({ target }) => (view.opacity = target.value / 100);
     $("opacity").onchange = $("exact").onchange = $("layer").onchange = () => {
       view.exact = $("exact").checked;
-      view.layer = $("layer").value;
+      // While nothing is computed there is nothing to choose; what was chosen comes back with it.
+      view.layer = $("layer").value || view.layer;
       this.#remember();
     };
     $("exact").checked = view.exact;
     $("rescale").onclick = () => this.stage.rescale();
     $("freeze").onclick = () => this.#freeze();
+    $("stop").onclick = () => this.#stop();
     $("share").onclick = () => this.#copy({});
     this.#drop($("stage"));
-    this.#keys({ f: () => this.#freeze(), a: () => part("all"), m: () => part("motion"), s: () => part("scene"), " ": () => this.source.kind && this.source.toggle() });
-  }
-
-  /** Single keys can be switched off: people who speak to their computer, or press keys by accident, need that. */
-  #keys(keys) {
-    let on = localStorage.getItem("keys") !== "off";
-    press([$("keys")], () => on);
-    $("keys").onclick = () => {
-      on = !on;
-      press([$("keys")], () => on);
-      localStorage.setItem("keys", on ? "on" : "off");
-    };
-    document.addEventListener("keydown", (event) => {
-      if (!on || event.ctrlKey || event.metaKey || event.altKey) return;
-      // What is written stays text, and Space presses a focused button; a letter means nothing to one.
-      if (event.target.closest("input:not([type=range], [type=checkbox]), select")) return;
-      if (event.key === " " && event.target.closest("input, button, a, video")) return;
-      const act = keys[event.key];
-      if (!act) return;
-      event.preventDefault();
-      act();
-    });
+    listen({ f: () => this.#freeze(), a: () => part("all"), m: () => part("motion"), s: () => part("scene"), " ": () => this.source.kind && this.source.toggle() });
   }
 
   #drop(stage) {

@@ -5,6 +5,12 @@ import { profile, resample, toArray } from "./tensor.js";
 // The share of the relevance that the sentence looks for.
 const MOST = 0.6;
 
+/** What the colours of an explanation mean. */
+export function meaning({ target, contrast }, signed) {
+  const what = contrast ? `“${target.label}” rather than “${contrast.label}”` : `“${target.label}”`;
+  return signed ? `orange speaks for ${what}, blue against` : `bright speaks for ${what}`;
+}
+
 export const drawable = (answer) => answer.explanations.filter((entry) => entry.saliency && !entry.failure);
 
 /** Relevance per model frame: of the relevance matrix where there is one, else of the overlay. */
@@ -47,8 +53,8 @@ export function sentence(answer, curve = frameCurve(answer)) {
   if (!best) return "No prediction.";
   const parts = [];
   const told = answer.explanations.find((entry) => entry.target && !entry.failure);
-  if (told && told.target.index !== best.index) parts.push(`“${told.target.label}” is explained`);
-  if (told?.contrast) parts.push(`rather than “${told.contrast.label}”`);
+  if (told?.contrast) parts.push(`why “${told.target.label}” rather than “${told.contrast.label}”`);
+  else if (told && told.target.index !== best.index) parts.push(`“${told.target.label}” is explained`);
   const run = curve && shortestRun(curve.values);
   if (run) parts.push(`frames ${run.first}–${run.last} carry ${Math.round(100 * run.share)} % of the relevance`);
   const share = motionShare(answer);

@@ -25,7 +25,7 @@ export class Replay {
     Object.assign(this, { window: null, shown: null, sequence: null, frame: 0, period: 100, due: 0, loading: false });
   }
 
-  /** What to show now: {image, frame, heat}; null while there is nothing. */
+  /** What to show now: {image, frame, heat, sequence}; null while there is nothing. */
   current() {
     const now = performance.now();
     if (this.window && !this.loading && now >= this.due) {
@@ -45,8 +45,8 @@ export class Replay {
         return;
       }
       this.shown?.image.close();
-      this.shown = { image, frame, heat: window.heat };
       this.sequence = window.used[frame];
+      this.shown = { image, frame, heat: window.heat, sequence: this.sequence };
     } finally {
       this.loading = false;
     }

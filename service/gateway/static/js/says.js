@@ -47,7 +47,7 @@ export class Says {
     value.setAttribute("stroke-dasharray", `${ARC_LENGTH * (share ?? 0)} ${2 * ARC_LENGTH}`);
     $("dial").style.display = share === null ? "none" : "";
     $("dial").nextElementSibling.textContent = share === null
-      ? "selective-relevance tells how much of the relevance is motion."
+      ? "How much of it is motion is told by selective-relevance."
       : "of the relevance is motion; the rest is scene.";
     value.style.visibility = share ? "visible" : "hidden";
     text.textContent = share === null ? "–" : percent(share);

@@ -5,6 +5,8 @@ const QUALITY = 0.85;
 const THUMB_HEIGHT = 72;
 
 const ENDED = "The source stopped giving pictures: it was unplugged, or sharing was ended. Choose a source again.";
+const NO_FILM = "This browser cannot play that file. Convert it to MP4 (H.264) or WebM, and drop it again.";
+const NO_SAMPLE = "This model has no sample clip. Choose a webcam or a file, or another model.";
 const ADVICE = {
   NotAllowedError: "Access was refused. Allow it in the address bar's site settings, then choose the source again.",
   NotFoundError: "No camera was found. Plug one in, or choose a file or the sample.",
@@ -39,7 +41,7 @@ export class Source {
         this.#show(stream, turn);
       } else this.video.src = typeof media === "string" ? media : URL.createObjectURL(media);
       this.video.loop = true;
-      await played(this.video);
+      await played(this.video, kind === "sample" ? NO_SAMPLE : NO_FILM);
     } catch (error) {
       if (turn !== this.turn) return false;
       this.stop();
@@ -116,11 +118,11 @@ export class Source {
   }
 }
 
-async function played(video) {
+async function played(video, trouble) {
   try {
     await video.play();
   } catch (error) {
-    throw new Error("This browser cannot play that file. Convert it to MP4 (H.264) or WebM, and drop it again.", { cause: error });
+    throw new Error(trouble, { cause: error });
   }
 }
 

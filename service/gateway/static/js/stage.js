@@ -3,7 +3,7 @@
 import { paintScale } from "./colours.js";
 import { $, short } from "./dom.js";
 import { Heat } from "./heat.js";
-import { drawable } from "./reading.js";
+import { drawable, meaning } from "./reading.js";
 import { Replay } from "./replay.js";
 
 // Seconds after which an explanation begins to fade, unless windows come more slowly, and that the fading takes.
@@ -13,10 +13,17 @@ const FADING = 2.3;
 const LONGEST_FRESH = 8;
 
 export class Stage {
-  /** view: {layer, part, opacity, exact}, changed by the controls. */
-  constructor(video, view) {
-    this.video = video;
-    this.view = view;
+  /** view: {layer, part, opacity, exact}, changed by the controls. onFrame(sequence): which explained frame is shown
+   * now, null for the live picture. */
+  constructor(video, view, onFrame) {
+    Object.assign(this, { video, view, onFrame });
+    // Counts the video's pictures: one that is drawn already is not drawn again.
+    this.moved = 0;
+    const next = () => {
+      this.moved++;
+      video.requestVideoFrameCallback(next);
+    };
+    video.requestVideoFrameCallback(next);
     this.canvas = $("picture");
     this.scales = new Map();
     this.heat = null;
@@ -53,6 +60,11 @@ export class Stage {
     this.scales.delete(this.key);
   }
 
+  /** The value of the heat that is drawn at full strength. */
+  get scale() {
+    return this.scales.get(this.key) || this.heat?.peak;
+  }
+
   #legend(method) {
     const scale = this.scales.get(this.key);
     const low = this.heat.signed ? short(-scale) : "0";
@@ -60,18 +72,17 @@ export class Stage {
       paintScale($("scale"), this.heat.signed);
       this.painted = this.heat.signed;
     }
+    $("scale").parentElement.style.visibility = "visible";
     $("scale-low").textContent = low;
     $("scale-high").textContent = short(scale);
-    const { target, contrast } = this.entry;
-    const what = contrast ? `“${target.label}” rather than “${contrast.label}”` : `“${target.label}”`;
-    $("scale-unit").textContent = `${this.heat.signed ? "orange speaks for" : "bright speaks for"} ${what}${this.heat.signed ? ", blue against" : ""} (${method})`;
+    $("scale-unit").textContent = `${meaning(this.entry, this.heat.signed)} (${method})`;
   }
 
   /** Nothing lies over the picture. */
   #noLegend() {
-    $("scale-low").textContent = "0";
-    $("scale-high").textContent = "–";
     $("scale-unit").textContent = "";
+    // Its room is kept: budgets take heat away and give it back.
+    $("scale").parentElement.style.visibility = "hidden";
   }
 
   #draw() {
@@ -83,26 +94,30 @@ export class Stage {
     // Explained frames that nothing new follows give way to the picture as it is now.
     const replayed = this.view.exact && fade > 0 ? this.replay.current() : null;
     const picture = replayed?.image ?? this.video;
+    this.onFrame(replayed?.sequence ?? null);
+    $("age").hidden = !live || !this.answer || age < this.fresh;
+    $("age").textContent = `explained ${age.toFixed(1)} s ago`;
     const width = live ? (picture.videoWidth ?? picture.width) : 4;
     const height = live ? (picture.videoHeight ?? picture.height) : 3;
     if (!live) {
-      $("age").hidden = true;
+      this.drawn = null;
       this.canvas.getContext("2d").clearRect(0, 0, this.canvas.width, this.canvas.height);
       return;
     }
     // Enlarged, so that the heat stays smooth; bounded, so that a screen's pixels need no time.
     const factor = Math.min(960 / width, 720 / height);
     const [w, h] = [Math.round(width * factor), Math.round(height * factor)];
+    const heat = replayed ? replayed.heat : this.heat;
+    const opacity = Math.round(100 * fade * this.view.opacity) / 100;
+    const looks = [replayed ?? this.moved, w, h, heat, this.view.part, opacity, this.scale];
+    if (this.drawn && looks.every((value, i) => value === this.drawn[i])) return;
+    this.drawn = looks;
     if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
     const context = this.canvas.getContext("2d");
-    const heat = replayed ? replayed.heat : this.heat;
     context.filter = heat && fade > 0 ? "saturate(.65)" : "none";
     context.drawImage(picture, 0, 0, w, h);
     context.filter = "none";
     // Over the moving picture, all of the window's heat at once; over a replayed frame, the frame's own.
-    const scale = this.scales.get(this.key) || heat?.peak;
-    heat?.draw(context, w, h, replayed?.frame ?? null, { part: this.view.part, opacity: fade * this.view.opacity, scale });
-    $("age").hidden = !this.answer || age < this.fresh;
-    $("age").textContent = `explained ${age.toFixed(1)} s ago`;
+    heat?.draw(context, w, h, replayed?.frame ?? null, { part: this.view.part, opacity, scale: this.scale });
   }
 }

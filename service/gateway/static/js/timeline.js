@@ -13,8 +13,8 @@ const LABEL = 66;
 export class Timeline {
   constructor() {
     this.canvas = $("strip");
-    this.hovered = null;
-    this.row = null;
+    this.promise = $("atr").textContent;
+    this.clear();
     this.canvas.addEventListener("pointermove", (event) => this.#hover(this.#frameAt(event.offsetX), this.#rowAt(event.offsetY)));
     this.canvas.addEventListener("pointerleave", () => this.#hover(null));
     this.canvas.addEventListener("blur", () => this.#hover(null));
@@ -22,10 +22,17 @@ export class Timeline {
     new ResizeObserver(() => this.answer && this.#draw()).observe(this.canvas.parentElement);
   }
 
-  /** pictures: one {thumb, blob} or undefined per model frame. */
-  show(answer, pictures, layer) {
-    this.answer = answer;
-    this.pictures = pictures;
+  clear() {
+    Object.assign(this, { answer: null, hovered: null, row: null, grid: null });
+    this.canvas.hidden = $("playhead").hidden = $("large").hidden = true;
+    $("time-note").textContent = "";
+    $("atr").textContent = this.promise;
+  }
+
+  /** pictures: one {thumb, blob} or undefined per model frame. heat: laid over a frame that is shown large, null for
+   * none; scale: its value at full strength. */
+  show(answer, pictures, layer, heat, scale) {
+    Object.assign(this, { answer, pictures, heat, scale });
     this.curve = frameCurve(answer, layer);
     this.matrix = answer.explanations.find((entry) => entry.relevance_matrix && !entry.failure);
     // The frame under the pointer stands still while it is looked at.
@@ -42,7 +49,7 @@ export class Timeline {
       ? ""
       : found.average_length === undefined
         ? `temporal relevance: ${found.undefined}`
-        : `Relevance matrix: rows are the model's output steps. A step rests on ${found.average_length.toFixed(1)} frames on average (avg-ATR), ${found.maximum_length} at most (max-ATR).`;
+        : `Relevance matrix: a row for each output step of the model, a column for each frame; bright counts for the class, blue against it. A step rests on ${found.average_length.toFixed(1)} frames on average (avg-ATR), ${found.maximum_length} at most (max-ATR).`;
     const values = this.curve?.values ?? [];
     const sum = values.reduce((total, value) => total + Math.max(0, value), 0);
     const most = values.indexOf(Math.max(...values));
@@ -59,6 +66,7 @@ export class Timeline {
     const column = (width - LABEL) / count;
     const thumb = this.pictures.find(Boolean)?.thumb;
     const tall = Math.min(72, Math.max(30, thumb ? (column * thumb.height) / thumb.width : column * 0.75));
+    this.tall = tall;
     const rows = this.matrix?.relevance_matrix.values.shape[0] ?? 0;
     const row = rows ? Math.min(MOST_ROW, Math.max(3, 96 / rows)) : 0;
     const context = sharp(this.canvas, width, tall + GAP + CURVE + 16 + (rows ? GAP + rows * row : 0));
@@ -94,7 +102,9 @@ export class Timeline {
     const zero = negative ? top + CURVE / 2 : top + CURVE;
     const high = negative ? CURVE / 2 : CURVE;
     context.fillStyle = colour("--faint");
+    const sum = values.reduce((total, value) => total + Math.max(0, value), 0);
     context.fillText(this.curve ? "relevance" : "", 0, top + 12);
+    context.fillText(sum ? `top ${percent(Math.max(...values) / sum)}` : "", 0, top + 27);
     values.forEach((value, i) => {
       const size = most ? (Math.abs(value) / most) * (high - 2) : 0;
       context.fillStyle = value < 0 ? colour("--decode") : colour("--accent");
@@ -117,7 +127,8 @@ export class Timeline {
     const peak = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     const signed = data.some((value) => value < -1e-6 * peak);
     context.fillStyle = colour("--faint");
-    context.fillText("step", 0, top + 10);
+    context.fillText("step 0", 0, top + 10);
+    if (shape[0] * row > 30) context.fillText(`step ${shape[0] - 1}`, 0, top + shape[0] * row - 2);
     context.fillStyle = "#24262c";
     context.fillRect(LABEL, top, column * shape[1], row * shape[0]);
     for (let i = 0; i < shape[0]; i++) {
@@ -130,6 +141,18 @@ export class Timeline {
     context.strokeStyle = colour("--ink");
     context.lineWidth = 1.5;
     context.strokeRect(LABEL, top + this.row * row - 1, column * shape[1], row + 1);
+  }
+
+  /** Marks the frame that the picture shows now. sequence: of the stream; null for none. */
+  point(sequence) {
+    if (sequence === this.pointed?.sequence && this.answer === this.pointed.answer) return;
+    this.pointed = { sequence, answer: this.answer };
+    // The picture may be a little ahead of the strip, which is drawn less often.
+    const place = sequence === null || !this.answer ? -1 : this.answer.frames.used.findLastIndex((used) => used <= sequence);
+    $("playhead").hidden = place < 0;
+    if (place < 0) return;
+    const column = (this.canvas.clientWidth - LABEL) / this.answer.frames.used.length;
+    $("playhead").style.cssText = `left: ${LABEL + place * column}px; width: ${column - 1}px; top: ${this.tall + 1}px`;
   }
 
   #frameAt(x) {
@@ -181,7 +204,11 @@ export class Timeline {
     }
     const canvas = $("large").firstElementChild;
     Object.assign(canvas, { width: image.width, height: image.height });
-    canvas.getContext("2d").drawImage(image, 0, 0);
+    const context = canvas.getContext("2d");
+    if (this.heat) context.filter = "saturate(.65)";
+    context.drawImage(image, 0, 0);
+    context.filter = "none";
+    this.heat?.draw(context, image.width, image.height, frame, { opacity: 0.85, scale: this.scale });
     image.close();
   }
 
