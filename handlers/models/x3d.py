@@ -160,9 +160,16 @@ FAMILIES = tuple(
         f"depthwise 3-D bottlenecks with gates, {frames} frames of {side} x {side} (PyTorchVideo, PySlowFast)",
         partial(X3D),
         layer="blocks.4",
-        input=INPUT.model_copy(update={"frames": frames, "height": side, "width": side, "stride": stride}),
+        input=INPUT.model_copy(
+            update={"frames": frames, "height": side, "width": side, "shorter": shorter, "stride": stride}
+        ),
         renamed=RENAMED,
         small=Small({"widths": [8, 8, 8, 8], "counts": [1, 2, 1, 1], "outputs": 8}),
     )
-    for size, frames, side, stride in (("xs", 4, 160, 12), ("s", 13, 160, 6), ("m", 16, 224, 5))
+    # One view, as PySlowFast tests it; PyTorchVideo's examples show the whole shorter side.
+    for size, frames, side, shorter, stride in (
+        ("xs", 4, 160, 182, 12),
+        ("s", 13, 160, 182, 6),
+        ("m", 16, 224, 256, 5),
+    )
 )

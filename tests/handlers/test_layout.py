@@ -61,6 +61,18 @@ def test_without_labels_classes_are_numbered_and_it_is_said_once(tmp_path: Path,
     assert [note for note in made.notes if "by number" in note] == [made.notes[-1]]
 
 
+def test_the_frames_that_are_assumed_are_said_and_can_be_others(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    assert [note for note in imported(tmp_path, state).notes if "clips are 16 frames of 112 x 112" in note]
+    long = f"{'segments-of-24-frames' * 4}.pth"
+    torch.save(state, tmp_path / long)
+    made = import_checkpoint("motion-cnn", tmp_path / long, tmp_path / "store", frames=24)
+    card = read_card(made.folder)
+    assert (card.input.frames, len(card.name)) == (24, 64)
+    assert not [note for note in made.notes if "clips are" in note]
+    with pytest.raises(ModelError, match=r"input\.frames: "):
+        import_checkpoint("motion-cnn", tmp_path / long, tmp_path / "store", name="any", frames=-1)
+
+
 def test_another_number_of_labels_is_refused(tmp_path: Path, state: dict[str, Tensor]) -> None:
     with pytest.raises(ModelError, match=r"labels: .*labels\.txt has 3 labels, the weights have 4 classes"):
         imported(tmp_path, state, ["a", "b", "c"])

@@ -21,6 +21,7 @@ _CAFFE = Input(
     height=224,
     width=224,
     resize=Resize.CROP,
+    shorter=256,
     color=ColorOrder.BGR,
     mean=(104 / 255, 117 / 255, 128 / 255),
     std=(1 / 255, 1 / 255, 1 / 255),
