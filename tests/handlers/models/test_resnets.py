@@ -127,7 +127,7 @@ def test_a_checkpoint_tells_how_frames_are_mixed(arguments: dict[str, object]) -
     told = entry.told(state)
     assert told.arguments == {"depthwise": True} | arguments
     assert fit(entry.with_arguments(told.arguments), told.state).classes == 174
-    assert looks_like(state) == ("tam-resnet18", 1.0)
+    assert looks_like(state) == (("tam-resnet18",), 1.0)
 
 
 def test_frames_are_convolved_as_pictures() -> None:
