@@ -121,7 +121,7 @@ def i3d(state: State, x: Tensor) -> Tensor:
 def frame_resnet(
     state: State, x: Tensor, head: str, step: int = 1, pooled: Callable[[Tensor], Tensor] = lambda y: y
 ) -> Tensor:
-    """IBM's i3d_resnet and resnet with TAM, TSM's ResNets. step: of time where a stage strides. pooled: between stages."""
+    """IBM's i3d_resnet and resnet with TAM, TSM's ResNets. step: of time at a stride. pooled: between stages."""
     x = norm(state, "bn1", conv(state, "conv1", x, (1, 2, 2))).relu()
     x = F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
     for stage in range(1, 5):
