@@ -36,6 +36,7 @@ PUBLISHED: dict[str, tuple[int, SamplingRule, int, int, int, Callable[[float, fl
     "tsm-resnet50": (8, UNIFORM, 1, 256, 224, IMAGENET),
     "tsn-resnet50": (8, UNIFORM, 1, 256, 224, IMAGENET),
     "mtrn-bninception": (8, UNIFORM, 1, 256, 224, lambda r, g, b: (b - 104, g - 117, r - 128)),
+    "tsn-inceptionv3": (8, UNIFORM, 1, 341, 299, lambda r, g, b: (b - 104, g - 117, r - 128)),
     "slow-r50": (8, DENSE, 8, 256, 224, PYSLOWFAST),
     "c2d-r50": (8, DENSE, 8, 256, 224, PYSLOWFAST),
     "slowfast-r50-8x8": (32, DENSE, 2, 256, 224, PYSLOWFAST),
@@ -64,6 +65,13 @@ def test_a_family_shows_its_networks_what_their_repository_does(name: str) -> No
     assert [said.frames, said.sampling, said.stride, said.shorter, said.height] == clip
     assert (said.width, said.resize) == (said.height, Resize.CROP)
     assert shown(said) == pytest.approx(list(number(RED, GREEN, BLUE)), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in families().items() if entry.input is not None])
+def test_what_a_family_says_fits_a_card(name: str) -> None:
+    said = family(name).input
+    assert said is not None
+    assert Input.model_validate(said.model_dump()) == said
 
 
 def test_the_depths_and_heads_of_a_repository_share_its_input() -> None:
