@@ -67,7 +67,9 @@ class Weights(_Strict):
 class Input(_Strict):
     """The clip that the network takes: pixel/255, minus mean, over std, per channel in network order.
 
-    color flow: the optical flow between its frames, within -1 .. 1, which no mean and std is applied to.
+    shorter: of resize crop, the pixels that the picture's shorter side is scaled to before the middle is cut out; 0: as
+    few as fill the frame. color flow: the optical flow between its frames, within -1 .. 1, which no mean and std is
+    applied to.
     """
 
     frames: Annotated[int, Field(ge=1, le=512)]
@@ -79,6 +81,7 @@ class Input(_Strict):
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     sampling: SamplingRule = SamplingRule.UNIFORM
     stride: Annotated[int, Field(ge=1, le=64)] = 1
+    shorter: Annotated[int, Field(ge=0, le=2048)] = 0
 
     @field_validator("std")
     @classmethod
@@ -86,6 +89,14 @@ class Input(_Strict):
         if any(not math.isfinite(v) or v <= 0 for v in value):
             raise ValueError("every std must be a positive number")
         return value
+
+    @model_validator(mode="after")
+    def _of_crop(self) -> Input:
+        if self.shorter and self.resize is not Resize.CROP:
+            raise ValueError(f"shorter: belongs to resize: crop, and it is {self.resize}")
+        if self.shorter and self.shorter < min(self.height, self.width):
+            raise ValueError(f"shorter: {self.shorter} pixels do not fill {self.width} x {self.height}; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _of_flow(self) -> Input:

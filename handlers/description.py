@@ -32,6 +32,7 @@ def describe(model: ActionModel) -> model_pb2.Model:
             stride=card.input.stride,
             most_frames=model.most_frames,
             color=card.input.color,
+            shorter=card.input.shorter,
         ),
         ready=True,
     )

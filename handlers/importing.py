@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from actionlens.card import ModelCard, write_card
 from handlers.canary import answer_noise
+from handlers.card_file import card_document, lines_of
 from handlers.engine import Engine
 from handlers.errors import ModelError
 from handlers.explainers import methods
@@ -34,6 +34,8 @@ from handlers.pretrained import read_pretrained
 from handlers.weights import SUFFIXES, read_weights
 
 WEIGHTS_FILE = "weights.safetensors"
+_LONGEST = 64
+"""Characters of a card's name."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: b
     The card's `weights` section is filled in; labels may be `labels_file`, one label a line, beside the card.
     Raises ModelError naming the field or the first tensor that does not fit; nothing is written then.
     """
-    document = _card_document(card_path)
+    document = card_document(card_path)
     entry = families().get(str(document.get("architecture")))
     if entry is not None and entry.network is not None:
         return _write(document, weights_path, store, str(card_path), replace)
@@ -72,19 +74,23 @@ def import_checkpoint(
     *,
     labels_path: Path | None = None,
     name: str = "",
+    frames: int = 0,
     replace: bool = False,
 ) -> Imported:
     """Write the folder of a family's public checkpoint: its layout tells the classes, the family tells the input. Of an
     .onnx file, the file tells both.
 
     weights_path: a file, or a directory as transformers or Play Fair has it. labels_path: one label a line; without it
-    the checkpoint's own, else classes are numbered. name: of the model, else the file's.
+    the checkpoint's own, else classes are numbered. name: of the model, else the file's. frames: of its clips, where no
+    tensor depends on them and it was trained on others than the family says; 0: as that says.
     Raises ModelError naming the first tensor that does not fit and the family that the file looks like.
     """
     entry = family(architecture)
-    called = name or re.sub(r"[^a-z0-9._-]+", "-", weights_path.absolute().name.partition(".")[0].lower()).strip("-._")
+    called = name or _called(weights_path)
     if entry.network is not None:
-        document, notes = about(weights_path, None if labels_path is None else _lines(labels_path))
+        if frames:
+            raise ModelError(f"frames: an {weights_path.suffix} file has its own; write a card and import that")
+        document, notes = about(weights_path, None if labels_path is None else lines_of(labels_path))
         made = _write({"name": called or architecture, **document}, weights_path, store, "card", replace)
         return dataclasses.replace(made, notes=(*notes, *made.notes))
     if entry.input is None:
@@ -96,16 +102,27 @@ def import_checkpoint(
     check_depth(checkpoint.arguments, checkpoint.state)
     fitted = fit(entry.with_arguments(checkpoint.arguments), checkpoint.state, checkpoint.says)
     labels, notes = _labels(labels_path, weights_path, checkpoint, fitted)
+    shown = (checkpoint.input or entry.input).model_dump(mode="json")
+    if frames:
+        shown["frames"] = frames
+    elif checkpoint.input is None:
+        size = "{frames} frames of {width} x {height}".format_map(shown)
+        notes.insert(0, f"clips are {size}, as {architecture} is published; trained on another number: --frames N")
     document = {
         "name": called or architecture,
         "description": entry.summary,
         "architecture": architecture,
         "arguments": dict(checkpoint.arguments),
         "labels": labels,
-        "input": (checkpoint.input or entry.input).model_dump(mode="json"),
+        "input": shown,
     }
     made = _write(document, fitted.state, store, "card", replace)
     return dataclasses.replace(made, notes=(*fitted.notes, *checkpoint.notes, *notes))
+
+
+def _called(path: Path) -> str:
+    """A model's name by its file."""
+    return re.sub(r"[^a-z0-9._-]+", "-", path.absolute().name.partition(".")[0].lower())[:_LONGEST].strip("-._")
 
 
 def _read(entry: Family | None, path: Path) -> Checkpoint:
@@ -121,7 +138,7 @@ def _read(entry: Family | None, path: Path) -> Checkpoint:
 
 def _labels(path: Path | None, weights: Path, checkpoint: Checkpoint, fitted: Fitted) -> tuple[list[str], list[str]]:
     """The labels of a checkpoint, and what is to be said about them."""
-    labels = list(checkpoint.labels) if path is None else _lines(path)
+    labels = list(checkpoint.labels) if path is None else lines_of(path)
     if path is None and not labels:
         note = f"no labels given: the {fitted.classes} classes are called by number; name them with --labels FILE"
         return [str(number) for number in range(fitted.classes)], [note]
@@ -177,25 +194,6 @@ def _copy(source: Path, target: Path) -> None:
         raise ModelError(f"{source}: {error.strerror}") from error
 
 
-def _card_document(path: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(document, dict):
-            raise ModelError(f"{path}: a card is a YAML mapping")
-        if (name := document.pop("labels_file", None)) is not None:
-            document["labels"] = _lines(path.parent / str(name))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError(f"{path}: {error}") from error
-    return document
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"labels: {path}: {error}") from error
-
-
 def _folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -217,10 +215,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--store", type=Path, required=True, help="the model store to write into")
     parser.add_argument("--labels", type=Path, help="with --family: one label a line, in the order of the classes")
     parser.add_argument("--name", default="", help="with --family: the model's name, else the file's")
+    parser.add_argument("--frames", type=int, default=0, help="with --family: of its clips, else as it is published")
     parser.add_argument("--replace", action="store_true", help="replace a model of the same name")
     options = parser.parse_args(arguments)
-    if options.card is not None and (options.labels is not None or options.name):
-        parser.error("--labels and --name: a card has its own")
+    if options.card is not None and (options.labels is not None or options.name or options.frames):
+        parser.error("--labels, --name and --frames: a card has its own")
     torch.set_num_threads(1)
     try:
         if options.card is not None:
@@ -232,6 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
                 options.store,
                 labels_path=options.labels,
                 name=options.name,
+                frames=options.frames,
                 replace=options.replace,
             )
     except ModelError as error:

@@ -58,9 +58,13 @@ def fit(entry: Family, given: dict[str, Tensor], said: str = "") -> Fitted:
     return Fitted(state, classes, tuple(notes))
 
 
-def looks_like(given: dict[str, Tensor]) -> tuple[str, float]:
-    """The family of which most tensors are there with equal shapes, and their share; ("", 0) where none has half."""
-    best = ("", 0.0)
+def looks_like(given: dict[str, Tensor]) -> tuple[tuple[str, ...], float]:
+    """The families of which most tensors are there with equal shapes, and their share; ((), 0) where none has half.
+
+    Several where they differ in their input alone, as X3D-XS, S and M do.
+    """
+    names: tuple[str, ...] = ()
+    most = 0.0
     for entry in families().values():
         if entry.told is not None:
             entry = _told(entry, tuple(entry.told(given).arguments.items()))
@@ -74,9 +78,9 @@ def looks_like(given: dict[str, Tensor]) -> tuple[str, float]:
         equal = sum(name in state and tuple(state[name].shape) == expected[name] for name in body)
         spare = sum(name not in head and not name.endswith("num_batches_tracked") for name in state)
         share = equal / max(len(body), spare)
-        if share >= _LIKELY and share > best[1]:
-            best = (entry.name, share)
-    return best
+        if share >= _LIKELY and share >= most:
+            names, most = ((*names, entry.name) if share == most else (entry.name,)), share
+    return names, most
 
 
 @cache
@@ -164,9 +168,9 @@ def _sized(shape: tuple[int, ...], axis: int | None, classes: int) -> tuple[int,
 def _hint(entry: Family, given: dict[str, Tensor], said: str) -> str:
     if said:
         return said
-    name, share = looks_like(given)
-    if not name:
+    names, share = looks_like(given)
+    if not names:
         return "; it looks like no known family's"
-    if name == entry.name:
+    if entry.name in names:
         return f"; {share:.0%} of the other tensors fit, so it is part of such a checkpoint, or a changed network's"
-    return f"; it looks like {name} ({share:.0%} of its tensors fit): --family {name}"
+    return f"; it looks like {' or '.join(names)} ({share:.0%} of its tensors fit): --family {names[0]}"

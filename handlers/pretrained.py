@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from actionlens.card import Input
+from actionlens.card import Input, SamplingRule
 from handlers.errors import ModelError
 from handlers.models.family import Checkpoint, Family
 from handlers.models.registry import families
@@ -72,6 +72,9 @@ def _input(entry: Family, folder: Path, config: Mapping[str, Any]) -> tuple[Inpu
     size = config.get("image_size", config.get("crop_size", entry.input.height))
     rows, columns = size if isinstance(size, list) and len(size) == 2 else (size, size)
     shown: dict[str, Any] = {**entry.input.model_dump(), "frames": frames, "height": rows, "width": columns}
+    if entry.input.sampling is SamplingRule.DENSE and isinstance(frames, int) and frames > entry.input.frames:
+        # A network of more frames sees them closer together: TimeSformer's have 8 x 32, 16 x 16 and 96 x 4.
+        shown["stride"] = max(1, round(entry.input.frames * entry.input.stride / frames))
     found = next((folder / name for name in _PROCESSORS if (folder / name).is_file()), None)
     notes: tuple[str, ...]
     if found is None:
@@ -79,7 +82,8 @@ def _input(entry: Family, folder: Path, config: Mapping[str, Any]) -> tuple[Inpu
     else:
         processor = _document(found)
         shown.update(_normalised(processor))
-        notes = _cropping(processor, rows)
+        shown["shorter"] = _shorter(processor, rows)
+        notes = ()
     try:
         return Input.model_validate(shown), notes
     except ValidationError as error:
@@ -98,16 +102,13 @@ def _normalised(processor: Mapping[str, Any]) -> dict[str, list[float]]:
     return {"mean": [(mean + offset) / scale for mean in means], "std": [std / scale for std in stds]}
 
 
-def _cropping(processor: Mapping[str, Any], rows: int) -> tuple[str, ...]:
-    """A note where the processor cuts away a border that the card's cropping keeps."""
+def _shorter(processor: Mapping[str, Any], rows: int) -> int:
+    """The pixels that the shorter side is scaled to before the middle is cut out; 0 where it is not said to be more."""
     size = processor.get("size")
     shorter = size.get("shortest_edge") if isinstance(size, dict) else None
-    if not processor.get("do_center_crop", False) or not shorter or shorter <= rows:
-        return ()
-    return (
-        f"its processor scales the shorter side to {shorter} and cuts {rows} out of the middle; here the shorter side "
-        f"is scaled to {rows}, so {shorter / rows - 1:.0%} more of the picture is seen",
-    )
+    if not processor.get("do_center_crop", False) or not isinstance(shorter, int) or not isinstance(rows, int):
+        return 0
+    return shorter if shorter > rows else 0
 
 
 def _document(path: Path) -> dict[str, Any]:

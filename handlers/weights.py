@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import pickle
+import re
 import zipfile
 from pathlib import Path
 
@@ -14,20 +14,33 @@ from torch import Tensor
 
 from handlers.errors import ModelError
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".pyth", ".ckpt", ".tar", ".bin", ".npz")
+_PICKLED = (".pt", ".pth", ".pyth", ".ckpt", ".tar", ".bin", ".pickle", ".pkl")
+SUFFIXES = (".safetensors", *_PICKLED, ".npz")
 
 _NESTED = ("state_dict", "model_state", "model_state_dict", "model")
 _GROWTH, _ALWAYS = 16, 2**20
 """What a file holds may take so many times its bytes in memory, and so many bytes in any case."""
 _PREFIXES = ("module.", "model.", "backbone.")
+_SETTINGS = ("argparse.Namespace", "numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+"""Classes of what training scripts leave beside the tensors: their options, and numbers such as the best accuracy."""
+
+
+class _Setting:
+    """Stands in for such a class: takes what the file has for it and keeps nothing, so that nothing of it is run."""
+
+    def __init__(self, *values: object) -> None:
+        """values: ignored."""
+
+    def __setstate__(self, state: object) -> None:
+        """Ignored."""
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file by name, on the CPU.
 
-    A PyTorch file is read with weights_only: code in it is never run. Settings beside the tensors may be an argparse
-    Namespace, which training scripts leave there and which holds values alone. A nested state dict is found, and a
-    prefix that all names share ("module.", "model.", "backbone.") is taken off.
+    A PyTorch file is read with weights_only: code in it is never run. Options and numbers that training scripts leave
+    beside the tensors are passed over (`_SETTINGS`). A nested state dict is found, and a prefix that all names share
+    ("module.", "model.", "backbone.") is taken off.
     Raises ModelError when the file is absent, damaged, holds anything but tensors, or is of another kind.
     """
     try:
@@ -35,16 +48,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except ModelError:
         raise
     except pickle.UnpicklingError as error:
-        raise ModelError(f"{path}: holds more than tensors, and code is not run: {_first_line(error)}") from error
+        raise ModelError(f"{path}: {_refused(str(error))}") from error
     except Exception as error:  # a damaged pickle ends the libraries' readers in whatever it happens to hit
         raise ModelError(f"{path}: cannot be read as {path.suffix}: {_first_line(error)}") from error
     if not state:
         raise ModelError(f"{path}: holds no tensors")
     for name, tensor in state.items():
         _check_plain(path, name, tensor)
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    while prefix := next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in state)), ""):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
 
 
@@ -64,14 +76,16 @@ def _read(path: Path) -> dict[str, Tensor]:
     match path.suffix:
         case ".safetensors":
             return dict(load_file(path))
-        case ".pt" | ".pth" | ".pyth" | ".ckpt" | ".tar" | ".bin":
+        case suffix if suffix in _PICKLED:
             _check_archive(path)
-            with torch.serialization.safe_globals([argparse.Namespace]):
+            with torch.serialization.safe_globals([(_Setting, name) for name in _SETTINGS]):
                 return _tensors(torch.load(path, map_location="cpu", weights_only=True), path)
         case ".npz":
             _check_archive(path)
             with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
                 return {name: torch.from_numpy(np.ascontiguousarray(archive[name])) for name in archive.files}
+        case ".onnx":
+            raise ModelError(f"{path}: holds a network, not tensors alone: --family onnx")
         case _:
             raise ModelError(f"{path}: weights are read from {', '.join(SUFFIXES)} files")
 
@@ -100,6 +114,23 @@ def _tensors(document: object, path: Path) -> dict[str, Tensor]:
         odd = next(name for name, value in document.items() if not isinstance(value, Tensor))
         raise ModelError(f"{path}: {odd!r} is not a tensor; save the model's state_dict()")
     raise ModelError(f"{path}: holds a {type(document).__name__}; save the model's state_dict()")
+
+
+def _refused(said: str) -> str:
+    """What is in a pickle beside tensors, and what to do, in place of torch's advice to run it all the same."""
+    named = re.search(r"GLOBAL (\S+)", said)
+    if named is None:
+        return "is not a file of tensors as torch.save writes it"
+    name = named[1]
+    if name.startswith("numpy."):
+        return (
+            f"holds NumPy arrays ({name}), as Caffe2's .pkl files do, and such a pickle is not run; take the PyTorch "
+            "file of the same network (PyTorchVideo publishes .pyth files)"
+        )
+    return (
+        f"holds more than tensors: {name}, and code in a file is never run; where you trust it, load it in a process "
+        "of your own and save the model's state_dict()"
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -29,7 +29,7 @@ class Model(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., description: _Optional[str] = ..., architecture: _Optional[str] = ..., weights_digest: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., input: _Optional[_Union[ModelInput, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., ready: _Optional[bool] = ...) -> None: ...
 
 class ModelInput(_message.Message):
-    __slots__ = ("frames", "height", "width", "resize", "sampling", "stride", "most_frames", "color")
+    __slots__ = ("frames", "height", "width", "resize", "sampling", "stride", "most_frames", "color", "shorter")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class ModelInput(_message.Message):
     STRIDE_FIELD_NUMBER: _ClassVar[int]
     MOST_FRAMES_FIELD_NUMBER: _ClassVar[int]
     COLOR_FIELD_NUMBER: _ClassVar[int]
+    SHORTER_FIELD_NUMBER: _ClassVar[int]
     frames: int
     height: int
     width: int
@@ -46,7 +47,8 @@ class ModelInput(_message.Message):
     stride: int
     most_frames: int
     color: str
-    def __init__(self, frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., resize: _Optional[str] = ..., sampling: _Optional[str] = ..., stride: _Optional[int] = ..., most_frames: _Optional[int] = ..., color: _Optional[str] = ...) -> None: ...
+    shorter: int
+    def __init__(self, frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., resize: _Optional[str] = ..., sampling: _Optional[str] = ..., stride: _Optional[int] = ..., most_frames: _Optional[int] = ..., color: _Optional[str] = ..., shorter: _Optional[int] = ...) -> None: ...
 
 class MethodSupport(_message.Message):
     __slots__ = ("method", "supported", "reason", "parameters", "description", "job")

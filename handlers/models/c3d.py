@@ -22,6 +22,16 @@ _LAYERS = (
 )
 
 
+# The weights that ports start from count layers where the ports name them.
+_NUMBERED = (
+    *(
+        (rf"^features\.{number}\.", f"{name}.")
+        for number, (name, _, _) in zip((0, 3, 6, 8, 11, 13, 16, 18), _LAYERS, strict=True)
+    ),
+    *((rf"^classifier\.{number}\.", f"fc{place}.") for place, number in enumerate((0, 3, 6), start=6)),
+)
+
+
 class C3D(nn.Module):
     """Eight 3x3x3 convolutions, five max poolings, three linear layers. No logits per frame: the head is not linear.
 
@@ -74,16 +84,19 @@ FAMILY = Family(
     summary="3x3x3 convolutions, max pooling in time, three linear layers; 16 frames of 112 x 112 only",
     build=C3D,
     layer="relu5b",
-    # Blue, green, red of 0 .. 255 less the training set's mean, as OpenCV reads pictures.
+    # Blue, green, red of 0 .. 255 less the mean of Sports-1M, as Caffe read pictures. The UCF-101 port does the same;
+    # the Sports-1M port's own script forgets both (its issue 1), though its weights are Caffe's.
     input=Input(
         frames=16,
         height=112,
         width=112,
         resize=Resize.CROP,
+        shorter=128,
         color=ColorOrder.BGR,
         mean=(90 / 255, 98 / 255, 102 / 255),
         std=(1 / 255, 1 / 255, 1 / 255),
         sampling=SamplingRule.DENSE,
     ),
+    renamed=_NUMBERED,
     small=Small({"widths": [4, 6, 8, 8], "hidden": 8, "frames": 16, "size": 32}, frames=16),
 )

@@ -116,11 +116,20 @@ _RGB = Input(
     height=224,
     width=224,
     resize=Resize.CROP,
+    shorter=256,
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
     sampling=SamplingRule.DENSE,
 )
-_FLOW = Input(frames=64, height=224, width=224, resize=Resize.CROP, color=ColorOrder.FLOW, sampling=SamplingRule.DENSE)
+_FLOW = Input(
+    frames=64,
+    height=224,
+    width=224,
+    resize=Resize.CROP,
+    shorter=256,
+    color=ColorOrder.FLOW,
+    sampling=SamplingRule.DENSE,
+)
 
 
 def _told(state: dict[str, Tensor]) -> Checkpoint:

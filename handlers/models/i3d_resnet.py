@@ -13,7 +13,13 @@ from handlers.models.family import Family, Small
 
 # ImageNet's normalisation; one frame out of each of 8 equal parts of the video.
 INPUT = Input(
-    frames=8, height=224, width=224, resize=Resize.CROP, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    frames=8,
+    height=224,
+    width=224,
+    resize=Resize.CROP,
+    shorter=256,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
 )
 
 

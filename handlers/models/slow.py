@@ -72,6 +72,7 @@ INPUT = Input(
     height=224,
     width=224,
     resize=Resize.CROP,
+    shorter=256,
     mean=(0.45, 0.45, 0.45),
     std=(0.225, 0.225, 0.225),
     sampling=SamplingRule.DENSE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Literal
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from handlers.models.blocks.frame_conv import FrameConv2d
 from handlers.models.blocks.resnet import Classifier
-from handlers.models.family import Family, Small
+from handlers.models.family import Checkpoint, Family, Small
 from handlers.models.i3d_resnet import INPUT
 
 
@@ -86,6 +87,17 @@ class TAMResNet(Classifier):
         super().__init__(classes, depth, stem, convolution, widths, tam, between)
 
 
+_BLENDING = re.compile(r"(?:^|\.)layer1\.0\.tam\.(?:prev_se|curr_se|next_se|blending_layers\.\d+)\.fc1\.weight$")
+
+
+def _told(state: dict[str, Tensor]) -> Checkpoint:
+    """How many frames are mixed and whether channels are, by the first aggregation; a pooling has no tensors."""
+    found = [tensor for name, tensor in state.items() if _BLENDING.search(name) and tensor.dim() == 4]
+    if len(found) not in (3, 5, 7):
+        return Checkpoint(state)
+    return Checkpoint(state, {"kernel": len(found), "depthwise": found[0].shape[1] == 1})
+
+
 FAMILIES = tuple(
     Family(
         f"tam-resnet{depth}",
@@ -93,6 +105,7 @@ FAMILIES = tuple(
         partial(TAMResNet, depth=depth),
         layer="layer4",
         input=INPUT,
+        told=_told,
         small=Small({"widths": [4, 6, 8, 8]}),
     )
     for depth in (18, 50)

@@ -103,12 +103,14 @@ class VideoResNet(nn.Module):
         return logits
 
 
-# As torchvision evaluates them: 16 frames at 15 per second, the middle 112 x 112 of 128 x 171.
+# As torchvision evaluates them: 16 frames at 15 per second, the middle 112 x 112 of 128 x 171 (into which it presses
+# pictures of any shape; here they keep theirs).
 INPUT = Input(
     frames=16,
     height=112,
     width=112,
     resize=Resize.CROP,
+    shorter=128,
     mean=(0.43216, 0.394666, 0.37645),
     std=(0.22803, 0.22145, 0.216989),
     sampling=SamplingRule.DENSE,

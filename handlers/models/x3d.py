@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor, nn
 
 from handlers.models.blocks.pathway import BLOCK_NAMES, Residual, Stage
-from handlers.models.family import Family, Small
+from handlers.models.family import Checkpoint, Family, Small
 from handlers.models.slow import INPUT
 
 
@@ -104,6 +105,7 @@ class X3D(nn.Module):
 
     Logits, not the probabilities that the public code returns. XS, S and M differ by their input alone.
     widths: of the stages; the stem has the first. counts: blocks per stage. outputs: units before the classifier.
+    shortcut_norm: batch norm on the first stage's shortcut too, as PySlowFast has it and PyTorchVideo has not.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class X3D(nn.Module):
         widths: Sequence[int] = (24, 48, 96, 192),
         counts: Sequence[int] = (3, 5, 11, 7),
         outputs: int = 2048,
+        shortcut_norm: bool = False,
     ) -> None:
         super().__init__()
         blocks: list[nn.Module] = [FactoredStem(widths[0])]
@@ -121,7 +124,7 @@ class X3D(nn.Module):
             for number in range(count):
                 stride = 2 if number == 0 else 1
                 branch = Bottleneck(inputs, width * 9 // 4, width, stride, excites=number % 2 == 0)
-                stage.append(Residual(branch, inputs, width, stride))
+                stage.append(Residual(branch, inputs, width, stride, shortcut_norm))
                 inputs = width
             blocks.append(Stage(stage))
         self.blocks = nn.ModuleList([*blocks, Head(inputs, inputs * 9 // 4, outputs, classes)])
@@ -154,15 +157,32 @@ RENAMED = (
     *BLOCK_NAMES,
 )
 
+_SHORTCUT = re.compile(r"(?:^|\.)(?:s2\.pathway0_res0\.branch1_bn|blocks\.1\.res_blocks\.0\.branch1_norm)\.weight$")
+
+
+def _told(state: dict[str, Tensor]) -> Checkpoint:
+    """Whether the first stage's shortcut has batch norm."""
+    found = any(_SHORTCUT.search(name) for name in state)
+    return Checkpoint(state, {"shortcut_norm": True} if found else {})
+
+
 FAMILIES = tuple(
     Family(
         f"x3d-{size}",
         f"depthwise 3-D bottlenecks with gates, {frames} frames of {side} x {side} (PyTorchVideo, PySlowFast)",
         partial(X3D),
         layer="blocks.4",
-        input=INPUT.model_copy(update={"frames": frames, "height": side, "width": side, "stride": stride}),
+        input=INPUT.model_copy(
+            update={"frames": frames, "height": side, "width": side, "shorter": shorter, "stride": stride}
+        ),
         renamed=RENAMED,
+        told=_told,
         small=Small({"widths": [8, 8, 8, 8], "counts": [1, 2, 1, 1], "outputs": 8}),
     )
-    for size, frames, side, stride in (("xs", 4, 160, 12), ("s", 13, 160, 6), ("m", 16, 224, 5))
+    # One view, as PySlowFast tests it; PyTorchVideo's examples show the whole shorter side.
+    for size, frames, side, shorter, stride in (
+        ("xs", 4, 160, 182, 12),
+        ("s", 13, 160, 182, 6),
+        ("m", 16, 224, 256, 5),
+    )
 )

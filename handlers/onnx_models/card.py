@@ -16,7 +16,7 @@ from handlers.onnx_models.file import OnnxFile, read_onnx
 from handlers.onnx_models.network import checked, network
 from handlers.onnx_models.runtime import OnnxRuntime
 
-_MEASURES = ("mean", "std", "color", "resize", "sampling", "stride")
+_MEASURES = ("mean", "std", "color", "resize", "sampling", "stride", "shorter")
 """Fields of a card's input that the file's metadata may give, as JSON."""
 
 

@@ -57,6 +57,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """One model: input, classes, and every method with its parameters, or why it cannot explain this model."""
+    from service.commands.model_screen import show_model
     from service.errors import NotFound
 
     if store is not None:
@@ -67,7 +68,7 @@ def show(
     else:
         with connect(address) as client:
             row = _served(client.get_model(name))
-    print(json.dumps(row, ensure_ascii=False)) if as_json else _show(row)
+    print(json.dumps(row, ensure_ascii=False)) if as_json else show_model(row)
 
 
 @app.command("import")
@@ -95,16 +96,20 @@ def import_(
         typer.Option(metavar="FILE", exists=True, dir_okay=False, help="With --family: one label a line."),
     ] = None,
     name: Annotated[str, typer.Option(metavar="NAME", show_default="the file's", help="With --family: its name.")] = "",
+    frames: Annotated[
+        int, typer.Option(metavar="N", min=0, show_default="as published", help="With --family: of the clips it takes.")
+    ] = 0,
     store: Store = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
 ) -> None:
     """Make a trained model servable: checks that every tensor fits, answers one clip, writes STORE/NAME."""
     if (card is None) == (not family):
         raise typer.BadParameter("give either a card or --family", param_hint="CARD")
-    if card is not None and (labels is not None or name):
-        raise typer.BadParameter("a card has its own", param_hint="--labels, --name")
+    if card is not None and (labels is not None or name or frames):
+        raise typer.BadParameter("a card has its own", param_hint="--labels, --name, --frames")
     arguments = ["--weights", str(weights), "--store", str(store_folder(store)), *(["--replace"] if replace else [])]
-    arguments += ["--card", str(card)] if card is not None else ["--family", family, "--name", name]
+    of_family = ["--family", family, "--name", name, "--frames", str(frames)]
+    arguments += ["--card", str(card)] if card is not None else of_family
     arguments += ["--labels", str(labels)] if labels is not None else []
     done = run_module("handlers.importing", arguments)
     if done.returncode:
@@ -133,7 +138,9 @@ def check(
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
     else:
-        _show_report(report)
+        from service.commands.model_screen import show_report
+
+        show_report(report)
     if not report["passed"]:
         raise typer.Exit(1)
 
@@ -191,58 +198,3 @@ def fail(reason: str) -> NoReturn:
         line += "; install what computing needs: pip install 'actionlens[worker]'"
     typer.echo(line, err=True)
     raise typer.Exit(1)
-
-
-def _show(row: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    from service.commands.screen import out
-
-    console = out()
-    size = row["input"]
-    console.print(f"[bold]{row['name']}[/bold] {row['version']}  {row['architecture']}")
-    if row.get("description"):
-        console.print(f"  {row['description']}")
-    shown = ", shown as optical flow" if size.get("color") == "flow" else ""
-    digest = row.get("weights_digest") or row["weights"]["sha256"]
-    console.print(
-        f"  input    {size['frames']} frames of {size['width']} x {size['height']}, {size['resize']}{shown}; "
-        f"{size['sampling']} sampling, stride {size['stride']}"
-    )
-    console.print(f"  weights  sha256 {digest[:16]}")
-    console.print(f"  classes  {', '.join(row['labels'])}", soft_wrap=True)
-    table = Table(box=None, header_style="bold", padding=(0, 2))
-    for column in ("method", "parameter", "default", "what it is"):
-        table.add_column(column)
-    for method in row.get("methods", []):
-        able = method["supported"]
-        kind = "as a job: " if method.get("job") else ""
-        about = kind + method["description"] if able else f"[red]cannot explain this model: {method['reason']}[/red]"
-        table.add_row(f"[green]{method['method']}[/green]" if able else f"[red]{method['method']}[/red]", "", "", about)
-        for parameter in method.get("parameters", []) if able else []:
-            default = parameter["default_value"]
-            table.add_row("", parameter["name"], "" if default == "null" else default, parameter["description"])
-    if row.get("methods"):
-        console.print(table)
-
-
-def _show_report(report: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    from service.commands.screen import out
-
-    console = out()
-    steps = Table.grid(padding=(0, 2))
-    for step in report["steps"]:
-        mark = "[green]ok[/green]" if step["passed"] else "[red]no[/red]"
-        steps.add_row("", mark, step["name"], step["detail"])
-    console.print(f"[bold]{report['model']}[/bold]")
-    console.print(steps)
-    methods = Table.grid(padding=(0, 2))
-    for method in report["methods"]:
-        mark = "[green]yes[/green]" if method["supported"] else "[yellow]no[/yellow]"
-        spent = f"{1000 * method['seconds']:.1f} ms besides the forward"
-        methods.add_row("", mark, method["method"], method["reason"] or spent)
-    if report["methods"]:
-        console.print("can be explained by")
-        console.print(methods)

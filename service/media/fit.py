@@ -16,8 +16,9 @@ def fit(
     """Make a picture [H, W, 3] uint8 into the model's frame [height, width, 3] and say where the picture lies in it.
 
     "stretch" scales both sides freely, "letterbox" scales the longer side and centres the rest on black, "crop"
-    scales the shorter side and keeps the centre. Shrinking averages over areas (no aliasing), enlarging is bilinear.
-    The placement is in pixels of the model's frame; for "crop" it reaches beyond the frame.
+    scales the shorter side (to `shorter` pixels where the model says so) and keeps the centre. Shrinking averages over
+    areas (no aliasing), enlarging is bilinear. The placement is in pixels of the model's frame; for "crop" it reaches
+    beyond the frame.
     Raises ValueError for an unknown resize rule.
     """
     placement = place(picture.shape[1], picture.shape[0], model_input)
@@ -29,7 +30,7 @@ def fit(
         frame[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
         return frame, placement
     if _rule(model_input) is Resize.CROP:
-        x, y, across, down = _kept(picture.shape[1], picture.shape[0], width, height)
+        x, y, across, down = _kept(picture.shape[1], picture.shape[0], model_input)
         return scale(picture[y : y + down, x : x + across], width, height), placement
     return scale(picture, width, height), placement
 
@@ -45,7 +46,7 @@ def place(width: int, height: int, model_input: model_pb2.ModelInput) -> answer_
         down = min(frame_height, max(1, height * frame_width // width))
         left, top = (frame_width - across) // 2, (frame_height - down) // 2
     elif rule is Resize.CROP:
-        x, y, kept_width, kept_height = _kept(width, height, frame_width, frame_height)
+        x, y, kept_width, kept_height = _kept(width, height, model_input)
         across, down = width * frame_width / kept_width, height * frame_height / kept_height
         left, top = -x * frame_width / kept_width, -y * frame_height / kept_height
     return answer_pb2.Placement(
@@ -71,12 +72,13 @@ def _rule(model_input: model_pb2.ModelInput) -> Resize:
     return Resize(model_input.resize or Resize.STRETCH)
 
 
-def _kept(width: int, height: int, frame_width: int, frame_height: int) -> tuple[int, int, int, int]:
-    """The centred part of the source with the frame's aspect: x, y, width, height in source pixels.
+def _kept(width: int, height: int, model_input: model_pb2.ModelInput) -> tuple[int, int, int, int]:
+    """The centred part of the source that becomes the frame: x, y, width, height in source pixels.
 
     Cut before scaling: a strip of 10000 x 1 pixels scaled as a whole would take gigabytes.
     """
-    ratio = max(frame_width / width, frame_height / height)
-    across = min(width, max(1, round(frame_width / ratio)))
-    down = min(height, max(1, round(frame_height / ratio)))
+    filling = max(model_input.width / width, model_input.height / height)
+    ratio = max(filling, model_input.shorter / min(width, height))
+    across = min(width, max(1, round(model_input.width / ratio)))
+    down = min(height, max(1, round(model_input.height / ratio)))
     return (width - across) // 2, (height - down) // 2, across, down

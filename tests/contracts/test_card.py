@@ -17,6 +17,7 @@ DOCUMENT = {
     "input": {"frames": 8, "height": 64, "width": 96, "color": "bgr", "resize": "letterbox"},
     "class_prior": [0.25, 0.75],
 }
+SIZE = {"frames": 8, "height": 64, "width": 96}
 FLOW = {"frames": 2, "height": 16, "width": 16, "color": "flow"}
 
 
@@ -42,6 +43,8 @@ def test_a_card_survives_the_disk(tmp_path: Path) -> None:
         ({"weights": {"file": "../w.safetensors", "sha256": "ab" * 32}}, r"weights\.file: .*beside the card"),
         ({"weights": {"file": "w.pt", "sha256": "ab" * 32}}, r"weights\.file: "),
         ({"input": {"frames": 8, "height": 64, "width": 96, "std": [0, 1, 1]}}, r"input\.std: .*positive"),
+        ({"input": SIZE | {"shorter": 128}}, "input: .*shorter: belongs to resize: crop, and it is stretch"),
+        ({"input": SIZE | {"shorter": 60, "resize": "crop"}}, "input: .*shorter: 60 pixels do not fill 96 x 64"),
         ({"input": FLOW | {"frames": 1}}, "input: .*flow lies between two frames"),
         ({"input": FLOW | {"height": 15}}, "input: .*16 x 16 pixels or more"),
         ({"input": FLOW | {"mean": [0.5, 0.5, 0.5]}}, "input: .*leave mean and std out"),

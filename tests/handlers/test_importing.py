@@ -204,7 +204,7 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.Monke
     torch.save({"weight": Payload()}, "code.pt")
     Path("plain.pt").write_bytes(pickle.dumps(Payload(), protocol=2))
     for name in ("code.pt", "plain.pt"):
-        with pytest.raises(ModelError, match=r"code is not run|cannot be read"):
+        with pytest.raises(ModelError, match=rf"{name}: holds more than tensors: posix\.mkdir, and code in a file is"):
             import_model(write(tmp_path / "card.yaml"), Path(name), tmp_path / "store")
     assert not Path("pickle-was-run").exists()
 

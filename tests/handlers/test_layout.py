@@ -61,6 +61,18 @@ def test_without_labels_classes_are_numbered_and_it_is_said_once(tmp_path: Path,
     assert [note for note in made.notes if "by number" in note] == [made.notes[-1]]
 
 
+def test_the_frames_that_are_assumed_are_said_and_can_be_others(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    assert [note for note in imported(tmp_path, state).notes if "clips are 16 frames of 112 x 112" in note]
+    long = f"{'segments-of-24-frames' * 4}.pth"
+    torch.save(state, tmp_path / long)
+    made = import_checkpoint("motion-cnn", tmp_path / long, tmp_path / "store", frames=24)
+    card = read_card(made.folder)
+    assert (card.input.frames, len(card.name)) == (24, 64)
+    assert not [note for note in made.notes if "clips are" in note]
+    with pytest.raises(ModelError, match=r"input\.frames: "):
+        import_checkpoint("motion-cnn", tmp_path / long, tmp_path / "store", name="any", frames=-1)
+
+
 def test_another_number_of_labels_is_refused(tmp_path: Path, state: dict[str, Tensor]) -> None:
     with pytest.raises(ModelError, match=r"labels: .*labels\.txt has 3 labels, the weights have 4 classes"):
         imported(tmp_path, state, ["a", "b", "c"])
@@ -98,7 +110,7 @@ def test_a_tensor_without_a_place_is_named(state: dict[str, Tensor]) -> None:
 
 def test_a_checkpoint_of_another_family_is_named(state: dict[str, Tensor]) -> None:
     other = family("trn").build(classes=5).state_dict()
-    assert looks_like(other) == ("trn", 1.0)
+    assert looks_like(other) == (("trn",), 1.0)
     with pytest.raises(ModelError, match=r"\[16, 3, 1, 3, 3\], motion-cnn takes .*like trn \(100%.*--family trn"):
         fit(family("motion-cnn"), {f"module.{name}": tensor for name, tensor in other.items()})
     with pytest.raises(ModelError, match="it looks like no known family's"):
@@ -111,9 +123,21 @@ def test_every_family_is_recognised_by_its_own_tensors(name: str) -> None:
         tensors = family(name).build(classes=7).state_dict()
         state = {f"module.{key}": tensor for key, tensor in tensors.items()}
         # Some families differ in their input alone: X3D-XS and X3D-S, SlowFast 8x8 and 16x8.
-        found = family(looks_like(state)[0]).build(classes=7).state_dict()
+        names, share = looks_like(state)
+        found = family(names[0]).build(classes=7).state_dict()
+    assert name in names
+    assert share == 1.0
     assert {key: tensor.shape for key, tensor in found.items()} == {key: t.shape for key, t in tensors.items()}
     assert fit(family(name), state).classes == 7
+
+
+def test_families_that_differ_in_their_input_alone_are_all_named() -> None:
+    state = dict(family("x3d-xs").build(classes=3).state_dict())
+    with pytest.raises(ModelError, match=r"looks like x3d-m or x3d-s or x3d-xs \(100%"):
+        fit(family("slow-r50"), state)
+    del state["blocks.3.res_blocks.0.branch2.conv_a.weight"]
+    with pytest.raises(ModelError, match=r"conv_a\.weight .* is missing; .* part of such a checkpoint"):
+        fit(family("x3d-xs"), state)
 
 
 def test_a_family_without_a_published_input_asks_for_a_card(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from actionlens.card import read_card
 from handlers.engine import Engine
 from handlers.errors import ModelError
 from handlers.importing import import_checkpoint, import_model, main
+from handlers.models import family
+from handlers.pretrained import read_pretrained
 from tests.handlers import networks
 from tests.handlers.models import directories
 
@@ -72,7 +74,7 @@ def test_a_picture_size_that_is_none_is_named(tmp_path: Path, size: object) -> N
         import_checkpoint("timesformer", directories.changed(folder, image_size=size), tmp_path / "store")
 
 
-def test_the_command_says_what_a_processor_cuts_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_clip_is_cut_out_as_its_processor_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = directories.classifier("vivit")
     processor = {"do_center_crop": True, "size": {"shortest_edge": 30}, "rescale_factor": 1 / 127.5, "offset": True}
     folder = directories.saved(network, tmp_path / "hub", processor | {"image_mean": [0.5] * 3, "image_std": [0.5] * 3})
@@ -80,14 +82,23 @@ def test_the_command_says_what_a_processor_cuts_away(tmp_path: Path, capsys: pyt
     store = tmp_path / "store"
     assert main(["--family", "vivit", "--weights", str(folder), "--store", str(store), "--name", "clips"]) == 0
     said = capsys.readouterr().out
-    assert "25% more of the picture is seen" in said
     assert "called by number" in said
     engine = Engine.load(store / "clips")
     assert engine.model.card.labels == ("0", "1", "2")
+    assert (engine.model.card.input.height, engine.model.card.input.shorter) == (directories.SIZE, 30)
     pixels = networks.clip(0, directories.FRAMES, directories.SIZE, directories.SIZE)
     # (pixel / 127.5 - 1 - 0.5) / 0.5, as the library's processor has it.
     expected = (torch.from_numpy(pixels).permute(3, 0, 1, 2)[None] / 127.5 - 1.5) / 0.5
     torch.testing.assert_close(engine.model.prepare([pixels]), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("frames", "stride"), [(4, 32), (8, 32), (16, 16), (96, 3)])
+def test_more_frames_are_seen_closer_together(tmp_path: Path, frames: int, stride: int) -> None:
+    """As TimeSformer is published: 8 x 32, 16 x 16, 96 x 4 (here 3, since they span the time of the others)."""
+    folder = directories.saved(directories.classifier("timesformer"), tmp_path / "hub")
+    shown = read_pretrained(family("timesformer"), directories.changed(folder, num_frames=frames)).input
+    assert shown is not None
+    assert (shown.frames, shown.stride) == (frames, stride)
 
 
 def test_older_directories_hold_a_pickle_of_tensors(tmp_path: Path) -> None:

@@ -85,6 +85,22 @@ def test_every_size_fits_and_its_placement_is_true(width, height, name, frame_wi
         assert bottom >= frame_height - 1e-3
 
 
+@pytest.mark.parametrize(("wide", "high"), [(320, 240), (240, 320), (256, 256), (60, 40)])
+def test_the_middle_is_cut_out_of_a_picture_whose_shorter_side_is_scaled(wide, high):
+    """As repositories evaluate: the shorter side to 128, then the middle 112 x 112."""
+    rows, columns = np.mgrid[:high, :wide]
+    # Every pixel says where it is in the picture.
+    picture = np.stack([255 * columns / wide, 255 * rows / high, 0 * rows], 2).astype(np.uint8)
+    asked = model_pb2.ModelInput(frames=1, width=112, height=112, resize="crop", shorter=128)
+    frame, placement = fit(picture, asked)
+    scaled = scale(picture, round(wide * 128 / min(wide, high)), round(high * 128 / min(wide, high)))
+    top, left = (scaled.shape[0] - 112) // 2, (scaled.shape[1] - 112) // 2
+    expected = scaled[top : top + 112, left : left + 112]
+    assert np.abs(frame.astype(int) - expected).max() <= 4  # places differ by up to a pixel of the picture
+    assert (placement.width, placement.height) == pytest.approx(scaled.shape[1::-1], rel=0.02)
+    assert (placement.left, placement.top) == pytest.approx((-left, -top), abs=1.5)
+
+
 def test_a_strip_takes_no_gigabytes():
     frame, _ = fit(np.full((1, 100_000, 3), 7, np.uint8), rule("crop", 112, 112))
     assert (frame == 7).all()

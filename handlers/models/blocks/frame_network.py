@@ -21,6 +21,7 @@ _CAFFE = Input(
     height=224,
     width=224,
     resize=Resize.CROP,
+    shorter=256,
     color=ColorOrder.BGR,
     mean=(104 / 255, 117 / 255, 128 / 255),
     std=(1 / 255, 1 / 255, 1 / 255),
@@ -51,7 +52,10 @@ def _resnet(divisor: int, depth: int) -> Trunk:
 BACKBONES = {
     "bninception": Backbone(BNInception, "inception_5b_output", _CAFFE),
     "inceptionv3": Backbone(
-        InceptionV3, "mixed_10_join", _CAFFE.model_copy(update={"height": 299, "width": 299}), smallest=69
+        InceptionV3,
+        "mixed_10_join",
+        _CAFFE.model_copy(update={"height": 299, "width": 299, "shorter": 341}),
+        smallest=69,
     ),
     "resnet50": Backbone(partial(_resnet, depth=50), "layer4", INPUT),
     "resnet101": Backbone(partial(_resnet, depth=101), "layer4", INPUT),

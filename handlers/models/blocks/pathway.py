@@ -44,15 +44,18 @@ class Bottleneck(nn.Module):
 
 
 class Residual(nn.Module):
-    """branch2 plus the shortcut: a 1x1x1 convolution where the shape changes, with batch norm where the width does."""
+    """branch2 plus the shortcut: a 1x1x1 convolution where the shape changes, with batch norm where the width does.
 
-    def __init__(self, branch2: nn.Module, inputs: int, outputs: int, stride: int) -> None:
+    normed: batch norm wherever the shape changes.
+    """
+
+    def __init__(self, branch2: nn.Module, inputs: int, outputs: int, stride: int, normed: bool = False) -> None:
         super().__init__()
         self.branch1_conv: nn.Module | None = None
         self.branch1_norm: nn.Module | None = None
         if stride > 1 or inputs != outputs:
             self.branch1_conv = nn.Conv3d(inputs, outputs, 1, (1, stride, stride), bias=False)
-        if inputs != outputs:
+        if inputs != outputs or (normed and stride > 1):
             self.branch1_norm = nn.BatchNorm3d(outputs)
         self.branch2 = branch2
         self.activation = nn.ReLU(inplace=True)

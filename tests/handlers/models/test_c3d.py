@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from handlers.models import family
 from handlers.models.c3d import C3D
 from tests.handlers.models import checks
 
@@ -31,6 +32,14 @@ def test_names_and_shapes_of_the_public_layout() -> None:
     found = checks.shapes("c3d", 487)
     assert {key: found.get(key) for key in expected} == expected
     assert len(found) == 22
+
+
+def test_the_numbered_names_of_the_ported_weights_become_ours() -> None:
+    names = ("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b", "conv5a", "conv5b", "fc6", "fc7", "fc8")
+    numbered = [f"features.{number}" for number in (0, 3, 6, 8, 11, 13, 16, 18)]
+    numbered += [f"classifier.{number}" for number in (0, 3, 6)]
+    given = {f"{layer}.{kind}": torch.tensor(0) for layer in numbered for kind in ("weight", "bias")}
+    assert list(family("c3d").named(given)) == [f"{name}.{kind}" for name in names for kind in ("weight", "bias")]
 
 
 def test_it_computes_the_layers_in_the_papers_order() -> None:

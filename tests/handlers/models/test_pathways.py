@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from handlers.layout import fit, looks_like
 from handlers.models import family
 from handlers.models.slow import Slow
 from handlers.models.slowfast import SlowFast
 from handlers.models.x3d import X3D
 from handlers.relevance import EvenFrames, Rules, temporal_relevance, trace
-from tests.handlers.models import checks
+from tests.handlers.models import checks, pyslowfast
 from tests.handlers.models.oracle import create_resnet, create_slowfast, create_x3d
 
 SIZES = {
@@ -93,7 +94,8 @@ def test_slowfast_equals_the_public_network() -> None:
     torch.testing.assert_close(ours(x), theirs(pathways(x, 4)), rtol=1e-9, atol=1e-9)
 
 
-def test_x3d_equals_the_public_network() -> None:
+@pytest.mark.parametrize("shortcut_norm", [False, True])
+def test_x3d_equals_the_public_network(shortcut_norm: bool) -> None:
     torch.manual_seed(0)
     theirs = create_x3d(
         input_clip_length=4,
@@ -103,7 +105,9 @@ def test_x3d_equals_the_public_network() -> None:
         depth_factor=1.0,
         head_activation=None,
     )
-    ours, theirs = twins(X3D(3, counts=(1, 2, 5, 3), outputs=16), theirs)
+    if shortcut_norm:  # as PySlowFast has it
+        theirs.blocks[1].res_blocks[0].branch1_norm = nn.BatchNorm3d(24)
+    ours, theirs = twins(X3D(3, counts=(1, 2, 5, 3), outputs=16, shortcut_norm=shortcut_norm), theirs)
     x = checks.clip(4, 32)
     torch.testing.assert_close(ours(x), theirs(x), rtol=1e-9, atol=1e-9)
 
@@ -197,6 +201,25 @@ FOREIGN = {
         "head.lin_5.weight": "blocks.5.pool.post_conv.weight",
     },
 }
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("slow-r50", pyslowfast.resnet((1, 1, 3, 3))),
+        ("c2d-r50", pyslowfast.resnet((1, 1, 1, 1))),
+        ("slowfast-r50-8x8", pyslowfast.slowfast()),
+        ("x3d-xs", pyslowfast.x3d()),
+    ],
+)
+def test_every_tensor_of_pyslowfast_has_its_place(name: str, given: pyslowfast.Shapes) -> None:
+    entry = family(name)
+    state = {key: torch.empty(shape, device="meta") for key, shape in given.items()}
+    told = {} if entry.told is None else entry.told(state).arguments
+    assert told == ({"shortcut_norm": True} if name == "x3d-xs" else {})
+    assert fit(entry.with_arguments(told), state).classes == 400
+    assert name in looks_like(state)[0]
+    assert looks_like(state)[1] == 1.0
 
 
 @pytest.mark.parametrize("name", FOREIGN)

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from handlers.layout import fit, looks_like
+from handlers.models import family
 from handlers.models.blocks.frame_conv import FrameConv2d
 from handlers.models.i3d_resnet import I3DResNet
 from handlers.models.tam_resnet import TAMResNet, TemporalAggregation
@@ -114,6 +116,18 @@ def test_names_and_shapes_of_the_public_layouts(
 ) -> None:
     found = checks.shapes(name, **arguments)
     assert {key: found.get(key) for key in expected} == expected
+
+
+@pytest.mark.parametrize("arguments", [{"kernel": 3}, {"kernel": 5}, {"kernel": 7, "depthwise": False}])
+def test_a_checkpoint_tells_how_frames_are_mixed(arguments: dict[str, object]) -> None:
+    entry = family("tam-resnet18")
+    known = checks.shapes("tam-resnet18", 174, **arguments)
+    state = {f"module.{name}": torch.empty(shape, device="meta") for name, shape in known.items()}
+    assert entry.told is not None
+    told = entry.told(state)
+    assert told.arguments == {"depthwise": True} | arguments
+    assert fit(entry.with_arguments(told.arguments), told.state).classes == 174
+    assert looks_like(state) == (("tam-resnet18",), 1.0)
 
 
 def test_frames_are_convolved_as_pictures() -> None:

@@ -1,0 +1,58 @@
+"""Files of weights as training scripts leave them, and what is said of those that hold something else."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from handlers.errors import ModelError
+from handlers.weights import read_weights
+from tests.handlers import networks
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_pickle_holds_is_named_and_what_to_do(tmp_path: Path) -> None:
+    torch.save(networks.module(networks.card()), tmp_path / "whole.pth")
+    torch.save({"a": torch.zeros(2).numpy()}, tmp_path / "arrays.pth")
+    (tmp_path / "caffe2.pkl").write_bytes(pickle.dumps({"blobs": {"conv1_w": np.zeros((2, 3))}}, protocol=2))
+    (tmp_path / "tensors.pickle").write_bytes(pickle.dumps({"a": torch.zeros(3)}))
+    (tmp_path / "text.pickle").write_bytes(pickle.dumps("text", protocol=2))
+    (tmp_path / "net.onnx").write_bytes(b"")
+    for name, message in {
+        "whole.pth": r"handlers\.models\.\S+, .* save the model's state_dict\(\)$",
+        "arrays.pth": r"NumPy arrays \(numpy\.\S+\), as Caffe2's",
+        "caffe2.pkl": r"NumPy arrays .* take the PyTorch file of the same network",
+        "tensors.pickle": "is not a file of tensors",
+        "text.pickle": r"cannot be read as \.pickle",
+        "net.onnx": "--family onnx",
+    }.items():
+        with pytest.raises(ModelError, match=rf"{name}: .*{message}") as refused:
+            read_weights(tmp_path / name)
+        assert "weights_only" not in str(refused.value)  # torch says how to run the code all the same
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_training_scripts_leave_beside_the_tensors_is_passed_over(tmp_path: Path, zipped: bool) -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([weight], 0.1, momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 4])
+    document = {
+        "epoch": 3,
+        "arch": "resnet",
+        "args": argparse.Namespace(lr=0.1, betas=(0.9, np.float32(0.99))),
+        "best_prec1": np.float64(71.5),
+        "best": {"top1": np.int64(3), "all": [np.bool_(True)]},
+        "cfg": "TRAIN:\n  ENABLE: true\n",
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "state_dict": {"model.module.weight": weight, "model.module.num_batches_tracked": torch.tensor(3)},
+    }
+    torch.save(document, tmp_path / "c3d.pickle", _use_new_zipfile_serialization=zipped)
+    state = read_weights(tmp_path / "c3d.pickle")
+    assert sorted(state) == ["num_batches_tracked", "weight"]
+    assert torch.equal(state["weight"], weight)
