@@ -11,9 +11,11 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from google.protobuf.json_format import MessageToDict
 from torch import Tensor, nn
@@ -27,6 +29,7 @@ from handlers.errors import ModelError, RequestError
 from handlers.explainers import explainer
 from handlers.explainers.grad_cam import grad_cam
 from handlers.explainers.selective import SelectiveParameters, motion_mask
+from handlers.input_gradients import FORWARD
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, relevance
 from handlers.relevance.propagate import one_hot
@@ -80,6 +83,10 @@ EXPLANATIONS: dict[str, Callable[[ActionModel, Pass, Tensor], Outputs]] = {
 }
 """By method, the graph's outputs, each with a leading axis of clips: with the method's default parameters."""
 
+_BY_THRESHOLD = {"selective_relevance", "selective_mask", "selected_positions", "motion_share"}
+_TOLERANCE = 1e-3
+"""Of an output's largest value."""
+
 # Relevance is propagated through one clip at a time.
 _TAKE_SEVERAL = {"grad-cam"}
 
@@ -119,6 +126,8 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
 
     Raises ModelError naming the method that cannot be exported or explain this model, or the file that cannot be made.
     """
+    if missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]:
+        raise ModelError(f"exporting needs {', '.join(missing)}: pip install 'actionlens[onnx]'")
     # A model of its own: what is cached while exporting must not serve anybody else.
     model = ActionModel.load(folder)
     if model.takes_flow:
@@ -133,9 +142,9 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
     held = _explanations(model, methods)
     module, clip = Explained(model, methods).eval(), torch.from_numpy(noise(model.card))[None]
     with torch.no_grad():
-        module(clip, torch.tensor([-1]))
+        answers = module(clip, torch.tensor([-1]))
         recorded = _recorded(module, clip)
-    recorded = recorded.run_decompositions({torch.ops.aten.convolution_backward.default: _input_gradient})
+    recorded = recorded.run_decompositions(dict(FORWARD))
     made: Any = torch.onnx.export(
         recorded,
         (),
@@ -152,15 +161,29 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
         "explanations": held,
     }
     made.model.metadata_props.update({"actionlens": json.dumps(about)})
-    _save(made, path)
+    expected = dict(zip(module.names, answers, strict=True))
+    _save(made, path, lambda graph: _check(graph, clip, expected))
     return module.names
 
 
-def _save(made: Any, path: Path) -> None:
-    """Write the graph beside its place and move it there when it is whole. Raises ModelError."""
+def _check(graph: Path, clip: Tensor, expected: Outputs) -> None:
+    """Compare the graph with what it was made of: an operation may change its meaning on the way. Raises ModelError."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(graph)
+    found = session.run(list(expected), {"clip": clip.numpy(), "target": np.array([-1])})
+    for (name, values), other in zip(expected.items(), found, strict=True):
+        # What a threshold lets through may differ by a voxel at its edge.
+        if name not in _BY_THRESHOLD and not (abs(other - values.numpy()).max() <= _TOLERANCE * abs(values).max()):
+            raise ModelError(f"with: {name} of the graph differs from the model's own; please report this model's card")
+
+
+def _save(made: Any, path: Path, check: Callable[[Path], None]) -> None:
+    """Write the graph beside its place and move it there when it is whole and right. Raises ModelError."""
     try:
         with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".export-") as work:
             made.save(Path(work) / path.name)
+            check(Path(work) / path.name)
             # Large weights lie in a file beside the graph; the graph comes last.
             for file in sorted(Path(work).iterdir(), key=lambda file: file.name == path.name):
                 file.replace(path.with_name(file.name))
@@ -205,29 +228,6 @@ def _description(model: ActionModel, methods: Sequence[str]) -> model_pb2.Model:
             kind = "export the model again with it" if support.method in EXPLANATIONS else "serve the model itself"
             support.reason = f"the exported graph does not hold it; {kind}"
     return message
-
-
-def _input_gradient(
-    y: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias_sizes: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    transposed: bool,
-    output_padding: Any,
-    groups: int,
-    mask: Any,
-) -> tuple[Tensor, None, None]:
-    """The input gradient of a convolution as the transposed convolution that it is."""
-    extra = [
-        size - ((steps - 1) * s - 2 * p + d * (k - 1) + 1)
-        for size, steps, s, p, d, k in zip(
-            x.shape[2:], y.shape[2:], stride, padding, dilation, weight.shape[2:], strict=True
-        )
-    ]
-    return torch.ops.aten.convolution(y, weight, None, stride, padding, dilation, True, extra, groups), None, None
 
 
 def main(arguments: list[str] | None = None) -> int:

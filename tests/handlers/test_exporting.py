@@ -11,18 +11,23 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
 
 from handlers.attribution import RelevanceMatrix, SaliencyVolume
 from handlers.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import ModelError
-from handlers.exporting import export
+from handlers.exporting import EXPLANATIONS, export
+from handlers.input_gradients import FORWARD, of_average_pool
 from tests.conftest import Exported
 from tests.handlers import networks
 
 pytestmark = pytest.mark.timeout(400)
 
 METHODS = Exported.METHODS
+ROOT = Path(__file__).resolve().parents[2]
 Answers = dict[str, NDArray[Any]]
 
 
@@ -123,3 +128,66 @@ raise SystemExit(main([sys.argv[1], "--output", sys.argv[2]]))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"output: {path}: File too large"
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("model.onnx", b"the earlier one")]
+
+
+def test_the_lines_of_the_readme_run(
+    graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.onnx").symlink_to(graph)
+    (tmp_path / "CLIP.mp4").symlink_to(ROOT / "model_store/motion-primitives/sample.mp4")
+    monkeypatch.chdir(tmp_path)
+    section = (ROOT / "README.md").read_text().split("## Explanations without PyTorch")[1]
+    exec(section.split("```python\n")[1].split("```")[0], {})
+    label, share, *shape = capsys.readouterr().out.split()
+    assert label in ("0", "1", "2") or label.isidentifier()
+    assert 0 <= float(share.strip("[]")) <= 1
+    assert len(" ".join(shape).split(",")) == 3
+
+
+@pytest.mark.parametrize("over", [None, 5])
+@pytest.mark.parametrize("counts_padding", [True, False])
+@pytest.mark.parametrize(("size", "stride", "padding", "ceil"), [(3, 1, 1, False), (3, 2, 1, True), (2, 3, 0, True)])
+@pytest.mark.parametrize("axes", [2, 3])
+def test_gradients_of_average_pools(
+    axes: int, size: int, stride: int, padding: int, ceil: bool, counts_padding: bool, over: int | None
+) -> None:
+    torch.manual_seed(0)
+    pool = functional.avg_pool2d if axes == 2 else functional.avg_pool3d
+    x = torch.randn(2, 3, *range(7, 7 + axes), dtype=torch.float64, requires_grad=True)
+    means = pool(x, size, stride, padding, ceil, counts_padding, over)
+    y = torch.randn_like(means)
+    (expected,) = torch.autograd.grad(means, x, y)
+    found = of_average_pool(y, x, [size] * axes, [stride] * axes, [padding] * axes, ceil, counts_padding, over)
+    assert torch.allclose(found, expected)
+
+
+class PoolGradient(nn.Module):
+    """What relevance takes from an average pool."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        back: Any = torch.ops.aten.avg_pool2d_backward
+        return back(y, y.new_empty(2, 3, 8, 8), [3, 3], [1, 1], [1, 1], True, False, None)
+
+
+def test_gradients_of_average_pools_survive_the_way_to_onnx(tmp_path: Path) -> None:
+    module, y = PoolGradient(), torch.randn(2, 3, 8, 8)
+    recorded = torch.export.export(module, (y,), strict=False).run_decompositions(dict(FORWARD))
+    made: Any = torch.onnx.export(recorded, (), input_names=["y"], dynamo=True, verbose=False)
+    made.save(tmp_path / "gradient.onnx")
+    (found,) = onnxruntime.InferenceSession(tmp_path / "gradient.onnx").run(None, {"y": y.numpy()})
+    np.testing.assert_allclose(found, module(y).numpy(), atol=1e-6)
+
+
+def test_a_graph_that_answers_otherwise_than_the_model_is_not_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, runs = EXPLANATIONS["grad-cam"], []
+
+    def other_when_recorded(*asked: Any) -> dict[str, Tensor]:
+        runs.append(asked)
+        return {name: len(runs) * values for name, values in right(*asked).items()}
+
+    monkeypatch.setitem(EXPLANATIONS, "grad-cam", other_when_recorded)
+    with pytest.raises(ModelError, match=r"with: grad_cam of the graph differs from the model's own"):
+        export(folder, ["grad-cam"], tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []

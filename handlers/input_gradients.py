@@ -1,0 +1,77 @@
+"""Gradients at the inputs of operations, as operations that ONNX has: relevance is propagated by such gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def of_convolution(
+    y: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias_sizes: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+    mask: Any,
+) -> tuple[Tensor, None, None]:
+    """The input gradient of a convolution as the transposed convolution that it is."""
+    extra = [
+        size - ((steps - 1) * s - 2 * p + d * (k - 1) + 1)
+        for size, steps, s, p, d, k in zip(
+            x.shape[2:], y.shape[2:], stride, padding, dilation, weight.shape[2:], strict=True
+        )
+    ]
+    return torch.ops.aten.convolution(y, weight, None, stride, padding, dilation, True, extra, groups), None, None
+
+
+def of_average_pool(
+    y: Tensor,
+    x: Tensor,
+    size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor: int | None,
+) -> Tensor:
+    """The input gradient of average pooling as a transposed convolution with ones."""
+    for axis, (steps, extent, k, s, pad) in enumerate(
+        zip(y.shape[2:], x.shape[2:], size, stride, padding, strict=True), start=2
+    ):
+        # How many each mean is over differs at the border. (avg_pool's divisor is lost on the way to ONNX.)
+        starts = torch.arange(steps) * s - pad
+        ends = (starts + k).clamp(max=extent + pad)
+        if not count_include_pad:
+            starts, ends = starts.clamp(min=0), ends.clamp(max=extent)
+        if divisor is None:
+            y = y / (ends - starts).to(y).view(-1, *[1] * (y.dim() - 1 - axis))
+    y = y if divisor is None else y / divisor
+    channels = y.shape[1]
+    kernel = y.new_ones((channels, 1, *size))
+    back = torch.ops.aten.convolution(
+        y, kernel, None, stride, [0] * len(size), [1] * len(size), True, [0] * len(size), channels
+    )
+    for axis, (extent, pad) in enumerate(zip(x.shape[2:], padding, strict=True), start=2):
+        back = back.narrow(axis, pad, min(extent, back.shape[axis] - pad))
+    ends = [0 if side else x.shape[axis] - back.shape[axis] for axis in range(y.dim() - 1, 1, -1) for side in (1, 0)]
+    return functional.pad(back, ends)
+
+
+FORWARD: Mapping[Any, Callable[..., Any]] = MappingProxyType(
+    {
+        torch.ops.aten.convolution_backward.default: of_convolution,
+        torch.ops.aten.avg_pool2d_backward.default: of_average_pool,
+        torch.ops.aten.avg_pool3d_backward.default: of_average_pool,
+    }
+)
+"""What stands for each gradient in a graph."""
