@@ -106,6 +106,12 @@ class Metrics:
         """Also tell of jobs, from now on."""
         self.registry.register(JobMetrics(jobs))
 
+    def forget_answers(self) -> None:
+        """Count answers anew, as if none had been given."""
+        for metric in (self._stage, self._request, self._predict, self._overhead):
+            metric.clear()
+        self._reasons.forget()
+
     def text(self, exemplars: bool = False) -> bytes:
         """The text for Prometheus; with exemplars it is OpenMetrics."""
         return self._exposition.text(self.registry.collect(), exemplars=exemplars)

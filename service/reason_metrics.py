@@ -71,6 +71,12 @@ class ReasonMetrics:
                 if length is not None:
                     self._length.labels(model, statistic).observe(length, exemplar)
 
+    def forget(self) -> None:
+        """Count anew."""
+        self._classes.clear()
+        for metric in (self._confidence, self._by_class, self._motion, self._length, self._defect, self._failed):
+            metric.clear()
+
     def _class(self, model: str, label: str) -> str:
         known = self._classes.setdefault(model, set())
         if len(known) < CLASSES:

@@ -99,6 +99,8 @@ class Server:
             await self._listen()
             await self.backend.start()
             await self._prove()
+            # The canary's answers are of cold workers, and nobody asked for them.
+            self.metrics.forget_answers()
             # After the canary, so that workers do not compete with the start of what they stand back for.
             if self.jobs is not None:
                 await self.jobs.start()

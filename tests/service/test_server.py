@@ -87,6 +87,10 @@ async def test_not_serving_until_the_canary_was_answered(tmp_path: Path) -> None
         assert set(backend.requests[0].clip) == {128}
         assert await health_of(server) == await health_of(server, EXPLANATION_SERVICE) == SERVING
         assert (await scrape(server, "/healthz")).status_code == 200
+        # Nobody's answer is counted.
+        assert "actionlens_stage_seconds_count" not in (await scrape(server, "/metrics")).text
+        await stub.ExplainClip(clip_request())
+        assert 'actionlens_request_seconds_count{model="colours"} 1.0' in (await scrape(server, "/metrics")).text
     await server.stop()
 
 
