@@ -62,8 +62,8 @@ def _exemplar(exemplar: Exemplar) -> str:
 
 
 def _number(value: float) -> float | str:
-    # Python writes NaN and the infinities as OpenMetrics does not.
-    return value if isfinite(value) else floatToGoString(value)  # type: ignore[no-untyped-call]
+    # Collectors may bring True; and Python writes NaN and the infinities as OpenMetrics does not.
+    return float(value) if isfinite(value) else floatToGoString(value)  # type: ignore[no-untyped-call]
 
 
 def _inside(labels: dict[str, str]) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -39,6 +43,27 @@ def test_readers_see_the_same_as_in_the_librarys_own_text() -> None:
     assert read(exposition.text(metrics.collect())) == read(generate_latest(metrics))
     assert read(exposition.text(metrics.collect())) == read(generate_latest(metrics))  # from memory, too
     assert len(read(generate_latest(metrics))) == 3
+
+
+class Odd:
+    """A collector of what collectors may bring."""
+
+    def collect(self) -> Iterator[Metric]:
+        for name, value in {"yes": True, "whole": 3, "tiny": 1e-7, "huge": 1e21, "most": math.inf}.items():
+            yield GaugeMetricFamily(name, "a number", value)
+        yield GaugeMetricFamily("least", "a number", -math.inf)
+        yield GaugeMetricFamily("none", "a number", math.nan)
+
+
+def test_numbers_of_every_kind_are_numbers_to_readers() -> None:
+    metrics = CollectorRegistry()
+    metrics.register(Odd())
+    for exemplars in (False, True):
+        text = Exposition().text(metrics.collect(), exemplars=exemplars).decode()
+        found = dict(line.split() for line in text.splitlines() if not line.startswith("#"))
+        # As Go's ParseFloat and OpenMetrics spell them.
+        assert (found["yes"], found["most"], found["least"], found["none"]) == ("1.0", "+Inf", "-Inf", "NaN")
+        assert (float(found["whole"]), float(found["tiny"]), float(found["huge"])) == (3, 1e-7, 1e21)
 
 
 def test_remembered_lines_carry_new_values_and_new_series() -> None:
