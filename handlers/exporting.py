@@ -144,7 +144,7 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
     with torch.no_grad():
         answers = module(clip, torch.tensor([-1]))
         recorded = _recorded(module, clip)
-    recorded = recorded.run_decompositions(dict(FORWARD))
+    recorded = recorded.run_decompositions(FORWARD)
     made: Any = torch.onnx.export(
         recorded,
         (),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -45,33 +44,27 @@ def of_average_pool(
     divisor: int | None,
 ) -> Tensor:
     """The input gradient of average pooling as a transposed convolution with ones."""
-    for axis, (steps, extent, k, s, pad) in enumerate(
-        zip(y.shape[2:], x.shape[2:], size, stride, padding, strict=True), start=2
-    ):
+    channels, none = y.shape[1], [0] * len(size)
+    if divisor is not None:
+        y = y / divisor
+    else:
         # How many each mean is over differs at the border. (avg_pool's divisor is lost on the way to ONNX.)
-        starts = torch.arange(steps) * s - pad
-        ends = (starts + k).clamp(max=extent + pad)
-        if not count_include_pad:
-            starts, ends = starts.clamp(min=0), ends.clamp(max=extent)
-        if divisor is None:
+        for axis, (extent, k, s, pad) in enumerate(zip(x.shape[2:], size, stride, padding, strict=True), start=2):
+            starts = torch.arange(y.shape[axis]) * s - pad
+            ends = (starts + k).clamp(max=extent + pad)
+            if not count_include_pad:
+                starts, ends = starts.clamp(min=0), ends.clamp(max=extent)
             y = y / (ends - starts).to(y).view(-1, *[1] * (y.dim() - 1 - axis))
-    y = y if divisor is None else y / divisor
-    channels = y.shape[1]
     kernel = y.new_ones((channels, 1, *size))
-    back = torch.ops.aten.convolution(
-        y, kernel, None, stride, [0] * len(size), [1] * len(size), True, [0] * len(size), channels
-    )
-    for axis, (extent, pad) in enumerate(zip(x.shape[2:], padding, strict=True), start=2):
-        back = back.narrow(axis, pad, min(extent, back.shape[axis] - pad))
-    ends = [0 if side else x.shape[axis] - back.shape[axis] for axis in range(y.dim() - 1, 1, -1) for side in (1, 0)]
-    return functional.pad(back, ends)
+    back = torch.ops.aten.convolution(y, kernel, None, stride, none, [1] * len(size), True, none, channels)
+    # Off goes the padding; what no window reached is added, and what reached beyond the padding goes, too.
+    margins = [(-pad, x.shape[axis] + pad - back.shape[axis]) for axis, pad in enumerate(padding, start=2)]
+    return functional.pad(back, [side for margin in reversed(margins) for side in margin])
 
 
-FORWARD: Mapping[Any, Callable[..., Any]] = MappingProxyType(
-    {
-        torch.ops.aten.convolution_backward.default: of_convolution,
-        torch.ops.aten.avg_pool2d_backward.default: of_average_pool,
-        torch.ops.aten.avg_pool3d_backward.default: of_average_pool,
-    }
-)
+FORWARD: dict[Any, Callable[..., Any]] = {
+    torch.ops.aten.convolution_backward.default: of_convolution,
+    torch.ops.aten.avg_pool2d_backward.default: of_average_pool,
+    torch.ops.aten.avg_pool3d_backward.default: of_average_pool,
+}
 """What stands for each gradient in a graph."""

@@ -171,7 +171,7 @@ class PoolGradient(nn.Module):
 
 def test_gradients_of_average_pools_survive_the_way_to_onnx(tmp_path: Path) -> None:
     module, y = PoolGradient(), torch.randn(2, 3, 8, 8)
-    recorded = torch.export.export(module, (y,), strict=False).run_decompositions(dict(FORWARD))
+    recorded = torch.export.export(module, (y,), strict=False).run_decompositions(FORWARD)
     made: Any = torch.onnx.export(recorded, (), input_names=["y"], dynamo=True, verbose=False)
     made.save(tmp_path / "gradient.onnx")
     (found,) = onnxruntime.InferenceSession(tmp_path / "gradient.onnx").run(None, {"y": y.numpy()})
