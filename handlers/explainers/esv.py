@@ -82,10 +82,9 @@ class Esv(IterativeExplainer[EsvParameters]):
         arrays = {"values_by_class": found.values, "marginals": of_target(found.marginals, target)}
         if snippet > 1:
             notes.append(f"the model looks at snippets of {snippet} frames, which share their snippet's value equally")
-            frames = range(len(question.clip))
-            arrays["elements"] = torch.tensor(
-                [(first, frames[first:][:snippet][-1]) for first in frames[::snippet]]
-            ).float()
+            count = len(question.clip)
+            bounds = [(first, min(first + snippet, count) - 1) for first in range(0, count, snippet)]
+            arrays["elements"] = torch.tensor(bounds).float()
         if _is_average(question):
             notes.append("exact, on log-probabilities: the values sum to log p(class) - log prior(class)")
         elif _is_sampled(question, features):
