@@ -22,9 +22,9 @@ import torch
 
 from actionlens.card import Input, ModelCard, Weights, read_card
 from benchmarks.networks import r2plus1d_18
-from handlers.engine import ClipRequest, Engine, MethodCall
+from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
 from handlers.models.action_model import ActionModel, build
-from handlers.weights import read_weights
+from handlers.tensor_files.weights import read_weights
 
 _STORE = Path(__file__).resolve().parents[1] / "model_store"
 _ON_CAM = MethodCall("selective-relevance", {"base": "grad-cam"})

@@ -22,7 +22,7 @@ from statistics import median
 
 import torch
 
-from handlers.explainers.grad_cam import grad_cam
+from handlers.explainers.live.grad_cam import grad_cam
 from handlers.models import families, family
 from handlers.models.blocks.tokens import token_network
 from handlers.relevance import Rules, guided_backprop, relevance, temporal_relevance, trace

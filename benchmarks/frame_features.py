@@ -21,8 +21,8 @@ from actionlens.card import Input, ModelCard, Weights
 from handlers.models import family
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass
-from handlers.relevance.memory import keep_freed_memory
-from handlers.seen_frames import SeenFrames
+from handlers.malloc import keep_freed_memory
+from handlers.engine.frame_cache import SeenFrames
 
 HOPS = (1, 2, 4, 8, 16)
 WIDE = {"channels": [64, 128, 256, 512], "cells": 4, "width": 256}

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from service.client.results import Result
 from service.local import LocalClient
-from service.media.picture import decode_picture
-from service.reading import frame_profile
+from service.decoding.image import decode_picture
+from service.readings.explanation import frame_profile
 from service.settings import Limits, Settings
 
 _METHODS = ("grad-cam", "dtd", "selective-relevance:base=dtd")

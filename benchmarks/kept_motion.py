@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from handlers.attribution import SaliencyVolume, Target
-from handlers.engine import ClipAnswer, ClipRequest, Engine, MethodCall
+from handlers.explainers.attribution import (SaliencyVolume, Target)
+from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
 from handlers.explainers import Question, iterative
-from handlers.explainers.st_perturbation import StPerturbationParameters
-from handlers.relevance.memory import keep_freed_memory
+from handlers.explainers.jobs.st_perturbation import StPerturbationParameters
+from handlers.malloc import keep_freed_memory
 from training.clips import HELD_OUT_SEED, Sample, generate
 from training.labels import STILL
 

@@ -30,7 +30,7 @@ from benchmarks.load_table import plot, table
 from service.client import AsyncClient, Frame
 from service.client.frames import StreamOptions
 from service.errors import ResourceExhausted
-from service.sources import open_source
+from service.client.frame_sources import open_source
 
 _KINDS = ("none", "latency", "overhead")
 _METHODS = ("grad-cam", "selective-relevance", "atr")

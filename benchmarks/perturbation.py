@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from benchmarks.networks import network
 from handlers.models.action_model import ActionModel, build
-from handlers.perturbation import Ascent, Masks, Plan, Progress, Score, blurred
-from handlers.perturbation.smooth_max import SHARPNESS, SmoothMax
+from handlers.explainers.perturbation import (Ascent, Masks, Plan, Progress, Score, blurred)
+from handlers.explainers.perturbation.smooth_max import (SHARPNESS, SmoothMax)
 from handlers.relevance import trace
-from handlers.relevance.memory import keep_freed_memory
-from handlers.weights import read_weights
+from handlers.malloc import keep_freed_memory
+from handlers.tensor_files.weights import read_weights
 from training.clips import HELD_OUT_SEED, generate
 from training.labels import STILL
 

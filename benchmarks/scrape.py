@@ -14,9 +14,9 @@ import time
 from actionlens.v1 import method_pb2, service_pb2
 from deploy.metrics_table import NoJobs
 from service.backends.in_process import InProcessBackend
-from service.metrics import Metrics
-from service.reason_metrics import CLASSES
-from service.records import AnswerRecord, MethodRecord
+from service.telemetry.metrics import Metrics
+from service.telemetry.explanation_metrics import CLASSES
+from service.telemetry.records import (AnswerRecord, MethodRecord)
 from service.settings import Settings
 
 

@@ -18,9 +18,9 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from handlers.models.consensus import RelationalConsensus
-from handlers.relevance.memory import keep_freed_memory
-from handlers.shapley import levels, relational_values, sample, shapley
+from handlers.models.blocks.consensus import RelationalConsensus
+from handlers.malloc import keep_freed_memory
+from handlers.explainers.shapley import (levels, relational_values, sample, shapley)
 
 FEATURES, HIDDEN, CLASSES, SCALES = 256, 256, 174, 8
 

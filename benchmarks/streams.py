@@ -21,7 +21,7 @@ import psutil
 
 from actionlens.v1 import service_pb2
 from service.client import AsyncClient, Frame
-from service.sources import open_source
+from service.client.frame_sources import open_source
 
 
 @dataclass

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from handlers.explainers.grad_cam import grad_cam
+from handlers.explainers.live.grad_cam import grad_cam
 from handlers.models import family
 from handlers.models.blocks.tokens import TokenNetwork
 from handlers.relevance import ForwardPass, Gamma, Rules, relevance, trace

@@ -9,12 +9,12 @@ from prometheus_client.core import Metric
 
 from actionlens.v1 import service_pb2
 from service.backends.in_process import InProcessBackend
-from service.jobs.counts import Counts
-from service.metrics import Metrics
-from service.reason_metrics import CLASSES
-from service.records import AnswerRecord, MethodRecord
+from service.jobs.store.counts import Counts
+from service.telemetry.metrics import Metrics
+from service.telemetry.explanation_metrics import CLASSES
+from service.telemetry.records import (AnswerRecord, MethodRecord)
 from service.settings import Settings
-from service.stream_frames import Counts as Totals
+from service.streaming.frames import Counts as Totals
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from actionlens.card import ColorOrder, Input, ModelCard, Weights
 from handlers.checking import check_method
-from handlers.engine import Engine
+from handlers.engine.engine import Engine
 from handlers.explainers import methods
 from handlers.models.action_model import ActionModel
 from handlers.models.family import Family, Small

@@ -13,8 +13,8 @@ from service.backends.in_process import InProcessBackend
 from service.client.channel import DEFAULT_TIMEOUT
 from service.client.clips import ClipLike, ClipOptions, clip_request
 from service.client.results import Result
-from service.explain import ExplainService
-from service.metrics import Metrics
+from service.dataplane.explain import ExplainService
+from service.telemetry.metrics import Metrics
 from service.settings import Settings
 
 

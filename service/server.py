@@ -14,24 +14,24 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from actionlens.v1 import job_pb2, job_pb2_grpc, service_pb2, service_pb2_grpc
-from service.backends.base import InferenceBackend
-from service.backends.making import make_backend
-from service.endpoint import HttpEndpoint
+from service.backends.protocol import InferenceBackend
+from service.backends.factory import make_backend
+from service.telemetry.http_endpoint import HttpEndpoint
 from service.errors import Unavailable
-from service.explain import ExplainService
-from service.gateway.calls import Calls
-from service.gateway.page import make_app
+from service.dataplane.explain import ExplainService
+from service.gateway.rpc_bridge import Calls
+from service.gateway.app import make_app
 from service.gateway.schema import schema
 from service.gateway.server import Gateway
-from service.health import EXPLANATION_SERVICE, Health, canary_request
-from service.interceptor import CallInterceptor
-from service.jobs.office import JobOffice
-from service.jobs.servicer import JOB_SERVICE, MAX_WATCHERS, ExplanationJobServicer
-from service.log import configure, get_logger
-from service.metrics import Metrics
+from service.rpc.health import (EXPLANATION_SERVICE, Health, canary_request)
+from service.rpc.interceptor import CallInterceptor
+from service.jobs.lifecycle import JobOffice
+from service.rpc.job_servicer import (JOB_SERVICE, MAX_WATCHERS, ExplanationJobServicer)
+from service.telemetry.log import (configure, get_logger)
+from service.telemetry.metrics import Metrics
 from service.settings import Settings
-from service.streams import Streams
-from service.trace_export import exporting
+from service.streaming.manager import Streams
+from service.telemetry.span_export import exporting
 
 DEFAULT_DEADLINE = 30.0
 # Calls beside clips and streams that may run at once: health, reflection, model lists.

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from handlers.models.motion_cnn import MotionCNN
+from handlers.models.architectures.motion_cnn import MotionCNN
 from training.batches import normalise
 from training.clips import HELD_OUT_SEED, generate
 from training.labels import CLASSES, STILL

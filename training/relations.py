@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from handlers.models.trn import MultiScaleTRN
+from handlers.models.architectures.trn import MultiScaleTRN
 from training.averages import Average
 from training.batches import Batch, flipped, make_batch, normalise
 from training.clips import HELD_OUT_SEED, generate

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from handlers.models.motion_cnn import MotionCNN
+from handlers.models.architectures.motion_cnn import MotionCNN
 from training.averages import Average
 from training.batches import IGNORED, Batch, Labels, Replay, fresh_batches, normalise
 from training.filters import give_back, half_size, take_over

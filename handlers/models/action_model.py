@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from actionlens.card import CardError, ColorOrder, ModelCard, read_card
 from handlers.errors import ModelError, RequestError
-from handlers.flow import flow
+from handlers.models.optical_flow import flow
 from handlers.models.blocks.tokens import token_network
 from handlers.models.family import check_depth
 from handlers.models.registry import family

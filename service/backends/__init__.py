@@ -1,5 +1,5 @@
 """Who computes: TorchServe workers, or this very process."""
 
-from service.backends.base import InferenceBackend
+from service.backends.protocol import InferenceBackend
 
 __all__ = ["InferenceBackend"]

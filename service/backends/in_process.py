@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from functools import partial
 
-from service.backends.choice import chosen_models
-from service.backends.compute_thread import Answer, ThreadBackend
-from service.backends.threads import SHORT_SPIN
+from service.backends.models import chosen_models
+from service.backends.thread_backend import (Answer, ThreadBackend)
+from service.backends.torch_threads import SHORT_SPIN
 from service.errors import Unavailable
 
 
@@ -19,8 +19,8 @@ class InProcessBackend(ThreadBackend):
         """See ThreadBackend."""
         for name, value in SHORT_SPIN.items():
             os.environ.setdefault(name, value)
-        from handlers.engine import Engine
-        from handlers.envelope import answer
+        from handlers.engine.engine import Engine
+        from handlers.wire.requests import answer
         from handlers.errors import ModelError
 
         settings = self.settings

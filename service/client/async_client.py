@@ -20,7 +20,7 @@ from service.client.errors import from_rpc
 from service.client.frames import FrameLike, StreamOptions, StreamQuestionOptions
 from service.client.results import Result, WindowResult
 from service.client.streams import ExplainedStream
-from service.tracing import calling
+from service.telemetry.spans import calling
 
 
 class AsyncClient:

@@ -17,7 +17,7 @@ from service.client.frames import FrameLike, StreamOptions
 from service.client.jobs import Jobs
 from service.client.results import Result
 from service.client.streams import ExplainedStream
-from service.tracing import calling
+from service.telemetry.spans import calling
 
 
 class Client:

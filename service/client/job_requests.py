@@ -16,7 +16,7 @@ from actionlens.v1 import job_pb2
 from service.client.clips import ClassLike, ClipLike, SamplingLike, clip_message, sampling_message, target_message
 from service.client.methods import MethodLike, method_messages
 from service.errors import ActionLensError, InvalidArgument
-from service.naming import distinct
+from service.unique_names import distinct
 
 FORMATS = {
     "answer": job_pb2.RESULT_FORMAT_ANSWER,

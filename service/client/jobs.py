@@ -24,7 +24,7 @@ from service.client.job_requests import (
 )
 from service.client.methods import MethodLike
 from service.client.results import Result
-from service.client.waiting import Waiting
+from service.client.polling import Waiting
 from service.errors import DeadlineExceeded, Unavailable
 
 Progress = Callable[[job_pb2.WatchJobResponse], None]

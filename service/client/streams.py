@@ -24,7 +24,7 @@ from service.client.frames import (
 )
 from service.client.results import WindowResult
 from service.errors import DeadlineExceeded
-from service.tracing import outgoing
+from service.telemetry.spans import outgoing
 
 IDLE_TIMEOUT = 60.0
 

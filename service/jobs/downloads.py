@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from actionlens.v1 import answer_pb2, clip_pb2, job_pb2
-from service.documents import answer_document
+from service.rendering.json_document import answer_document
 from service.errors import FailedPrecondition, InvalidArgument, NotFound
-from service.jobs.base import JobEngine
-from service.media.display import display_frames
-from service.pool import Pool
-from service.rendering import DISPLAY_SIDE, film, json_file, npz_file, sheet
+from service.jobs.protocol import JobEngine
+from service.decoding.display import display_frames
+from service.concurrency.thread_pool import Pool
+from service.rendering.files import (DISPLAY_SIDE, film, json_file, npz_file, sheet)
 from service.settings import Limits
 
 _CHUNK = 2**20

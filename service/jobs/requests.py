@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from actionlens.v1 import clip_pb2, job_pb2, method_pb2, model_pb2
-from service.catalog import Catalog
+from service.dataplane.served_models import Catalog
 from service.errors import InvalidArgument
-from service.jobs.inputs import input_file
-from service.naming import distinct
-from service.validation import check_message, check_method, resolve_target
+from service.jobs.input_root import input_file
+from service.unique_names import distinct
+from service.validation.request import (check_message, check_method, resolve_target)
 
 MAX_CLIPS = 10_000
 _LARGEST_PAGE = 1000

@@ -8,11 +8,11 @@ import sys
 from types import TracebackType
 from typing import Self
 
-from service.webcam.footage import Footage
+from service.webcam.frame_store import Footage
 from service.webcam.keys import Keys
-from service.webcam.projector import Projector
-from service.webcam.screen import ERASE, Size, lines
-from service.webcam.watch import Watch
+from service.webcam.playback import Projector
+from service.webcam.terminal_layout import (ERASE, Size, lines)
+from service.webcam.state import Watch
 
 _PERIOD = 0.1
 """Seconds between two pictures: what a slow connection carries."""

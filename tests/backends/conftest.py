@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from service.backends.base import InferenceBackend
+from service.backends.protocol import InferenceBackend
 from service.backends.in_process import InProcessBackend
 from service.backends.onnx import OnnxBackend
 from service.backends.torchserve import TorchServeBackend

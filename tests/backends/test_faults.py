@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from service.backends.base import Reply
+from service.backends.protocol import Reply
 from service.backends.torchserve import TorchServeBackend, config
 from service.errors import ActionLensError, DeadlineExceeded, Unavailable
 from service.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.backends.gate import Gate
+from service.backends.admission import Gate
 from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 
 

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from actionlens.worker.v1 import worker_pb2
-from handlers.engine import Engine
-from handlers.envelope import answer
+from handlers.engine.engine import Engine
+from handlers.wire.requests import answer
 from handlers.errors import INTERNAL
-from service.backends.choice import describe_request
-from service.backends.torchserve.handoff import envelope
+from service.backends.models import describe_request
+from service.backends.torchserve.shared_memory import envelope
 from tests.backends import requests
 from tests.handlers import networks
 

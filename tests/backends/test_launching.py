@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from actionlens.archive import write_archive
 from actionlens.card import CardError, read_card
-from service.backends.choice import chosen_models
-from service.backends.torchserve import config, log
+from service.backends.models import chosen_models
+from service.backends.torchserve import config
+from service.backends.torchserve import startup_log as log
 from service.errors import NotFound, Unavailable
 from service.settings import Precision, Settings
 from tests.backends.requests import SLOW, TINY

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.backends.torchserve.watch import Watch
+from service.backends.torchserve.watchdog import Watch
 
 
 def watch(started_in: float = 4.0) -> Watch:

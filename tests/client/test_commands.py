@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from service.cli import app
+from service.cli.main import app
 from tests.client.footage import write_video
 from tests.client.service_process import PROGRAM, ServiceProcess, environment, serving
 from tests.handlers import networks

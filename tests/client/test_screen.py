@@ -9,7 +9,7 @@ from rich.console import Console
 
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.client.results import Result
-from service.commands.screen import computed, computed_briefly, show_readings, show_result
+from service.cli.terminal import (computed, computed_briefly, show_readings, show_result)
 
 
 def answer(*methods: str, failed: str = "") -> answer_pb2.Answer:

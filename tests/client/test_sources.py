@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from service.errors import ActionLensError, InvalidArgument, Unavailable
-from service.sources import open_source
+from service.client.frame_sources import open_source
 from tests.client.footage import number_of, write_video
 from tests.client.rtsp import FPS, FRAMES, RtspCamera
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from actionlens.card import Input
-from handlers.attribution import Attribution, FrameAttribution
-from handlers.block import advance
-from handlers.description import describe
-from handlers.engine import ClipRequest, Engine, MethodCall
+from handlers.explainers.attribution import (Attribution, FrameAttribution)
+from handlers.engine.block import advance
+from handlers.engine.description import describe
+from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
 from handlers.errors import RequestError
 from handlers.models.action_model import ActionModel
 from handlers.relevance import bounds_of_pixels

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from handlers.attribution import SaliencyVolume
-from handlers.engine import ClipAnswer, ClipRequest, Engine, MethodCall
+from handlers.explainers.attribution import SaliencyVolume
+from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
 from handlers.errors import RequestError
 from tests.handlers import networks
 

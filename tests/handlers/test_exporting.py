@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from handlers.attribution import RelevanceMatrix, SaliencyVolume
-from handlers.engine import ClipAnswer, ClipRequest, Engine, MethodCall
+from handlers.explainers.attribution import (RelevanceMatrix, SaliencyVolume)
+from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
 from handlers.errors import ModelError
-from handlers.exporting import EXPLANATIONS, export
-from handlers.input_gradients import FORWARD, of_average_pool
+from handlers.exporting.graph import (EXPLANATIONS, export)
+from handlers.exporting.input_gradients import (FORWARD, of_average_pool)
 from tests.conftest import Exported
 from tests.handlers import networks
 
@@ -111,7 +111,7 @@ def test_a_method_that_cannot_explain_the_model_is_named(tmp_path: Path) -> None
 def test_what_breaks_off_leaves_the_earlier_graph_and_nothing_else(folder: Path, tmp_path: Path) -> None:
     program = """
 import resource, signal, sys
-from handlers.exporting import main
+from handlers.exporting.graph import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit is then an error, as on a full disk
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 raise SystemExit(main([sys.argv[1], "--output", sys.argv[2]]))

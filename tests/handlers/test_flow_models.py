@@ -14,16 +14,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from actionlens.card import ColorOrder, Input
-from handlers.attribution import FrameAttribution, RelevanceMatrix, SaliencyVolume
-from handlers.block import advance
-from handlers.engine import ClipAnswer, ClipRequest, Engine, MethodCall
+from handlers.explainers.attribution import (FrameAttribution, RelevanceMatrix, SaliencyVolume)
+from handlers.engine.block import advance
+from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
 from handlers.errors import ModelError, RequestError
-from handlers.exporting import export
-from handlers.flow import REACH, flow
-from handlers.importing import import_model
+from handlers.exporting.graph import export
+from handlers.models.optical_flow import (REACH, flow)
+from handlers.importing.checkpoint import import_model
 from handlers.models.action_model import ActionModel
-from handlers.models.i3d_inception import I3DInception
-from handlers.seen_frames import SeenFrames
+from handlers.models.architectures.i3d_inception import I3DInception
+from handlers.engine.frame_cache import SeenFrames
 from tests.handlers import networks
 
 FRAMES, SIZE = 5, 32

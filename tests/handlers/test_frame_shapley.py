@@ -14,16 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from handlers.attribution import FrameAttribution, Target
-from handlers.block import advance
-from handlers.description import describe
-from handlers.engine import ClipRequest, Engine, MethodCall
+from handlers.explainers.attribution import (FrameAttribution, Target)
+from handlers.engine.block import advance
+from handlers.engine.description import describe
+from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
 from handlers.explainers import Question, State
-from handlers.explainers.frame_shapley import EXPLAINER, FrameShapleyParameters
-from handlers.importing import import_model
+from handlers.explainers.jobs.frame_shapley import (EXPLAINER, FrameShapleyParameters)
+from handlers.importing.checkpoint import import_model
 from handlers.models.action_model import ActionModel
-from handlers.shapley import Elements
-from service.media.fit import fit
+from handlers.explainers.shapley import Elements
+from service.decoding.fit import fit
 from tests.e2e.conftest import gesture_card
 from tests.handlers.networks import clip, model
 from tests.handlers.test_frame_models import SMALL

@@ -13,9 +13,9 @@ import yaml
 from onnx import TensorProto, helper
 
 from actionlens.card import read_card
-from handlers.engine import ClipAnswer, ClipRequest, Engine, MethodCall
+from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
 from handlers.errors import ModelError
-from handlers.importing import import_checkpoint, import_model, main
+from handlers.importing.checkpoint import (import_checkpoint, import_model, main)
 from handlers.models.action_model import ActionModel
 from handlers.support import declared, tried
 from tests.handlers import networks, onnx_files
@@ -219,7 +219,7 @@ def test_cards_that_do_not_fit_are_refused_by_field(tmp_path: Path, changes: dic
 
 
 def test_a_conversion_that_answers_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from handlers.onnx_models import operators
+    from handlers.onnx_import import operator_table as operators
 
     monkeypatch.setitem(operators.OPERATORS, "Relu", operators.OPERATORS["Tanh"])
     with pytest.raises(ModelError, match=r"answers otherwise than in onnxruntime .*convert: false"):

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.attribution import SaliencyVolume
+from handlers.explainers.attribution import SaliencyVolume
 from handlers.checking import check_method
-from handlers.engine import ClipRequest, Engine, MethodCall
+from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
 from handlers.errors import ModelError, RequestError
 from handlers.explainers import methods
-from handlers.exporting import export
+from handlers.exporting.graph import export
 from handlers.models import Family, registry
 from tests.handlers import networks
 

@@ -10,11 +10,11 @@ import yaml
 from safetensors.torch import load_file
 
 from actionlens.card import read_card
-from handlers.engine import Engine
+from handlers.engine.engine import Engine
 from handlers.errors import ModelError
-from handlers.importing import import_checkpoint, import_model, main
+from handlers.importing.checkpoint import (import_checkpoint, import_model, main)
 from handlers.models import family
-from handlers.pretrained import read_pretrained
+from handlers.importing.huggingface import read_pretrained
 from tests.handlers import networks
 from tests.handlers.models import directories
 

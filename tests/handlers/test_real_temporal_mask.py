@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from actionlens.card import Input
-from handlers.attribution import FrameAttribution
-from handlers.block import advance
-from handlers.engine import ClipRequest, Engine, MethodCall
-from handlers.importing import import_checkpoint
+from handlers.explainers.attribution import FrameAttribution
+from handlers.engine.block import advance
+from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
+from handlers.importing.checkpoint import import_checkpoint
 from handlers.models.action_model import ActionModel, build
-from handlers.weights import read_weights
+from handlers.tensor_files.weights import read_weights
 from tests.handlers import networks
 
 SIZE, STRIDE = 120, 3

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from handlers.attribution import SaliencyVolume
-from handlers.engine import ClipAnswer, ClipRequest, Engine, MethodCall
+from handlers.explainers.attribution import SaliencyVolume
+from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
 from handlers.models import family
 from handlers.models.action_model import ActionModel
 from handlers.relevance import trace
-from handlers.seen_frames import SeenFrames
+from handlers.engine.frame_cache import SeenFrames
 from tests.handlers.networks import clip, model
 
 SMALL = {"channels": [4, 6], "cells": 2, "width": 5}

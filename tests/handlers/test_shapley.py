@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from handlers.models.consensus import RelationalConsensus
-from handlers.shapley import average_values, levels, relational_levels, relational_values, sample, shapley, sums_of
+from handlers.models.blocks.consensus import RelationalConsensus
+from handlers.explainers.shapley import (average_values, levels, relational_levels, relational_values, sample, shapley, sums_of)
 
 CLASSES = 3
 Game = Callable[[tuple[int, ...]], Tensor]

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from actionlens.v1 import method_pb2
 from actionlens.worker.v1 import worker_pb2
-from handlers.attribution import SaliencyVolume, Target
-from handlers.engine import Engine
-from handlers.envelope import answer
+from handlers.explainers.attribution import (SaliencyVolume, Target)
+from handlers.engine.engine import Engine
+from handlers.wire.requests import answer
 from handlers.explainers import Question, State, iterative
-from handlers.explainers.st_perturbation import StPerturbationParameters
+from handlers.explainers.jobs.st_perturbation import StPerturbationParameters
 from tests.handlers import networks
 
 METHOD = iterative("st-perturbation")

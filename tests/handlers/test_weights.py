@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from handlers.errors import ModelError
-from handlers.weights import read_weights
+from handlers.tensor_files.weights import read_weights
 from tests.handlers import networks
 
 

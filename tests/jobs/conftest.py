@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.engine import DatabaseJobEngine
+from service.jobs.store.engine import DatabaseJobEngine
 from service.settings import Settings
 from tests.backends.requests import store as make_store
 from tests.jobs.postgres import Postgres

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from actionlens.v1 import job_pb2
-from service.jobs.engine import DatabaseJobEngine
-from service.jobs.tables import CLIPS
-from service.jobs.workflow import CRASHED
+from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.tables import CLIPS
+from service.jobs.worker.workflow import CRASHED
 from service.settings import Settings
 from tests.jobs.postgres import Postgres
 from tests.jobs.workers import (

@@ -11,12 +11,12 @@ import pytest
 
 from actionlens.v1 import answer_pb2, job_pb2
 from service.errors import FailedPrecondition, NotFound, ResourceExhausted
-from service.jobs.artefacts import Artefacts
+from service.jobs.store.artefacts import Artefacts
 from service.jobs.downloads import make_download
-from service.jobs.engine import DatabaseJobEngine
-from service.jobs.transitions import Place, begin, finish
-from service.jobs.upkeep import expire, sweep
-from service.pool import Pool
+from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.transitions import (Place, begin, finish)
+from service.jobs.store.retention import (expire, sweep)
+from service.concurrency.thread_pool import Pool
 from service.settings import Settings
 from tests.backends.requests import TINY
 from tests.jobs.workers import clip, job_settings, request

@@ -11,12 +11,12 @@ import pytest
 from actionlens.tensors import to_array
 from actionlens.v1 import clip_pb2, explanation_pb2, job_pb2
 from actionlens.worker.v1 import worker_pb2
-from handlers.engine import Engine
-from handlers.envelope import answer
+from handlers.engine.engine import Engine
+from handlers.wire.requests import answer
 from service.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
-from service.jobs.artefacts import Artefacts
-from service.jobs.engine import DatabaseJobEngine
-from service.jobs.upkeep import sweep, tidy
+from service.jobs.store.artefacts import Artefacts
+from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.retention import (sweep, tidy)
 from service.settings import Settings
 from tests.backends.requests import TINY
 from tests.jobs.workers import Worker, begun, clip, ended, job_settings, request

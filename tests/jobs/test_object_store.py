@@ -15,9 +15,9 @@ from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
 from service.errors import NotFound, Unavailable
-from service.jobs.artefacts import Artefacts
-from service.jobs.database import Database
-from service.jobs.upkeep import sweep
+from service.jobs.store.artefacts import Artefacts
+from service.jobs.store.database import Database
+from service.jobs.store.retention import sweep
 from service.settings import JobSettings, Settings
 
 BUCKET = "films"

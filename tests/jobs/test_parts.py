@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from actionlens.v1 import job_pb2
 from service.errors import NotFound, Unavailable
-from service.jobs.artefacts import Artefacts
-from service.jobs.counts import Counts
+from service.jobs.store.artefacts import Artefacts
+from service.jobs.store.counts import Counts
 from service.jobs.metrics import JobMetrics
-from service.jobs.places import Places
-from service.jobs.throttle import LiveLatency, Notice
+from service.jobs.worker.fair_slots import Places
+from service.jobs.worker.live_notice import (LiveLatency, Notice)
 from service.settings import JobSettings, Settings
 
 

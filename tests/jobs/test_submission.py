@@ -8,11 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from actionlens.v1 import explanation_pb2, job_pb2
-from service.jobs.database import Database
-from service.jobs.engine import DatabaseJobEngine
-from service.jobs.queue import WORKFLOW, queue_name
-from service.jobs.transitions import Advance, Place, advance, begin, finish
-from service.jobs.views import progress
+from service.jobs.store.database import Database
+from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.queue import (WORKFLOW, queue_name)
+from service.jobs.store.transitions import (Advance, Place, advance, begin, finish)
+from service.jobs.store.queries import progress
 from service.settings import Settings
 from tests.jobs.workers import request
 

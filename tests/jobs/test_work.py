@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from actionlens.v1 import job_pb2
-from service.backends.making import make_backend
-from service.jobs.artefacts import Artefacts
-from service.jobs.bench import Bench, NoRoom
-from service.jobs.desk import Desk
-from service.jobs.engine import DatabaseJobEngine
-from service.jobs.outcome import Outcome
-from service.jobs.transitions import Place, begin
-from service.jobs.work import ClipWork
+from service.backends.factory import make_backend
+from service.jobs.store.artefacts import Artefacts
+from service.jobs.worker.backend_pool import (Bench, NoRoom)
+from service.jobs.worker.context import Desk
+from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.worker.outcome import Outcome
+from service.jobs.store.transitions import (Place, begin)
+from service.jobs.worker.clip_runner import ClipWork
 from service.settings import JobSettings, Settings
 from tests.jobs.workers import job_settings, request
 from tests.service.backend import PixelBackend, describe

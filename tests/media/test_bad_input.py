@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from actionlens.v1 import clip_pb2, model_pb2
 from service.errors import ActionLensError, DeadlineExceeded, InvalidArgument
-from service.media.clip import decode_clip
+from service.decoding.clip import decode_clip
 from service.settings import Limits
 
 TAKES = model_pb2.ModelInput(frames=4, height=24, width=40, resize="letterbox", sampling="uniform", stride=1)

@@ -12,10 +12,10 @@ import pytest
 
 from actionlens.v1 import answer_pb2, explanation_pb2, model_pb2
 from service.errors import InvalidArgument
-from service.media.colours import heat_colours
-from service.media.display import decode_for_display
-from service.media.fit import fit
-from service.media.overlay import blend, encode_jpeg, enlarge, write_mp4
+from service.rendering.colours import heat_colours
+from service.decoding.display import decode_for_display
+from service.decoding.fit import fit
+from service.rendering.overlay import (blend, encode_jpeg, enlarge, write_mp4)
 from tests.media.explanations import attribution, grey, saliency
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from actionlens.v1 import clip_pb2, model_pb2
 from service.errors import InvalidArgument
-from service.media.clip import decode_clip
-from service.media.picture import decode_picture, picture_size, raw_picture
+from service.decoding.clip import decode_clip
+from service.decoding.image import (decode_picture, picture_size, raw_picture)
 from service.settings import Limits
 
 LIMITS = Limits()

@@ -10,7 +10,7 @@ import pytest
 
 from actionlens.v1 import clip_pb2, model_pb2
 from service.errors import InvalidArgument
-from service.media.clip import decode_clip
+from service.decoding.clip import decode_clip
 
 UNIFORM = clip_pb2.Sampling()
 # Container, codec, pixel format, format of the pictures given.
@@ -82,7 +82,7 @@ def test_leaving_parts_out_changes_nothing(options, encode, numbered, number_of,
 
 
 def test_leaving_parts_out_decodes_less(encode, numbered, limits, monkeypatch):
-    from service.media import footage
+    from service.decoding import packet_decoder as footage
 
     decoded = []
     real = footage._decode

@@ -28,7 +28,7 @@ import psutil
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, CDPSession, Page, expect, sync_playwright
 
-from service.sources import open_source
+from service.client.frame_sources import open_source
 from tests.page.camera import write_camera
 from tests.page.endurance_report import Sample, draw, table, verdict
 from tests.page.running import PATIENCE, ROOT, arguments

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.media.picture import decode_picture
+from service.decoding.image import decode_picture
 from service.settings import Limits
 from tests.page.endurance_report import Sample, draw, table, verdict
 

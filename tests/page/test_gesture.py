@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from typer.testing import CliRunner
 
-from service.cli import app
+from service.cli.main import app
 from service.settings import BackendName, Settings
 from tests.e2e.conftest import GESTURE, gesture_card
 from tests.e2e.test_real_models import swipe

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from service.media.picture import decode_picture
-from service.media.video import read_video
+from service.decoding.image import decode_picture
+from service.decoding.video import read_video
 from service.settings import Limits
 from tests.page.heat import heat_on_motion
 from tests.page.running import PATIENCE, Running, answers, watch

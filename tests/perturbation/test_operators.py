@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.perturbation import Masks, Plan, blurred, faded, kept
-from handlers.perturbation.area import ranking
-from handlers.perturbation.shape import compactness, ellipsoid
-from handlers.perturbation.smooth_max import SHARPNESS, SmoothMax
-from handlers.perturbation.time_filter import TimeFilter
+from handlers.explainers.perturbation import (Masks, Plan, blurred, faded, kept)
+from handlers.explainers.perturbation.area import ranking
+from handlers.explainers.perturbation.shape import (compactness, ellipsoid)
+from handlers.explainers.perturbation.smooth_max import (SHARPNESS, SmoothMax)
+from handlers.explainers.perturbation.time_filter import TimeFilter
 
 DOUBLE = torch.zeros((), dtype=torch.float64)
 

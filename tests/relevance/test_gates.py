@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from handlers.relevance import Rules, relevance, temporal_relevance, trace
-from handlers.relevance.cost import Costs
+from handlers.relevance.temporal.cost_model import Costs
 from tests.relevance.networks import clip
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from handlers.models import family
 from handlers.relevance import Gamma, Rules, UnsupportedOperation, relevance, trace
-from handlers.relevance.operations import held
+from handlers.relevance.operations import attention as held
 from tests.handlers.models import checks
 
 SMALL = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}

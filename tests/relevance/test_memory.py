@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 import platform, resource, torch
-from handlers.relevance.memory import keep_freed_memory
+from handlers.malloc import keep_freed_memory
 kept = keep_freed_memory()
 assert kept == (platform.libc_ver()[0] == "glibc"), kept
 def faults(count):

@@ -8,16 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.relevance import (
-    BadClip,
-    NoFrameLogits,
-    NotKept,
-    PlainNetwork,
-    Rules,
-    UnknownLayer,
-    differentiable,
-    relevance,
-)
+from handlers.relevance import (BadClip, NoFrameLogits, NotKept, PlainNetwork, Rules, UnknownLayer, relevance)
+from handlers.relevance.program import autograd_bridge as differentiable
 
 
 class Recurrent(nn.Module):

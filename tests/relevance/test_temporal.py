@@ -18,7 +18,7 @@ from handlers.relevance import (
     temporal_relevance,
     trace,
 )
-from handlers.relevance.cost import Costs
+from handlers.relevance.temporal.cost_model import Costs
 from handlers.relevance.operations.base import AS_TRACED
 from tests.relevance import oracle
 from tests.relevance.networks import (

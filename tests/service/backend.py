@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from actionlens.tensors import to_array, to_tensor
 from actionlens.v1 import explanation_pb2, model_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.base import Reply
+from service.backends.protocol import Reply
 from service.errors import NotFound
 
 LABELS = ("red", "green", "blue light")

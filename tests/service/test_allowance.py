@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from service.allowance import Allowance
+from service.streaming.budget.overhead import Allowance
 
 PREDICT = 0.018
 COSTS = [0.0, 0.0006, 0.07, 0.13]

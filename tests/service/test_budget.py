@@ -13,13 +13,13 @@ import pytest
 
 from actionlens.v1 import answer_pb2, explanation_pb2, method_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.admission import check_room
-from service.ask import Ask
-from service.costs import Costs
+from service.streaming.admission import check_room
+from service.dataplane.request import Ask
+from service.dataplane.cost_estimates import Costs
 from service.errors import ResourceExhausted
-from service.rungs import names, rungs_of
+from service.dataplane.levels import (names, rungs_of)
 from service.settings import Settings, StreamSettings
-from service.turns import Turn, Turns
+from service.streaming.scheduler import (Turn, Turns)
 from tests.service.backend import PixelBackend, describe
 from tests.service.client import DROP, NEWEST, StreamClient, refused
 from tests.service.conftest import Serve, connect

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from actionlens.card import Weights, write_card
 from actionlens.v1 import job_pb2
-from handlers.importing import import_checkpoint
+from handlers.importing.checkpoint import import_checkpoint
 from handlers.models import families
 from handlers.models.action_model import ActionModel
 from handlers.support import cases, small_model

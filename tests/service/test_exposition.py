@@ -11,7 +11,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.exposition import Exposition
+from service.telemetry.exposition import Exposition
 
 
 def registry() -> CollectorRegistry:

@@ -11,12 +11,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from actionlens.v1 import job_pb2, job_pb2_grpc
-from service.commands.failure import explain_failure
-from service.commands.serve import _announce
+from service.cli.errors import explain_failure
+from service.cli.serve import _announce
 from service.errors import InvalidArgument, Unavailable
-from service.jobs import office
-from service.jobs.database import Database
-from service.jobs.servicer import JOB_SERVICE
+from service.jobs import lifecycle as office
+from service.jobs.store.database import Database
+from service.rpc.job_servicer import JOB_SERVICE
 from service.server import Server
 from service.settings import JobSettings, Settings
 from tests.service.conftest import Serve, connect

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from actionlens.v1 import job_pb2
-from service.cli import app
+from service.cli.main import app
 from service.client import AsyncClient, Client, ServerFile
 from service.errors import FailedPrecondition, NotFound
 from tests.backends.requests import TINY, store

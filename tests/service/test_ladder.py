@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from service.ladder import Climbs, Ladder
+from service.streaming.budget.latency import (Climbs, Ladder)
 
 COSTS = [0.0, 0.001, 0.07, 0.13]
 PREDICT = 0.02

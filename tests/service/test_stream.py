@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from actionlens.v1 import service_pb2
-from service.intake import Arrival
+from service.streaming.frame_decoder import Arrival
 from tests.service.backend import PixelBackend, frames_seen
 from tests.service.client import BLOCK, DROP, EVERY, NEWEST, WINDOW, StreamClient, exact, raw
 from tests.service.conftest import Serve, connect
@@ -39,7 +39,7 @@ async def test_a_file_gets_every_window_in_order(stub: Any) -> None:
 
 
 async def test_windows_that_overlap_decode_and_fit_each_frame_once(stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from service import intake
+    from service.streaming import frame_decoder as intake
 
     done = {"decode_picture": 0, "fit": 0}
 
@@ -124,7 +124,7 @@ async def test_a_camera_gets_the_newest_window_and_every_drop_is_counted(backend
 async def test_frames_that_wait_undecoded_are_dropped_oldest_first(
     serve: Serve, backend: PixelBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from service import intake
+    from service.streaming import frame_decoder as intake
 
     decode = intake.decode_picture
 

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from actionlens.v1 import answer_pb2, explanation_pb2, method_pb2, service_pb2
-from service.validation import method_name
+from service.validation.request import method_name
 from tests.service.backend import PixelBackend
 from tests.service.client import WINDOW, StreamClient, exact, raw, refused
 from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, refusal

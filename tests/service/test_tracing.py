@@ -18,12 +18,12 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from service import tracing
+from service.telemetry import spans as tracing
 from service.client import AsyncClient
 from service.errors import Unavailable
 from service.server import Server
 from service.settings import Traces
-from service.trace_export import exporting
+from service.telemetry.span_export import exporting
 from tests.service.backend import FRAMES, PixelBackend
 from tests.service.client import BLOCK, EVERY, StreamClient
 from tests.service.requests import GRAD_CAM, SELECTIVE, clip_request, pixels

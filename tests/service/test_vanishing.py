@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from actionlens.v1 import service_pb2
-from service.health import EXPLANATION_SERVICE
-from service.intake import Arrival, Picture
+from service.rpc.health import EXPLANATION_SERVICE
+from service.streaming.frame_decoder import (Arrival, Picture)
 from service.server import Server
 from tests.service.backend import PixelBackend
 from tests.service.client import BLOCK, DROP, EVERY, NEWEST, StreamClient, exact, raw

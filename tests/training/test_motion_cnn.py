@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from handlers.models.motion_cnn import MotionCNN
+from handlers.models.architectures.motion_cnn import MotionCNN
 from training.filters import half_size, moving_edges, start_with_motion, take_over
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handlers.models.motion_cnn import MotionCNN
+from handlers.models.architectures.motion_cnn import MotionCNN
 from training.batches import make_batch
 from training.clips import HELD_OUT_SEED
 from training.evaluate import load_model, prepare, probabilities, read_clip

@@ -14,13 +14,13 @@ from rich.cells import cell_len
 from actionlens.v1 import service_pb2
 from service.client.frames import Frame
 from service.client.results import WindowResult
-from service.sources import Source
-from service.webcam import projector as projector_module
-from service.webcam.board import board
-from service.webcam.footage import Footage
-from service.webcam.projector import Projector
-from service.webcam.screen import Size, lines
-from service.webcam.watch import Watch
+from service.client.frame_sources import Source
+from service.webcam import playback as projector_module
+from service.webcam.window_picture import board
+from service.webcam.frame_store import Footage
+from service.webcam.playback import Projector
+from service.webcam.terminal_layout import (Size, lines)
+from service.webcam.state import Watch
 from tests.media.explanations import saliency
 
 _SIZE = (24, 32)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handlers.relevance.operations.base import Operation, Portion, Site, explicit, inverse, spanning, spread
-from handlers.relevance.windows import Message
+from handlers.relevance.messages import Message
 
 
 class Averaging(Operation):

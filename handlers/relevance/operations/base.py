@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handlers.relevance import windows
+from handlers.relevance import messages as windows
 from handlers.relevance.rules import ConvolutionRule
-from handlers.relevance.windows import Message, Spans, dense, full, laid_out, look, place, settled, union, whole
+from handlers.relevance.messages import (Message, Spans, dense, full, laid_out, look, place, settled, union, whole)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handlers.relevance.operations.base import Operation, Portion, Site, explicit, spanning, spread
-from handlers.relevance.windows import Message, laid, look
+from handlers.relevance.messages import (Message, laid, look)
 
 
 @dataclass(eq=False)

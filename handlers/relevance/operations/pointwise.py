@@ -11,7 +11,7 @@ from torch import Tensor
 
 from handlers.relevance.operations.base import Operation, Portion, Site, alike, explicit, inverse, joined, spread
 from handlers.relevance.rules import AddRule
-from handlers.relevance.windows import Message, added, combined
+from handlers.relevance.messages import (Message, added, combined)
 
 
 def where_active(values: Tensor, output: Tensor, *, out: Tensor | None = None) -> Tensor:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 
-from service.backends.compute_thread import Answer, ThreadBackend
+from service.backends.thread_backend import (Answer, ThreadBackend)
 from service.backends.onnx.answer import answer
 from service.backends.onnx.graph import Graph
 from service.errors import NotFound, Unavailable

@@ -14,7 +14,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from numpy.typing import NDArray
 
 from actionlens.v1 import model_pb2
-from service.backends.onnx.shares import Shares
+from service.backends.onnx.time_shares import Shares
 from service.errors import Unavailable
 
 Outputs = dict[str, NDArray[Any]]

@@ -6,11 +6,11 @@ import asyncio
 
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.base import Reply, Work
-from service.backends.choice import chosen_models, wrapped
-from service.backends.gate import Gate
+from service.backends.protocol import (Reply, Work)
+from service.backends.models import (chosen_models, wrapped)
+from service.backends.admission import Gate
 from service.backends.torchserve import config, replies
-from service.backends.torchserve.http import ConnectionLost, HttpReply
+from service.backends.torchserve.http_client import (ConnectionLost, HttpReply)
 from service.backends.torchserve.replies import Verdict
 from service.backends.torchserve.server import TorchServe
 from service.backends.torchserve.supervisor import MARGIN_SECONDS, Supervisor

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from actionlens.archive import write_archive
 from actionlens.card import read_card
-from service.backends.threads import SHORT_SPIN
+from service.backends.torch_threads import SHORT_SPIN
 from service.errors import Unavailable
 from service.settings import Settings
 

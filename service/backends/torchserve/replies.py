@@ -7,7 +7,7 @@ import enum
 from google.protobuf.message import DecodeError
 
 from actionlens.worker.v1 import worker_pb2
-from service.backends.torchserve.http import HttpReply
+from service.backends.torchserve.http_client import HttpReply
 from service.errors import ActionLensError, ResourceExhausted, Unavailable
 
 _REFUSED_SECONDS = 0.5

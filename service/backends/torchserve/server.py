@@ -12,8 +12,11 @@ import tempfile
 from pathlib import Path
 
 from actionlens.worker.v1 import worker_pb2
-from service.backends.torchserve import config, guard, handoff, log
-from service.backends.torchserve.http import ConnectionLost, HttpClient, HttpReply
+from service.backends.torchserve import config
+from service.backends.torchserve import child_guard as guard
+from service.backends.torchserve import shared_memory as handoff
+from service.backends.torchserve import startup_log as log
+from service.backends.torchserve.http_client import (ConnectionLost, HttpClient, HttpReply)
 from service.errors import Unavailable
 from service.settings import Settings
 

@@ -10,12 +10,12 @@ import structlog
 
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.choice import canary_request, checked, describe_request
+from service.backends.models import (canary_request, checked, describe_request)
 from service.backends.torchserve import replies
-from service.backends.torchserve.http import ConnectionLost
+from service.backends.torchserve.http_client import ConnectionLost
 from service.backends.torchserve.replies import Verdict
 from service.backends.torchserve.server import PortTaken, TorchServe
-from service.backends.torchserve.watch import Watch
+from service.backends.torchserve.watchdog import Watch
 from service.errors import DeadlineExceeded, Unavailable
 from service.settings import Settings
 

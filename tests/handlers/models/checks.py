@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from handlers.models import family
 from handlers.relevance import Program, Rules, temporal_relevance, trace
-from handlers.relevance.centres import frame_centres
+from handlers.relevance.program.receptive_field import frame_centres
 
 
 def shapes(name: str, classes: int = 400, **arguments: object) -> dict[str, tuple[int, ...]]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from handlers.models import family
-from handlers.models.c3d import C3D
+from handlers.models.architectures.c3d import C3D
 from tests.handlers.models import checks
 
 SMALL = {"widths": (4, 4, 6, 6), "hidden": 8, "size": 32}

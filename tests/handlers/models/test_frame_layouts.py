@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionlens.card import read_card
-from handlers.engine import ClipAnswer, ClipRequest, Engine
+from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine)
 from handlers.errors import ModelError
-from handlers.importing import Imported, import_checkpoint, import_model
-from handlers.layout import fit
+from handlers.importing.checkpoint import (Imported, import_checkpoint, import_model)
+from handlers.importing.recognition import fit
 from handlers.models import family
-from handlers.seen_frames import SeenFrames
+from handlers.engine.frame_cache import SeenFrames
 from handlers.support import small_model
-from handlers.weights import read_weights
+from handlers.tensor_files.weights import read_weights
 from tests.handlers import networks
 from tests.handlers.models import checks, published
 from tests.handlers.test_importing import write

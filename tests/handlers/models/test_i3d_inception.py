@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from actionlens.card import ColorOrder
-from handlers.layout import fit
+from handlers.importing.recognition import fit
 from handlers.models import family
-from handlers.models.i3d_inception import I3DInception
+from handlers.models.architectures.i3d_inception import I3DInception
 from handlers.relevance import SamePad
 from tests.handlers.models import checks
 

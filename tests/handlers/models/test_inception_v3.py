@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from actionlens.card import read_card
 from handlers.errors import ModelError
-from handlers.layout import fit
+from handlers.importing.recognition import fit
 from handlers.models import family
 from handlers.relevance import Rules, relevance, trace
 from tests.handlers import networks

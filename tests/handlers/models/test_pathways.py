@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.layout import fit, looks_like
+from handlers.importing.recognition import (fit, looks_like)
 from handlers.models import family
-from handlers.models.slow import Slow
-from handlers.models.slowfast import SlowFast
-from handlers.models.x3d import X3D
+from handlers.models.architectures.slow import Slow
+from handlers.models.architectures.slowfast import SlowFast
+from handlers.models.architectures.x3d import X3D
 from handlers.relevance import EvenFrames, Rules, temporal_relevance, trace
 from tests.handlers.models import checks, pyslowfast
 from tests.handlers.models.oracle import create_resnet, create_slowfast, create_x3d

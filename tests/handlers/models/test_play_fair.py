@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from handlers.errors import ModelError
-from handlers.importing import import_checkpoint
+from handlers.importing.checkpoint import import_checkpoint
 from tests.handlers import networks
 from tests.handlers.models import checks, published
 from tests.handlers.models.test_frame_layouts import (

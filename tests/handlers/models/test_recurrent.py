@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.models.c_lstm import CLSTM
-from handlers.models.cnn_lstm import CnnLstm
-from handlers.models.vgg16_lstm import VGG16LSTM
+from handlers.models.architectures.c_lstm import CLSTM
+from handlers.models.architectures.cnn_lstm import CnnLstm
+from handlers.models.architectures.vgg16_lstm import VGG16LSTM
 from handlers.relevance import relevance, temporal_relevance, trace
 from tests.handlers.models import checks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from handlers.models.s3d import S3D
+from handlers.models.architectures.s3d import S3D
 from tests.handlers.models import checks
 
 

@@ -1,0 +1,245 @@
+"""A loaded model that answers batches: one forward, the prediction and the explanations asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import Tensor
+
+from handlers.explainers.attribution import (Attribution, Target)
+from handlers.errors import FAILED_PRECONDITION, INTERNAL, RESOURCE_EXHAUSTED, RequestError
+from handlers.explainers import Explainer, Method, Parameters, explainer
+from handlers.models.action_model import ActionModel
+from handlers.relevance import MEMORY, MemoryLimitExceeded, Pass, Precision
+from handlers.engine.frame_cache import SeenFrames
+
+M = TypeVar("M", bound=Method[Any])
+
+
+@dataclass(frozen=True)
+class MethodCall:
+    """A method by name with its parameters, unset ones at their defaults."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """clip: uint8 RGB [T, H, W, 3] at the model's size. target, contrast: class number or label; None is top-1."""
+
+    clip: NDArray[np.uint8]
+    methods: Sequence[MethodCall] = ()
+    target: int | str | None = None
+    contrast: int | str | None = None
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One method's result: an attribution, or the error that this method alone ended in."""
+
+    method: str
+    parameters: Mapping[str, Any]
+    result: Attribution | RequestError
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ClipAnswer:
+    """logits: float32 [K]. frame_logits: float32 [T', K] where the head has them. explained: as asked, in order."""
+
+    logits: Tensor
+    frame_logits: Tensor | None
+    target: Target
+    explained: Sequence[Explained]
+    forward_seconds: float
+
+
+@dataclass
+class _Call:
+    item: int
+    place: int
+    explainer: Explainer[Any]
+    parameters: Parameters
+
+
+class Engine:
+    """Answers clips with one model. Calls may come from several threads."""
+
+    def __init__(self, model: ActionModel) -> None:
+        self.model = model
+        self._seen = SeenFrames(model)
+
+    @classmethod
+    def load(
+        cls, folder: Path, threads: int | None = None, memory: int = MEMORY, precision: str = Precision.FLOAT32
+    ) -> Engine:
+        """Load a model's folder. threads: of torch and of OpenCV in this process. Raises ModelError.
+
+        memory: most bytes that temporal relevance allocates beyond the forward pass. precision: of relevance.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+            cv2.setNumThreads(threads)
+        return cls(ActionModel.load(folder, memory, precision))
+
+    def explain(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
+        """Answer a batch with one forward for all clips of one length.
+
+        An item that cannot be answered is a RequestError in its place; a method that cannot be, one in the place of
+        its result. Explanations not asked for are not computed.
+        """
+        answers: list[ClipAnswer | RequestError | None] = [None] * len(requests)
+        for index, request in enumerate(requests):
+            try:
+                self.model.check_clip(request.clip)
+                self.class_index(request.target, "target.explained")
+                self.class_index(request.contrast, "target.contrast")
+            except RequestError as error:
+                answers[index] = error
+        lengths: dict[int, list[int]] = {}
+        for index, answer in enumerate(answers):
+            if answer is None:
+                lengths.setdefault(len(requests[index].clip), []).append(index)
+        for good in lengths.values():
+            for index, result in zip(good, self._batch([requests[index] for index in good]), strict=True):
+                answers[index] = result
+        return [answer for answer in answers if answer is not None]
+
+    def class_index(self, wanted: int | str | None, where: str) -> int | None:
+        """A class number from a number or a label. Raises RequestError when there is no such class."""
+        labels = self.model.card.labels
+        if isinstance(wanted, str):
+            if wanted in labels:
+                return labels.index(wanted)
+            raise RequestError(
+                f"{where}.label: {wanted!r} is not a class of {self.model.card.name}; classes are {', '.join(labels)}",
+                field=f"{where}.label",
+                reason="UNKNOWN_CLASS",
+            )
+        if wanted is not None and not 0 <= wanted < len(labels):
+            raise RequestError(
+                f"{where}.index: {wanted} is not a class; {self.model.card.name} has 0 to {len(labels) - 1}",
+                field=f"{where}.index",
+                reason="UNKNOWN_CLASS",
+            )
+        return wanted
+
+    @torch.inference_mode()
+    def _batch(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
+        calls: list[_Call] = []
+        explained: list[list[Explained | None]] = [[None] * len(request.methods) for request in requests]
+        keep: dict[str, None] = {}
+        propagates = False
+        for item, request in enumerate(requests):
+            for place, method in enumerate(request.methods):
+                try:
+                    call = _Call(item, place, *self.resolve(explainer(method.name), method))
+                    layers = call.explainer.layers(self.model, call.parameters)
+                    for layer in layers:
+                        self.model.check_layer(layer)
+                except RequestError as error:
+                    explained[item][place] = Explained(method.name, method.parameters, error, 0.0)
+                else:
+                    keep.update(dict.fromkeys(layers))
+                    propagates = propagates or call.explainer.propagates(call.parameters)
+                    calls.append(call)
+
+        start = time.perf_counter()
+        forward = self._seen.forward([request.clip for request in requests], keep, propagates)
+        frame_logits = None if forward.no_frame_logits else forward.frame_logits
+        forward_seconds = time.perf_counter() - start
+
+        logits = forward.logits
+        broken = ~logits.isfinite().all(dim=1)
+        targets = [
+            self.target(request, logits[item]) if not broken[item] else None for item, request in enumerate(requests)
+        ]
+        for call, result, seconds in self._attribute(forward, calls, targets):
+            explained[call.item][call.place] = Explained(
+                call.explainer.name, call.parameters.model_dump(), result, seconds
+            )
+        answers: list[ClipAnswer | RequestError] = []
+        for item, target in enumerate(targets):
+            if target is None:
+                answers.append(
+                    RequestError("the model's logits are not finite", reason="LOGITS_NOT_FINITE", code=INTERNAL)
+                )
+                continue
+            answers.append(
+                ClipAnswer(
+                    logits=logits[item],
+                    frame_logits=None if frame_logits is None else frame_logits[item],
+                    target=target,
+                    explained=[entry for entry in explained[item] if entry is not None],
+                    forward_seconds=forward_seconds,
+                )
+            )
+        return answers
+
+    def resolve(self, chosen: M, method: MethodCall) -> tuple[M, Parameters]:
+        """A method with its checked parameters. Raises RequestError when it cannot explain this model, or for a
+        parameter that is unknown or out of range."""
+        if reason := chosen.unsupported(self.model):
+            raise RequestError(
+                f"{method.name} cannot explain {self.model.card.name}: {reason}",
+                reason="METHOD_UNSUPPORTED",
+                code=FAILED_PRECONDITION,
+            )
+        try:
+            parameters = chosen.parameters.model_validate(dict(method.parameters))
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise RequestError(f"{name}: {first['msg']}", field=name, reason="BAD_PARAMETER") from None
+        return chosen, chosen.fitted(self.model, parameters)
+
+    def target(self, request: ClipRequest, logits: Tensor) -> Target:
+        """What is explained, given the clip's logits, float [K]. Raises RequestError for an unknown class."""
+        index = self.class_index(request.target, "target.explained")
+        contrast = self.class_index(request.contrast, "target.contrast")
+        return Target(int(logits.argmax()) if index is None else index, contrast)
+
+    def _attribute(
+        self, forward: Pass, calls: Sequence[_Call], targets: Sequence[Target | None]
+    ) -> list[tuple[_Call, Attribution | RequestError, float]]:
+        """Run each method once for all items that ask for it with the same parameters."""
+        groups: dict[tuple[str, str], list[tuple[_Call, Target]]] = {}
+        done: list[tuple[_Call, Attribution | RequestError, float]] = []
+        for call in calls:
+            target = targets[call.item]
+            if target is None:
+                continue
+            if target.contrast == target.index:
+                error = RequestError(
+                    f"target.contrast: is the explained class itself ({self.model.card.labels[target.index]})",
+                    field="target.contrast",
+                    reason="CONTRAST_IS_TARGET",
+                )
+                done.append((call, error, 0.0))
+                continue
+            groups.setdefault((call.explainer.name, call.parameters.model_dump_json()), []).append((call, target))
+        for group in sorted(groups.values(), key=lambda group: not group[0][0].explainer.goes_first):
+            first = group[0][0]
+            start = time.perf_counter()
+            results: Sequence[Attribution | RequestError]
+            try:
+                items = [(call.item, target) for call, target in group]
+                results = first.explainer.attribute(self.model, forward, items, first.parameters)
+            except RequestError as error:
+                results = [error] * len(group)
+            except MemoryLimitExceeded as error:
+                refusal = RequestError(str(error), reason="MEMORY_LIMIT", code=RESOURCE_EXHAUSTED)
+                results = [refusal] * len(group)
+            seconds = (time.perf_counter() - start) / len(group)
+            done += [(call, result, seconds) for (call, _), result in zip(group, results, strict=True)]
+        return done

@@ -1,0 +1,60 @@
+"""Guided Grad-CAM: guided backprop times Grad-CAM (selective-relevance paper, 2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from handlers.explainers.attribution import (Attribution, SaliencyVolume, Target)
+from handlers.explainers.explainer import Explainer, Parameters
+from handlers.explainers.live.grad_cam import EXPLAINER as GRAD_CAM
+from handlers.explainers.live.grad_cam import GradCamParameters
+from handlers.explainers.common.pixel_relevance import (by_contrast, class_numbers, no_rectifiers, pixel_map)
+from handlers.models.action_model import ActionModel
+from handlers.relevance import Pass, guided_grad_cam
+
+
+class GuidedGradCamParameters(Parameters):
+    """Parameters of Guided Grad-CAM."""
+
+    layer: Annotated[str | None, Field(description="Grad-CAM's layer; the model's own when left out")] = None
+
+
+class GuidedGradCam(Explainer[GuidedGradCamParameters]):
+    """Pixel detail where Grad-CAM sees the class."""
+
+    name = "guided-grad-cam"
+    summary = "guided backprop times Grad-CAM"
+    parameters = GuidedGradCamParameters
+
+    def unsupported(self, model: ActionModel) -> str | None:
+        return super().unsupported(model) or no_rectifiers(model)
+
+    def layers(self, model: ActionModel, parameters: GuidedGradCamParameters) -> tuple[str, ...]:
+        return (parameters.layer or model.layer,)
+
+    def propagates(self, parameters: GuidedGradCamParameters) -> bool:
+        return True
+
+    def attribute(
+        self,
+        model: ActionModel,
+        forward: Pass,
+        items: Sequence[tuple[int, Target]],
+        parameters: GuidedGradCamParameters,
+    ) -> list[Attribution]:
+        cams = GRAD_CAM.attribute(model, forward, items, GradCamParameters(layer=parameters.layer))
+        results: dict[int, Attribution] = {}
+        for places, members in by_contrast(items):
+            volumes = [cam.values for cam in (cams[place] for place in places) if isinstance(cam, SaliencyVolume)]
+            batch = volumes[0].new_zeros((len(forward), *volumes[0].shape))
+            batch[[index for index, _ in members]] = torch.stack(volumes)
+            found = guided_grad_cam(forward, batch, *class_numbers(forward, members))
+            results.update((place, pixel_map(found[index])) for place, (index, _) in zip(places, members, strict=True))
+        return [results[place] for place in range(len(items))]
+
+
+EXPLAINER = GuidedGradCam()

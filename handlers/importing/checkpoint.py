@@ -1,0 +1,245 @@
+"""Turns a weights file and a card into a model folder that can be served: `python -m handlers.importing --help`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from actionlens.card import ModelCard, write_card
+from handlers.engine.smoke_test import answer_noise
+from handlers.importing.card_file import (card_document, lines_of)
+from handlers.engine.engine import Engine
+from handlers.errors import ModelError
+from handlers.explainers import methods
+from handlers.importing.recognition import (Fitted, fit)
+from handlers.models.action_model import ActionModel
+from handlers.models.family import Checkpoint, Family, check_depth
+from handlers.models.registry import families, family
+from handlers.onnx_import import (about, settled)
+from handlers.importing.huggingface import read_pretrained
+from handlers.tensor_files.weights import (SUFFIXES, read_weights)
+
+WEIGHTS_FILE = "weights.safetensors"
+_LONGEST = 64
+"""Characters of a card's name."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model's folder, what was settled without being asked, and per method why it cannot explain ("": it can)."""
+
+    folder: Path
+    notes: tuple[str, ...]
+    methods: dict[str, str]
+
+
+def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: bool = False) -> Imported:
+    """Check that weights and card fit, answer one clip of noise, and write the folder `store/NAME`.
+
+    The card's `weights` section is filled in; labels may be `labels_file`, one label a line, beside the card.
+    Raises ModelError naming the field or the first tensor that does not fit; nothing is written then.
+    """
+    document = card_document(card_path)
+    entry = families().get(str(document.get("architecture")))
+    if entry is not None and entry.network is not None:
+        return _write(document, weights_path, store, str(card_path), replace)
+    checkpoint = _read(entry, weights_path)
+    if told := checkpoint.arguments:
+        given = document.get("arguments", {})
+        if not isinstance(given, dict) or any(given.get(name, value) != value for name, value in told.items()):
+            raise ModelError(f"arguments: the card has {given}, {weights_path} has {dict(told)}")
+        document["arguments"] = {**told, **given}
+    state = checkpoint.state if entry is None else entry.named(checkpoint.state)
+    return _write(document, state, store, str(card_path), replace)
+
+
+def import_checkpoint(
+    architecture: str,
+    weights_path: Path,
+    store: Path,
+    *,
+    labels_path: Path | None = None,
+    name: str = "",
+    frames: int = 0,
+    replace: bool = False,
+) -> Imported:
+    """Write the folder of a family's public checkpoint: its layout tells the classes, the family tells the input. Of an
+    .onnx file, the file tells both.
+
+    weights_path: a file, or a directory as transformers or Play Fair has it. labels_path: one label a line; without it
+    the checkpoint's own, else classes are numbered. name: of the model, else the file's. frames: of its clips, where no
+    tensor depends on them and it was trained on others than the family says; 0: as that says.
+    Raises ModelError naming the first tensor that does not fit and the family that the file looks like.
+    """
+    entry = family(architecture)
+    called = name or _called(weights_path)
+    if entry.network is not None:
+        if frames:
+            raise ModelError(f"frames: an {weights_path.suffix} file has its own; write a card and import that")
+        document, notes = about(weights_path, None if labels_path is None else lines_of(labels_path))
+        made = _write({"name": called or architecture, **document}, weights_path, store, "card", replace)
+        return dataclasses.replace(made, notes=(*notes, *made.notes))
+    if entry.input is None:
+        raise ModelError(
+            f"family: {architecture} has no published checkpoints whose input would be known; write a card and import "
+            "that: actionlens models import CARD --weights FILE"
+        )
+    checkpoint = _read(entry, weights_path)
+    check_depth(checkpoint.arguments, checkpoint.state)
+    fitted = fit(entry.with_arguments(checkpoint.arguments), checkpoint.state, checkpoint.says)
+    labels, notes = _labels(labels_path, weights_path, checkpoint, fitted)
+    shown = (checkpoint.input or entry.input).model_dump(mode="json")
+    if frames:
+        shown["frames"] = frames
+    elif checkpoint.input is None:
+        size = "{frames} frames of {width} x {height}".format_map(shown)
+        notes.insert(0, f"clips are {size}, as {architecture} is published; trained on another number: --frames N")
+    document = {
+        "name": called or architecture,
+        "description": entry.summary,
+        "architecture": architecture,
+        "arguments": dict(checkpoint.arguments),
+        "labels": labels,
+        "input": shown,
+    }
+    made = _write(document, fitted.state, store, "card", replace)
+    return dataclasses.replace(made, notes=(*fitted.notes, *checkpoint.notes, *notes))
+
+
+def _called(path: Path) -> str:
+    """A model's name by its file."""
+    return re.sub(r"[^a-z0-9._-]+", "-", path.absolute().name.partition(".")[0].lower())[:_LONGEST].strip("-._")
+
+
+def _read(entry: Family | None, path: Path) -> Checkpoint:
+    """What weights hold; the family may have a kind of file of its own. Raises ModelError."""
+    found = entry.read(path) if entry is not None and entry.read is not None else None
+    if found is not None:
+        return found
+    if entry is not None and path.is_dir():
+        return read_pretrained(entry, path)
+    state = read_weights(path)
+    return Checkpoint(state) if entry is None or entry.told is None else entry.told(state)
+
+
+def _labels(path: Path | None, weights: Path, checkpoint: Checkpoint, fitted: Fitted) -> tuple[list[str], list[str]]:
+    """The labels of a checkpoint, and what is to be said about them."""
+    labels = list(checkpoint.labels) if path is None else lines_of(path)
+    if path is None and not labels:
+        note = f"no labels given: the {fitted.classes} classes are called by number; name them with --labels FILE"
+        return [str(number) for number in range(fitted.classes)], [note]
+    if len(labels) != fitted.classes:
+        raise ModelError(
+            f"labels: {path or weights} has {len(labels)} labels, the weights have {fitted.classes} classes"
+        )
+    return labels, []
+
+
+def _write(
+    document: dict[str, Any], weights: dict[str, Tensor] | Path, store: Path, source: str, replace: bool
+) -> Imported:
+    """Everything after a card and weights are there: tensors, or a file that is the network. source: what a message
+    blames for a field that does not fit."""
+    with tempfile.TemporaryDirectory(dir=_folder(store), prefix=".import-") as work:
+        made = Path(work) / "model"
+        made.mkdir()
+        notes: tuple[str, ...] = ()
+        if isinstance(weights, Path):
+            file = made / f"model{weights.suffix}"
+            _copy(weights, file)
+        else:
+            file = made / WEIGHTS_FILE
+            # Copies, because tensors that share memory, as tied layers do, cannot be saved.
+            save_file({name: tensor.contiguous().clone() for name, tensor in weights.items()}, file)
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        try:
+            card = ModelCard.model_validate({**document, "weights": {"file": file.name, "sha256": digest}})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ModelError(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        target = store / card.name
+        if target.exists() and not replace:
+            raise ModelError(f"name: {card.name!r} is already in {store}; replace it with --replace")
+        if isinstance(weights, Path):
+            card, notes = settled(card, weights)
+        write_card(card, made)
+        model = ActionModel.load(made)
+        answer_noise(Engine(model))
+        if target.exists():
+            # Aside, not removed: whatever ends this process now, one of the two is there whole.
+            target.rename(Path(work) / "replaced")
+        made.rename(target)
+    return Imported(target, notes, {entry.name: entry.unsupported(model) or "" for entry in methods().values()})
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise ModelError(f"{source}: {error.strerror}") from error
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: what was imported as JSON and 0, or 1 with the reason on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m handlers.importing", description=__doc__)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--card", type=Path, help="the model's card (YAML) without its weights section")
+    source.add_argument("--family", help="the family whose public checkpoint the weights are; no card is needed")
+    kinds = ", ".join((*SUFFIXES, ".onnx"))
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        required=True,
+        help=f"the trained weights: {kinds}, or a directory as transformers saves it or Play Fair's script leaves it",
+    )
+    parser.add_argument("--store", type=Path, required=True, help="the model store to write into")
+    parser.add_argument("--labels", type=Path, help="with --family: one label a line, in the order of the classes")
+    parser.add_argument("--name", default="", help="with --family: the model's name, else the file's")
+    parser.add_argument("--frames", type=int, default=0, help="with --family: of its clips, else as it is published")
+    parser.add_argument("--replace", action="store_true", help="replace a model of the same name")
+    options = parser.parse_args(arguments)
+    if options.card is not None and (options.labels is not None or options.name or options.frames):
+        parser.error("--labels, --name and --frames: a card has its own")
+    torch.set_num_threads(1)
+    try:
+        if options.card is not None:
+            made = import_model(options.card, options.weights, options.store, replace=options.replace)
+        else:
+            made = import_checkpoint(
+                options.family,
+                options.weights,
+                options.store,
+                labels_path=options.labels,
+                name=options.name,
+                frames=options.frames,
+                replace=options.replace,
+            )
+    except ModelError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps({**dataclasses.asdict(made), "folder": str(made.folder)}, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

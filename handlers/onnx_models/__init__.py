@@ -1,6 +1,0 @@
-"""Classifiers that come as .onnx files: converted to torch where every operator converts, else run by onnxruntime."""
-
-from handlers.onnx_models.card import about, settled
-from handlers.onnx_models.network import network
-
-__all__ = ["about", "network", "settled"]

@@ -1,0 +1,39 @@
+"""The parameters of a convolution or linear layer, and the linear maps made from them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from handlers.relevance.kernels.convolution import (Geometry, Kernel)
+from handlers.relevance.operations.linear_map import Matrix
+
+Map = Kernel | Matrix
+
+
+@dataclass(eq=False)
+class Weights:
+    """The parameters of a layer and the linear maps made from them, each built once and shared by all passes."""
+
+    weight: Tensor
+    bias: Tensor | None
+    geometry: Geometry | None
+    _built: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def map(self, weight: Tensor, dtype: torch.dtype | None = None) -> Map:
+        """The layer's map with other weights. dtype: in which a convolution is computed."""
+        if self.geometry is None:
+            return Matrix(weight)
+        return Kernel(weight if dtype is None else weight.to(dtype), self.geometry)
+
+    def once(self, key: Any, build: Any) -> Any:
+        """What `build` returns, built at the first call with this key."""
+        with self._lock:
+            if key not in self._built:
+                self._built[key] = build()
+            return self._built[key]

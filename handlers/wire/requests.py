@@ -1,0 +1,143 @@
+"""Between the worker messages and the engine: protobuf in, protobuf out, one failure per item that fails."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from google.protobuf.message import DecodeError, Message
+from numpy.typing import NDArray
+
+from actionlens.tensors import TensorError
+from actionlens.v1 import method_pb2
+from actionlens.worker.v1 import worker_pb2
+from handlers.engine.block import advance
+from handlers.engine.description import describe
+from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
+from handlers.errors import INTERNAL, RequestError
+from handlers.wire.responses import (block_response, clip_response, failure)
+
+_log = logging.getLogger(__name__)
+
+
+def answer_bytes(engine: Engine, bodies: Sequence[bytes | bytearray]) -> list[bytes]:
+    """Answer serialised ComputeRequests, in order; bytes that are no message get a failure in their place."""
+    requests: list[worker_pb2.ComputeRequest | RequestError] = []
+    for body in bodies:
+        try:
+            requests.append(worker_pb2.ComputeRequest.FromString(bytes(body)))
+        except DecodeError:
+            requests.append(RequestError("not a ComputeRequest message", reason="BAD_ENVELOPE"))
+    good = [request for request in requests if isinstance(request, worker_pb2.ComputeRequest)]
+    replies = iter(answer(engine, good))
+    return [
+        (_failed(request) if isinstance(request, RequestError) else next(replies)).SerializeToString()
+        for request in requests
+    ]
+
+
+def answer(engine: Engine, requests: Sequence[worker_pb2.ComputeRequest]) -> list[worker_pb2.ComputeResponse]:
+    """Answer a batch of worker messages, in order. Never raises: what fails is a `failure` in its place."""
+    started, start = time.time(), time.perf_counter()
+    replies: list[worker_pb2.ComputeResponse | None] = [None] * len(requests)
+    clips: list[tuple[int, ClipRequest]] = []
+    for index, request in enumerate(requests):
+        try:
+            match request.WhichOneof("work"):
+                case "describe":
+                    replies[index] = worker_pb2.ComputeResponse(model=describe(engine.model))
+                case "advance":
+                    replies[index] = _advanced(engine, request.advance)
+                case _:
+                    clips.append((index, _clip_request(request.compute)))
+        except RequestError as error:
+            replies[index] = _failed(error)
+        except Exception as error:  # the boundary: a bug or lack of memory must not take batch-mates' replies away
+            replies[index] = _failed(_engine_error(error))
+    try:
+        answers = engine.explain([clip for _, clip in clips])
+    except Exception as error:  # the same boundary
+        answers = [_engine_error(error)] * len(clips)
+    for (index, _), result in zip(clips, answers, strict=True):
+        if isinstance(result, RequestError):
+            replies[index] = _failed(result)
+        else:
+            try:
+                replies[index] = clip_response(engine, requests[index].compute, result)
+            except TensorError as error:
+                replies[index] = _failed(_not_finite(error))
+    done = [reply for reply in replies if reply is not None]
+    total = time.perf_counter() - start
+    for reply in done:
+        reply.timings.started = started
+        reply.timings.total = total
+        reply.timings.batch_size = len(clips)
+    return done
+
+
+def _advanced(engine: Engine, request: worker_pb2.Advance) -> worker_pb2.ComputeResponse:
+    clip = _clip_request(request.compute)
+    block = advance(engine, clip, request.state, request.budget_seconds, request.seed, request.result)
+    try:
+        return block_response(engine, request, block)
+    except TensorError as error:
+        raise _not_finite(error) from None
+
+
+def _clip_request(compute: worker_pb2.Compute) -> ClipRequest:
+    shape = (compute.frames, compute.height, compute.width, 3)
+    pixels = _pixels(compute)
+    if len(pixels) != int(np.prod(shape, dtype=np.int64)):
+        raise RequestError(
+            f"clip: {len(pixels)} bytes for uint8 {list(shape)}", field="clip", reason="WRONG_CLIP_SHAPE"
+        )
+    return ClipRequest(
+        clip=pixels.reshape(shape),
+        methods=[_method_call(method) for method in compute.methods],
+        target=_selector(compute.target.explained),
+        contrast=_selector(compute.target.contrast),
+    )
+
+
+def _pixels(compute: worker_pb2.Compute) -> NDArray[np.uint8]:
+    """A copy, because torch asks for writable memory; 0.6 MB at 16 x 112 x 112."""
+    if not compute.clip_file:
+        return np.frombuffer(bytearray(compute.clip), dtype=np.uint8)
+    try:
+        return np.fromfile(compute.clip_file, dtype=np.uint8)
+    except OSError as error:  # the service no longer waits for this clip and has let go of it
+        raise RequestError(f"clip_file: {error}", field="clip", reason="CLIP_GONE", code=INTERNAL) from error
+
+
+def _selector(selector: method_pb2.ClassSelector) -> int | str | None:
+    match selector.WhichOneof("selector"):
+        case "index":
+            return selector.index
+        case "label":
+            return selector.label
+        case _:
+            return None
+
+
+def _method_call(method: method_pb2.Method) -> MethodCall:
+    field = method.WhichOneof("method") or ""
+    message: Message | None = getattr(method, field, None)
+    set_fields = [] if message is None else message.ListFields()
+    parameters = {entry.name: list(value) if entry.is_repeated else value for entry, value in set_fields}
+    return MethodCall(field.replace("_", "-"), parameters)
+
+
+def _engine_error(error: Exception) -> RequestError:
+    _log.error("the batch failed", exc_info=error)
+    return RequestError(f"{type(error).__name__} while computing the batch", reason="ENGINE_FAILED", code=INTERNAL)
+
+
+def _not_finite(error: TensorError) -> RequestError:
+    message = f"the explanation has values that cannot be sent: {error}"
+    return RequestError(message, reason="VALUES_NOT_FINITE", code=INTERNAL)
+
+
+def _failed(error: RequestError) -> worker_pb2.ComputeResponse:
+    return worker_pb2.ComputeResponse(failure=failure(error))

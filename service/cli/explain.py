@@ -1,0 +1,146 @@
+"""`actionlens explain`: what action is in a clip, and why the model thinks so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.options import (Address, AsJson, Contrast, Methods, Model, Store, Target, chosen_methods, class_of, connect)
+
+if TYPE_CHECKING:
+    from service.client import Client
+    from service.client.clips import ClipOptions
+    from service.cli.terminal import Stage
+    from service.local import LocalClient
+    from service.settings import Settings
+
+
+def explain(
+    clips: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CLIP",
+            exists=True,
+            help="Video files; a folder of PNG or JPEG pictures is one clip in name order.",
+        ),
+    ],
+    model: Model = "",
+    method: Methods = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            file_okay=False,
+            help="Write CLIP.METHOD.mp4 (overlay), CLIP.sheet.png (contact sheet), CLIP.json and CLIP.npz (all values) "
+            "there, over what is there. Without it the answer is only printed.",
+        ),
+    ] = None,
+    target: Target = None,
+    contrast: Contrast = None,
+    sampling: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            show_default="the model card's",
+            help="Frames that the model sees: `uniform` spreads them over the whole clip, `dense:stride=2,start=0` "
+            "takes a stretch as a live window would, `indices:0,3,6` exactly these. Models of any length also take "
+            "`uniform:count=12`, and as many indices as given.",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, max=1000, help="Classes to show.")] = 5,
+    encoding: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|float16|uint8",
+            help="How values travel: float16 halves the bytes (3 digits), uint8 quarters them (256 steps).",
+        ),
+    ] = "float32",
+    in_process: Annotated[
+        bool,
+        typer.Option(
+            "--in-process",
+            help="Compute in this process, without a service. Needs torch and loads the model each time (seconds).",
+        ),
+    ] = False,
+    store: Store = None,
+    address: Address = "",
+    timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="Longest wait for one clip.")] = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Say what action a clip shows, and why the model thinks so."""
+    from service.cli.terminal import (out, show_result, stages)
+    from service.rendering.json_document import answer_document
+    from service.cli.result_files import (result_names, write_results)
+    from service.settings import Settings
+
+    if store is not None and not in_process:
+        raise typer.BadParameter("is for --in-process; a running service has its own store", param_hint="--store")
+    options: ClipOptions = {
+        "model": model,
+        "methods": chosen_methods(method),
+        "target": class_of(target),
+        "contrast": class_of(contrast),
+        "top_k": top,
+        "encoding": encoding,
+        "sampling": sampling,
+    }
+    settings = Settings() if store is None else Settings(model_store=store)
+    console = out()
+    failed = False
+    with stages() as tell, _client(in_process, settings, model, address, timeout, tell) as client:
+        for number, (clip, name) in enumerate(zip(clips, result_names(clips), strict=True), start=1):
+            tell(f"explaining {clip.name}{f' ({number} of {len(clips)})' if len(clips) > 1 else ''}")
+            try:
+                result = client.explain_clip(clip, **options)
+                written: Sequence[Path] = ()
+                if output is not None:
+                    written = write_results(output, name, clip, result, settings.limits, tell)
+            except Exception as error:
+                if len(clips) == 1:
+                    raise
+                failed = True
+                _complain(clip, error)
+                continue
+            if as_json:
+                print(json.dumps({"clip": str(clip), **answer_document(result.message)[0]}, ensure_ascii=False))
+            else:
+                show_result(console, clip.name, result)
+                for path in written:
+                    console.print(f"  {path}", style="blue", soft_wrap=True)
+                console.print()
+            for name, entry in result.explanations.items():
+                if entry.failed:
+                    failed = True
+                    typer.echo(f"{clip}: {name}: {entry.message.failure.message}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _complain(clip: Path, error: Exception) -> None:
+    from service.cli.errors import explain_failure
+
+    typer.echo(f"{clip}: {explain_failure(error)}", err=True)
+
+
+@contextmanager
+def _client(
+    in_process: bool, settings: Settings, model: str, address: str, timeout: float, tell: Stage
+) -> Iterator[Client | LocalClient]:
+    """Something that explains clips: the running service, or the engine in this process."""
+    if not in_process:
+        with connect(address, timeout) as client:
+            yield client
+        return
+    from service.local import LocalClient
+
+    only = settings.model_copy(update={"models": (model or settings.default_model,)})
+    tell(f"loading {only.models[0]}")
+    with LocalClient(only, timeout=timeout) as local:
+        yield local

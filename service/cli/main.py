@@ -1,0 +1,78 @@
+"""The command `actionlens`. Exit codes: 0 done, 1 failed (the reason is on standard error), 2 usage, 130 Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from service.cli import explain
+from service.cli import export
+from service.cli import families
+from service.cli import health
+from service.cli import jobs
+from service.cli import models
+from service.cli import pull
+from service.cli import serve
+from service.cli import stream
+from service.cli import webcam
+from service.cli import worker
+from service.cli.errors import explain_failure
+
+app = typer.Typer(
+    name="actionlens",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Explains video action models: what action is this, and why does the model think so.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"actionlens {version('actionlens')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Explains video action models: what action is this, and why does the model think so."""
+
+
+app.command()(explain.explain)
+app.command()(stream.stream)
+app.command()(webcam.webcam)
+jobs.app.command()(worker.worker)
+app.add_typer(jobs.app, name="jobs")
+models.app.command()(pull.pull)
+models.app.command()(export.export)
+models.app.command()(families.families)
+app.add_typer(models.app, name="models")
+app.command()(serve.serve)
+app.command()(health.health)
+
+
+def main() -> None:
+    """Run the command line. ACTIONLENS_DEBUG=1 shows tracebacks."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("ACTIONLENS_DEBUG"):
+            raise
+        print(f"actionlens: {explain_failure(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

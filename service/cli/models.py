@@ -1,0 +1,200 @@
+"""`actionlens models`: what is served, and what can be."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from service.cli.options import (Address, AsJson, Store, connect)
+
+if TYPE_CHECKING:
+    from actionlens.v1 import model_pb2
+
+app = typer.Typer(no_args_is_help=True, help="List, show, import and check models.")
+
+# Importing and checking load torch, which takes seconds, and run one clip.
+_WORK_SECONDS = 600.0
+
+
+@app.command("list")
+def list_(address: Address = "", store: Store = None, as_json: AsJson = False) -> None:
+    """The models that the service serves; with --store those in a folder, without a service."""
+    from rich.table import Table
+
+    from service.cli.terminal import out
+
+    rows = _stored(store) if store is not None else [_served(model) for model in _models(address)]
+    if as_json:
+        for row in rows:
+            print(json.dumps(row, ensure_ascii=False))
+        return
+    table = Table("name", "version", "architecture", "input", "classes", "explained by", box=None, header_style="bold")
+    for row in rows:
+        size = row["input"]
+        frames = f"{size['frames']} x {size['height']} x {size['width']}"
+        able = [method["method"] for method in row.get("methods", []) if method.get("supported")]
+        table.add_row(
+            row["name"],
+            row["version"],
+            row["architecture"],
+            frames,
+            str(len(row["labels"])),
+            ", ".join(able) or ("?" if store is not None else "nothing"),
+        )
+    out().print(table)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    address: Address = "",
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """One model: input, classes, and every method with its parameters, or why it cannot explain this model."""
+    from service.cli.model_terminal import show_model
+    from service.errors import NotFound
+
+    if store is not None:
+        found = {row["name"]: row for row in _stored(store)}
+        if name not in found:
+            raise NotFound(f"name: {name!r} is not in {store}; it holds {', '.join(found) or 'no model'}", field="name")
+        row = found[name]
+    else:
+        with connect(address) as client:
+            row = _served(client.get_model(name))
+    print(json.dumps(row, ensure_ascii=False)) if as_json else show_model(row)
+
+
+@app.command("import")
+def import_(
+    weights: Annotated[
+        Path,
+        typer.Option(
+            exists=True,
+            metavar="FILE",
+            help="The trained weights: .safetensors, .npz, .onnx, or a PyTorch checkpoint (tensors only; code in it is "
+            "never run); with --family also a directory as Hugging Face's transformers saves it.",
+        ),
+    ],
+    card: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CARD]", exists=True, dir_okay=False, help="The model's card (YAML), without its weights section."
+        ),
+    ] = None,
+    family: Annotated[
+        str, typer.Option(metavar="NAME", help="Instead of a card: the family whose public checkpoint this is.")
+    ] = "",
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="With --family: one label a line."),
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", show_default="the file's", help="With --family: its name.")] = "",
+    frames: Annotated[
+        int, typer.Option(metavar="N", min=0, show_default="as published", help="With --family: of the clips it takes.")
+    ] = 0,
+    store: Store = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
+) -> None:
+    """Make a trained model servable: checks that every tensor fits, answers one clip, writes STORE/NAME."""
+    if (card is None) == (not family):
+        raise typer.BadParameter("give either a card or --family", param_hint="CARD")
+    if card is not None and (labels is not None or name or frames):
+        raise typer.BadParameter("a card has its own", param_hint="--labels, --name, --frames")
+    arguments = ["--weights", str(weights), "--store", str(store_folder(store)), *(["--replace"] if replace else [])]
+    of_family = ["--family", family, "--name", name, "--frames", str(frames)]
+    arguments += ["--card", str(card)] if card is not None else of_family
+    arguments += ["--labels", str(labels)] if labels is not None else []
+    done = run_module("handlers.importing", arguments)
+    if done.returncode:
+        fail(done.stderr)
+    made = json.loads(done.stdout)
+    for note in made["notes"]:
+        typer.echo(note)
+    able = [method for method, reason in made["methods"].items() if not reason]
+    typer.echo(f"explained by {', '.join(able) or 'nothing'}")
+    for method, reason in made["methods"].items():
+        if reason:
+            typer.echo(f"not by {method}: {reason}")
+    typer.echo(f"imported into {made['folder']}; a running service must be restarted to serve it")
+
+
+@app.command()
+def check(
+    model: Annotated[str, typer.Argument(metavar="NAME_OR_FOLDER")], store: Store = None, as_json: AsJson = False
+) -> None:
+    """Load a model as the service would: card, digest, every tensor, one clip, and what can explain it and why not."""
+    done = run_module("handlers.checking", [model, "--store", str(store_folder(store))])
+    try:
+        report = json.loads(done.stdout)
+    except ValueError:
+        fail(done.stderr)
+    if as_json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        from service.cli.model_terminal import show_report
+
+        show_report(report)
+    if not report["passed"]:
+        raise typer.Exit(1)
+
+
+def _models(address: str) -> list[model_pb2.Model]:
+    with connect(address) as client:
+        return client.list_models()
+
+
+def _served(model: model_pb2.Model) -> dict[str, Any]:
+    from service.rendering.json_document import message_document
+
+    return message_document(model)
+
+
+def store_folder(given: Path | None) -> Path:
+    """The store to work on: as given, or as the settings say."""
+    from service.settings import Settings
+
+    return given if given is not None else Settings().model_store
+
+
+def _stored(store: Path) -> list[dict[str, Any]]:
+    from actionlens.card import list_models, read_card
+
+    if not store.is_dir():
+        raise typer.BadParameter(f"{store} is not a folder", param_hint="--store")
+    return [read_card(folder).model_dump(mode="json") for folder in list_models(store).values()]
+
+
+def run_module(module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a module of the torch side in a process of its own, so that this one never loads torch."""
+    from service.cli.terminal import stages
+
+    with stages() as tell:
+        tell("loading the model")
+        try:
+            return subprocess.run(
+                [sys.executable, "-m", module, *arguments],
+                capture_output=True,
+                text=True,
+                timeout=_WORK_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            fail(f"{module} took longer than {_WORK_SECONDS:g} s")
+
+
+def fail(reason: str) -> NoReturn:
+    """Leave with what another process said on standard error."""
+    lines = reason.strip().splitlines() or ["no reason given"]
+    # A traceback ends in what went wrong.
+    line = lines[-1] if "Traceback (most recent call last):" in reason else "\n".join(lines)
+    if line.startswith("ModuleNotFoundError"):
+        line += "; install what computing needs: pip install 'actionlens[worker]'"
+    typer.echo(line, err=True)
+    raise typer.Exit(1)

@@ -1,0 +1,47 @@
+"""`actionlens models pull`: a published checkpoint from the catalogue into the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli.models import (import_, store_folder)
+from service.cli.options import Store
+
+
+def pull(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="The entry; without it, what there is.")] = "",
+    catalogue: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, show_default="the bundled one", help="A catalogue (YAML)."
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="One label a line.")
+    ] = None,
+    store: Store = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
+) -> None:
+    """Download published weights (resumed where they broke off, checked by digest) and import them."""
+    from service.cli.terminal import (out, transfer)
+    from service.cli.weights_download import (entry_of, fetch, read_catalogue)
+    from service.settings import Settings
+
+    bundled: Path = Settings.model_fields["model_store"].default / "catalogue.yaml"
+    entries = read_catalogue(catalogue or bundled)
+    if not name:
+        for each, entry in entries.items():
+            out().print(f"{each}  {entry.family}  {entry.licence}  {entry.url}", soft_wrap=True)
+        return
+    entry = entry_of(entries, name)
+    folder = store_folder(store)
+    with transfer(entry.file) as told:
+        file = fetch(entry, folder / ".pull" / name, told)
+    typer.echo(f"{entry.url}: {entry.licence}")
+    typer.echo(f"sha256 {entry.told}")
+    import_(weights=file, family=entry.family, labels=labels, name=name, store=folder, replace=replace)
+    file.unlink()
+    file.parent.rmdir()

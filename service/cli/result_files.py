@@ -1,0 +1,78 @@
+"""What an explained clip leaves in a folder: overlay videos, a contact sheet, JSON and the arrays."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.client.clips import picture_files
+from service.client.results import Result
+from service.rendering.json_document import answer_document
+from service.decoding.display import decode_for_display
+from service.unique_names import distinct
+from service.rendering.files import (DISPLAY_SIDE, film, json_file, npz_file, sheet)
+from service.settings import Limits
+
+
+def write_results(
+    folder: Path, name: str, clip: Path, result: Result, limits: Limits, progress: Callable[[str], None]
+) -> list[Path]:
+    """Write everything about one clip and return the paths, in the order in which people look at them.
+
+    `NAME.METHOD.mp4` per explanation over space or with a value per frame, `NAME.sheet.png`, `NAME.json` (arrays are
+    named by their keys in the NPZ) and `NAME.npz`. Each file appears whole or not at all; what was there is replaced.
+    progress: told what is being written. Raises InvalidArgument when the clip cannot be read any more, and OSError for
+    the disk.
+    """
+    answer = result.message
+    progress("reading the frames again")
+    frames = _frames(clip, result, limits)
+    document, arrays = answer_document(answer)
+    contents: dict[str, Callable[[], bytes | None]] = {}
+    for method, entry in result.explanations.items():
+        contents[f"{name}.{method}.mp4"] = partial(film, frames, entry.message, answer.frames)
+    contents[f"{name}.sheet.png"] = partial(sheet, frames, answer)
+    contents[f"{name}.json"] = partial(json_file, document)
+    contents[f"{name}.npz"] = partial(npz_file, arrays)
+    written: list[Path] = []
+    for file, make in contents.items():
+        progress(f"drawing {file}")
+        data = make()
+        if data is not None:
+            written.append(write_file(folder / file, data))
+    return written
+
+
+def write_file(path: Path, data: bytes) -> Path:
+    """Write a file, its folder included, so that it appears whole or not at all; what was there is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        part.write_bytes(data)
+        # mkstemp makes files that only their owner may read; results are ordinary files.
+        mask = os.umask(0)
+        os.umask(mask)
+        part.chmod(0o666 & ~mask)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def result_names(clips: Sequence[Path]) -> list[str]:
+    """A name for the files of each clip: its own without the suffix; "-2", "-3" ... where another has it already."""
+    return distinct(clip.resolve().stem if clip.is_file() else clip.resolve().name for clip in clips)
+
+
+def _frames(clip: Path, result: Result, limits: Limits) -> NDArray[np.uint8]:
+    """uint8 [T, h, w, 3]: the frames that the model saw, at a size for people."""
+    source = picture_files(clip) if clip.is_dir() else clip
+    return decode_for_display(source, list(result.frames.used), max_side=DISPLAY_SIDE, limits=limits)

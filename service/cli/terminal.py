@@ -1,0 +1,159 @@
+"""What the commands show on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from actionlens.v1 import answer_pb2, explanation_pb2
+from service.client.results import ExplanationResult, Result
+from service.dataplane.levels import level_of
+
+_BAR = 28
+_FILE_WIDTH = 400
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_LONG_SECONDS = 10.0
+
+
+class Stage(Protocol):
+    """Told what is being done now."""
+
+    def __call__(self, doing: str) -> None: ...
+
+
+def out() -> Console:
+    """Standard output; wide where it is not a terminal, so that lines stay lines for other programs."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
+
+
+@contextmanager
+def stages() -> Iterator[Stage]:
+    """A spinner on standard error with what is being done and for how long; nothing where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _doing: None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("")
+
+        def tell(doing: str) -> None:
+            progress.reset(task, description=doing)
+
+        yield tell
+
+
+@contextmanager
+def transfer(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Bytes done, speed and time left on standard error; nothing where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _whole: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(name, total=None)
+        yield lambda done, whole: progress.update(task, completed=done, total=whole)
+
+
+def bar(share: float, width: int = _BAR) -> str:
+    """A bar of eighths of a character, `width` characters when share is 1."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    whole, rest = divmod(eighths, 8)
+    return ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(width)
+
+
+def show_prediction(console: Console, prediction: explanation_pb2.Prediction) -> None:
+    """The best classes with bars."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=1)
+    for place, score in enumerate(prediction.top):
+        style = "bold cyan" if place == 0 else "dim"
+        percent = f"{100 * score.probability:5.1f} %"
+        table.add_row("", Text(score.label, style), Text(bar(score.probability), style), Text(percent, style))
+    console.print(table)
+
+
+def show_result(console: Console, name: str, result: Result) -> None:
+    """One clip: what it is, why, and how long that took."""
+    answer = result.message
+    frames, timings = answer.frames, answer.timings
+    facts = [f"{answer.model} {answer.version}", f"{len(frames.used)} frames"]
+    if frames.effective_fps:
+        facts.append(f"{frames.effective_fps:.3g} fps")
+    forward = f" (forward {1000 * timings.forward:.0f})" if timings.forward else ""
+    facts.append(f"{_time(timings.total)}{forward}")
+    console.print(Text.assemble((name, "bold"), ("  " + " · ".join(facts), "dim")))
+    show_prediction(console, answer.prediction)
+    show_readings(console, result)
+
+
+def show_readings(console: Console, result: Result) -> None:
+    """One line per explanation: the method, what it says, and its own time."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=1)
+    for name, entry in result.explanations.items():
+        failure = f"failed: {entry.message.failure.message}"
+        reading = Text(failure, "red") if entry.failed else Text(_about(entry, result) + entry.reading)
+        spent = Text(_spent(name, result), "dim", justify="right")
+        table.add_row("", Text(name, "green"), spent, reading)
+        for note in entry.message.notes:
+            if note != entry.reading:
+                table.add_row("", "", "", Text(note, "dim"))
+    if result.explanations:
+        console.print(table)
+
+
+def _spent(name: str, result: Result) -> str:
+    """An explanation's own time. Where several were one run, each one's is not known, and the first has the sum."""
+    seconds = {key: entry.seconds for key, entry in result.explanations.items() if not entry.failed}
+    if name in seconds and result.timings.explain_together and len(seconds) > 1:
+        return f"+{_time(sum(seconds.values()), 1)}" if name == next(iter(seconds)) else "with it"
+    return f"+{_time(result.explanations[name].seconds, 1)}"
+
+
+def _time(seconds: float, digits: int = 0) -> str:
+    """A job's is no matter of milliseconds."""
+    return f"{1000 * seconds:.{digits}f} ms" if seconds < _LONG_SECONDS else duration(seconds)
+
+
+def duration(seconds: float) -> str:
+    """ "14 s", "3 min", "2.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _about(entry: ExplanationResult, result: Result) -> str:
+    """What is explained, unless it is the class that the model finds likeliest."""
+    target, contrast = entry.message.target, entry.message.contrast
+    if entry.message.HasField("contrast"):
+        return f"{target.label} and not {contrast.label}: "
+    top = result.prediction.top
+    return f"{target.label}: " if top and target.index != top[0].index else ""
+
+
+def computed(answer: answer_pb2.Answer) -> list[str]:
+    """Names of the methods that an answer has, the highest of the ladder's first; those that failed are left out."""
+    names = [entry.method for entry in answer.explanations if not entry.HasField("failure")]
+    return sorted(dict.fromkeys(names), key=level_of, reverse=True)
+
+
+def computed_briefly(answer: answer_pb2.Answer) -> str:
+    """As `computed`, in few letters: "prediction", "dtd", "atr +2"."""
+    highest, *others = computed(answer) or ["prediction"]
+    return highest.removesuffix("-relevance") + (f" +{len(others)}" if others else "")

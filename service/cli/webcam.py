@@ -1,0 +1,105 @@
+"""`actionlens webcam`: the live view of a camera, a file or a network stream, in a terminal or in a window."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.options import (Address, BudgetMs, Contrast, MaxOverhead, Methods, Model, Target, budgets, chosen_methods, class_of, connect)
+
+if TYPE_CHECKING:
+    from service.client.frames import StreamOptions
+    from service.webcam.loop import Display
+
+
+def webcam(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="[SOURCE]",
+            help="A camera number or device (0, /dev/video0), a video file or a folder of pictures (over and over, at "
+            "its own speed), or an address (rtsp://host/path).",
+        ),
+    ] = "0",
+    model: Model = "",
+    method: Methods = None,
+    target: Target = None,
+    contrast: Contrast = None,
+    width: Annotated[
+        int,
+        typer.Option(min=0, help="Of the picture: most characters on a terminal, pixels in a window; 0: what fits."),
+    ] = 0,
+    text: Annotated[bool, typer.Option("--text", help="Stay on the terminal where a window could be opened.")] = False,
+    budget_ms: BudgetMs = None,
+    max_overhead: MaxOverhead = None,
+    address: Address = "",
+) -> None:
+    """Watch a model live: the picture with the heat over it, its classes, when its evidence lies, and what that costs.
+
+    In a window where there is a display and OpenCV can open one, else on the terminal, also over SSH. q quits, m goes
+    on to the next method, t takes another class to explain. Where the output is no terminal, one line per window.
+    """
+    from service.cli.terminal import out
+    from service.webcam.window import (Desktop, has_desktop)
+
+    window = not text and has_desktop()
+    if not window and not sys.stdout.isatty():
+        from service.cli.stream import stream
+
+        stream(
+            source, model, method, target, contrast, loop=True, realtime=True,
+            budget_ms=budget_ms, max_overhead=max_overhead, address=address,
+        )  # fmt: skip
+        return
+    from service.cli.stream import show_summary
+    from service.client.frame_sources import open_source
+    from service.webcam.frame_store import Footage
+    from service.webcam.reconnecting_stream import Link
+    from service.webcam.playback import Projector
+    from service.webcam.terminal import Terminal
+    from service.webcam.loop import view
+    from service.webcam.state import Watch
+
+    opened = open_source(source, loop=True, realtime=True)
+    console = out()
+    with connect(address) as client:
+        footage = Footage(opened)
+        question: StreamOptions = {
+            "model": model,
+            "methods": chosen_methods(method),
+            "target": class_of(target),
+            "contrast": class_of(contrast),
+            **budgets(budget_ms, max_overhead),
+        }
+        watch = Watch(question)
+        projector = Projector(footage, watch)
+        link = Link(client, footage, watch)
+        display: Display
+        if window:
+            display = Desktop(watch, footage, projector, width)
+        else:
+            display = Terminal(watch, footage, projector, width, console.color_system == "truecolor")
+        before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        stopped: typer.Exit | None = None
+        try:
+            view(display, watch, link, projector)
+        except typer.Exit as exit_:
+            stopped = exit_
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            link.close()
+    if link.failure is not None:
+        raise link.failure
+    if link.stream is not None and link.stream.summary is not None:
+        show_summary(link.stream, console, as_json=False)
+    if stopped is not None:
+        raise stopped
+
+
+def _stop(number: int, _: object) -> None:
+    """Leave the view, which gives the terminal back."""
+    raise typer.Exit(128 + number)

@@ -1,0 +1,145 @@
+"""The data plane: check, decode, compute, answer. Knows nothing of gRPC, so every door can use it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionlens.v1 import answer_pb2, service_pb2
+from service.telemetry import spans as tracing
+from service.dataplane.answer import (build_answer, check_response)
+from service.dataplane.request import (Ask, ask_of_clip)
+from service.backends.protocol import (InferenceBackend, Reply)
+from service.dataplane.served_models import Catalog
+from service.dataplane.cost_estimates import Costs
+from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
+from service.decoding.clip import (DecodedClip, decode_clip)
+from service.telemetry.metrics import Metrics
+from service.concurrency.thread_pool import Pool
+from service.telemetry.records import record_answer
+from service.settings import Settings
+
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Stage:
+    """Where a request is, for the message when its time is up."""
+
+    name: str = "checking the request"
+
+
+class ExplainService:
+    """Answers clips; streams borrow its parts. Use from one event loop."""
+
+    def __init__(self, settings: Settings, backend: InferenceBackend, metrics: Metrics) -> None:
+        self.settings = settings
+        self.backend = backend
+        self.metrics = metrics
+        self.catalog = Catalog(backend, settings.default_model)
+        self.costs = Costs()
+        # Two pools, because the decoding of one long file may take its threads for many seconds, and a live stream
+        # must not wait for that.
+        self._clips = Pool(settings.decode_threads, "clip")
+        self.pictures = Pool(settings.decode_threads, "picture")
+        self._in_flight = 0
+        self._draining = False
+
+    def drain(self) -> None:
+        """Refuse new clips from now on."""
+        self._draining = True
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._clips.close()
+        self.pictures.close()
+
+    async def explain_clip(self, request: service_pb2.ExplainClipRequest, deadline: float) -> answer_pb2.Answer:
+        """Answer one clip.
+
+        deadline: seconds from now that the caller will wait. Raises InvalidArgument, NotFound and FailedPrecondition
+        naming the field, ResourceExhausted and Unavailable with the time to wait, and DeadlineExceeded.
+        """
+        started = time.perf_counter()
+        ask = ask_of_clip(request, self.catalog)
+        stage = _Stage()
+        with tracing.answering("clip", ask.model.name, since=started):
+            try:
+                async with self._admitted(), asyncio.timeout(deadline):
+                    answer = await self._answer(ask, request, started + deadline, stage)
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    f"the deadline of {deadline:.3g} s passed while {stage.name}; allow more time or send a smaller "
+                    "clip"
+                ) from None
+            answer.timings.total = time.perf_counter() - started
+            self.metrics.clip_answered(record_answer(answer, tracing.trace_id()))
+        return answer
+
+    async def _answer(
+        self, ask: Ask, request: service_pb2.ExplainClipRequest, deadline: float, stage: _Stage
+    ) -> answer_pb2.Answer:
+        stage.name = "decoding the clip"
+        asked = time.perf_counter()
+        clip, waited, decoding = await self._clips.run(
+            lambda: decode_clip(request.clip, request.sampling, ask.model.input, self.settings.limits)
+        )
+        tracing.stage("queue", asked, asked + waited)
+        tracing.stage("decode", asked + waited, asked + waited + decoding)
+        stage.name = "computing"
+        reply = await self.compute(ask, clip.frames, deadline - time.perf_counter())
+        stage.name = "putting the answer together"
+        computed = time.perf_counter()
+        answer, _, _ = await self._clips.run(lambda: build_answer(ask, reply.response, frame_report(clip), clip.frames))
+        tracing.stage("encode", computed, time.perf_counter())
+        answer.timings.decode = decoding
+        answer.timings.queue = waited + reply.queue
+        answer.timings.transport = reply.transport
+        return answer
+
+    async def compute(self, ask: Ask, frames: NDArray[np.uint8], deadline: float) -> Reply:
+        """Let the backend answer uint8 [T, height, width, 3]. Raises as the backend does, and the worker's refusals."""
+        if deadline <= 0:
+            raise DeadlineExceeded("the deadline passed before the clip could be computed")
+        begun = time.perf_counter()
+        reply = await self.backend.compute(ask.model.name, ask.compute(frames), deadline)
+        tracing.computed(begun, reply)
+        check_response(ask, reply.response)
+        self.costs.add(ask.model.name, ask.methods, reply.response)
+        return reply
+
+    @asynccontextmanager
+    async def _admitted(self) -> AsyncIterator[None]:
+        """Bound the clips that are held in memory, not only those at the backend."""
+        if self._draining:
+            raise Unavailable("the service is shutting down; another instance may answer", retry_after=_RETRY_SECONDS)
+        most = self.backend.capacity() + self.settings.queue
+        if self._in_flight >= most:
+            raise ResourceExhausted(
+                f"{most} clips are being answered or wait already; try again later", retry_after=_RETRY_SECONDS
+            )
+        self._in_flight += 1
+        self.metrics.clips.inc()
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            self.metrics.clips.dec()
+
+
+def frame_report(clip: DecodedClip) -> answer_pb2.FrameReport:
+    """Which frames of the source a decoded clip has."""
+    return answer_pb2.FrameReport(
+        used=clip.indices,
+        timestamps=clip.timestamps,
+        effective_fps=clip.effective_fps,
+        source_width=clip.source_width,
+        source_height=clip.source_height,
+        placement=clip.placement,
+    )

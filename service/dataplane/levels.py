@@ -1,0 +1,40 @@
+"""The ladder that a budget moves on: which of the asked methods each rung keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actionlens.v1 import answer_pb2, method_pb2
+from service.validation.request import method_name
+
+_LEVELS = {
+    "grad-cam": answer_pb2.EXPLANATION_LEVEL_GRAD_CAM,
+    "selective-relevance": answer_pb2.EXPLANATION_LEVEL_SELECTIVE_RELEVANCE,
+}
+_TOP = answer_pb2.EXPLANATION_LEVEL_TEMPORAL_RELEVANCE
+
+Methods = tuple[method_pb2.Method, ...]
+
+
+def level_of(name: str) -> answer_pb2.ExplanationLevel:
+    """The lowest level that has a method, by its name."""
+    return _LEVELS.get(name, _TOP)
+
+
+def rungs_of(methods: Sequence[method_pb2.Method]) -> tuple[Methods, ...]:
+    """Prediction only, with Grad-CAM, with selective relevance too, and all that was asked for, cheapest first.
+
+    Rungs that would be alike are one, and none has what was not asked for.
+    """
+    rungs: list[Methods] = [()]
+    for level in range(answer_pb2.EXPLANATION_LEVEL_GRAD_CAM, _TOP + 1):
+        kept = tuple(method for method in methods if level_of(method_name(method)) <= level)
+        if len(kept) > len(rungs[-1]):
+            rungs.append(kept)
+    return tuple(rungs)
+
+
+def names(methods: Sequence[method_pb2.Method]) -> str:
+    """For people: "grad-cam", "dtd and atr", "dtd, clrp and atr"."""
+    *front, last = dict.fromkeys(method_name(method) for method in methods)
+    return f"{', '.join(front)} and {last}" if front else last

@@ -1,0 +1,214 @@
+"""A client's clip, decoded: exactly the frames that the model sees, at its size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from actionlens.v1 import answer_pb2, clip_pb2, model_pb2
+from service.errors import InvalidArgument
+from service.decoding.deadline import Deadline
+from service.decoding.fit import (fit, place)
+from service.decoding.image import (check_size, decode_picture, picture_size)
+from service.decoding.sampling import (choose, effective_fps)
+from service.decoding.video import read_video
+from service.settings import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedClip:
+    """What the model sees of a clip.
+
+    frames: uint8 [T, height, width, 3] RGB at the model's size. indices: position of each in the source.
+    timestamps: seconds since the first source frame; empty when unknown. fps: of the source, effective_fps: at which
+    the model sees the world; 0 when unknown. source_width, source_height: pixels, upright. placement: where the
+    source picture lies in the model's frame.
+    """
+
+    frames: NDArray[np.uint8]
+    indices: tuple[int, ...]
+    timestamps: tuple[float, ...]
+    source_width: int
+    source_height: int
+    fps: float
+    effective_fps: float
+    placement: answer_pb2.Placement
+
+
+def decode_clip(
+    clip: clip_pb2.Clip, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, limits: Limits
+) -> DecodedClip:
+    """Decode the frames of a clip that the model sees and fit them to its size.
+
+    Only these frames are converted and kept; everything that headers tell is checked against the limits first.
+    Raises InvalidArgument naming the field ("clip.video", "clip.frames.images[3]", "clip.raw.data",
+    "sampling.indices.values[2]") with the reason and the fix, and DeadlineExceeded (DECODE_TOO_SLOW) after
+    `limits.decode_seconds`.
+    """
+    source = clip.WhichOneof("source")
+    if source == "video":
+        return _from_video(clip.video, sampling, model_input, limits)
+    if source == "frames":
+        return _from_pictures(clip.frames, sampling, model_input, limits)
+    if source == "raw":
+        return _from_pixels(clip.raw, sampling, model_input, limits)
+    raise InvalidArgument("clip: has no source; set one of video, frames or raw", field="clip", reason="CLIP_EMPTY")
+
+
+def _from_video(
+    data: bytes, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, limits: Limits
+) -> DecodedClip:
+    film = read_video(
+        data,
+        lambda count: choose(sampling, model_input, count),
+        lambda picture: fit(picture, model_input)[0],
+        limits,
+        "clip.video",
+    )
+    return _clip(film.pictures, film.indices, film.timestamps, film.width, film.height, film.fps, model_input)
+
+
+def _from_pictures(
+    source: clip_pb2.EncodedFrames, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, limits: Limits
+) -> DecodedClip:
+    deadline = Deadline(limits.decode_seconds, "clip.frames.images")
+    count = len(source.images)
+    _check_count(count, "clip.frames.images", limits)
+    fps = _rate(source.fps, count, "clip.frames.fps", limits)
+    width, height = picture_size(source.images[0], limits, "clip.frames.images[0]")
+    for position, image in enumerate(source.images):
+        field = f"clip.frames.images[{position}]"
+        size = picture_size(image, limits, field)
+        if size != (width, height):
+            raise InvalidArgument(
+                f"{field}: is {size[0]} x {size[1]} pixels, the first picture is {width} x {height}; "
+                "send all pictures of a clip in one size",
+                field=field,
+                reason="PICTURE_SIZE_DIFFERS",
+            )
+        deadline.check()
+    indices = choose(sampling, model_input, count)
+    frames: dict[int, NDArray[np.uint8]] = {}
+    for index in sorted(set(indices)):
+        deadline.check()
+        picture = decode_picture(source.images[index], limits, f"clip.frames.images[{index}]")
+        frames[index] = fit(picture, model_input)[0]
+    return _clip([frames[i] for i in indices], indices, _times(indices, fps), width, height, fps, model_input)
+
+
+_CHANNELS = {
+    clip_pb2.PIXEL_FORMAT_UNSPECIFIED: 3,
+    clip_pb2.PIXEL_FORMAT_RGB: 3,
+    clip_pb2.PIXEL_FORMAT_BGR: 3,
+    clip_pb2.PIXEL_FORMAT_GRAY: 1,
+}
+
+
+def raw_pixels(source: clip_pb2.RawFrames, limits: Limits) -> NDArray[np.uint8]:
+    """View a raw clip as uint8 [count, height, width, channels] in its own channel order (read-only, not copied).
+
+    Raises InvalidArgument naming the field ("clip.raw.data") when it does not fit or is over a limit.
+    """
+    channels = _CHANNELS.get(source.format)
+    if channels is None:
+        raise InvalidArgument(
+            f"clip.raw.format: {source.format} is unknown; use RGB, BGR or GRAY",
+            field="clip.raw.format",
+            reason="PIXEL_FORMAT_UNKNOWN",
+        )
+    _check_count(source.count, "clip.raw.count", limits)
+    check_size(source.width, source.height, limits, "clip.raw")
+    shape = (source.count, source.height, source.width, channels)
+    if math.prod(shape) != len(source.data):
+        raise InvalidArgument(
+            f"clip.raw.data: {' x '.join(map(str, shape))} (count x height x width x channels) takes "
+            f"{math.prod(shape)} bytes, got {len(source.data)}; send uint8 pixels in that order",
+            field="clip.raw.data",
+            reason="RAW_SIZE_MISMATCH",
+        )
+    return np.frombuffer(source.data, np.uint8).reshape(shape)
+
+
+def _from_pixels(
+    source: clip_pb2.RawFrames, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, limits: Limits
+) -> DecodedClip:
+    pixels = raw_pixels(source, limits)
+    fps = _rate(source.fps, source.count, "clip.raw.fps", limits)
+    indices = choose(sampling, model_input, source.count)
+    frames = {i: fit(to_rgb(pixels[i], source.format), model_input)[0] for i in sorted(set(indices))}
+    return _clip(
+        [frames[i] for i in indices],
+        indices,
+        _times(indices, fps),
+        source.width,
+        source.height,
+        fps,
+        model_input,
+    )
+
+
+def to_rgb(pixels: NDArray[np.uint8], order: clip_pb2.PixelFormat) -> NDArray[np.uint8]:
+    """uint8 [height, width, 1 or 3] in a channel order as uint8 [height, width, 3] RGB."""
+    if order == clip_pb2.PIXEL_FORMAT_GRAY:
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
+    if order == clip_pb2.PIXEL_FORMAT_BGR:
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    return pixels
+
+
+def _check_count(count: int, field: str, limits: Limits) -> None:
+    if count < 1:
+        raise InvalidArgument(f"{field}: has no frames; send at least one", field=field, reason="NO_FRAMES")
+    if count > limits.frames:
+        raise InvalidArgument(
+            f"{field}: {count} frames are more than the limit of {limits.frames}; cut the clip",
+            field=field,
+            reason="TOO_MANY_FRAMES",
+        )
+
+
+def _rate(fps: float, count: int, field: str, limits: Limits) -> float:
+    if not math.isfinite(fps) or fps < 0:
+        raise InvalidArgument(
+            f"{field}: {fps} is not a frame rate; send frames per second, or 0 when unknown",
+            field=field,
+            reason="FRAME_RATE_INVALID",
+        )
+    if fps > 0 and count / fps > limits.seconds:
+        raise InvalidArgument(
+            f"{field}: {count} frames at {fps:g} per second last longer than the limit of {limits.seconds:g} s; "
+            "cut the clip",
+            field=field,
+            reason="CLIP_TOO_LONG",
+        )
+    return fps
+
+
+def _times(indices: Iterable[int], fps: float) -> tuple[float, ...]:
+    return tuple(index / fps for index in indices) if fps > 0 else ()
+
+
+def _clip(
+    frames: Iterable[NDArray[np.uint8]],
+    indices: tuple[int, ...],
+    timestamps: tuple[float, ...],
+    width: int,
+    height: int,
+    fps: float,
+    model_input: model_pb2.ModelInput,
+) -> DecodedClip:
+    return DecodedClip(
+        frames=np.stack(list(frames)),
+        indices=indices,
+        timestamps=timestamps,
+        source_width=width,
+        source_height=height,
+        fps=fps,
+        effective_fps=effective_fps(timestamps),
+        placement=place(width, height, model_input),
+    )

@@ -1,0 +1,201 @@
+"""A video file taken apart: its packets and frame times, all limits checked, nothing decoded yet."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import av
+from av.stream import Discard, Disposition
+
+from service.errors import InvalidArgument
+from service.decoding.container import (CONTAINERS, demuxer, safe_movie)
+from service.decoding.deadline import Deadline
+from service.decoding.image import check_size
+from service.settings import Limits
+
+# While libav looks for the codec's parameters it may decode a frame: that one must not be huge either. Above the
+# usual limit, so that the refusal of an 8K file (33 million) can name its size.
+_PROBE_PIXELS = 2**25
+
+
+@dataclass(frozen=True, slots=True)
+class Reel:
+    """An open video: `packets` in decoding order and `times` of the frames as shown.
+
+    times: presentation times of the frames in units of the stream's time base, rising; empty when the file has none
+    or not one per packet. seconds: length of one unit. rate: frames per second by the container, 0 when unknown.
+    """
+
+    codec: Any
+    container: str
+    packets: tuple[Any, ...]
+    times: tuple[int, ...]
+    seconds: float
+    rate: float
+
+
+class _Source(io.BytesIO):
+    """The file's bytes; reading them stops when the time is over, which ends any loop inside a demuxer."""
+
+    def __init__(self, data: bytes, deadline: Deadline) -> None:
+        super().__init__(data)
+        self._deadline = deadline
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._deadline.check()
+        return super().read(size)
+
+
+@contextmanager
+def open_reel(data: bytes, limits: Limits, deadline: Deadline, field: str) -> Iterator[Reel]:
+    """Open a video file held in memory and check it against the limits without decoding it.
+
+    Raises InvalidArgument (with `field`): VIDEO_EMPTY, VIDEO_UNRECOGNISED, NO_VIDEO_STREAM, CODEC_UNSUPPORTED,
+    PICTURE_TOO_LARGE, TOO_MANY_FRAMES, CLIP_TOO_LONG, NO_FRAMES, VIDEO_BROKEN; DeadlineExceeded.
+    """
+    if not data:
+        raise InvalidArgument(f"{field}: is empty; send a whole video file", field=field, reason="VIDEO_EMPTY")
+    format_name = demuxer(data)
+    if format_name is None:
+        raise _unrecognised(data, field)
+    checked = safe_movie(data) if format_name == "mov" else data
+    if checked is None:
+        raise _broken("its index promises more frames and sound than a file can hold", field)
+    try:
+        container = av.open(
+            _Source(checked, deadline),
+            "r",
+            # Named, so that nothing is guessed and no other demuxer ever sees the bytes.
+            format=format_name,
+            # Options reach the demuxer and, where it knows its streams by then, the decoders used for probing.
+            options={"max_pixels": str(_PROBE_PIXELS), "threads": "1"},
+            metadata_errors="replace",
+            io_open=_refuse,
+        )
+    except (av.FFmpegError, ValueError) as error:
+        raise _unrecognised(data, field) from error
+    with container:
+        stream = _video_stream(container, limits, field)
+        packets = _demux(container, stream, len(data), limits, deadline, field)
+        reel = _lay_out(container, stream, packets)
+        _check_length(reel, limits, field)
+        yield reel
+
+
+def _refuse(url: str, *_: Any) -> Any:
+    raise PermissionError(f"the file refers to another one ({url}); only what is inside the message is read")
+
+
+def _video_stream(container: Any, limits: Limits, field: str) -> Any:
+    stream = next(
+        (s for s in container.streams.video if not s.disposition & Disposition.attached_pic),
+        None,
+    )
+    if stream is None:
+        raise InvalidArgument(
+            f"{field}: the file has no video in it; send one with a video stream", field=field, reason="NO_VIDEO_STREAM"
+        )
+    for other in container.streams:
+        if other is not stream:
+            other.discard = Discard.all
+    codec = stream.codec_context
+    name = codec.codec.canonical_name if codec is not None else "unknown"
+    if codec is None or name not in limits.codecs:
+        raise InvalidArgument(
+            f"{field}: codec {name!r} is not accepted; convert the video to one of {', '.join(sorted(limits.codecs))}",
+            field=field,
+            reason="CODEC_UNSUPPORTED",
+        )
+    if codec.width < 1 or codec.height < 1:
+        raise InvalidArgument(
+            f"{field}: the header gives no picture size that could be used; at most {limits.pixels} pixels are taken",
+            field=field,
+            reason="PICTURE_TOO_LARGE",
+        )
+    check_size(codec.width, codec.height, limits, field)
+    # One thread per clip: the pool decodes several clips at once. A size that grows on the way is refused by the
+    # decoder; it counts whole coding blocks, so it gets a little more than the limit.
+    codec.thread_count = 1
+    codec.options = {"max_pixels": str(limits.pixels + 2**18)}
+    return stream
+
+
+def _demux(container: Any, stream: Any, size: int, limits: Limits, deadline: Deadline, field: str) -> list[Any]:
+    packets: list[Any] = []
+    held = 0
+    try:
+        for packet in container.demux(stream):
+            deadline.check()
+            # An empty packet ends the stream; a damaged one is the cut-off end of a truncated file.
+            if not packet.size or packet.is_corrupt:
+                continue
+            held += packet.size
+            if held > 2 * size:
+                raise _broken("its index names the same bytes many times", field)
+            packets.append(packet)
+            if len(packets) > limits.frames:
+                raise InvalidArgument(
+                    f"{field}: more than {limits.frames} frames; cut the clip",
+                    field=field,
+                    reason="TOO_MANY_FRAMES",
+                )
+    except (av.FFmpegError, ValueError):
+        # What was read so far is used: a recording that was cut off is still a clip.
+        pass
+    if not packets:
+        raise InvalidArgument(
+            f"{field}: the video stream has no frames; the file is cut off or was never finished",
+            field=field,
+            reason="NO_FRAMES",
+        )
+    return packets
+
+
+def _lay_out(container: Any, stream: Any, packets: list[Any]) -> Reel:
+    shown = [packet.pts for packet in packets if not packet.is_discard]
+    known = [time for time in shown if time is not None]
+    unique = sorted(set(known))
+    return Reel(
+        codec=stream.codec_context,
+        container=container.format.name,
+        packets=tuple(packets),
+        times=tuple(unique) if len(unique) == len(shown) else (),
+        seconds=float(stream.time_base) if stream.time_base else 0.0,
+        rate=float(stream.average_rate or 0),
+    )
+
+
+def _check_length(reel: Reel, limits: Limits, field: str) -> None:
+    count = len(reel.packets)
+    if len(reel.times) > 1:
+        # The last frame is shown too: as long as the others on average.
+        length = (reel.times[-1] - reel.times[0]) * reel.seconds * count / (count - 1)
+    else:
+        length = count / reel.rate if reel.rate > 0 else 0.0
+    if length > limits.seconds:
+        raise InvalidArgument(
+            f"{field}: the clip is {length:.0f} s long, the limit is {limits.seconds:g} s; cut it",
+            field=field,
+            reason="CLIP_TOO_LONG",
+        )
+
+
+def _broken(why: str, field: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{field}: the file is damaged: {why}; record or convert it again", field=field, reason="VIDEO_BROKEN"
+    )
+
+
+def _unrecognised(data: bytes, field: str) -> InvalidArgument:
+    hint = f"send one of {', '.join(CONTAINERS)}"
+    if data.startswith((b"\xff\xd8\xff", b"\x89PNG")):
+        hint = "this is a picture: send pictures in clip.frames.images"
+    return InvalidArgument(
+        f"{field}: is not a video file that can be read, or is cut off before its index; {hint}",
+        field=field,
+        reason="VIDEO_UNRECOGNISED",
+    )

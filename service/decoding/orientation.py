@@ -1,0 +1,55 @@
+"""Decoded video frames as upright RGB pictures."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type
+from numpy.typing import NDArray
+
+from service.decoding.image import over_black
+
+# AVCOL_*_UNSPECIFIED.
+_UNSPECIFIED = 2
+
+
+def upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] RGB as a player shows it: rotation and mirroring applied, alpha laid over black.
+
+    The colour matrix and range are the frame's own. Pixels are taken as square. Raises av.FFmpegError when the pixel
+    format has no conversion to RGB.
+    """
+    translucent = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
+    picture = over_black(_convert(frame, "rgba")) if translucent else _convert(frame, "rgb24")
+    extras: Any = frame.side_data
+    return turn(picture, bytes(extras[Type.DISPLAYMATRIX])) if Type.DISPLAYMATRIX in extras else picture
+
+
+def _convert(frame: av.VideoFrame, form: str) -> NDArray[np.uint8]:
+    try:
+        return np.asarray(frame.to_ndarray(format=form), np.uint8)
+    except av.FFmpegError:
+        # A colour description that no converter knows (often a damaged header): take the usual one.
+        frame.colorspace = frame.color_primaries = frame.color_trc = _UNSPECIFIED
+        return np.asarray(frame.to_ndarray(format=form), np.uint8)
+
+
+def turn(picture: NDArray[np.uint8], matrix: bytes) -> NDArray[np.uint8]:
+    """Apply a display matrix to a picture [H, W, C], to the nearest of the eight quarter turns and mirrorings.
+
+    matrix: nine native-endian int32 (a b u, c d v, x y w); a source point (p, q) is shown at (a p + c q, b p + d q).
+    """
+    a, b, _, c, d, *_ = struct.unpack("=9i", matrix[:36])
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        across, down = a, d
+    else:
+        picture = picture.transpose(1, 0, 2)
+        across, down = c, b
+    if across < 0:
+        picture = picture[:, ::-1]
+    if down < 0:
+        picture = picture[::-1]
+    return np.ascontiguousarray(picture)

@@ -1,0 +1,126 @@
+"""Frames of a video file, by position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import InvalidArgument
+from service.decoding.deadline import Deadline
+from service.decoding.fit import scale
+from service.decoding.packet_decoder import (Footage, decode_frames)
+from service.decoding.demuxer import (Reel, open_reel)
+from service.settings import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """Frames of a video. pictures: one per index, as the caller's `keep` made them. timestamps: seconds since the
+    first frame, empty when unknown. width, height: pixels of the upright source. fps: 0 when unknown."""
+
+    pictures: tuple[NDArray[np.uint8], ...]
+    indices: tuple[int, ...]
+    timestamps: tuple[float, ...]
+    width: int
+    height: int
+    fps: float
+
+
+def read_video(
+    data: bytes,
+    choose: Callable[[int], tuple[int, ...]],
+    keep: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    limits: Limits,
+    field: str,
+) -> Film:
+    """Decode chosen frames of a video file in memory.
+
+    choose: the number of frames in the file -> the positions wanted. keep: an upright uint8 [H, W, 3] RGB picture ->
+    what is kept of it. A file that is cut off or damaged gives what still decodes. Raises what `choose` raises,
+    InvalidArgument (with `field`) and DeadlineExceeded.
+    """
+    deadline = Deadline(limits.decode_seconds, field)
+    sizes: list[tuple[int, int]] = []
+
+    def keep_alike(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width = picture.shape[:2]
+        sizes.append((width, height))
+        # The size may change within a file (adaptive recordings); the first one counts.
+        return keep(picture if sizes[0] == (width, height) else scale(picture, *sizes[0]))
+
+    with open_reel(data, limits, deadline, field) as reel:
+        indices = choose(len(reel.times) or len(reel.packets))
+        footage = _decode(reel, indices, keep_alike, limits, deadline, field)
+        if footage.total is not None and not _complete(footage, indices, reel):
+            # Packets and frames need not agree (hidden or damaged frames): now the true number is known.
+            indices = choose(_positive(footage.total, field))
+            if not footage.frames.keys() >= set(indices):
+                footage = _decode(reel, indices, keep_alike, limits, deadline, field)
+        if not footage.frames.keys() >= set(indices):
+            raise _no_frames(field)
+        seconds, fps = _clock(footage, reel)
+    width, height = sizes[0]
+    return Film(
+        pictures=tuple(footage.frames[index] for index in indices),
+        indices=indices,
+        timestamps=tuple(seconds[index] for index in indices) if seconds else (),
+        width=width,
+        height=height,
+        fps=fps,
+    )
+
+
+def _decode(
+    reel: Reel,
+    indices: tuple[int, ...],
+    keep: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    limits: Limits,
+    deadline: Deadline,
+    field: str,
+) -> Footage:
+    try:
+        return decode_frames(reel, set(indices), keep, limits, deadline)
+    except av.FFmpegError as error:
+        raise InvalidArgument(
+            f"{field}: the pixels cannot be converted to RGB ({error.strerror}); convert the video to yuv420p",
+            field=field,
+            reason="VIDEO_BROKEN",
+        ) from error
+
+
+def _complete(footage: Footage, indices: tuple[int, ...], reel: Reel) -> bool:
+    """Whether the number of frames that the choice was made for is the true one."""
+    return footage.frames.keys() >= set(indices) and footage.total == (len(reel.times) or len(reel.packets))
+
+
+def _positive(total: int, field: str) -> int:
+    if total < 1:
+        raise _no_frames(field)
+    return total
+
+
+def _no_frames(field: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{field}: not one frame can be decoded; the file is damaged, record or convert it again",
+        field=field,
+        reason="NO_FRAMES",
+    )
+
+
+def _clock(footage: Footage, reel: Reel) -> tuple[list[float], float]:
+    """Seconds since the first frame for every frame seen (empty when unknown), and the frame rate (0 when unknown)."""
+    times = [time for time in footage.times if time is not None]
+    rising = all(earlier < later for earlier, later in pairwise(times))
+    if len(times) == len(footage.times) and rising and reel.seconds > 0:
+        seconds = [(time - times[0]) * reel.seconds for time in times]
+        whole = reel.times or times
+        span = (whole[-1] - whole[0]) * reel.seconds
+        return seconds, (len(whole) - 1) / span if span > 0 else reel.rate
+    if reel.rate > 0:
+        return [position / reel.rate for position in range(len(footage.times))], reel.rate
+    return [], 0.0

@@ -1,0 +1,102 @@
+"""All of jobs that lives in the service's process: the engine, its workers, and word between them and live traffic."""
+
+from __future__ import annotations
+
+import asyncio
+
+from service.errors import ActionLensError
+from service.jobs.store.counts import Counts
+from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.worker.supervisor import Keeper
+from service.jobs.worker.live_notice import (LiveLatency, Notice)
+from service.telemetry.log import get_logger
+from service.settings import Settings
+
+_PUBLISH_SECONDS = 1.0
+_COUNT_SECONDS = 5.0
+# Between attempts to open the database, twice as long every time.
+_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE = 30.0
+# The service starts without jobs when their database has not said yes or no for so long.
+_FIRST_SECONDS = 10.0
+
+
+class JobOffice:
+    """For one event loop. Start it once and stop it once."""
+
+    def __init__(self, settings: Settings, live: LiveLatency) -> None:
+        """live: what the service's own answers take."""
+        self.engine = DatabaseJobEngine(settings)
+        self.counts = Counts({}, {}, ())
+        """Of all jobs, some seconds old."""
+        self._settings = settings
+        self._live = live
+        self._notice = Notice(settings.data)
+        self._keeper: Keeper | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def is_open(self) -> bool:
+        """Whether jobs can be taken."""
+        return self._keeper is not None
+
+    @property
+    def restarts(self) -> int:
+        """Times that a job worker had to be started again."""
+        return self._keeper.restarts if self._keeper is not None else 0
+
+    async def start(self) -> None:
+        """Open the engine and start the workers. What cannot be opened now is tried again until it opens: live answers
+        do not wait for jobs."""
+        self._opening = asyncio.create_task(self._open())
+        trying = asyncio.create_task(self._tried.wait())
+        await asyncio.wait((self._opening, trying), timeout=_FIRST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        trying.cancel()
+        if self._opening.done():
+            self._opening.result()
+
+    async def stop(self) -> None:
+        """Stop the workers after their blocks, then the engine. Safe to call twice, and before jobs are open."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait((self._opening,))
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._keeper is not None:
+            await self._keeper.stop()
+        self._notice.publish(None)
+        await self.engine.stop()
+
+    async def _open(self) -> None:
+        pause = _PAUSE_SECONDS
+        while True:
+            try:
+                await self.engine.start()
+                break
+            except ActionLensError as error:
+                get_logger().warning("jobs are not available; trying again", error=error.message, seconds=pause)
+            self._tried.set()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        if self._tried.is_set():
+            get_logger().info("jobs are available now")
+        self._keeper = Keeper(self._settings, self.engine.database)
+        self._keeper.start()
+        self._tasks = [asyncio.create_task(self._publish()), asyncio.create_task(self._count())]
+
+    async def _publish(self) -> None:
+        while True:
+            p95 = self._live.p95()
+            await asyncio.to_thread(self._notice.publish, p95)
+            await asyncio.sleep(_PUBLISH_SECONDS)
+
+    async def _count(self) -> None:
+        while True:
+            try:
+                self.counts = await self.engine.counts()
+            except ActionLensError as error:
+                get_logger().warning("jobs cannot be counted", error=error.message)
+            await asyncio.sleep(_COUNT_SECONDS)

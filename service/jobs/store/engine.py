@@ -1,0 +1,207 @@
+"""The job engine over a database and artefacts. Everything it does blocks, so it is done in threads of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, job_pb2
+from service.errors import FailedPrecondition, NotFound, Unavailable
+from service.jobs.store import actions as control
+from service.jobs.store import queries as views
+from service.jobs.store.artefacts import Artefacts
+from service.jobs.protocol import Complete
+from service.jobs.store.counts import Counts
+from service.jobs.store.database import (Database, database_url, told)
+from service.jobs.store.clips import read_clip
+from service.jobs.store.submission import submit
+from service.concurrency.thread_pool import Pool
+from service.settings import Settings
+
+T = TypeVar("T")
+
+_THREADS = 4
+_WATCH_SECONDS = 0.3
+_RETRY_SECONDS = 5.0
+
+
+class DatabaseJobEngine:
+    """Implements JobEngine. The computing is done by job workers, wherever they run."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises InvalidArgument for a URL that is none of a database: a mistake, which waiting does not mend."""
+        database_url(settings)
+        self._settings = settings
+        self._pool = Pool(_THREADS, "jobs")
+        self._database: Database | None = None
+        self._artefacts: Artefacts | None = None
+        self._stopped = False
+        self.trouble: Unavailable | None = None
+        """Why the last `start` failed."""
+
+    @property
+    def database(self) -> Database:
+        """The open database. Raises Unavailable before `start` has succeeded, with what it failed of, and after
+        `stop`."""
+        if self._database is not None:
+            return self._database
+        if self.trouble is None:
+            raise Unavailable("jobs are not running")
+        why = self.trouble
+        raise Unavailable(f"jobs are not available: {why.message}", reason=why.reason, retry_after=_RETRY_SECONDS)
+
+    async def start(self) -> None:
+        """See JobEngine. After a failure it may be called again."""
+        try:
+            await self._pool.run(self._open)
+        except Unavailable as error:
+            self.trouble = error
+            raise
+        self.trouble = None
+
+    def _open(self) -> None:
+        self._artefacts = Artefacts(self._settings)
+        database = Database.open(self._settings)
+        if self._stopped:  # while it was being opened
+            database.close()
+        else:
+            self._database = database
+
+    async def stop(self) -> None:
+        """See JobEngine."""
+        self._stopped = True
+        database, self._database = self._database, None
+        if database is not None:
+            await asyncio.to_thread(database.close)
+        self._pool.close()
+
+    async def create(
+        self, request: job_pb2.CreateJobRequest, complete: Complete | None = None
+    ) -> tuple[job_pb2.Job, bool]:
+        """See JobEngine."""
+        return await self._run(lambda database: submit(database, self._blobs(), request, self._settings.jobs, complete))
+
+    async def get(self, identifier: str) -> job_pb2.Job:
+        """See JobEngine."""
+        return await self._run(lambda database: views.job(database, self._settings.jobs, identifier))
+
+    async def list(self, request: job_pb2.ListJobsRequest) -> job_pb2.ListJobsResponse:
+        """See JobEngine."""
+        return await self._run(lambda database: views.jobs(database, self._settings.jobs, request))
+
+    async def clips(self, request: job_pb2.ListJobClipsRequest) -> job_pb2.ListJobClipsResponse:
+        """See JobEngine."""
+        return await self._run(lambda database: views.clips(database, request))
+
+    async def clip(self, identifier: str, clip: int) -> job_pb2.JobClipStatus:
+        """See JobEngine."""
+        return await self._run(lambda database: views.clip_status(views.clip(database, identifier, clip)))
+
+    async def watch(self, request: job_pb2.WatchJobRequest) -> AsyncIterator[job_pb2.WatchJobResponse]:
+        """See JobEngine."""
+        said, partial = None, ""
+        while True:
+            now, name = await self._run(lambda database: views.progress(database, self._settings.jobs, request.id))
+            update = job_pb2.WatchJobResponse()
+            update.CopyFrom(now)
+            if request.partial_results:
+                await self._run(lambda database: control.want_partial(database, request.id))
+                if name != partial and (explanation := await self._partial(name)) is not None:
+                    update.partial.CopyFrom(explanation)
+                    partial = name
+            if now != said or update.HasField("partial"):
+                yield update
+                said = now
+            if now.job.state in views.ENDED:
+                return
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    async def cancel(self, identifier: str) -> job_pb2.Job:
+        """See JobEngine."""
+        await self._run(lambda database: control.cancel(database, identifier))
+        return await self.get(identifier)
+
+    async def retry(self, identifier: str) -> job_pb2.Job:
+        """See JobEngine."""
+        await self._run(lambda database: control.retry(database, identifier))
+        return await self.get(identifier)
+
+    async def delete(self, identifier: str) -> None:
+        """See JobEngine."""
+        await self._run(lambda database: control.delete(database, self._blobs(), identifier))
+
+    async def result(self, identifier: str, clip: int) -> answer_pb2.Answer:
+        """See JobEngine."""
+
+        def work(database: Database) -> answer_pb2.Answer:
+            row = views.clip(database, identifier, clip)
+            if row.state != job_pb2.CLIP_STATE_SUCCEEDED:
+                raise _no_result(identifier, clip, row)
+            _check_kept(identifier, row)
+            return answer_pb2.Answer.FromString(self._blobs().read(row.result))
+
+        return await self._run(work)
+
+    async def source(self, identifier: str, clip: int) -> clip_pb2.Clip:
+        """See JobEngine."""
+
+        def work(database: Database) -> clip_pb2.Clip:
+            row = views.clip(database, identifier, clip)
+            if row.path is None:
+                _check_kept(identifier, row)
+            return read_clip(self._settings, database, self._blobs(), row, "clip")
+
+        return await self._run(work)
+
+    async def counts(self) -> Counts:
+        """What metrics tell of all jobs."""
+        return await self._run(views.counts)
+
+    async def _partial(self, name: str) -> explanation_pb2.Explanation | None:
+        def work(_: Database) -> explanation_pb2.Explanation | None:
+            try:
+                return explanation_pb2.Explanation.FromString(self._blobs().read(name)) if name else None
+            except NotFound:  # a later one has replaced it
+                return None
+
+        return await self._run(work)
+
+    async def _run(self, work: Callable[[Database], T]) -> T:
+        database = self.database
+        try:
+            result, _, _ = await self._pool.run(lambda: work(database))
+        except DBAPIError as error:
+            raise told(error) from error
+        except PoolTimeout as error:
+            raise Unavailable("the job database is overloaded; try again", retry_after=1.0) from error
+        return result
+
+    def _blobs(self) -> Artefacts:
+        assert self._artefacts is not None
+        return self._artefacts
+
+
+def _no_result(identifier: str, clip: int, row: sa.Row[Any]) -> FailedPrecondition:
+    state = job_pb2.ClipState.Name(row.state).removeprefix("CLIP_STATE_").lower()
+    why = ""
+    if row.failure:
+        why = f": {explanation_pb2.Failure.FromString(row.failure).message}"
+    return FailedPrecondition(
+        f"clip: clip {clip} of job {identifier} has no result, it is {state}{why}",
+        field="clip",
+        reason="CLIP_FAILED" if row.failure else "NOT_FINISHED",
+    )
+
+
+def _check_kept(identifier: str, row: sa.Row[Any]) -> None:
+    if row.expired:
+        day = time.strftime("%Y-%m-%d", time.gmtime(row.ended))
+        raise NotFound(
+            f"clip: what job {identifier} of {day} stored has expired; submit it again", field="clip", reason="EXPIRED"
+        )

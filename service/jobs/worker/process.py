@@ -1,0 +1,150 @@
+"""The job worker: a process that takes clips from the queues and has them computed. `actionlens jobs worker` runs it.
+
+Run as a module it is the child of `actionlens serve`: its settings come as one line on standard input, and when that
+closes, the service is gone and the worker stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+
+from dbos import DBOS, DBOSPortableJSONSerializer
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.backends.factory import make_backend
+from service.jobs.store.artefacts import Artefacts
+from service.jobs.worker.backend_pool import Bench
+from service.jobs.store.database import (APPLICATION, Database)
+from service.jobs.worker.context import Desk
+from service.jobs.store.lease import (BEATS, Lease, give_up)
+from service.jobs.worker.launch import Order
+from service.jobs.store.queue import register_queues
+from service.jobs.store.retention import (sweep, tidy)
+from service.jobs.worker.workflow import (CRASHED, register_workflow)
+from service.telemetry.log import (configure, get_logger)
+from service.settings import Settings
+
+VERSION = "1"
+"""Of the workflow. Not of the release: DBOS lets clips be taken over by workers of the same version only."""
+
+_TIDY_SECONDS = 60.0
+_SWEEP_SECONDS = 3600.0
+
+
+def run_worker(settings: Settings, executor: str = "", version: str = VERSION) -> None:
+    """Compute jobs until SIGINT or SIGTERM; then this process ends, after the blocks in work.
+
+    Raises Unavailable when the database or the artefacts cannot be opened.
+    """
+    configure(settings.log_format, settings.log_level)
+    os.nice(settings.jobs.nice)
+    executor = executor or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    asyncio.run(_Worker(settings, executor, version).run())
+
+
+class _Worker:
+    def __init__(self, settings: Settings, executor: str, version: str) -> None:
+        self._settings = settings
+        self._executor = executor
+        self._version = version
+        self._log = get_logger().bind(worker=executor)
+
+    async def run(self) -> None:
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        database = await asyncio.to_thread(Database.open, settings)
+        artefacts = await asyncio.to_thread(Artefacts, settings)
+        desk = Desk(settings, database, artefacts, Bench(settings, make_backend), loop)
+        lease = Lease(database, self._executor, settings.jobs.lease_seconds)
+        await asyncio.to_thread(lease.begin)
+        await asyncio.to_thread(self._launch, desk)
+        every = settings.jobs.lease_seconds / BEATS
+        # Threads of their own: whatever the event loop is busy with, the lease must be kept.
+        self._repeat("lease", every, lambda: self._beat(lease))
+        self._repeat("retention", _TIDY_SECONDS, lambda: tidy(database, artefacts, settings.jobs))
+        self._repeat("sweep", _SWEEP_SECONDS, lambda: sweep(database, artefacts))
+        tidying = asyncio.create_task(desk.bench.tidy())
+        self._log.info("taking jobs", database=database.engine.url.render_as_string(hide_password=True))
+        await stopping.wait()
+        self._log.info("stopping after the blocks in work")
+        tidying.cancel()
+        await asyncio.to_thread(desk.drain, settings.drain_seconds + settings.jobs.block_seconds)
+        await desk.bench.stop()
+        await asyncio.to_thread(self._give_up, database)
+        # Threads of DBOS hold clips that were not begun and never will be here.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+    def _launch(self, desk: Desk) -> None:
+        DBOS(
+            config={
+                "name": APPLICATION,
+                "system_database_engine": desk.database.engine,
+                "serializer": DBOSPortableJSONSerializer(),
+                "executor_id": self._executor,
+                "application_version": self._version,
+                "use_listen_notify": False,
+                # That the database is away we say ourselves; DBOS would in every thread, with whole statements.
+                "log_level": "ERROR",
+                # The tables are there already.
+                "run_migrations": False,
+            }
+        )
+        # It has brought a handler that would write beside ours.
+        logger = logging.getLogger("dbos")
+        logger.handlers[:], logger.propagate = [], True
+        register_workflow(desk)
+        register_queues(desk.database, desk.settings.jobs)
+        DBOS.launch()
+
+    def _beat(self, lease: Lease) -> None:
+        if not lease.beat():
+            self._log.error("this worker was taken for dead and has lost its clips; it ends")
+            os._exit(CRASHED)
+
+    def _give_up(self, database: Database) -> None:
+        try:
+            give_up(database, self._executor)
+        except SQLAlchemyError as error:
+            self._log.warning("the lease runs out by itself", error=str(error).splitlines()[0])
+
+    def _repeat(self, name: str, seconds: float, work: Callable[[], None]) -> None:
+        """Do something for ever, at once and then every so many seconds."""
+
+        def loop() -> None:
+            pause = threading.Event()
+            while True:
+                try:
+                    work()
+                except Exception as error:  # the database may be away; the next round finds out
+                    self._log.warning(f"{name} failed", error=str(error).splitlines()[0])
+                pause.wait(seconds)
+
+        threading.Thread(target=loop, name=name, daemon=True).start()
+
+
+def _child() -> None:
+    order = Order.model_validate_json(sys.stdin.readline())
+
+    def follow() -> None:
+        sys.stdin.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, name="lifeline", daemon=True).start()
+    run_worker(order.settings, order.executor)
+
+
+if __name__ == "__main__":
+    _child()

@@ -1,0 +1,121 @@
+"""Keeps the job workers of `actionlens serve` running: starts them, replaces what ends or hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import sys
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.jobs.store.database import Database
+from service.jobs.store.lease import give_up
+from service.jobs.worker.launch import Order
+from service.jobs.store.tables import WORKERS
+from service.telemetry.log import get_logger
+from service.settings import BackendName, Settings
+
+_ROOT = Path(__file__).resolve().parents[2]
+_LONGEST_BACK_OFF = 30.0
+# A worker that has run for so long was well; the next one starts at once.
+_WELL_SECONDS = 60.0
+_STOP_MARGIN = 10.0
+
+
+class Keeper:
+    """The job workers that are children of this process. For one event loop."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._tasks: list[asyncio.Task[None]] = []
+        self.restarts = 0
+        """Times that a worker had to be started again."""
+
+    def start(self) -> None:
+        """Start the workers; they are at work some seconds later."""
+        if self._settings.backend is not BackendName.ONNX:  # no graph computes a job, and CreateJob says so
+            self._tasks = [asyncio.create_task(self._keep()) for _ in range(self._settings.jobs.workers)]
+
+    async def stop(self) -> None:
+        """Stop them after the blocks in work, which stay as long as it takes, within the drain time."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        back_off = 0.0
+        while True:
+            begun = loop.time()
+            executor = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+            process = await self._launch(executor)
+            watching = asyncio.create_task(self._watch(process, executor))
+            try:
+                status = await process.wait()
+            finally:
+                watching.cancel()
+                await self._end(process)
+                await self._give_up(executor)
+            self.restarts += 1
+            back_off = 0.0 if loop.time() - begun > _WELL_SECONDS else min(2 * back_off + 1, _LONGEST_BACK_OFF)
+            get_logger().warning("a job worker ended; starting another", status=status, seconds=back_off)
+            await asyncio.sleep(back_off)
+
+    async def _launch(self, executor: str) -> asyncio.subprocess.Process:
+        order = Order(settings=self._settings, executor=executor)
+        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "service.jobs.worker"),
+            stdin=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # a terminal's Ctrl-C is for the service alone, which then ends its workers
+        )
+        assert process.stdin is not None
+        process.stdin.write(order.model_dump_json().encode() + b"\n")
+        return process
+
+    async def _watch(self, process: asyncio.subprocess.Process, executor: str) -> None:
+        """Kill the worker when it has lost its lease: frozen, it would not notice, and in the middle of a transaction
+        it would keep SQLite's one write lock from everybody else."""
+        seen = False
+        while True:
+            await asyncio.sleep(self._settings.jobs.lease_seconds)
+            try:
+                alive = await asyncio.to_thread(self._alive, executor)
+            except SQLAlchemyError:
+                continue
+            if seen and not alive:
+                get_logger().warning("a job worker hangs; killing it", worker=executor)
+                process.kill()
+            seen = seen or alive
+
+    def _alive(self, executor: str) -> bool:
+        with self._database.reading() as connection:
+            beat = connection.scalar(sa.select(WORKERS.c.beat).where(WORKERS.c.executor == executor))
+            return beat is not None and beat > self._database.now(connection) - 2 * self._settings.jobs.lease_seconds
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """Close the lifeline and wait; then kill."""
+        if process.returncode is not None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        jobs = self._settings.jobs
+        try:
+            async with asyncio.timeout(self._settings.drain_seconds + jobs.block_seconds + _STOP_MARGIN):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _give_up(self, executor: str) -> None:
+        try:
+            await asyncio.to_thread(give_up, self._database, executor)
+        except SQLAlchemyError as error:
+            get_logger().warning("a worker's lease runs out by itself", error=str(error).splitlines()[0])

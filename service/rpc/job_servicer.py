@@ -1,0 +1,133 @@
+"""The job endpoint on gRPC: checks, asks the engine, answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from actionlens.v1 import job_pb2, job_pb2_grpc
+from service.dataplane.served_models import Catalog
+from service.errors import ResourceExhausted, Unavailable
+from service.jobs.protocol import JobEngine
+from service.jobs.downloads import make_download
+from service.jobs.requests import check_identifier, complete_job, complete_page
+from service.concurrency.thread_pool import Pool
+from service.settings import Limits
+from service.validation.request import check_message
+
+JOB_SERVICE = "actionlens.v1.ExplanationJobService"
+MAX_WATCHERS = 64
+_MAX_DOWNLOADS = 4
+_RETRY_SECONDS = 1.0
+
+
+class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
+    """Hands checked requests to the engine; the interceptor turns errors into statuses. root: the input root."""
+
+    def __init__(self, engine: JobEngine, catalog: Catalog, limits: Limits, root: Path | None) -> None:
+        self._engine = engine
+        self._catalog = catalog
+        self._limits = limits
+        self._root = root
+        # Making one takes a clip's frames and their pictures in memory, so few are made at once; the rest wait.
+        self._downloads = asyncio.Semaphore(_MAX_DOWNLOADS)
+        self._pool = Pool(1, "download")
+        self._watchers = 0
+        self._draining = asyncio.Event()
+
+    def drain(self) -> None:
+        """End the watches; jobs go on without them."""
+        self._draining.set()
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._pool.close()
+
+    async def CreateJob(self, request: job_pb2.CreateJobRequest, context: Any) -> job_pb2.CreateJobResponse:
+        """See the proto."""
+        complete = partial(complete_job, catalog=self._catalog, root=self._root)
+        job, created = await self._engine.create(request, complete)
+        return job_pb2.CreateJobResponse(job=job, created=created)
+
+    async def GetJob(self, request: job_pb2.GetJobRequest, context: Any) -> job_pb2.GetJobResponse:
+        """See the proto."""
+        return job_pb2.GetJobResponse(job=await self._engine.get(check_identifier(request.id)))
+
+    async def ListJobs(self, request: job_pb2.ListJobsRequest, context: Any) -> job_pb2.ListJobsResponse:
+        """See the proto."""
+        complete_page(request)
+        return await self._engine.list(request)
+
+    async def ListJobClips(self, request: job_pb2.ListJobClipsRequest, context: Any) -> job_pb2.ListJobClipsResponse:
+        """See the proto."""
+        check_identifier(request.id)
+        complete_page(request)
+        return await self._engine.clips(request)
+
+    async def WatchJob(self, request: job_pb2.WatchJobRequest, context: Any) -> AsyncIterator[job_pb2.WatchJobResponse]:
+        """See the proto."""
+        check_identifier(request.id)
+        if self._watchers >= MAX_WATCHERS:
+            raise ResourceExhausted(
+                f"{MAX_WATCHERS} watches are open already; GetJob tells the same", retry_after=_RETRY_SECONDS
+            )
+        self._watchers += 1
+        try:
+            async for response in self._until_draining(self._engine.watch(request)):
+                yield response
+        finally:
+            self._watchers -= 1
+
+    async def CancelJob(self, request: job_pb2.CancelJobRequest, context: Any) -> job_pb2.CancelJobResponse:
+        """See the proto."""
+        return job_pb2.CancelJobResponse(job=await self._engine.cancel(check_identifier(request.id)))
+
+    async def RetryJob(self, request: job_pb2.RetryJobRequest, context: Any) -> job_pb2.RetryJobResponse:
+        """See the proto."""
+        return job_pb2.RetryJobResponse(job=await self._engine.retry(check_identifier(request.id)))
+
+    async def DeleteJob(self, request: job_pb2.DeleteJobRequest, context: Any) -> job_pb2.DeleteJobResponse:
+        """See the proto."""
+        await self._engine.delete(check_identifier(request.id))
+        return job_pb2.DeleteJobResponse()
+
+    async def DownloadResult(
+        self, request: job_pb2.DownloadResultRequest, context: Any
+    ) -> AsyncIterator[job_pb2.DownloadResultResponse]:
+        """See the proto."""
+        check_identifier(request.id)
+        check_message(request)
+        async with self._downloads:
+            download = await make_download(self._engine, self._pool, request, self._limits)
+        # Outside: a client that reads slowly must not hold up others.
+        for message in download.messages():
+            yield message
+
+    async def _until_draining(
+        self, updates: AsyncIterator[job_pb2.WatchJobResponse]
+    ) -> AsyncIterator[job_pb2.WatchJobResponse]:
+        async def following() -> job_pb2.WatchJobResponse | None:
+            return await anext(updates, None)
+
+        draining = asyncio.ensure_future(self._draining.wait())
+        try:
+            while True:
+                update = asyncio.ensure_future(following())
+                try:
+                    await asyncio.wait((update, draining), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    if not update.done():
+                        update.cancel()
+                if not update.done():
+                    raise Unavailable(
+                        "the service is shutting down; the job goes on, watch it again", retry_after=_RETRY_SECONDS
+                    )
+                response = update.result()
+                if response is None:
+                    return
+                yield response
+        finally:
+            draining.cancel()

@@ -1,0 +1,219 @@
+"""The frames of one stream on their way into windows: a state machine without clock, threads or pixels.
+
+    receive -> undecoded -> take -> push -> ring -> due window -> next_window -> settle
+                   |          |               |
+              dropped_full  rejected     dropped_stale
+
+Every frame is in exactly one place, so received = used + dropped_stale + dropped_full + rejected + waiting holds
+after every step.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import Any
+
+from service.streaming.frames import (Counts, Frame, Window)
+from service.streaming.window_sampling import (Spacing, WindowShape, choose, speed, spread)
+
+
+class Overrun(Exception):
+    """The sender ignored its credit."""
+
+
+class FrameBuffer:
+    """The machine.
+
+    drop: when `room` frames or `room_bytes` bytes wait undecoded, throw the oldest away. Else the caller stops reading
+    when the bytes are full (see has_room), and more than `room` frames are an Overrun.
+    newest: keep only the newest due window; else up to `backlog` windows wait in order.
+    """
+
+    def __init__(
+        self, shape: WindowShape, *, drop: bool, newest: bool, room: int, room_bytes: int, backlog: int
+    ) -> None:
+        self.shape = shape
+        self._drop = drop
+        self._newest = newest
+        self._room = room
+        self._room_bytes = room_bytes
+        self._backlog = 1 if newest else backlog
+        self._undecoded: deque[Frame] = deque()
+        self._undecoded_bytes = 0
+        self._ring: deque[Frame] = deque()
+        self._pending: deque[Window] = deque()
+        self._taken: set[Frame] = set()
+        self._started: set[Window] = set()
+        self._spacing = Spacing()
+        self._counts = Counts()
+        self._last_sequence = -1
+        self._accepted = 0
+        self._due_at = shape.span - 1
+        self._windows = 0
+        self._skipped = 0
+        self._released = 0
+
+    @property
+    def counts(self) -> Counts:
+        """A copy of the totals."""
+        return replace(self._counts)
+
+    @property
+    def undecoded(self) -> int:
+        """Frames that wait for decoding."""
+        return len(self._undecoded)
+
+    @property
+    def pending(self) -> int:
+        """Windows that wait for a worker."""
+        return len(self._pending)
+
+    @property
+    def windows(self) -> int:
+        """Windows that came due."""
+        return self._windows
+
+    @property
+    def skipped(self) -> int:
+        """Windows that came due and will not be answered."""
+        return self._skipped
+
+    @property
+    def releasable(self) -> int:
+        """Frames that left the undecoded queue since the last `release`: credit to give back."""
+        return self._released
+
+    def release(self) -> int:
+        """Take the credit that is to be given back."""
+        released, self._released = self._released, 0
+        return released
+
+    def has_room(self) -> bool:
+        """Whether another frame may be read. Always, when the buffer drops; else while there is room for its bytes."""
+        return self._drop or self._undecoded_bytes < self._room_bytes
+
+    def receive(self, sequence: int, timestamp: float, content: Any, size: int) -> Frame | None:
+        """Take a frame from the wire; None when its sequence does not rise (counted as rejected).
+
+        Raises Overrun when the buffer may not drop and `room` frames wait already.
+        """
+        if not self._drop and len(self._undecoded) >= self._room:
+            raise Overrun(f"{self._room} frames wait already")
+        self._counts.received += 1
+        if sequence <= self._last_sequence:
+            self._counts.rejected += 1
+            self._released += 1
+            return None
+        if self._accepted:
+            self._counts.missing += sequence - self._last_sequence - 1
+        self._last_sequence = sequence
+        frame = Frame(self._accepted, sequence, timestamp, size, content)
+        self._accepted += 1
+        self._spacing.add(timestamp)
+        self._counts.waiting += 1
+        self._undecoded.append(frame)
+        self._undecoded_bytes += size
+        while self._drop and self._overfull():
+            self._counts.dropped_full += 1
+            self._counts.waiting -= 1
+            self._leave_queue()
+        return frame
+
+    def can_take(self) -> bool:
+        """Whether a frame waits for decoding and the windows it may complete have a place."""
+        return bool(self._undecoded) and (self._newest or len(self._pending) < self._backlog)
+
+    def take(self) -> Frame:
+        """The oldest undecoded frame, to be decoded and then given to `push` or `reject`."""
+        frame = self._leave_queue()
+        self._taken.add(frame)
+        return frame
+
+    def reject(self, frame: Frame) -> None:
+        """The taken frame is no usable picture."""
+        self._taken.remove(frame)
+        frame.content = None
+        self._counts.rejected += 1
+        self._counts.waiting -= 1
+
+    def push(self, frame: Frame, content: Any) -> None:
+        """Put the decoded frame into the ring; a window comes due when its hop is complete."""
+        self._taken.remove(frame)
+        frame.content = content
+        frame.holders += 1
+        self._ring.append(frame)
+        if len(self._ring) > self.shape.span:
+            self._let_go(self._ring.popleft())
+        if frame.number >= self._due_at:
+            self._due_at += self.shape.hop * ((frame.number - self._due_at) // self.shape.hop + 1)
+            self._add(choose(self._ring, self.shape, self._spacing.value()))
+
+    def end(self) -> None:
+        """No more frames come. A stream shorter than one window gets one window over all of it."""
+        if self._ring and not self._windows:
+            self._add(spread(self._ring, self.shape.frames))
+
+    def next_window(self) -> Window | None:
+        """The window to be explained next; give it to `settle` afterwards."""
+        if not self._pending:
+            return None
+        window = self._pending.popleft()
+        self._started.add(window)
+        return window
+
+    def settle(self, window: Window, *, answered: bool) -> None:
+        """The started window was answered, or will never be."""
+        self._started.remove(window)
+        self._settle(window, answered=answered)
+
+    def close(self) -> None:
+        """Give up everything that has not been answered; nothing is waiting afterwards. Safe to call twice."""
+        for window in (*self._started, *self._pending):
+            self._settle(window, answered=False)
+        for frame in (*self._taken, *self._undecoded):
+            self._counts.dropped_stale += 1
+            self._counts.waiting -= 1
+            frame.content = None
+        for frame in self._ring:
+            self._let_go(frame)
+        for place in (self._started, self._pending, self._taken, self._undecoded, self._ring):
+            place.clear()
+
+    def _add(self, frames: list[Frame]) -> None:
+        window = Window(self._windows, tuple(frames), speed(frames))
+        self._windows += 1
+        for frame in dict.fromkeys(frames):
+            frame.holders += 1
+        if self._newest and self._pending:
+            self._settle(self._pending.popleft(), answered=False)
+        self._pending.append(window)
+
+    def _settle(self, window: Window, *, answered: bool) -> None:
+        if not answered:
+            self._skipped += 1
+        for frame in dict.fromkeys(window.frames):
+            if answered and not frame.used:
+                frame.used = True
+                self._counts.used += 1
+                self._counts.waiting -= 1
+            self._let_go(frame)
+
+    def _let_go(self, frame: Frame) -> None:
+        frame.holders -= 1
+        if not frame.holders:
+            frame.content = None
+            if not frame.used:
+                self._counts.dropped_stale += 1
+                self._counts.waiting -= 1
+
+    def _leave_queue(self) -> Frame:
+        frame = self._undecoded.popleft()
+        self._undecoded_bytes -= frame.size
+        self._released += 1
+        return frame
+
+    def _overfull(self) -> bool:
+        return len(self._undecoded) > self._room or (
+            self._undecoded_bytes > self._room_bytes and len(self._undecoded) > 1
+        )

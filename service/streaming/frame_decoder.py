@@ -1,0 +1,91 @@
+"""The frames of a stream as they travel: what arrived, and what decoding made of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionlens.v1 import answer_pb2, model_pb2, service_pb2
+from service.dataplane.request import Ask
+from service.errors import InvalidArgument
+from service.decoding.fit import fit
+from service.decoding.image import (decode_picture, raw_picture)
+from service.concurrency.thread_pool import Pool
+from service.settings import Limits
+from service.validation.request import check_message
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An undecoded frame and what was asked when it came. at: seconds on time.perf_counter's clock."""
+
+    message: service_pb2.StreamFrame
+    ask: Ask
+    at: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded frame at the model's size, uint8 [height, width, 3].
+
+    arrived: seconds on time.perf_counter's clock; decoding: seconds that decoding and fitting took.
+    """
+
+    pixels: NDArray[np.uint8]
+    placement: answer_pb2.Placement
+    width: int
+    height: int
+    ask: Ask
+    arrived: float
+    decoding: float
+
+
+def check_frame(frame: service_pb2.StreamFrame) -> None:
+    """Raise InvalidArgument for what only a mistake in the client's program can cause."""
+    check_message(frame, "frame")
+    if frame.WhichOneof("picture") is None:
+        raise InvalidArgument(
+            "frame.picture: is missing; set image (JPEG or PNG) or raw", field="frame.picture", reason="PICTURE_UNSET"
+        )
+
+
+class Darkroom:
+    """Decodes the frames of one stream on a pool. All must have the size of the first."""
+
+    def __init__(self, pool: Pool, size: model_pb2.ModelInput, limits: Limits) -> None:
+        self._pool = pool
+        self._input = size
+        self._limits = limits
+        self._first: tuple[int, int] | None = None
+
+    async def develop(self, arrival: Arrival) -> Picture:
+        """Decode and fit one frame. Raises InvalidArgument when it is no picture, or of another size."""
+        (pixels, placement, width, height), _, seconds = await self._pool.run(lambda: self._decode(arrival.message))
+        if self._first is None:
+            self._first = (width, height)
+        if (width, height) != self._first:
+            raise InvalidArgument(
+                f"frame: is {width} x {height} pixels, the stream's first frame is {self._first[0]} x {self._first[1]};"
+                " open another stream for another size",
+                field="frame",
+                reason="PICTURE_SIZE_DIFFERS",
+            )
+        return Picture(pixels, placement, width, height, arrival.ask, arrival.at, seconds)
+
+    def _decode(self, message: service_pb2.StreamFrame) -> tuple[NDArray[np.uint8], answer_pb2.Placement, int, int]:
+        if message.WhichOneof("picture") == "image":
+            picture = decode_picture(message.image, self._limits, "frame.image")
+        else:
+            raw = message.raw
+            picture = raw_picture(raw.data, raw.height, raw.width, self._limits, "frame.raw")
+        height, width = picture.shape[:2]
+        if self._first is not None and (width, height) != self._first:
+            # Refused anyway; fitting it would be wasted.
+            return picture, answer_pb2.Placement(), width, height
+        pixels, placement = fit(picture, self._input)
+        # The ring must not keep a whole message or a large picture alive for the sake of a view of it.
+        kept = pixels.copy() if np.may_share_memory(pixels, picture) else pixels
+        return kept, placement, width, height

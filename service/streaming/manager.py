@@ -1,0 +1,87 @@
+"""All open streams: admission, and draining them together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from actionlens.v1 import service_pb2
+from service.streaming.admission import check_room
+from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
+from service.dataplane.explain import ExplainService
+from service.streaming.budget.latency import Climbs
+from service.streaming.open_request import (Opening, read_opening)
+from service.streaming.sender import Send
+from service.streaming.budget.planner import Pacer
+from service.streaming.session import StreamSession
+from service.streaming.scheduler import Turns
+
+_RETRY_SECONDS = 5.0
+
+
+class Streams:
+    """Serves streams, at most settings.stream.max_streams at once."""
+
+    def __init__(self, service: ExplainService) -> None:
+        self._service = service
+        self._open = 0
+        self._sessions: set[StreamSession] = set()
+        self._turns = Turns(service.backend, service.settings)
+        self._climbs = Climbs()
+        self._draining = False
+
+    def drain(self) -> None:
+        """Refuse new streams; let the open ones finish their windows at the backend and send their summaries."""
+        self._draining = True
+        for session in self._sessions:
+            session.drain()
+
+    async def serve(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest], send: Send) -> None:
+        """Serve one stream from its first message on. Raises ActionLensError; cancelled when the client leaves."""
+        settings = self._service.settings
+        if self._draining:
+            raise Unavailable("the service is shutting down; another instance may answer", retry_after=1.0)
+        if self._open >= settings.stream.max_streams:
+            raise ResourceExhausted(
+                f"{self._open} streams are open, the most that are served at once; try again later",
+                reason="TOO_MANY_STREAMS",
+                retry_after=_RETRY_SECONDS,
+            )
+        self._open += 1
+        self._service.metrics.streams.inc()
+        try:
+            opening = await self._opening(requests)
+            self._check_room(opening)
+            pacer = Pacer(self._service.costs, self._climbs)
+            session = StreamSession(self._service, opening, send, self._turns, pacer)
+            self._sessions.add(session)
+            try:
+                if self._draining:
+                    session.drain()
+                await session.run(requests)
+            finally:
+                self._sessions.discard(session)
+        finally:
+            self._open -= 1
+            self._service.metrics.streams.dec()
+
+    def _check_room(self, opening: Opening) -> None:
+        model = opening.ask.model.name
+        check_room(
+            opening.ask,
+            [session.ask for session in self._sessions if session.ask.model.name == model],
+            self._service.costs,
+            self._turns.places,
+            self._service.settings.stream,
+        )
+
+    async def _opening(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> Opening:
+        settings = self._service.settings
+        try:
+            async with asyncio.timeout(settings.stream.idle_seconds):
+                first = await anext(requests, service_pb2.ExplainStreamRequest())
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"open: did not come within {settings.stream.idle_seconds:g} s", field="open", reason="STREAM_IDLE"
+            ) from None
+        return read_opening(first, self._service.catalog, settings.limits)

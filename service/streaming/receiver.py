@@ -1,0 +1,124 @@
+"""A stream's frames on their way in: taken from the client, checked, decoded, and put into the buffer in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+from actionlens.v1 import service_pb2
+from service.dataplane.request import (Ask, updated)
+from service.concurrency.notifier import Changes
+from service.errors import InvalidArgument, ResourceExhausted
+from service.streaming.frame_decoder import (Arrival, Darkroom, check_frame)
+from service.streaming.frame_buffer import (FrameBuffer, Overrun)
+
+
+class Reception:
+    """Two tasks, `read` and `decode`, that fill a buffer.
+
+    ask: what the next frame is asked. first_time: timestamp of the first frame. heard: when the client last said
+    something, seconds on time.perf_counter's clock. refusal: why the last refused frame was refused.
+    """
+
+    def __init__(self, ask: Ask, buffer: FrameBuffer, darkroom: Darkroom, changes: Changes, credit: int) -> None:
+        """changes: told whenever the buffer changes. credit: frames that the client may have outstanding."""
+        self.ask = ask
+        self.first_time: float | None = None
+        self.heard = time.perf_counter()
+        self.reading = True
+        self.decoding = True
+        self.refusal: InvalidArgument | None = None
+        self._buffer = buffer
+        self._darkroom = darkroom
+        self._changes = changes
+        self._credit = credit
+        self._refused = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Decode no more than the frame in work."""
+        self._closed = True
+        self._changes.notify()
+
+    async def read(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> None:
+        """Take messages until the client's last one. Raises InvalidArgument, FailedPrecondition, ResourceExhausted."""
+        try:
+            while True:
+                await self._changes.until(self._buffer.has_room)
+                request = await anext(requests, None)
+                self.heard = time.perf_counter()
+                if request is None:
+                    return
+                match request.WhichOneof("message"):
+                    case "frame":
+                        self._receive(request.frame)
+                    case "update":
+                        self.ask = updated(self.ask, request.update)
+                    case "end":
+                        return
+                    case "open":
+                        raise InvalidArgument(
+                            "open: the stream is open already; send `update`", field="open", reason="STREAM_OPEN"
+                        )
+                    case _:
+                        raise InvalidArgument(
+                            "message: is empty; set frame, update or end", field="message", reason="MESSAGE_UNSET"
+                        )
+        finally:
+            self.reading = False
+            self._changes.notify()
+
+    async def decode(self) -> None:
+        """Decode until the last frame that was read. Raises InvalidArgument when the client sends nothing usable."""
+        buffer = self._buffer
+        while True:
+            await self._changes.until(
+                lambda: buffer.can_take() or self._closed or not (self.reading or buffer.undecoded)
+            )
+            if self._closed or not buffer.can_take():
+                break
+            frame = buffer.take()
+            self._changes.notify()
+            try:
+                picture = await self._darkroom.develop(frame.content)
+            except InvalidArgument as error:
+                buffer.reject(frame)
+                self._note_refusal(error)
+            else:
+                self._refused = 0
+                buffer.push(frame, picture)
+            self._changes.notify()
+        if not self._closed:
+            buffer.end()
+        self.decoding = False
+        self._changes.notify()
+
+    def _receive(self, frame: service_pb2.StreamFrame) -> None:
+        check_frame(frame)
+        if self.first_time is None:
+            self.first_time = frame.timestamp
+        try:
+            accepted = self._buffer.receive(frame.sequence, frame.timestamp, Arrival(frame, self.ask), frame.ByteSize())
+        except Overrun:
+            raise ResourceExhausted(
+                f"frame: {2 * self._credit} frames wait undecoded, twice the credit of {self._credit}; "
+                "send no more frames than StreamOpened and StreamCredit allow",
+                field="frame",
+                reason="CREDIT_IGNORED",
+            ) from None
+        if accepted is None:
+            self._note_refusal(
+                InvalidArgument(
+                    f"frame.sequence: {frame.sequence} does not rise; number the frames upwards",
+                    field="frame.sequence",
+                    reason="SEQUENCE_NOT_RISING",
+                )
+            )
+        self._changes.notify()
+
+    def _note_refusal(self, error: InvalidArgument) -> None:
+        """A frame was rejected. A stream of nothing else ends with the reason."""
+        self._refused += 1
+        self.refusal = error
+        if self._refused > self._credit:
+            raise error

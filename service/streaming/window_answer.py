@@ -1,0 +1,82 @@
+"""One window of a stream: from decoded frames to an answer, or to the reason why there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import numpy as np
+
+from actionlens.v1 import answer_pb2
+from service.telemetry import spans as tracing
+from service.dataplane.answer import build_answer
+from service.dataplane.request import Ask
+from service.errors import (
+    ActionLensError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
+from service.dataplane.explain import ExplainService
+from service.streaming.frame_decoder import Picture
+from service.streaming.frames import Window
+
+_LONGEST_PAUSE = 1.0
+
+# The answer, the arrival of the window's newest frame (time.perf_counter) and the trace ("" without); or why there is
+# no answer.
+Outcome = tuple[answer_pb2.Answer, float, str] | ActionLensError
+
+
+async def answer_window(service: ExplainService, window: Window, ask: Ask, *, since: float, patient: bool) -> Outcome:
+    """Answer one window whose frames are decoded.
+
+    ask: what is asked of it. since: timestamp of the stream's first frame. patient: wait as long as workers may take,
+    try again while they are unavailable or busy, and then raise; else return the error, for the window to be skipped.
+    Raises InvalidArgument, NotFound and FailedPrecondition in any case: they are wrong for every window.
+    """
+    pictures: list[Picture] = [frame.content for frame in window.frames]
+    newest = pictures[-1]
+    pixels = np.stack([picture.pixels for picture in pictures])
+    asked = time.perf_counter()
+    # When in between it was decoded is not known.
+    tracing.stage("decode", newest.arrived, newest.arrived + newest.decoding)
+    tracing.stage("queue", newest.arrived + newest.decoding, asked)
+    settings = service.settings
+    # A worker may take response_seconds for a batch: one in work, and then the window's own.
+    deadline = asked + (2 * settings.response_seconds if patient else settings.stream.window_seconds)
+    while True:
+        try:
+            reply = await service.compute(ask, pixels, deadline - time.perf_counter())
+            break
+        except (InvalidArgument, NotFound, FailedPrecondition):
+            raise  # wrong for every window
+        except ActionLensError as error:
+            if not patient:
+                return error
+            pause = min(error.retry_after or 0.1, _LONGEST_PAUSE)
+            passing = isinstance(error, Unavailable | ResourceExhausted)
+            if not passing or time.perf_counter() + pause >= deadline:
+                raise
+            await asyncio.sleep(pause)
+    computed = time.perf_counter()
+    report = _report(window, newest, since)
+    answer, _, _ = await service.pictures.run(lambda: build_answer(ask, reply.response, report, pixels))
+    tracing.stage("encode", computed, time.perf_counter())
+    answer.timings.decode = newest.decoding
+    answer.timings.queue = asked - newest.arrived - newest.decoding + reply.queue
+    answer.timings.transport = reply.transport
+    return answer, newest.arrived, tracing.trace_id()
+
+
+def _report(window: Window, newest: Picture, since: float) -> answer_pb2.FrameReport:
+    return answer_pb2.FrameReport(
+        used=[frame.sequence for frame in window.frames],
+        timestamps=[frame.timestamp - since for frame in window.frames] if window.fps else [],
+        effective_fps=window.fps,
+        source_width=newest.width,
+        source_height=newest.height,
+        placement=newest.placement,
+    )

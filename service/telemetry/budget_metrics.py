@@ -1,0 +1,42 @@
+"""Whether streams' budgets are kept, in Prometheus' terms. Windows of streams without a budget are not counted."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter
+
+from actionlens.v1 import service_pb2
+from service.telemetry.records import AnswerRecord
+
+
+class BudgetMetrics:
+    """What explaining took beside what it might take, and the windows that came later than asked for."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._explained = Counter(
+            "actionlens_budget_explain_seconds",
+            "Time of explaining under overhead budgets",
+            ("model",),
+            registry=registry,
+        )
+        self._allowed = Counter(
+            "actionlens_budget_allowed_seconds",
+            "Time of explaining that overhead budgets allowed",
+            ("model",),
+            registry=registry,
+        )
+        self._windows = Counter(
+            "actionlens_budget_windows", "Answered windows under latency budgets", ("model",), registry=registry
+        )
+        self._late = Counter(
+            "actionlens_budget_late", "Answered windows that took longer than allowed", ("model",), registry=registry
+        )
+
+    def answered(self, record: AnswerRecord, lag: float, budget: service_pb2.Budget) -> None:
+        """A window of a stream with this budget was answered after `lag` seconds."""
+        model = record.model
+        if budget.HasField("overhead_share"):
+            self._explained.labels(model).inc(sum(entry.seconds for entry in record.methods))
+            self._allowed.labels(model).inc(budget.overhead_share * record.predict)
+        if budget.HasField("latency_seconds"):
+            self._windows.labels(model).inc()
+            self._late.labels(model).inc(lag > budget.latency_seconds)

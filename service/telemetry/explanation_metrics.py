@@ -1,0 +1,84 @@
+"""What predictions and explanations say, in Prometheus' terms, so that drift of a model's reasons can be seen."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
+
+from service.telemetry.buckets import (DEFECTS, FRAMES, SHARES)
+from service.telemetry.records import AnswerRecord
+
+CLASSES = 10
+"""Classes per model that are told apart; the rest is "other". A model may have hundreds, and series are memory."""
+
+_OTHER = "other"
+
+
+class ReasonMetrics:
+    """Confidence by class, and the numbers of the explanations by method."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._classes: dict[str, set[str]] = {}
+        self._confidence = Histogram(
+            "actionlens_confidence", "Probability of the best class", ("model",), registry=registry, buckets=SHARES
+        )
+        self._by_class = Summary(
+            "actionlens_class_confidence",
+            f"The same by class: the first {CLASSES} classes that a model predicts, and other",
+            ("model", "class"),
+            registry=registry,
+        )
+        self._motion = Histogram(
+            "actionlens_motion_share",
+            "Share of the relevance that moves",
+            ("model", "method"),
+            registry=registry,
+            buckets=SHARES,
+        )
+        self._length = Histogram(
+            "actionlens_atr_frames",
+            "Frames that an output step needs, by ATR: average and maximum over the steps of an answer",
+            ("model", "statistic"),
+            registry=registry,
+            buckets=FRAMES,
+        )
+        self._defect = Histogram(
+            "actionlens_conservation_defect",
+            "1 - sum of the relevance over the explained logit",
+            ("model", "method"),
+            registry=registry,
+            buckets=DEFECTS,
+        )
+        self._failed = Counter(
+            "actionlens_explanations_failed",
+            "Explanations that an answer has only the reason of failure for",
+            ("model", "method"),
+            registry=registry,
+        )
+
+    def answered(self, record: AnswerRecord, exemplar: dict[str, str] | None) -> None:
+        """A clip or window was answered."""
+        model = record.model
+        self._confidence.labels(model).observe(record.confidence, exemplar)
+        self._by_class.labels(model, self._class(model, record.label)).observe(record.confidence)
+        for entry in record.methods:
+            # Made at the first answer, because a rate needs the zero before the first failure.
+            self._failed.labels(model, entry.method).inc(entry.failed)
+            if entry.motion_share is not None:
+                self._motion.labels(model, entry.method).observe(entry.motion_share, exemplar)
+            if entry.conservation_defect is not None:
+                self._defect.labels(model, entry.method).observe(entry.conservation_defect, exemplar)
+            for statistic, length in (("average", entry.average_length), ("maximum", entry.maximum_length)):
+                if length is not None:
+                    self._length.labels(model, statistic).observe(length, exemplar)
+
+    def forget(self) -> None:
+        """Count anew."""
+        self._classes.clear()
+        for metric in (self._confidence, self._by_class, self._motion, self._length, self._defect, self._failed):
+            metric.clear()
+
+    def _class(self, model: str, label: str) -> str:
+        known = self._classes.setdefault(model, set())
+        if len(known) < CLASSES:
+            known.add(label)
+        return label if label in known else _OTHER

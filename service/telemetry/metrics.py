@@ -1,0 +1,130 @@
+"""Prometheus metrics: names, labels and buckets of what is answered. Every server has a registry of its own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary
+
+from actionlens.v1 import service_pb2
+from service.telemetry.backend_metrics import BackendMetrics
+from service.backends.protocol import InferenceBackend
+from service.telemetry.buckets import SECONDS
+from service.telemetry.budget_metrics import BudgetMetrics
+from service.telemetry.rpc_metrics import CallMetrics
+from service.telemetry.exposition import Exposition
+from service.jobs.metrics import JobCounter, JobMetrics
+from service.jobs.worker.live_notice import LiveLatency
+from service.telemetry.explanation_metrics import ReasonMetrics
+from service.telemetry.records import AnswerRecord
+from service.streaming.frames import Counts
+
+_OUTCOMES = ("used", "dropped_stale", "dropped_full", "rejected")
+_STAGES = ("decode", "queue", "transport", "forward", "encode")
+
+
+class Metrics:
+    """All metrics of one server. Cheap to fill from one event loop."""
+
+    def __init__(self, backend: InferenceBackend) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._exposition = Exposition()
+        self._stage = Histogram(
+            "actionlens_stage_seconds",
+            "Time of one stage of an answer; explain has one entry per method, or one for several",
+            ("model", "method", "stage"),
+            registry=registry,
+            buckets=SECONDS,
+        )
+        self._request = Histogram(
+            "actionlens_request_seconds",
+            "Time from a clip's arrival to its answer",
+            ("model",),
+            registry=registry,
+            buckets=SECONDS,
+        )
+        self._lag = Histogram(
+            "actionlens_stream_lag_seconds",
+            "Time from the arrival of a window's newest frame to its answer",
+            ("model",),
+            registry=registry,
+            buckets=SECONDS,
+        )
+        self._predict = Counter(
+            "actionlens_predict_seconds",
+            "Time of predicting: of a batch's forward, every clip's share, as explain has shares",
+            ("model",),
+            registry=registry,
+        )
+        self._overhead = Summary(
+            "actionlens_overhead_ratio",
+            "Time of an explanation over that of the prediction",
+            ("model", "method"),
+            registry=registry,
+        )
+        self._frames = Counter(
+            "actionlens_frames", "Frames of streams by what became of them", ("outcome",), registry=registry
+        )
+        self._windows = Counter(
+            "actionlens_windows", "Answered windows by explanation level", ("model", "level"), registry=registry
+        )
+        self._skipped = Counter(
+            "actionlens_windows_skipped", "Windows that came due and were not answered", ("model",), registry=registry
+        )
+        self.clips = Gauge("actionlens_clips_in_flight", "Clips being answered", registry=registry)
+        self.streams = Gauge("actionlens_streams", "Open streams", registry=registry)
+        self.calls = CallMetrics(registry)
+        self._reasons = ReasonMetrics(registry)
+        self._budgets = BudgetMetrics(registry)
+        self.live = LiveLatency()
+        """What live answers take now."""
+        for outcome in _OUTCOMES:
+            self._frames.labels(outcome)
+        registry.register(BackendMetrics(backend))
+        ProcessCollector(registry=registry)
+
+    def clip_answered(self, record: AnswerRecord) -> None:
+        """A clip of ExplainClip was answered."""
+        exemplar = self._answered(record)
+        self._request.labels(record.model).observe(record.total, exemplar)
+        self.live.add(record.total)
+
+    def window_answered(self, record: AnswerRecord, lag: float, budget: service_pb2.Budget | None) -> None:
+        """A window of a stream was answered."""
+        exemplar = self._answered(record)
+        self._lag.labels(record.model).observe(lag, exemplar)
+        self.live.add(lag)
+        self._windows.labels(record.model, record.level).inc()
+        if budget is not None:
+            self._budgets.answered(record, lag, budget)
+
+    def frames_moved(self, model: str, before: Counts, now: Counts, skipped: int) -> None:
+        """What happened to a stream's frames and windows since `before`."""
+        for outcome in _OUTCOMES:
+            self._frames.labels(outcome).inc(getattr(now, outcome) - getattr(before, outcome))
+        self._skipped.labels(model).inc(skipped)
+
+    def show_jobs(self, jobs: JobCounter) -> None:
+        """Also tell of jobs, from now on."""
+        self.registry.register(JobMetrics(jobs))
+
+    def forget_answers(self) -> None:
+        """Count answers anew, as if none had been given."""
+        for metric in (self._stage, self._request, self._predict, self._overhead):
+            metric.clear()
+        self._reasons.forget()
+
+    def text(self, exemplars: bool = False) -> bytes:
+        """The text for Prometheus; with exemplars it is OpenMetrics."""
+        return self._exposition.text(self.registry.collect(), exemplars=exemplars)
+
+    def _answered(self, record: AnswerRecord) -> dict[str, str] | None:
+        """What clips and windows share. Returns the exemplar that leads to the answer's trace, if there is one."""
+        exemplar = {"trace_id": record.trace} if record.trace else None
+        for stage in _STAGES:
+            self._stage.labels(record.model, "", stage).observe(getattr(record, stage), exemplar)
+        self._predict.labels(record.model).inc(record.predict)
+        for method, seconds in record.explaining():
+            self._stage.labels(record.model, method, "explain").observe(seconds, exemplar)
+            if record.predict > 0:
+                self._overhead.labels(record.model, method).observe(seconds / record.predict)
+        self._reasons.answered(record, exemplar)
+        return exemplar

@@ -1,0 +1,158 @@
+"""Checks of requests that need no pixels. Generic over the messages: a new method or parameter needs no change here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from actionlens.v1 import method_pb2, model_pb2
+from service.errors import FailedPrecondition, InvalidArgument
+from service.validation.parameters import check_parameters
+
+MAX_METHODS = 16
+_MAX_TEXT = 256
+_FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
+
+
+def method_name(method: method_pb2.Method) -> str:
+    """The method's name as people write it, "grad-cam"; empty when no method is set."""
+    return (method.WhichOneof("method") or "").replace("_", "-")
+
+
+def check_message(message: Message, path: str = "") -> None:
+    """Check every set field: numbers finite, enum values known, texts at most 256 characters and without nulls.
+
+    Raises InvalidArgument naming the field, written below `path` ("methods[1].selective_relevance.threshold").
+    """
+    for field, value in message.ListFields():
+        name = f"{path}.{field.name}" if path else field.name
+        if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
+            for place, entry in _places(name, value):
+                check_message(entry, place)
+        elif field.cpp_type in _FLOATS:
+            for place, number in _places(name, value):
+                if not math.isfinite(number):
+                    raise InvalidArgument(f"{place}: {number} is not a finite number", field=place)
+        elif field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
+            for place, number in _places(name, value):
+                _check_enum(field, number, place)
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            for place, text in _places(name, value):
+                if len(text) > _MAX_TEXT:
+                    raise InvalidArgument(
+                        f"{place}: {len(text)} characters; use at most {_MAX_TEXT}", field=place, reason="TEXT_TOO_LONG"
+                    )
+                if "\0" in text:  # databases and file systems would refuse it one by one, each in its own way
+                    raise InvalidArgument(f"{place}: holds a null character", field=place, reason="NULL_CHARACTER")
+
+
+def check_methods(methods: Sequence[method_pb2.Method], model: model_pb2.Model, path: str) -> None:
+    """Check the methods of a live request. Raises as `check_method`, and InvalidArgument for more than 16."""
+    if len(methods) > MAX_METHODS:
+        raise InvalidArgument(
+            f"{path}: {len(methods)} methods; ask for at most {MAX_METHODS}", field=path, reason="TOO_MANY_METHODS"
+        )
+    for index, method in enumerate(methods):
+        check_method(method, model, f"{path}[{index}]")
+
+
+def check_method(method: method_pb2.Method, model: model_pb2.Model, place: str, *, job: bool = False) -> None:
+    """Check that a method, written at `place` in the request, can explain this model as it is asked to.
+
+    job: whether it is to run as a job. Raises InvalidArgument when no method is set and for a parameter out of range,
+    FailedPrecondition for a method that cannot explain the model, with the reason and the methods that can, and for
+    one that belongs to the other kind of request.
+    """
+    supported = {entry.method: entry for entry in model.methods}
+    able = ", ".join(name for name, entry in supported.items() if entry.supported and entry.job == job) or "none"
+    name, chosen = method_name(method), method.WhichOneof("method")
+    if not chosen:
+        known = ", ".join(field.name for field in method.DESCRIPTOR.oneofs_by_name["method"].fields)
+        raise InvalidArgument(f"{place}: names no method; set one of {known}", field=place, reason="METHOD_UNSET")
+    field = f"{place}.{chosen}"
+    entry = supported.get(name)
+    if entry is None or not entry.supported:
+        why = entry.reason if entry is not None else "the worker does not know this method"
+        raise FailedPrecondition(
+            f"{place}: {name} cannot explain {model.name}: {why}; methods that can: {able}", field=field
+        )
+    if entry.job != job:
+        where = (
+            "is too dear for a live answer; CreateJob (`actionlens jobs submit`) runs it"
+            if entry.job
+            else "needs no job: ExplainClip (`actionlens explain`) runs it"
+        )
+        raise FailedPrecondition(
+            f"{place}: {name} {where}; methods that fit here: {able}",
+            field=field,
+            reason="RUNS_AS_JOB" if entry.job else "RUNS_LIVE",
+        )
+    check_parameters(getattr(method, chosen), entry, field)
+
+
+def resolve_target(target: method_pb2.Target, model: model_pb2.Model, path: str) -> method_pb2.Target:
+    """The same target with labels replaced by class numbers.
+
+    Raises InvalidArgument for an unknown label (with near matches), a number that is no class, a contrast without a
+    class, and a contrast that is the explained class.
+    """
+    resolved = method_pb2.Target()
+    for name in ("explained", "contrast"):
+        if target.HasField(name):
+            selector = getattr(target, name)
+            place = f"{path}.{name}"
+            if selector.WhichOneof("selector") is not None:
+                getattr(resolved, name).index = _class_index(selector, model, place)
+            elif name == "contrast":
+                raise InvalidArgument(f"{place}: names no class; set index or label", field=place)
+    if resolved.HasField("contrast") and resolved.HasField("explained") and resolved.contrast == resolved.explained:
+        raise InvalidArgument(
+            f"{path}.contrast: is the explained class itself, {model.labels[resolved.contrast.index]!r}; name another",
+            field=f"{path}.contrast",
+            reason="CONTRAST_IS_TARGET",
+        )
+    return resolved
+
+
+def _class_index(selector: method_pb2.ClassSelector, model: model_pb2.Model, place: str) -> int:
+    labels = list(model.labels)
+    if selector.WhichOneof("selector") == "index":
+        if selector.index >= len(labels):
+            raise InvalidArgument(
+                f"{place}.index: {selector.index} is not a class; {model.name} has 0 to {len(labels) - 1}",
+                field=f"{place}.index",
+                reason="UNKNOWN_CLASS",
+            )
+        return selector.index
+    if selector.label in labels:
+        return labels.index(selector.label)
+    by_folded = {label.casefold(): label for label in labels}
+    near = get_close_matches(selector.label.casefold(), by_folded, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(by_folded[key]) for key in near)}?" if near else "GetModel lists the labels"
+    raise InvalidArgument(
+        f"{place}.label: {selector.label!r} is not a class of {model.name}; {hint}",
+        field=f"{place}.label",
+        reason="UNKNOWN_CLASS",
+    )
+
+
+def _places(name: str, value: Any) -> Iterable[tuple[str, Any]]:
+    """The entries of a field with their paths: one, or one per element of a repeated field."""
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return ((f"{name}[{index}]", entry) for index, entry in enumerate(value))
+    return [(name, value)]
+
+
+def _check_enum(field: FieldDescriptor, number: int, place: str) -> None:
+    known = field.enum_type.values_by_number if field.enum_type is not None else {}
+    if number not in known:
+        raise InvalidArgument(
+            f"{place}: {number} is not one of {', '.join(value.name for value in known.values())}",
+            field=place,
+            reason="UNKNOWN_VALUE",
+        )
