@@ -22,7 +22,7 @@ import torch
 
 from actionlens.card import Input, ModelCard, Weights, read_card
 from benchmarks.networks import r2plus1d_18
-from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipRequest, Engine, MethodCall
 from handlers.models.action_model import ActionModel, build
 from handlers.tensor_files.weights import read_weights
 

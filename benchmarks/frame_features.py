@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 
 from actionlens.card import Input, ModelCard, Weights
+from handlers.engine.frame_cache import FrameCache
+from handlers.malloc import keep_freed_memory
 from handlers.models import family
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass
-from handlers.malloc import keep_freed_memory
-from handlers.engine.frame_cache import SeenFrames
 
 HOPS = (1, 2, 4, 8, 16)
 WIDE = {"channels": [64, 128, 256, 512], "cells": 4, "width": 256}
@@ -50,7 +50,7 @@ def explained(model: ActionModel, forward: Pass, cam: bool) -> None:
 
 def ways(model: ActionModel, cam: bool) -> dict[str, Callable[[NDArray[np.uint8]], None]]:
     """From a window's pixels to its logits (and to the gradient of Grad-CAM), both ways."""
-    keep, seen = ([model.layer] if cam else []), SeenFrames(model)
+    keep, seen = ([model.layer] if cam else []), FrameCache(model)
 
     def plain(window: NDArray[np.uint8]) -> None:
         explained(model, model.program.forward(model.prepare([window]), keep, relevance=False), cam)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.client.results import Result
-from service.local import LocalClient
 from service.decoding.image import decode_picture
+from service.local import LocalClient
 from service.readings.explanation import frame_profile
 from service.settings import Limits, Settings
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from handlers.explainers.attribution import (SaliencyVolume, Target)
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.explainers import Question, iterative
+from handlers.explainers.attribution import SaliencyVolume, Target
 from handlers.explainers.jobs.st_perturbation import StPerturbationParameters
 from handlers.malloc import keep_freed_memory
 from training.clips import HELD_OUT_SEED, Sample, generate

@@ -16,9 +16,8 @@ import asyncio
 import itertools
 import tempfile
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -26,34 +25,16 @@ import simplejpeg
 
 from actionlens.v1 import answer_pb2, service_pb2
 from benchmarks.jobs import service
-from benchmarks.load_table import plot, table
+from benchmarks.load_table import Run, plot, table
 from service.client import AsyncClient, Frame
+from service.client.frame_sources import open_source
 from service.client.frames import StreamOptions
 from service.errors import ResourceExhausted
-from service.client.frame_sources import open_source
 
 _KINDS = ("none", "latency", "overhead")
 _METHODS = ("grad-cam", "selective-relevance", "atr")
 # Costs are measured and ladders find their rungs before anything counts.
 _WARM_SECONDS = 6.0
-
-
-@dataclass
-class Run:
-    """What all streams of one run saw after the warm-up. memory: MiB of the service and of all its processes."""
-
-    budget: str
-    streams: int
-    seconds: float
-    lags: list[float] = field(default_factory=list)
-    levels: Counter[int] = field(default_factory=Counter)
-    explain: float = 0.0
-    predict: float = 0.0
-    refused: int = 0
-    uncounted: int = 0
-    frames: Counter[str] = field(default_factory=Counter)
-    skipped: int = 0
-    memory: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
-
-if TYPE_CHECKING:
-    from benchmarks.load import Run
 
 _HEAD = (
     "| budget | streams | windows/s | lag p50 / p95 ms | prediction / Grad-CAM / selective / all % | overhead % "
@@ -20,6 +18,24 @@ _HEAD = (
 )
 _LEVELS = {1: "prediction only", 2: "Grad-CAM", 3: "and selective relevance", 4: "all"}
 _COLOURS = ("#b8b8b8", "#7fb3d5", "#2e86c1", "#1b4f72")
+
+
+@dataclass
+class Run:
+    """What all streams of one run saw after the warm-up. memory: MiB of the service and of all its processes."""
+
+    budget: str
+    streams: int
+    seconds: float
+    lags: list[float] = field(default_factory=list)
+    levels: Counter[int] = field(default_factory=Counter)
+    explain: float = 0.0
+    predict: float = 0.0
+    refused: int = 0
+    uncounted: int = 0
+    frames: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    memory: tuple[float, float] = (0.0, 0.0)
 
 
 def table(runs: Sequence[Run]) -> str:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.explainers.attribution import SaliencyVolume
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
 from training.clips import HELD_OUT_SEED, generate
 from training.labels import STILL
 

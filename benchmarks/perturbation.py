@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.networks import network
-from handlers.models.action_model import ActionModel, build
-from handlers.explainers.perturbation import (Ascent, Masks, Plan, Progress, Score, blurred)
-from handlers.explainers.perturbation.smooth_max import (SHARPNESS, SmoothMax)
-from handlers.relevance import trace
+from handlers.explainers.perturbation import Ascent, Masks, Plan, Progress, Score, blurred
+from handlers.explainers.perturbation.smooth_max import SHARPNESS, SmoothMax
 from handlers.malloc import keep_freed_memory
+from handlers.models.action_model import ActionModel, build
+from handlers.relevance import trace
 from handlers.tensor_files.weights import read_weights
 from training.clips import HELD_OUT_SEED, generate
 from training.labels import STILL

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from benchmarks import relevance_table as table
 from benchmarks.networks import NETWORKS, network
 from benchmarks.peers import captum_cam, captum_pass, zennit_pass
-from handlers.relevance import Rules, relevance, temporal_relevance, trace
 from handlers.malloc import keep_freed_memory
+from handlers.relevance import Rules, relevance, temporal_relevance, trace
 
 RULES = Rules(low=(-2.0,) * 3, high=(2.0,) * 3)
 ONCE = (table.CAM_CAPTUM, table.DTD_ZENNIT, table.DTD_CAPTUM, table.NAIVE, table.ELEMENT)

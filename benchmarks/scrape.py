@@ -14,10 +14,11 @@ import time
 from actionlens.v1 import method_pb2, service_pb2
 from deploy.metrics_table import NoJobs
 from service.backends.in_process import InProcessBackend
-from service.telemetry.metrics import Metrics
-from service.telemetry.explanation_metrics import CLASSES
-from service.telemetry.records import (AnswerRecord, MethodRecord)
+from service.jobs.metrics import JobMetrics
 from service.settings import Settings
+from service.telemetry.explanation_metrics import CLASSES
+from service.telemetry.metrics import Metrics
+from service.telemetry.records import AnswerRecord, MethodRecord
 
 
 def main() -> None:
@@ -43,7 +44,7 @@ def filled(models: int, most: int) -> Metrics:
     """Metrics of a service with so many models and methods that has answered a few thousand times."""
     chance = random.Random(0)
     metrics = Metrics(InProcessBackend(Settings()))
-    metrics.show_jobs(NoJobs())
+    metrics.register(JobMetrics(NoJobs()))
     methods = [field.name.replace("_", "-") for field in method_pb2.Method.DESCRIPTOR.fields][:most]
     for service in service_pb2.DESCRIPTOR.services_by_name.values():
         for method in service.methods:

@@ -18,9 +18,9 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from handlers.models.blocks.consensus import RelationalConsensus
+from handlers.explainers.shapley import levels, relational_values, sample, shapley
 from handlers.malloc import keep_freed_memory
-from handlers.explainers.shapley import (levels, relational_values, sample, shapley)
+from handlers.models.blocks.consensus import RelationalConsensus
 
 FEATURES, HIDDEN, CLASSES, SCALES = 256, 256, 174, 8
 

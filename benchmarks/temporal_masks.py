@@ -15,12 +15,12 @@ from pathlib import Path
 
 import torch
 
-from handlers.explainers.attribution import Target
 from handlers.engine.smoke_test import noise
 from handlers.explainers import Question, State, iterative
+from handlers.explainers.attribution import Target
+from handlers.malloc import keep_freed_memory
 from handlers.models.action_model import ActionModel
 from handlers.relevance.program import autograd_bridge as differentiable
-from handlers.malloc import keep_freed_memory
 
 
 def main() -> None:

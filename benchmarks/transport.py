@@ -38,10 +38,10 @@ from actionlens.v1 import clip_pb2, method_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
 from benchmarks.transport_client import ClientProcess, Round
 from handlers.engine.engine import Engine
-from handlers.wire.requests import answer
 from handlers.models import family
-from service.backends.protocol import (Reply, Work)
+from handlers.wire.requests import answer
 from service.backends.models import chosen_models
+from service.backends.protocol import Reply, Work
 from service.backends.torchserve import TorchServeBackend
 from service.server import Server
 from service.settings import Settings

@@ -9,12 +9,12 @@ from prometheus_client.core import Metric
 
 from actionlens.v1 import service_pb2
 from service.backends.in_process import InProcessBackend
+from service.jobs.metrics import JobMetrics
 from service.jobs.store.counts import Counts
-from service.telemetry.metrics import Metrics
-from service.telemetry.explanation_metrics import CLASSES
-from service.telemetry.records import (AnswerRecord, MethodRecord)
 from service.settings import Settings
-from service.streaming.frames import Counts as Totals
+from service.telemetry.explanation_metrics import CLASSES
+from service.telemetry.metrics import Metrics
+from service.telemetry.records import AnswerRecord, FrameCounts, MethodRecord
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 
@@ -69,7 +69,7 @@ def page() -> str:
 def families() -> Iterable[Metric]:
     """Every metric of a service, each with a sample at least where it has labels."""
     metrics = Metrics(InProcessBackend(Settings()))
-    metrics.show_jobs(NoJobs())
+    metrics.register(JobMetrics(NoJobs()))
     call = ("", "", "")
     metrics.calls.started(call)
     metrics.calls.ended(call, "OK", 0.0, 0, 0)
@@ -79,7 +79,7 @@ def families() -> Iterable[Metric]:
     record = AnswerRecord("", "", "", 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, (method,), False, "")
     metrics.clip_answered(record)
     metrics.window_answered(record, 0.0, service_pb2.Budget(overhead_share=0.0, latency_seconds=1.0))
-    metrics.frames_moved("", Totals(), Totals(), 0)
+    metrics.frames_moved("", FrameCounts(), FrameCounts(), 0)
     return sorted(metrics.registry.collect(), key=lambda metric: metric.name)
 
 

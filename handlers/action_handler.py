@@ -9,10 +9,10 @@ from typing import Any
 
 from actionlens.v1.explanation_pb2 import Failure
 from actionlens.worker.v1 import worker_pb2
-from handlers import (errors, relevance)
+from handlers import errors, relevance
 from handlers.engine import engine
-from handlers.wire import requests as envelope
 from handlers.malloc import keep_freed_memory
+from handlers.wire import requests as envelope
 
 _THREADS = int(os.environ.get("ACTIONLENS_WORKER_THREADS", "1"))
 _MEMORY = int(os.environ.get("ACTIONLENS_WORKER_RELEVANCE_BYTES", str(relevance.MEMORY)))

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from actionlens.card import CARD_FILE, CardError, ModelCard, list_models, read_card
-from handlers.explainers.attribution import Attribution
 from handlers.engine.block import advance
-from handlers.engine.smoke_test import (answer_noise, noise)
-from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipRequest, Engine, MethodCall
+from handlers.engine.smoke_test import answer_noise, noise
 from handlers.errors import ModelError, RequestError
 from handlers.explainers import IterativeExplainer, methods
+from handlers.explainers.attribution import Attribution
 
 T = TypeVar("T")
 

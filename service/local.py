@@ -14,8 +14,8 @@ from service.client.channel import DEFAULT_TIMEOUT
 from service.client.clips import ClipLike, ClipOptions, clip_request
 from service.client.results import Result
 from service.dataplane.explain import ExplainService
-from service.telemetry.metrics import Metrics
 from service.settings import Settings
+from service.telemetry.metrics import Metrics
 
 
 class LocalClient:

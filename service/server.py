@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -14,56 +14,29 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from actionlens.v1 import job_pb2, job_pb2_grpc, service_pb2, service_pb2_grpc
-from service.backends.protocol import InferenceBackend
 from service.backends.factory import make_backend
-from service.telemetry.http_endpoint import HttpEndpoint
-from service.errors import Unavailable
+from service.backends.protocol import InferenceBackend
 from service.dataplane.explain import ExplainService
-from service.gateway.rpc_bridge import Calls
+from service.errors import Unavailable
 from service.gateway.app import make_app
+from service.gateway.rpc_bridge import Calls
 from service.gateway.schema import schema
 from service.gateway.server import Gateway
-from service.rpc.health import (EXPLANATION_SERVICE, Health, canary_request)
+from service.jobs.lifecycle import JobService
+from service.jobs.metrics import JobMetrics
+from service.rpc.health import EXPLANATION_SERVICE, Health, canary_request
 from service.rpc.interceptor import CallInterceptor
-from service.jobs.lifecycle import JobOffice
-from service.rpc.job_servicer import (JOB_SERVICE, MAX_WATCHERS, ExplanationJobServicer)
-from service.telemetry.log import (configure, get_logger)
-from service.telemetry.metrics import Metrics
+from service.rpc.job_servicer import JOB_SERVICE, MAX_WATCHERS, ExplanationJobServicer
+from service.rpc.servicers import ExplanationServicer
 from service.settings import Settings
-from service.streaming.manager import Streams
+from service.streaming.manager import StreamManager
+from service.telemetry.http_endpoint import HttpEndpoint
+from service.telemetry.log import configure, get_logger
+from service.telemetry.metrics import Metrics
 from service.telemetry.span_export import exporting
 
-DEFAULT_DEADLINE = 30.0
 # Calls beside clips and streams that may run at once: health, reflection, model lists.
 _SMALL_CALLS = 64
-
-
-class ExplanationServicer(service_pb2_grpc.ExplanationServiceServicer):
-    """Hands gRPC calls to the data plane; the interceptor turns its errors into statuses."""
-
-    def __init__(self, service: ExplainService, streams: Streams) -> None:
-        self._service = service
-        self._streams = streams
-
-    async def ExplainClip(
-        self, request: service_pb2.ExplainClipRequest, context: Any
-    ) -> service_pb2.ExplainClipResponse:
-        """See the proto."""
-        left = context.time_remaining()
-        deadline = DEFAULT_DEADLINE if left is None else left
-        return service_pb2.ExplainClipResponse(answer=await self._service.explain_clip(request, deadline))
-
-    async def ExplainStream(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest], context: Any) -> None:
-        """See the proto."""
-        await self._streams.serve(requests, context.write)
-
-    async def ListModels(self, request: service_pb2.ListModelsRequest, context: Any) -> service_pb2.ListModelsResponse:
-        """See the proto."""
-        return self._service.catalog.list(request)
-
-    async def GetModel(self, request: service_pb2.GetModelRequest, context: Any) -> service_pb2.GetModelResponse:
-        """See the proto."""
-        return self._service.catalog.get(request)
 
 
 class Server:
@@ -75,11 +48,11 @@ class Server:
         self.backend = backend
         self.metrics = Metrics(backend)
         self.explain = ExplainService(settings, backend, self.metrics)
-        self.jobs = JobOffice(settings, self.metrics.live) if jobs else None
+        self.jobs = JobService(settings, self.metrics.live) if jobs else None
         self._job_servicer: ExplanationJobServicer | None = None
         self._services = {EXPLANATION_SERVICE: lambda: True, **({JOB_SERVICE: self.jobs.is_open} if self.jobs else {})}
         self.health = Health(self._services)
-        self.streams = Streams(self.explain)
+        self.streams = StreamManager(self.explain)
         self.port = 0
         self.metrics_port = 0
         self.page_port = 0
@@ -104,7 +77,7 @@ class Server:
             # After the canary, so that workers do not compete with the start of what they stand back for.
             if self.jobs is not None:
                 await self.jobs.start()
-                self.metrics.show_jobs(self.jobs)
+                self.metrics.register(JobMetrics(self.jobs))
             await self.health.set(True)
             self._follower = asyncio.create_task(self.health.follow(self.backend.healthy, self._prove))
         except BaseException:

@@ -1,8 +1,10 @@
-"""Names for files of several things."""
+"""Different names for things of one name: files, and the explanations of an answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+from actionlens.v1 import answer_pb2
 
 
 def distinct(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
@@ -18,3 +20,13 @@ def distinct(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
         used.add(candidate)
         chosen.append(candidate)
     return chosen
+
+
+def explanation_names(answer: answer_pb2.Answer) -> list[str]:
+    """A different name for each explanation: its method, with "-2", "-3" ... where one was asked for again."""
+    seen: dict[str, int] = {}
+    names = []
+    for entry in answer.explanations:
+        seen[entry.method] = turn = seen.get(entry.method, 0) + 1
+        names.append(entry.method if turn == 1 else f"{entry.method}-{turn}")
+    return names

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handlers.explainers.attribution import (Attribution, Target)
-from handlers.engine.engine import (ClipRequest, Engine)
+from handlers.engine.engine import ClipRequest, Engine
 from handlers.errors import INTERNAL, RESOURCE_EXHAUSTED, RequestError
 from handlers.explainers import Question, State, iterative
+from handlers.explainers.attribution import Attribution, Target
 from handlers.relevance import MemoryLimitExceeded
 
 _LOGITS = "question.logits"

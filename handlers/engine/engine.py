@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from handlers.explainers.attribution import (Attribution, Target)
+from handlers.engine.frame_cache import FrameCache
 from handlers.errors import FAILED_PRECONDITION, INTERNAL, RESOURCE_EXHAUSTED, RequestError
 from handlers.explainers import Explainer, Method, Parameters, explainer
+from handlers.explainers.attribution import Attribution, Target
 from handlers.models.action_model import ActionModel
 from handlers.relevance import MEMORY, MemoryLimitExceeded, Pass, Precision
-from handlers.engine.frame_cache import SeenFrames
 
 M = TypeVar("M", bound=Method[Any])
 
@@ -77,7 +77,7 @@ class Engine:
 
     def __init__(self, model: ActionModel) -> None:
         self.model = model
-        self._seen = SeenFrames(model)
+        self._seen = FrameCache(model)
 
     @classmethod
     def load(

@@ -20,7 +20,7 @@ ROOM = 64 * 2**20
 """Most bytes of activations that a model keeps."""
 
 
-class SeenFrames:
+class FrameCache:
     """What a model whose backbone looks at frames one by one made of the frames it saw last.
 
     A frame is known by the digest of its pixels. So nothing must be told about streams, dropped frames change nothing,

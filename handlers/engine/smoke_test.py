@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.card import ModelCard
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import ModelError, RequestError
 from handlers.relevance import BadClip
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from handlers.explainers.attribution import (Attribution, Target)
+from handlers.explainers.attribution import Attribution, Target
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from handlers.explainers.attribution import (Attribution, FrameAttribution, RelevanceMatrix, SaliencyVolume)
+from handlers.explainers.attribution import Attribution, FrameAttribution, RelevanceMatrix, SaliencyVolume
 
 
 def frame_profile(attribution: Attribution, target: int) -> Tensor:

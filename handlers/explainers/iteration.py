@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from handlers.explainers.attribution import (Attribution, Target)
 from handlers.errors import RequestError
+from handlers.explainers.attribution import Attribution, Target
 from handlers.explainers.explainer import Method, P
 from handlers.models.action_model import ActionModel
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import handlers.explainers
+import handlers.explainers.jobs
+import handlers.explainers.live
 from handlers.discovery import find
 from handlers.errors import FAILED_PRECONDITION, RequestError
 from handlers.explainers.explainer import Explainer, Method
@@ -14,9 +15,10 @@ from handlers.explainers.iteration import IterativeExplainer
 
 @cache
 def methods() -> dict[str, Method[Any]]:
-    """Every method, by name: each module of this package that defines EXPLAINER."""
-    found = [entry for entry in find(handlers.explainers, "EXPLAINER") if isinstance(entry, Method)]
-    return {entry.name: entry for entry in found}
+    """Every method, by name: each module of `live` and `jobs` that defines EXPLAINER."""
+    packages = (handlers.explainers.live, handlers.explainers.jobs)
+    found = [entry for package in packages for entry in find(package, "EXPLAINER") if isinstance(entry, Method)]
+    return {entry.name: entry for entry in sorted(found, key=lambda entry: entry.name)}
 
 
 def explainer(name: str) -> Explainer[Any]:

@@ -21,14 +21,14 @@ from google.protobuf.json_format import MessageToDict
 from torch import Tensor, nn
 
 from actionlens.v1 import model_pb2
-from handlers.explainers.attribution import (RelevanceMatrix, SaliencyVolume)
-from handlers.engine.smoke_test import (answer_noise, noise)
 from handlers.engine.description import describe
-from handlers.engine.engine import (Engine, MethodCall)
+from handlers.engine.engine import Engine, MethodCall
+from handlers.engine.smoke_test import answer_noise, noise
 from handlers.errors import ModelError, RequestError
 from handlers.explainers import explainer
+from handlers.explainers.attribution import RelevanceMatrix, SaliencyVolume
 from handlers.explainers.live.grad_cam import grad_cam
-from handlers.explainers.live.selective_relevance import (SelectiveParameters, motion_mask)
+from handlers.explainers.live.selective_relevance import SelectiveParameters, motion_mask
 from handlers.exporting.input_gradients import FORWARD
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, relevance
@@ -244,7 +244,3 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(json.dumps({"outputs": names}))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

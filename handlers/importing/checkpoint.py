@@ -20,18 +20,18 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from actionlens.card import ModelCard, write_card
-from handlers.engine.smoke_test import answer_noise
-from handlers.importing.card_file import (card_document, lines_of)
 from handlers.engine.engine import Engine
+from handlers.engine.smoke_test import answer_noise
 from handlers.errors import ModelError
 from handlers.explainers import methods
-from handlers.importing.recognition import (Fitted, fit)
+from handlers.importing.card_file import card_document, lines_of
+from handlers.importing.huggingface import read_pretrained
+from handlers.importing.recognition import Fitted, fit
 from handlers.models.action_model import ActionModel
 from handlers.models.family import Checkpoint, Family, check_depth
 from handlers.models.registry import families, family
-from handlers.onnx_import import (about, settled)
-from handlers.importing.huggingface import read_pretrained
-from handlers.tensor_files.weights import (SUFFIXES, read_weights)
+from handlers.onnx_import import about, settled
+from handlers.tensor_files.weights import SUFFIXES, read_weights
 
 WEIGHTS_FILE = "weights.safetensors"
 _LONGEST = 64
@@ -239,7 +239,3 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(json.dumps({**dataclasses.asdict(made), "folder": str(made.folder)}, ensure_ascii=False))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-import handlers.models
+import handlers.models.architectures
 from handlers.discovery import find
 from handlers.errors import ModelError
 from handlers.models.family import Family
@@ -12,9 +12,9 @@ from handlers.models.family import Family
 
 @cache
 def families() -> dict[str, Family]:
-    """Every family, by name: each module of this package that defines FAMILY, or FAMILIES of one kind."""
-    found = find(handlers.models, "FAMILY")
-    for group in find(handlers.models, "FAMILIES"):
+    """Every family, by name: each module of `architectures` that defines FAMILY, or FAMILIES of one kind."""
+    found = find(handlers.models.architectures, "FAMILY")
+    for group in find(handlers.models.architectures, "FAMILIES"):
         found.extend(group if isinstance(group, tuple) else ())
     every = [entry for entry in found if isinstance(entry, Family)]
     return {entry.name: entry for entry in sorted(every, key=lambda entry: entry.name)}

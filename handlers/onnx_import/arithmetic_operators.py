@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from handlers.onnx_import.node_context import Call
 from handlers.onnx_import.layer_operators import NORMS
+from handlers.onnx_import.node_context import Call
 
 
 def add(call: Call) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from actionlens.card import ModelCard
 from handlers.errors import ModelError
-from handlers.onnx_import.file import (OnnxFile, read_onnx)
-from handlers.onnx_import.module import (checked, network)
+from handlers.onnx_import.file import OnnxFile, read_onnx
+from handlers.onnx_import.module import checked, network
 from handlers.onnx_import.opaque_runtime import OnnxRuntime
 
 _MEASURES = ("mean", "std", "color", "resize", "sampling", "stride", "shorter")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from torch import fx
 
-from handlers.onnx_import.node_context import (Call, Constants, Network, Unconverted)
 from handlers.onnx_import.file import OnnxFile
-from handlers.onnx_import.operator_table import (FIRST_ONLY, OPERATORS)
+from handlers.onnx_import.node_context import Call, Constants, Network, Unconverted
+from handlers.onnx_import.operator_table import FIRST_ONLY, OPERATORS
 from handlers.onnx_import.shape_inference import inferred
 
 if TYPE_CHECKING:

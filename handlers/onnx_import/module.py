@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from actionlens.card import ModelCard
 from handlers.errors import ModelError
-from handlers.onnx_import.node_context import Unconverted
 from handlers.onnx_import.convert import convert
-from handlers.onnx_import.file import (OnnxFile, read_onnx)
+from handlers.onnx_import.file import OnnxFile, read_onnx
+from handlers.onnx_import.node_context import Unconverted
 from handlers.onnx_import.opaque_runtime import OnnxRuntime
 
 _BATCHES = (2, 3)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from handlers.errors import ModelError
-from handlers.onnx_import.file import (NEEDS, OnnxFile)
+from handlers.onnx_import.file import NEEDS, OnnxFile
 from handlers.relevance import Opaque
 
 

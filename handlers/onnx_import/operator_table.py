@@ -9,10 +9,34 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from handlers.onnx_import.arithmetic_operators import add, divide, multiply, subtract
+from handlers.onnx_import.layer_operators import (
+    average_pool,
+    batch_norm,
+    clip,
+    convolution,
+    gemm,
+    global_average_pool,
+    matmul,
+    max_pool,
+    relu,
+    sigmoid,
+)
 from handlers.onnx_import.node_context import Call
-from handlers.onnx_import.layer_operators import (average_pool, batch_norm, clip, convolution, gemm, global_average_pool, matmul, max_pool, relu, sigmoid)
-from handlers.onnx_import.shape_operators import (concatenate, flatten, gather, pad, reduced, reshape, same, sliced, split, squeeze, transpose, unsqueeze)
-from handlers.onnx_import.arithmetic_operators import (add, divide, multiply, subtract)
+from handlers.onnx_import.shape_operators import (
+    concatenate,
+    flatten,
+    gather,
+    pad,
+    reduced,
+    reshape,
+    same,
+    sliced,
+    split,
+    squeeze,
+    transpose,
+    unsqueeze,
+)
 
 
 def _each(target: Callable[..., Any], **attributes: tuple[str, Any]) -> Callable[[Call], None]:

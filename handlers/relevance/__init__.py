@@ -11,7 +11,6 @@ Five lines in a notebook, for a model in evaluation mode and clips [B, C, T, H, 
 The program shares the model's weights: trace again after changing them or moving the model to another device.
 """
 
-from handlers.relevance.modules.conv_lstm import ConvLSTM
 from handlers.relevance.errors import (
     BadClip,
     MemoryLimitExceeded,
@@ -22,18 +21,20 @@ from handlers.relevance.errors import (
     UnknownLayer,
     UnsupportedOperation,
 )
-from handlers.relevance.program.forward_pass import ForwardPass
-from handlers.relevance.propagation.guided import (guided_backprop, guided_grad_cam)
-from handlers.relevance.modules.layers import (EvenFrames, SamePad)
-from handlers.relevance.program.protocol import (Network, Pass)
-from handlers.relevance.program.opaque_network import (Opaque, OpaqueNetwork)
+from handlers.relevance.modules.conv_lstm import ConvLSTM
+from handlers.relevance.modules.layers import EvenFrames, SamePad
 from handlers.relevance.operations.opaque_module import Whole
-from handlers.relevance.program.autograd_network import PlainNetwork
 from handlers.relevance.precision import Precision
-from handlers.relevance.program.program import (Program, trace)
-from handlers.relevance.propagation.propagate import (Relevance, relevance)
+from handlers.relevance.program.autograd_network import PlainNetwork
+from handlers.relevance.program.forward_pass import ForwardPass
+from handlers.relevance.program.opaque_network import Opaque, OpaqueNetwork
+from handlers.relevance.program.program import Program
+from handlers.relevance.program.protocol import Network, Pass
+from handlers.relevance.propagation.guided import guided_backprop, guided_grad_cam
+from handlers.relevance.propagation.propagate import Relevance, relevance
 from handlers.relevance.rules import AddRule, AlphaBeta, Gamma, NormRule, Rules, ZPlus, bounds_of_pixels
-from handlers.relevance.temporal.temporal_relevance import (MEMORY, TemporalRelevance, temporal_relevance)
+from handlers.relevance.temporal.temporal_relevance import MEMORY, TemporalRelevance, temporal_relevance
+from handlers.relevance.tracing.tracer import trace
 
 __all__ = [
     "MEMORY",

@@ -15,9 +15,9 @@ from actionlens.v1 import method_pb2
 from actionlens.worker.v1 import worker_pb2
 from handlers.engine.block import advance
 from handlers.engine.description import describe
-from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipRequest, Engine, MethodCall
 from handlers.errors import INTERNAL, RequestError
-from handlers.wire.responses import (block_response, clip_response, failure)
+from handlers.wire.responses import block_response, clip_response, failure
 
 _log = logging.getLogger(__name__)
 

@@ -12,10 +12,18 @@ from torch import Tensor
 from actionlens.tensors import to_tensor
 from actionlens.v1 import answer_pb2, explanation_pb2, tensor_pb2
 from actionlens.worker.v1 import worker_pb2
-from handlers.explainers.attribution import (Attribution, Details, FrameAttribution, Quality, RelevanceMatrix, SaliencyVolume, Target)
 from handlers.engine.block import Block
-from handlers.engine.engine import (ClipAnswer, Engine)
+from handlers.engine.engine import ClipAnswer, Engine
 from handlers.errors import RequestError
+from handlers.explainers.attribution import (
+    Attribution,
+    Details,
+    FrameAttribution,
+    Quality,
+    RelevanceMatrix,
+    SaliencyVolume,
+    Target,
+)
 from handlers.explainers.frame_profile import frame_entropy
 
 

@@ -10,7 +10,7 @@ from service.errors import ActionLensError, DeadlineExceeded, ResourceExhausted,
 _SMOOTHING = 0.2
 
 
-class Gate:
+class Admission:
     """Lets at most `places` clips in at once and at most `room` wait, first come first served.
 
     For one event loop. Whoever entered must leave exactly once.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from service.backends.models import chosen_models
-from service.backends.thread_backend import (Answer, ThreadBackend)
+from service.backends.thread_backend import Answer, ThreadBackend
 from service.backends.torch_threads import SHORT_SPIN
 from service.errors import Unavailable
 
@@ -20,8 +20,8 @@ class InProcessBackend(ThreadBackend):
         for name, value in SHORT_SPIN.items():
             os.environ.setdefault(name, value)
         from handlers.engine.engine import Engine
-        from handlers.wire.requests import answer
         from handlers.errors import ModelError
+        from handlers.wire.requests import answer
 
         settings = self.settings
         threads = settings.threads or len(os.sched_getaffinity(0))

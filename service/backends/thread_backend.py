@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.protocol import (Reply, Work)
-from service.backends.models import (canary_request, checked, describe_request, wrapped)
-from service.backends.admission import Gate
+from service.backends.admission import Admission
+from service.backends.models import canary_request, checked, describe_request, wrapped
+from service.backends.protocol import Reply, Work
 from service.errors import DeadlineExceeded, NotFound, Unavailable
 from service.settings import Settings
 
@@ -42,7 +42,7 @@ class ThreadBackend(ABC):
         self._answers: dict[str, Answer] = {}
         self._most: dict[str, int] = {}
         self._models: dict[str, model_pb2.Model] = {}
-        self._gates: dict[str, Gate] = {}
+        self._gates: dict[str, Admission] = {}
         self._lines: dict[str, asyncio.Queue[_Clip]] = {}
         self._inside: set[asyncio.Future[worker_pb2.ComputeResponse]] = set()
         self._workers: list[asyncio.Task[None]] = []
@@ -69,7 +69,7 @@ class ThreadBackend(ABC):
             await self.stop()
             raise
         for name in self._answers:
-            self._gates[name] = Gate(name, 2 * self.settings.batch_size, self.settings.queue)
+            self._gates[name] = Admission(name, 2 * self.settings.batch_size, self.settings.queue)
             self._lines[name] = asyncio.Queue()
             self._workers.append(asyncio.create_task(self._work(name)))
 

@@ -10,12 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.options import (Address, AsJson, Contrast, Methods, Model, Store, Target, chosen_methods, class_of, connect)
+from service.cli.options import (
+    Address,
+    AsJson,
+    Contrast,
+    Methods,
+    Model,
+    Store,
+    Target,
+    chosen_methods,
+    class_of,
+    connect,
+)
 
 if TYPE_CHECKING:
+    from service.cli.terminal import Stage
     from service.client import Client
     from service.client.clips import ClipOptions
-    from service.cli.terminal import Stage
     from service.local import LocalClient
     from service.settings import Settings
 
@@ -75,9 +86,9 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Say what action a clip shows, and why the model thinks so."""
-    from service.cli.terminal import (out, show_result, stages)
+    from service.cli.result_files import result_names, write_results
+    from service.cli.terminal import out, show_result, stages
     from service.rendering.json_document import answer_document
-    from service.cli.result_files import (result_names, write_results)
     from service.settings import Settings
 
     if store is not None and not in_process:

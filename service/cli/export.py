@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.models import (fail, run_module, store_folder)
+from service.cli.models import fail, run_module, store_folder
 from service.cli.options import Store
 
 

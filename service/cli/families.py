@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from service.cli.models import (fail, run_module)
+from service.cli.models import fail, run_module
 from service.cli.options import AsJson
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import (Address, service_address)
+from service.cli.options import Address, service_address
 
 _PAUSE = 0.2
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import typer
 
 from actionlens.v1 import job_pb2
-from service.client import Client
-from service.cli.job_terminal import (following, job_state, reason_of_all)
-from service.cli.terminal import (Stage, out, show_result, stages)
-from service.rendering.json_document import (answer_document, message_document)
-from service.errors import FailedPrecondition, NotFound
+from service.cli.job_terminal import following, job_state, reason_of_all
 from service.cli.result_files import write_file
+from service.cli.terminal import Stage, out, show_result, stages
+from service.client import Client
+from service.errors import FailedPrecondition, NotFound
+from service.rendering.json_document import answer_document, message_document
 
 _FORMATS = ("png", "mp4", "json", "npz")
 _MOST_REASONS = 20

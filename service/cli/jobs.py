@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.options import (Address, AsJson, Contrast, Model, Target, class_of, connect)
+from service.cli.options import Address, AsJson, Contrast, Model, Target, class_of, connect
 
 if TYPE_CHECKING:
     from actionlens.v1 import job_pb2
@@ -76,8 +76,8 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Have clips explained by a method that takes long. Prints the job's id; --output waits and fetches the results."""
-    from service.client import ServerFile
     from service.cli.job_results import finish
+    from service.client import ServerFile
 
     if not on_server and (missing := [clip for clip in clips if not Path(clip).exists()]):
         raise typer.BadParameter(f"{missing[0]} does not exist", param_hint="CLIP")

@@ -8,17 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import explain
-from service.cli import export
-from service.cli import families
-from service.cli import health
-from service.cli import jobs
-from service.cli import models
-from service.cli import pull
-from service.cli import serve
-from service.cli import stream
-from service.cli import webcam
-from service.cli import worker
+from service.cli import explain, export, families, health, jobs, models, pull, serve, stream, webcam, worker
 from service.cli.errors import explain_failure
 
 app = typer.Typer(
@@ -72,7 +62,3 @@ def main() -> None:
             raise
         print(f"actionlens: {explain_failure(error)}", file=sys.stderr)
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

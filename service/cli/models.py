@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from service.cli.options import (Address, AsJson, Store, connect)
+from service.cli.options import Address, AsJson, Store, connect
 
 if TYPE_CHECKING:
     from actionlens.v1 import model_pb2

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.models import (import_, store_folder)
+from service.cli.models import import_, store_folder
 from service.cli.options import Store
 
 
@@ -26,8 +26,8 @@ def pull(
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
 ) -> None:
     """Download published weights (resumed where they broke off, checked by digest) and import them."""
-    from service.cli.terminal import (out, transfer)
-    from service.cli.weights_download import (entry_of, fetch, read_catalogue)
+    from service.cli.terminal import out, transfer
+    from service.cli.weights_download import entry_of, fetch, read_catalogue
     from service.settings import Settings
 
     bundled: Path = Settings.model_fields["model_store"].default / "catalogue.yaml"

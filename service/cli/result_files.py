@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from service.client.clips import picture_files
 from service.client.results import Result
-from service.rendering.json_document import answer_document
 from service.decoding.display import decode_for_display
-from service.unique_names import distinct
-from service.rendering.files import (DISPLAY_SIDE, film, json_file, npz_file, sheet)
+from service.rendering.files import DISPLAY_SIDE, film, json_file, npz_file, sheet
+from service.rendering.json_document import answer_document
 from service.settings import Limits
+from service.unique_names import distinct
 
 
 def write_results(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.options import (Store, reachable)
+from service.cli.options import Store, reachable
 
 if TYPE_CHECKING:
     from service.server import Server
@@ -182,10 +182,10 @@ def _sample(settings: Settings) -> Path | None:
 
 def _demonstrate(server: Server, clip: Path) -> None:
     """Explain the sample as any client would, and show what came back."""
-    from service.client import Client
     from service.cli.options import chosen_methods
-    from service.cli.terminal import (out, show_result, stages)
     from service.cli.result_files import write_results
+    from service.cli.terminal import out, show_result, stages
+    from service.client import Client
 
     with stages() as tell, Client(_address(server)) as client:
         tell(f"explaining {clip.name}")

@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from service.cli.options import (Address, AsJson, BudgetMs, Contrast, MaxOverhead, Methods, Model, Target, budgets, chosen_methods, class_of, connect)
+from service.cli.options import (
+    Address,
+    AsJson,
+    BudgetMs,
+    Contrast,
+    MaxOverhead,
+    Methods,
+    Model,
+    Target,
+    budgets,
+    chosen_methods,
+    class_of,
+    connect,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -175,7 +188,7 @@ _TITLES = "window   time s  class              %  lag ms dropped skipped  comput
 def _show(window: WindowResult, console: Console) -> None:
     from rich.text import Text
 
-    from service.cli.terminal import computed_briefly
+    from service.dataplane.levels import computed_briefly
 
     answer = window.message
     best = window.prediction.top[0]
@@ -198,7 +211,7 @@ def _show(window: WindowResult, console: Console) -> None:
 
 
 def _document(window: WindowResult) -> dict[str, Any]:
-    from service.rendering.json_document import (answer_document, message_document)
+    from service.rendering.json_document import answer_document, message_document
 
     return {
         "window": window.window,

@@ -21,13 +21,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from actionlens.v1 import answer_pb2, explanation_pb2
+from actionlens.v1 import explanation_pb2
 from service.client.results import ExplanationResult, Result
-from service.dataplane.levels import level_of
+from service.webcam.sparkline import bar
 
-_BAR = 28
 _FILE_WIDTH = 400
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 _LONG_SECONDS = 10.0
 
 
@@ -68,13 +66,6 @@ def transfer(name: str) -> Iterator[Callable[[int, int | None], None]]:
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(name, total=None)
         yield lambda done, whole: progress.update(task, completed=done, total=whole)
-
-
-def bar(share: float, width: int = _BAR) -> str:
-    """A bar of eighths of a character, `width` characters when share is 1."""
-    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
-    whole, rest = divmod(eighths, 8)
-    return ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(width)
 
 
 def show_prediction(console: Console, prediction: explanation_pb2.Prediction) -> None:
@@ -145,15 +136,3 @@ def _about(entry: ExplanationResult, result: Result) -> str:
         return f"{target.label} and not {contrast.label}: "
     top = result.prediction.top
     return f"{target.label}: " if top and target.index != top[0].index else ""
-
-
-def computed(answer: answer_pb2.Answer) -> list[str]:
-    """Names of the methods that an answer has, the highest of the ladder's first; those that failed are left out."""
-    names = [entry.method for entry in answer.explanations if not entry.HasField("failure")]
-    return sorted(dict.fromkeys(names), key=level_of, reverse=True)
-
-
-def computed_briefly(answer: answer_pb2.Answer) -> str:
-    """As `computed`, in few letters: "prediction", "dtd", "atr +2"."""
-    highest, *others = computed(answer) or ["prediction"]
-    return highest.removesuffix("-relevance") + (f" +{len(others)}" if others else "")

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.options import (Address, BudgetMs, Contrast, MaxOverhead, Methods, Model, Target, budgets, chosen_methods, class_of, connect)
+from service.cli.options import (
+    Address,
+    BudgetMs,
+    Contrast,
+    MaxOverhead,
+    Methods,
+    Model,
+    Target,
+    budgets,
+    chosen_methods,
+    class_of,
+    connect,
+)
 
 if TYPE_CHECKING:
     from service.client.frames import StreamOptions
@@ -43,7 +55,7 @@ def webcam(
     on to the next method, t takes another class to explain. Where the output is no terminal, one line per window.
     """
     from service.cli.terminal import out
-    from service.webcam.window import (Desktop, has_desktop)
+    from service.webcam.window import Desktop, has_desktop
 
     window = not text and has_desktop()
     if not window and not sys.stdout.isatty():
@@ -57,11 +69,11 @@ def webcam(
     from service.cli.stream import show_summary
     from service.client.frame_sources import open_source
     from service.webcam.frame_store import Footage
-    from service.webcam.reconnecting_stream import Link
-    from service.webcam.playback import Projector
-    from service.webcam.terminal import Terminal
     from service.webcam.loop import view
+    from service.webcam.playback import Projector
+    from service.webcam.reconnecting_stream import Link
     from service.webcam.state import Watch
+    from service.webcam.terminal import Terminal
 
     opened = open_source(source, loop=True, realtime=True)
     console = out()

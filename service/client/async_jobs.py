@@ -24,8 +24,8 @@ from service.client.job_requests import (
 )
 from service.client.jobs import Progress
 from service.client.methods import MethodLike
-from service.client.results import Result
 from service.client.polling import Waiting
+from service.client.results import Result
 from service.errors import DeadlineExceeded, Unavailable
 
 

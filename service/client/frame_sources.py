@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from service.client.clips import picture_files
 from service.client.frames import Frame
-from service.errors import InvalidArgument, Unavailable
 from service.decoding.orientation import upright
+from service.errors import InvalidArgument, Unavailable
 
 FOLDER_FPS = 12.0
 """Frames per second of a folder of pictures, which does not say."""

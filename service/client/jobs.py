@@ -23,8 +23,8 @@ from service.client.job_requests import (
     list_request,
 )
 from service.client.methods import MethodLike
-from service.client.results import Result
 from service.client.polling import Waiting
+from service.client.results import Result
 from service.errors import DeadlineExceeded, Unavailable
 
 Progress = Callable[[job_pb2.WatchJobResponse], None]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, explanation_pb2, service_pb2
 from service.errors import ActionLensError
+from service.unique_names import explanation_names
 
 
 @dataclass(frozen=True)
@@ -152,16 +153,6 @@ class WindowResult(Result):
     @property
     def skipped_windows(self) -> int:
         return self.window_message.skipped_windows
-
-
-def explanation_names(answer: answer_pb2.Answer) -> list[str]:
-    """A different name for each explanation: its method, with "-2", "-3" ... where one was asked for again."""
-    seen: dict[str, int] = {}
-    names = []
-    for entry in answer.explanations:
-        seen[entry.method] = turn = seen.get(entry.method, 0) + 1
-        names.append(entry.method if turn == 1 else f"{entry.method}-{turn}")
-    return names
 
 
 def _code(number: int) -> grpc.StatusCode:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-class Changes:
+class Notifier:
     """Tasks wait until a condition holds; whoever changes something it may depend on calls `notify`."""
 
     def __init__(self) -> None:

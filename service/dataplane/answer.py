@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, explanation_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.dataplane.request import Ask
-from service.errors import InvalidArgument
-from service.rendering.overlay import (blend, encode_jpeg, enlarge, write_mp4)
-from service.readings.explanation import read_explanation
+from service.dataplane.failures import error_of
 from service.dataplane.levels import level_of
-from service.rpc.status import error_of
+from service.dataplane.request import ResolvedRequest
+from service.errors import InvalidArgument
+from service.readings.explanation import read_explanation
+from service.rendering.overlay import blend, encode_jpeg, enlarge, write_mp4
 
 # Speed of an overlay video when the clip's own is unknown.
 _OVERLAY_FPS = 10.0
 
 
-def check_response(ask: Ask, response: worker_pb2.ComputeResponse) -> None:
+def check_response(ask: ResolvedRequest, response: worker_pb2.ComputeResponse) -> None:
     """Raise the error that the client must see when the worker refused the clip or the parameters of a method.
 
     Failures of single explanations get the place that their method has in the client's request.
@@ -41,7 +41,7 @@ def check_response(ask: Ask, response: worker_pb2.ComputeResponse) -> None:
 
 
 def build_answer(
-    ask: Ask,
+    ask: ResolvedRequest,
     response: worker_pb2.ComputeResponse,
     report: answer_pb2.FrameReport,
     frames: NDArray[np.uint8],

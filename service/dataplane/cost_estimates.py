@@ -24,7 +24,7 @@ class _Samples:
     at: float = 0.0
 
 
-class Costs:
+class CostEstimates:
     """What the last measurements say, by model and by set of methods with their parameters.
 
     By set, because methods share work: relevance below ATR's rows costs less than relevance alone. As multiples of

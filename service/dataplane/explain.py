@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, service_pb2
-from service.telemetry import spans as tracing
-from service.dataplane.answer import (build_answer, check_response)
-from service.dataplane.request import (Ask, ask_of_clip)
-from service.backends.protocol import (InferenceBackend, Reply)
-from service.dataplane.served_models import Catalog
-from service.dataplane.cost_estimates import Costs
-from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
-from service.decoding.clip import (DecodedClip, decode_clip)
-from service.telemetry.metrics import Metrics
+from service.backends.protocol import InferenceBackend, Reply
 from service.concurrency.thread_pool import Pool
-from service.telemetry.records import record_answer
+from service.dataplane.answer import build_answer, check_response
+from service.dataplane.cost_estimates import CostEstimates
+from service.dataplane.request import ResolvedRequest, ask_of_clip
+from service.dataplane.served_models import ServedModels
+from service.decoding.clip import DecodedClip, decode_clip
+from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from service.settings import Settings
+from service.telemetry import spans as tracing
+from service.telemetry.metrics import Metrics
+from service.telemetry.records import record_answer
 
 _RETRY_SECONDS = 1.0
 
@@ -42,8 +42,8 @@ class ExplainService:
         self.settings = settings
         self.backend = backend
         self.metrics = metrics
-        self.catalog = Catalog(backend, settings.default_model)
-        self.costs = Costs()
+        self.catalog = ServedModels(backend, settings.default_model)
+        self.costs = CostEstimates()
         # Two pools, because the decoding of one long file may take its threads for many seconds, and a live stream
         # must not wait for that.
         self._clips = Pool(settings.decode_threads, "clip")
@@ -83,7 +83,7 @@ class ExplainService:
         return answer
 
     async def _answer(
-        self, ask: Ask, request: service_pb2.ExplainClipRequest, deadline: float, stage: _Stage
+        self, ask: ResolvedRequest, request: service_pb2.ExplainClipRequest, deadline: float, stage: _Stage
     ) -> answer_pb2.Answer:
         stage.name = "decoding the clip"
         asked = time.perf_counter()
@@ -103,7 +103,7 @@ class ExplainService:
         answer.timings.transport = reply.transport
         return answer
 
-    async def compute(self, ask: Ask, frames: NDArray[np.uint8], deadline: float) -> Reply:
+    async def compute(self, ask: ResolvedRequest, frames: NDArray[np.uint8], deadline: float) -> Reply:
         """Let the backend answer uint8 [T, height, width, 3]. Raises as the backend does, and the worker's refusals."""
         if deadline <= 0:
             raise DeadlineExceeded("the deadline passed before the clip could be computed")

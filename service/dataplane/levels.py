@@ -38,3 +38,15 @@ def names(methods: Sequence[method_pb2.Method]) -> str:
     """For people: "grad-cam", "dtd and atr", "dtd, clrp and atr"."""
     *front, last = dict.fromkeys(method_name(method) for method in methods)
     return f"{', '.join(front)} and {last}" if front else last
+
+
+def computed(answer: answer_pb2.Answer) -> list[str]:
+    """Names of the methods that an answer has, the highest of the ladder's first; those that failed are left out."""
+    names = [entry.method for entry in answer.explanations if not entry.HasField("failure")]
+    return sorted(dict.fromkeys(names), key=level_of, reverse=True)
+
+
+def computed_briefly(answer: answer_pb2.Answer) -> str:
+    """As `computed`, in few letters: "prediction", "dtd", "atr +2"."""
+    highest, *others = computed(answer) or ["prediction"]
+    return highest.removesuffix("-relevance") + (f" +{len(others)}" if others else "")

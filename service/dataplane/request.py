@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, method_pb2, model_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.dataplane.served_models import Catalog
+from service.dataplane.served_models import ServedModels
 from service.errors import InvalidArgument
-from service.validation.request import (check_message, check_methods, resolve_target)
+from service.validation.request import check_message, check_methods, resolve_target
 
 _PLACE = re.compile(r"methods\[(\d+)]")
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ResolvedRequest:
     """target has class numbers only; path: what stands before "methods" in the request ("", "open.", "update.").
     budget: of a stream, with a bound at least; None: all methods for every window. places: where the methods stand in
     the request, when a budget has left some out."""
@@ -31,7 +31,7 @@ class Ask:
     budget: service_pb2.Budget | None = None
     places: tuple[int, ...] | None = None
 
-    def reduced(self, kept: tuple[method_pb2.Method, ...]) -> Ask:
+    def reduced(self, kept: tuple[method_pb2.Method, ...]) -> ResolvedRequest:
         """The same for those of the methods that are in `kept`, which has them in their order."""
         places = tuple(place for place, method in enumerate(self.methods) if method in kept)
         return replace(self, methods=kept, places=places)
@@ -57,26 +57,26 @@ class Ask:
         )
 
 
-def ask_of_clip(request: service_pb2.ExplainClipRequest, catalog: Catalog) -> Ask:
+def ask_of_clip(request: service_pb2.ExplainClipRequest, catalog: ServedModels) -> ResolvedRequest:
     """Check everything of the request but the clip. Raises NotFound, InvalidArgument, FailedPrecondition."""
     check_message(request)
     model = catalog.find(request.model, request.version)
     check_methods(request.methods, model, "methods")
     target = resolve_target(request.target, model, "target")
-    return Ask(model, target, tuple(request.methods), request.output)
+    return ResolvedRequest(model, target, tuple(request.methods), request.output)
 
 
-def ask_of_stream(opening: service_pb2.StreamOpen, catalog: Catalog) -> Ask:
+def ask_of_stream(opening: service_pb2.StreamOpen, catalog: ServedModels) -> ResolvedRequest:
     """The same for a stream's first message."""
     check_message(opening, "open")
     model = catalog.find(opening.model, opening.version, "open.")
     check_methods(opening.methods, model, "open.methods")
     target = resolve_target(opening.target, model, "open.target")
     budget = _budget(opening.budget, "open.budget") if opening.HasField("budget") else None
-    return Ask(model, target, tuple(opening.methods), opening.output, "open.", budget)
+    return ResolvedRequest(model, target, tuple(opening.methods), opening.output, "open.", budget)
 
 
-def updated(ask: Ask, update: service_pb2.StreamUpdate) -> Ask:
+def updated(ask: ResolvedRequest, update: service_pb2.StreamUpdate) -> ResolvedRequest:
     """The ask after an update of the stream. Raises InvalidArgument, FailedPrecondition."""
     check_message(update, "update")
     if update.HasField("target"):

@@ -13,7 +13,7 @@ _PAGE = 100
 _LARGEST_PAGE = 1000
 
 
-class Catalog:
+class ServedModels:
     """What the backend has loaded. default: the model of requests that name none."""
 
     def __init__(self, backend: InferenceBackend, default: str) -> None:

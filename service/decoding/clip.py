@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, clip_pb2, model_pb2
-from service.errors import InvalidArgument
 from service.decoding.deadline import Deadline
-from service.decoding.fit import (fit, place)
-from service.decoding.image import (check_size, decode_picture, picture_size)
-from service.decoding.sampling import (choose, effective_fps)
+from service.decoding.fit import fit, place
+from service.decoding.image import check_size, decode_picture, picture_size
+from service.decoding.sampling import choose, effective_fps
 from service.decoding.video import read_video
+from service.errors import InvalidArgument
 from service.settings import Limits
 
 

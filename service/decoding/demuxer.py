@@ -11,10 +11,10 @@ from typing import Any
 import av
 from av.stream import Discard, Disposition
 
-from service.errors import InvalidArgument
-from service.decoding.container import (CONTAINERS, demuxer, safe_movie)
+from service.decoding.container import CONTAINERS, demuxer, safe_movie
 from service.decoding.deadline import Deadline
 from service.decoding.image import check_size
+from service.errors import InvalidArgument
 from service.settings import Limits
 
 # While libav looks for the codec's parameters it may decode a frame: that one must not be huge either. Above the

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.v1 import clip_pb2
-from service.errors import InvalidArgument
-from service.decoding.clip import (raw_pixels, to_rgb)
+from service.decoding.clip import raw_pixels, to_rgb
 from service.decoding.fit import scale
 from service.decoding.image import decode_picture
 from service.decoding.video import read_video
+from service.errors import InvalidArgument
 from service.settings import Limits
 
 Source = Path | bytes

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.decoding.deadline import Deadline
-from service.decoding.image import too_many_scans
 from service.decoding.demuxer import Reel
+from service.decoding.image import too_many_scans
 from service.decoding.orientation import upright
 from service.settings import Limits
 

@@ -10,11 +10,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import InvalidArgument
 from service.decoding.deadline import Deadline
+from service.decoding.demuxer import Reel, open_reel
 from service.decoding.fit import scale
-from service.decoding.packet_decoder import (Footage, decode_frames)
-from service.decoding.demuxer import (Reel, open_reel)
+from service.decoding.packet_decoder import Footage, decode_frames
+from service.errors import InvalidArgument
 from service.settings import Limits
 
 

@@ -14,11 +14,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from service.errors import ActionLensError, NotFound, ResourceExhausted
-from service.telemetry.exposition import PLAIN
-from service.gateway.rpc_bridge import Calls
 from service.gateway.middleware import Guard
-from service.gateway.websocket import (error_document, serve_socket, unexpected)
+from service.gateway.rpc_bridge import Calls
+from service.gateway.websocket import error_document, serve_socket, unexpected
 from service.settings import Settings
+from service.telemetry.exposition import PLAIN
 
 _STATIC = Path(__file__).parent / "static"
 _PROTOBUF = "application/x-protobuf"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from actionlens.v1 import answer_pb2, clip_pb2, job_pb2
-from service.rendering.json_document import answer_document
+from service.concurrency.thread_pool import Pool
+from service.decoding.display import display_frames
 from service.errors import FailedPrecondition, InvalidArgument, NotFound
 from service.jobs.protocol import JobEngine
-from service.decoding.display import display_frames
-from service.concurrency.thread_pool import Pool
-from service.rendering.files import (DISPLAY_SIDE, film, json_file, npz_file, sheet)
+from service.rendering.files import DISPLAY_SIDE, film, json_file, npz_file, sheet
+from service.rendering.json_document import answer_document
 from service.settings import Limits
 
 _CHUNK = 2**20

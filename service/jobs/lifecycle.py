@@ -7,10 +7,11 @@ import asyncio
 from service.errors import ActionLensError
 from service.jobs.store.counts import Counts
 from service.jobs.store.engine import DatabaseJobEngine
-from service.jobs.worker.supervisor import Keeper
-from service.jobs.worker.live_notice import (LiveLatency, Notice)
-from service.telemetry.log import get_logger
+from service.jobs.worker.live_notice import Notice
+from service.jobs.worker.supervisor import WorkerSupervisor
 from service.settings import Settings
+from service.telemetry.live_latency import LiveLatency
+from service.telemetry.log import get_logger
 
 _PUBLISH_SECONDS = 1.0
 _COUNT_SECONDS = 5.0
@@ -21,7 +22,7 @@ _LONGEST_PAUSE = 30.0
 _FIRST_SECONDS = 10.0
 
 
-class JobOffice:
+class JobService:
     """For one event loop. Start it once and stop it once."""
 
     def __init__(self, settings: Settings, live: LiveLatency) -> None:
@@ -32,7 +33,7 @@ class JobOffice:
         self._settings = settings
         self._live = live
         self._notice = Notice(settings.data)
-        self._keeper: Keeper | None = None
+        self._keeper: WorkerSupervisor | None = None
         self._opening: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -83,7 +84,7 @@ class JobOffice:
             pause = min(2 * pause, _LONGEST_PAUSE)
         if self._tried.is_set():
             get_logger().info("jobs are available now")
-        self._keeper = Keeper(self._settings, self.engine.database)
+        self._keeper = WorkerSupervisor(self._settings, self.engine.database)
         self._keeper.start()
         self._tasks = [asyncio.create_task(self._publish()), asyncio.create_task(self._count())]
 

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from actionlens.v1 import job_pb2
-from service.jobs.store.counts import (BANDS, Counts)
+from service.jobs.store.counts import BANDS, Counts
 
 
 class JobCounter(Protocol):

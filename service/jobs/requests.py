@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from actionlens.v1 import clip_pb2, job_pb2, method_pb2, model_pb2
-from service.dataplane.served_models import Catalog
+from service.dataplane.served_models import ServedModels
 from service.errors import InvalidArgument
 from service.jobs.input_root import input_file
 from service.unique_names import distinct
-from service.validation.request import (check_message, check_method, resolve_target)
+from service.validation.request import check_message, check_method, resolve_target
 
 MAX_CLIPS = 10_000
 _LARGEST_PAGE = 1000
@@ -21,7 +21,7 @@ _NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|]{1,100}")
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f/\\:*?\"<>|]")
 
 
-def complete_job(request: job_pb2.CreateJobRequest, catalog: Catalog, root: Path | None) -> None:
+def complete_job(request: job_pb2.CreateJobRequest, catalog: ServedModels, root: Path | None) -> None:
     """Check a new job, of which `check_message` has nothing to say, and fill in, in place, what it leaves open: model,
     version, priority, class numbers and the clips' names.
 

@@ -10,14 +10,14 @@ from PIL import Image, ImageDraw
 
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, explanation_pb2
-from service.rendering.colours import (ACCENT, AGAINST, FAINT, GROUND, INK, PANEL)
-from service.rendering.sheet_details import (class_bars, further)
+from service.readings.explanation import busiest_window, frame_profile, read_explanation
+from service.rendering.colours import ACCENT, AGAINST, FAINT, GROUND, INK, PANEL
 from service.rendering.filmstrip import Filmstrip
 from service.rendering.heatmap import heat
 from service.rendering.legend import legend
-from service.rendering.text import (shorten, text_width, wrap, write)
-from service.rendering.strip import (curve_strip, label, matrix_scale, matrix_strip)
-from service.readings.explanation import (busiest_window, frame_profile, read_explanation)
+from service.rendering.sheet_details import class_bars, further
+from service.rendering.strip import curve_strip, label, matrix_scale, matrix_strip
+from service.rendering.text import shorten, text_width, wrap, write
 
 _WIDTH, _MARGIN, _GAP = 1680, 56, 8
 _INNER = _WIDTH - 2 * _MARGIN

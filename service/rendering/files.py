@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, explanation_pb2
-from service.rendering.json_document import (Arrays, Document)
-from service.rendering.contact_sheet import contact_sheet
-from service.rendering.overlay import (blend, write_mp4)
-from service.rendering.timeline import timeline
 from service.readings.explanation import frame_scores
+from service.rendering.contact_sheet import contact_sheet
+from service.rendering.json_document import Arrays, Document
+from service.rendering.overlay import blend, write_mp4
+from service.rendering.timeline import timeline
 
 DISPLAY_SIDE = 640
 """Longer side, in pixels, of the frames that are drawn on."""

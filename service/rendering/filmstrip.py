@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from actionlens.v1 import answer_pb2, explanation_pb2
-from service.rendering.colours import GROUND
 from service.decoding.fit import scale
+from service.decoding.sampling import uniform
+from service.rendering.colours import GROUND
 from service.rendering.heatmap import heat
 from service.rendering.overlay import lay_over
-from service.decoding.sampling import uniform
-from service.rendering.strip import (TimeAxis, label)
+from service.rendering.strip import TimeAxis, label
 
 _GAP = 8
 _THUMB_HEIGHT = 112

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, tensor_pb2
-from service.client.results import explanation_names
+from service.unique_names import explanation_names
 
 # Parts of a message that arrays are not named after.
 _SILENT = ("prediction", "saliency", "relevance_matrix", "frame_attribution", "values", "arrays")

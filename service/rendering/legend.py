@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.rendering.colours import (GROUND, INK, bar)
-from service.rendering.text import (number, text_width, write)
+from service.rendering.colours import GROUND, INK, bar
+from service.rendering.text import number, text_width, write
 
 _OPACITY = 0.78
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.rendering.colours import heat_colours
-from service.rendering.heatmap import (Heat, heat)
+from service.rendering.heatmap import Heat, heat
 from service.rendering.legend import stamp_legend
 
 # The scene behind the heat loses some of its colour, so that the heat's colours are the strongest thing to see.

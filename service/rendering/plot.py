@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from actionlens.v1 import explanation_pb2
-from service.rendering.colours import (ACCENT, AGAINST, FAINT, GROUND, INK, LINE, PANEL)
-from service.rendering.text import (number, shorten, text_width, write)
+from service.rendering.colours import ACCENT, AGAINST, FAINT, GROUND, INK, LINE, PANEL
+from service.rendering.text import number, shorten, text_width, write
 
 _FINE = 3
 _SMALL = 13

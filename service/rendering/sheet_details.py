@@ -8,11 +8,11 @@ from PIL import Image
 
 from actionlens.tensors import to_array
 from actionlens.v1 import explanation_pb2, tensor_pb2
-from service.rendering.colours import (ACCENT, FAINT, GROUND, INK)
+from service.rendering.colours import ACCENT, FAINT, GROUND, INK
 from service.rendering.filmstrip import Filmstrip
-from service.rendering.text import (number, shorten, wrap, write)
 from service.rendering.plot import plots
-from service.rendering.strip import (TimeAxis, bar_strip, curve_strip, label)
+from service.rendering.strip import TimeAxis, bar_strip, curve_strip, label
+from service.rendering.text import number, shorten, wrap, write
 
 _TALL, _LOW, _GAP = 110, 64, 6
 _MOST_CLASSES = 4

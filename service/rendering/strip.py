@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from service.rendering.colours import (ACCENT, AGAINST, FAINT, LINE, OPACITY, PANEL, heat_colours)
-from service.rendering.text import write
 from service.readings.explanation import TimeWindow
+from service.rendering.colours import ACCENT, AGAINST, FAINT, LINE, OPACITY, PANEL, heat_colours
+from service.rendering.text import write
 
 _FINE = 3
 """Curves are drawn so many times larger and shrunk, which smooths them."""

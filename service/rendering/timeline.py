@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from service.rendering.colours import (GROUND, INK)
-from service.rendering.strip import (TimeAxis, bar_strip)
+from service.rendering.colours import GROUND, INK
+from service.rendering.strip import TimeAxis, bar_strip
 
 _SHARE = 5
 _MARGIN = 6

@@ -13,9 +13,9 @@ from typing import Any
 import grpc
 
 from service.errors import ActionLensError
+from service.rpc.status import abort
 from service.telemetry.log import get_logger
 from service.telemetry.metrics import Metrics
-from service.rpc.status import abort
 from service.telemetry.spans import caller
 
 # The names that go-grpc-prometheus gave them, which dashboards know.

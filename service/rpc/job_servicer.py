@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from actionlens.v1 import job_pb2, job_pb2_grpc
-from service.dataplane.served_models import Catalog
-from service.errors import ResourceExhausted, Unavailable
-from service.jobs.protocol import JobEngine
-from service.jobs.downloads import make_download
-from service.jobs.requests import check_identifier, complete_job, complete_page
 from service.concurrency.thread_pool import Pool
+from service.dataplane.served_models import ServedModels
+from service.errors import ResourceExhausted, Unavailable
+from service.jobs.downloads import make_download
+from service.jobs.protocol import JobEngine
+from service.jobs.requests import check_identifier, complete_job, complete_page
 from service.settings import Limits
 from service.validation.request import check_message
 
@@ -27,7 +27,7 @@ _RETRY_SECONDS = 1.0
 class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
     """Hands checked requests to the engine; the interceptor turns errors into statuses. root: the input root."""
 
-    def __init__(self, engine: JobEngine, catalog: Catalog, limits: Limits, root: Path | None) -> None:
+    def __init__(self, engine: JobEngine, catalog: ServedModels, limits: Limits, root: Path | None) -> None:
         self._engine = engine
         self._catalog = catalog
         self._limits = limits

@@ -1,4 +1,4 @@
-"""Domain errors on the wire: gRPC status codes with google.rpc details, and workers' failures as domain errors."""
+"""Domain errors on the wire: gRPC status codes with google.rpc details."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ from typing import Any
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from grpc import StatusCode
 
-from actionlens.v1 import explanation_pb2
-from service.errors import BY_CODE, ActionLensError
+from service.errors import ActionLensError
 
 DOMAIN = "actionlens"
 # The key under which gRPC carries a google.rpc.Status in the trailing metadata.
 DETAILS_KEY = "grpc-status-details-bin"
 # Trailers travel in HTTP/2 headers, which peers bound at 8 KB; the message is in them three times.
 _LONGEST_MESSAGE = 1000
-
-_BY_NUMBER = {code.value[0]: kind for code, kind in BY_CODE.items()}
 
 
 def rich_status(error: ActionLensError, incident: str = "") -> status_pb2.Status:
@@ -53,14 +49,3 @@ async def abort(context: Any, error: ActionLensError, incident: str = "") -> Non
     """End a grpc.aio call with the error; raises grpc.aio.AbortError."""
     status = rich_status(error, incident)
     await context.abort(error.code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
-
-
-def error_of(failure: explanation_pb2.Failure, path: str = "") -> ActionLensError:
-    """A worker's failure as the error that the client sees. path: what stands before the worker's field name."""
-    kind = _BY_NUMBER.get(failure.code)
-    field = f"{path}{failure.field}" if failure.field else ""
-    if kind is not None:
-        return kind(f"{path if field else ''}{failure.message}", field=field, reason=failure.reason)
-    error = ActionLensError(f"the worker could not answer: {failure.message}", reason=failure.reason)
-    error.code = StatusCode.INTERNAL
-    return error

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from service.dataplane.request import Ask
-from service.dataplane.cost_estimates import Costs
+from service.dataplane.cost_estimates import CostEstimates
+from service.dataplane.request import ResolvedRequest
 from service.errors import ResourceExhausted
 from service.settings import StreamSettings
 
 _RETRY_SECONDS = 5.0
 
 
-def check_room(ask: Ask, others: Iterable[Ask], costs: Costs, places: int, bounds: StreamSettings) -> None:
+def check_room(
+    ask: ResolvedRequest, others: Iterable[ResolvedRequest], costs: CostEstimates, places: int, bounds: StreamSettings
+) -> None:
     """Refuse a stream that could not be served even with predictions only.
 
     others: what the open streams of the same model ask. places: windows that are at the backend at once. All streams
@@ -43,7 +45,7 @@ def check_room(ask: Ask, others: Iterable[Ask], costs: Costs, places: int, bound
         )
 
 
-def _floor(ask: Ask, costs: Costs, predict: float) -> float:
+def _floor(ask: ResolvedRequest, costs: CostEstimates, predict: float) -> float:
     """Seconds that a window of the stream takes at the least."""
     budget, explain = ask.budget, costs.explain(ask.model.name, ask.methods)
     if budget is None:

@@ -14,8 +14,9 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
-from service.streaming.frames import (Counts, Frame, Window)
-from service.streaming.window_sampling import (Spacing, WindowShape, choose, speed, spread)
+from service.streaming.frames import Frame, Window
+from service.streaming.window_sampling import Spacing, WindowShape, choose, speed, spread
+from service.telemetry.records import FrameCounts
 
 
 class Overrun(Exception):
@@ -46,7 +47,7 @@ class FrameBuffer:
         self._taken: set[Frame] = set()
         self._started: set[Window] = set()
         self._spacing = Spacing()
-        self._counts = Counts()
+        self._counts = FrameCounts()
         self._last_sequence = -1
         self._accepted = 0
         self._due_at = shape.span - 1
@@ -55,7 +56,7 @@ class FrameBuffer:
         self._released = 0
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> FrameCounts:
         """A copy of the totals."""
         return replace(self._counts)
 

@@ -9,26 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, model_pb2, service_pb2
-from service.dataplane.request import Ask
-from service.errors import InvalidArgument
-from service.decoding.fit import fit
-from service.decoding.image import (decode_picture, raw_picture)
 from service.concurrency.thread_pool import Pool
+from service.dataplane.request import ResolvedRequest
+from service.decoding.fit import fit
+from service.decoding.image import decode_picture, raw_picture
+from service.errors import InvalidArgument
 from service.settings import Limits
 from service.validation.request import check_message
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class EncodedFrame:
     """An undecoded frame and what was asked when it came. at: seconds on time.perf_counter's clock."""
 
     message: service_pb2.StreamFrame
-    ask: Ask
+    ask: ResolvedRequest
     at: float = field(default_factory=time.perf_counter)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class DecodedFrame:
     """A decoded frame at the model's size, uint8 [height, width, 3].
 
     arrived: seconds on time.perf_counter's clock; decoding: seconds that decoding and fitting took.
@@ -38,7 +38,7 @@ class Picture:
     placement: answer_pb2.Placement
     width: int
     height: int
-    ask: Ask
+    ask: ResolvedRequest
     arrived: float
     decoding: float
 
@@ -52,7 +52,7 @@ def check_frame(frame: service_pb2.StreamFrame) -> None:
         )
 
 
-class Darkroom:
+class FrameDecoder:
     """Decodes the frames of one stream on a pool. All must have the size of the first."""
 
     def __init__(self, pool: Pool, size: model_pb2.ModelInput, limits: Limits) -> None:
@@ -61,7 +61,7 @@ class Darkroom:
         self._limits = limits
         self._first: tuple[int, int] | None = None
 
-    async def develop(self, arrival: Arrival) -> Picture:
+    async def decode(self, arrival: EncodedFrame) -> DecodedFrame:
         """Decode and fit one frame. Raises InvalidArgument when it is no picture, or of another size."""
         (pixels, placement, width, height), _, seconds = await self._pool.run(lambda: self._decode(arrival.message))
         if self._first is None:
@@ -73,7 +73,7 @@ class Darkroom:
                 field="frame",
                 reason="PICTURE_SIZE_DIFFERS",
             )
-        return Picture(pixels, placement, width, height, arrival.ask, arrival.at, seconds)
+        return DecodedFrame(pixels, placement, width, height, arrival.ask, arrival.at, seconds)
 
     def _decode(self, message: service_pb2.StreamFrame) -> tuple[NDArray[np.uint8], answer_pb2.Placement, int, int]:
         if message.WhichOneof("picture") == "image":

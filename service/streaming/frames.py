@@ -1,22 +1,9 @@
-"""A stream's frames, their windows, and the totals of what became of them."""
+"""A stream's frames and windows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-
-
-@dataclass(slots=True)
-class Counts:
-    """Totals since the stream opened; the fields of actionlens.v1.FrameCounts."""
-
-    received: int = 0
-    used: int = 0
-    dropped_stale: int = 0
-    dropped_full: int = 0
-    rejected: int = 0
-    waiting: int = 0
-    missing: int = 0
 
 
 @dataclass(slots=True, eq=False)

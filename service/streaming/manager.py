@@ -6,27 +6,27 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from actionlens.v1 import service_pb2
-from service.streaming.admission import check_room
-from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from service.dataplane.explain import ExplainService
+from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
+from service.streaming.admission import check_room
 from service.streaming.budget.latency import Climbs
-from service.streaming.open_request import (Opening, read_opening)
+from service.streaming.budget.planner import BudgetPlanner
+from service.streaming.open_request import StreamConfig, read_opening
+from service.streaming.scheduler import WindowScheduler
 from service.streaming.sender import Send
-from service.streaming.budget.planner import Pacer
 from service.streaming.session import StreamSession
-from service.streaming.scheduler import Turns
 
 _RETRY_SECONDS = 5.0
 
 
-class Streams:
+class StreamManager:
     """Serves streams, at most settings.stream.max_streams at once."""
 
     def __init__(self, service: ExplainService) -> None:
         self._service = service
         self._open = 0
         self._sessions: set[StreamSession] = set()
-        self._turns = Turns(service.backend, service.settings)
+        self._turns = WindowScheduler(service.backend, service.settings)
         self._climbs = Climbs()
         self._draining = False
 
@@ -52,7 +52,7 @@ class Streams:
         try:
             opening = await self._opening(requests)
             self._check_room(opening)
-            pacer = Pacer(self._service.costs, self._climbs)
+            pacer = BudgetPlanner(self._service.costs, self._climbs)
             session = StreamSession(self._service, opening, send, self._turns, pacer)
             self._sessions.add(session)
             try:
@@ -65,7 +65,7 @@ class Streams:
             self._open -= 1
             self._service.metrics.streams.dec()
 
-    def _check_room(self, opening: Opening) -> None:
+    def _check_room(self, opening: StreamConfig) -> None:
         model = opening.ask.model.name
         check_room(
             opening.ask,
@@ -75,7 +75,7 @@ class Streams:
             self._service.settings.stream,
         )
 
-    async def _opening(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> Opening:
+    async def _opening(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> StreamConfig:
         settings = self._service.settings
         try:
             async with asyncio.timeout(settings.stream.idle_seconds):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actionlens.v1 import model_pb2, service_pb2
-from service.dataplane.request import (Ask, ask_of_stream)
-from service.dataplane.served_models import Catalog
+from service.dataplane.request import ResolvedRequest, ask_of_stream
+from service.dataplane.served_models import ServedModels
 from service.errors import InvalidArgument
 from service.settings import Limits
 from service.streaming.window_sampling import WindowShape
@@ -17,16 +17,16 @@ _MOST_RING_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class StreamConfig:
     """drop: FILL_POLICY_DROP_OLDEST; newest: CONSUME_POLICY_NEWEST."""
 
-    ask: Ask
+    ask: ResolvedRequest
     shape: WindowShape
     drop: bool
     newest: bool
 
 
-def read_opening(request: service_pb2.ExplainStreamRequest, catalog: Catalog, limits: Limits) -> Opening:
+def read_opening(request: service_pb2.ExplainStreamRequest, catalog: ServedModels, limits: Limits) -> StreamConfig:
     """Check the first message. Raises InvalidArgument, NotFound, FailedPrecondition, Unavailable."""
     if request.WhichOneof("message") != "open":
         raise InvalidArgument(
@@ -34,7 +34,7 @@ def read_opening(request: service_pb2.ExplainStreamRequest, catalog: Catalog, li
         )
     opening = request.open
     ask = ask_of_stream(opening, catalog)
-    return Opening(
+    return StreamConfig(
         ask=ask,
         shape=_shape(opening.window, ask.model.input, limits),
         drop=opening.fill == service_pb2.FILL_POLICY_DROP_OLDEST,

@@ -6,21 +6,23 @@ import time
 from collections.abc import AsyncIterator
 
 from actionlens.v1 import service_pb2
-from service.dataplane.request import (Ask, updated)
-from service.concurrency.notifier import Changes
+from service.concurrency.notifier import Notifier
+from service.dataplane.request import ResolvedRequest, updated
 from service.errors import InvalidArgument, ResourceExhausted
-from service.streaming.frame_decoder import (Arrival, Darkroom, check_frame)
-from service.streaming.frame_buffer import (FrameBuffer, Overrun)
+from service.streaming.frame_buffer import FrameBuffer, Overrun
+from service.streaming.frame_decoder import EncodedFrame, FrameDecoder, check_frame
 
 
-class Reception:
+class FrameReceiver:
     """Two tasks, `read` and `decode`, that fill a buffer.
 
     ask: what the next frame is asked. first_time: timestamp of the first frame. heard: when the client last said
     something, seconds on time.perf_counter's clock. refusal: why the last refused frame was refused.
     """
 
-    def __init__(self, ask: Ask, buffer: FrameBuffer, darkroom: Darkroom, changes: Changes, credit: int) -> None:
+    def __init__(
+        self, ask: ResolvedRequest, buffer: FrameBuffer, darkroom: FrameDecoder, changes: Notifier, credit: int
+    ) -> None:
         """changes: told whenever the buffer changes. credit: frames that the client may have outstanding."""
         self.ask = ask
         self.first_time: float | None = None
@@ -80,7 +82,7 @@ class Reception:
             frame = buffer.take()
             self._changes.notify()
             try:
-                picture = await self._darkroom.develop(frame.content)
+                picture = await self._darkroom.decode(frame.content)
             except InvalidArgument as error:
                 buffer.reject(frame)
                 self._note_refusal(error)
@@ -98,7 +100,9 @@ class Reception:
         if self.first_time is None:
             self.first_time = frame.timestamp
         try:
-            accepted = self._buffer.receive(frame.sequence, frame.timestamp, Arrival(frame, self.ask), frame.ByteSize())
+            accepted = self._buffer.receive(
+                frame.sequence, frame.timestamp, EncodedFrame(frame, self.ask), frame.ByteSize()
+            )
         except Overrun:
             raise ResourceExhausted(
                 f"frame: {2 * self._credit} frames wait undecoded, twice the credit of {self._credit}; "

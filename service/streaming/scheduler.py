@@ -9,7 +9,7 @@ from service.backends.protocol import InferenceBackend
 from service.settings import Settings
 
 
-class Turns:
+class WindowScheduler:
     """Places at the backend, by model.
 
     A stream chooses its window after it has got its turn, so that waiting costs answers per second but no freshness.
@@ -27,7 +27,7 @@ class Turns:
         """Windows of one model that may be at the backend at once."""
         return max(1, self._backend.capacity() // max(1, len(self._backend.models())))
 
-    async def take(self, model: str) -> Turn:
+    async def take(self, model: str) -> Slot:
         """Wait for a turn. Say what the window is expected to take, and end the turn afterwards in any case."""
         line = self._lines.get(model)
         if line is None:
@@ -35,10 +35,10 @@ class Turns:
             least = max(1, self.places // self._settings.batch_size)
             line = self._lines[model] = _Line(self.places, least, self._settings.stream.ahead_seconds)
         await line.enter()
-        return Turn(line)
+        return Slot(line)
 
 
-class Turn:
+class Slot:
     """One window's place at the backend."""
 
     def __init__(self, line: _Line) -> None:

@@ -11,7 +11,7 @@ from service.errors import DeadlineExceeded
 Send = Callable[[service_pb2.ExplainStreamResponse], Awaitable[None]]
 
 
-class Outbox:
+class ResponseSender:
     """Sends messages of several tasks. patience: seconds that the client may take to accept one."""
 
     def __init__(self, send: Send, patience: float) -> None:

@@ -20,21 +20,21 @@ from dataclasses import asdict
 from google.protobuf import duration_pb2
 
 from actionlens.v1 import answer_pb2, service_pb2
-from service.telemetry import spans as tracing
-from service.dataplane.request import Ask
-from service.concurrency.notifier import Changes
-from service.errors import ActionLensError, DeadlineExceeded
+from service.concurrency.notifier import Notifier
 from service.dataplane.explain import ExplainService
-from service.streaming.frame_decoder import Darkroom
-from service.streaming.open_request import Opening
-from service.streaming.sender import (Outbox, Send)
-from service.streaming.budget.planner import (Pacer, Plan)
-from service.streaming.receiver import Reception
-from service.telemetry.records import record_answer
-from service.streaming.frames import (Counts, Window)
-from service.streaming.scheduler import Turns
+from service.dataplane.request import ResolvedRequest
+from service.errors import ActionLensError, DeadlineExceeded
+from service.streaming.budget.planner import BudgetPlanner, Plan
 from service.streaming.frame_buffer import FrameBuffer
-from service.streaming.window_answer import (Outcome, answer_window)
+from service.streaming.frame_decoder import FrameDecoder
+from service.streaming.frames import Window
+from service.streaming.open_request import StreamConfig
+from service.streaming.receiver import FrameReceiver
+from service.streaming.scheduler import WindowScheduler
+from service.streaming.sender import ResponseSender, Send
+from service.streaming.window_answer import Outcome, answer_window
+from service.telemetry import spans as tracing
+from service.telemetry.records import FrameCounts, record_answer
 
 # Windows of one stream that may be at the backend at once under EVERY, so that workers can batch them.
 _AHEAD = 4
@@ -44,13 +44,15 @@ _BACKLOG = 2
 class StreamSession:
     """Runs one opened stream. send: delivers a message to the client."""
 
-    def __init__(self, service: ExplainService, opening: Opening, send: Send, turns: Turns, pacer: Pacer) -> None:
+    def __init__(
+        self, service: ExplainService, opening: StreamConfig, send: Send, turns: WindowScheduler, pacer: BudgetPlanner
+    ) -> None:
         self._service = service
         self._bounds = service.settings.stream
         self._opening = opening
         self._turns = turns
         self._pacer = pacer
-        self._outbox = Outbox(send, self._bounds.idle_seconds)
+        self._outbox = ResponseSender(send, self._bounds.idle_seconds)
         credit = self._bounds.credit
         self._buffer = FrameBuffer(
             opening.shape,
@@ -61,9 +63,9 @@ class StreamSession:
             backlog=_BACKLOG,
         )
         self._ahead = 1 if opening.newest else max(1, min(_AHEAD, service.backend.capacity()))
-        self._changes = Changes()
-        darkroom = Darkroom(service.pictures, opening.ask.model.input, service.settings.limits)
-        self._reception = Reception(opening.ask, self._buffer, darkroom, self._changes, credit)
+        self._changes = Notifier()
+        darkroom = FrameDecoder(service.pictures, opening.ask.model.input, service.settings.limits)
+        self._reception = FrameReceiver(opening.ask, self._buffer, darkroom, self._changes, credit)
         self._line: asyncio.Queue[tuple[Window, Plan, asyncio.Task[Outcome]] | None] = asyncio.Queue()
         self._reader: asyncio.Task[None] | None = None
         self._draining = False
@@ -72,11 +74,11 @@ class StreamSession:
         self._failed_since: float | None = None
         self._unanswered = 0
         self._why = ""
-        self._told = Counts()
+        self._told = FrameCounts()
         self._told_skipped = 0
 
     @property
-    def ask(self) -> Ask:
+    def ask(self) -> ResolvedRequest:
         """What the next frame is asked."""
         return self._reception.ask
 

@@ -8,9 +8,9 @@ import time
 import numpy as np
 
 from actionlens.v1 import answer_pb2
-from service.telemetry import spans as tracing
 from service.dataplane.answer import build_answer
-from service.dataplane.request import Ask
+from service.dataplane.explain import ExplainService
+from service.dataplane.request import ResolvedRequest
 from service.errors import (
     ActionLensError,
     FailedPrecondition,
@@ -19,9 +19,9 @@ from service.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from service.dataplane.explain import ExplainService
-from service.streaming.frame_decoder import Picture
+from service.streaming.frame_decoder import DecodedFrame
 from service.streaming.frames import Window
+from service.telemetry import spans as tracing
 
 _LONGEST_PAUSE = 1.0
 
@@ -30,14 +30,16 @@ _LONGEST_PAUSE = 1.0
 Outcome = tuple[answer_pb2.Answer, float, str] | ActionLensError
 
 
-async def answer_window(service: ExplainService, window: Window, ask: Ask, *, since: float, patient: bool) -> Outcome:
+async def answer_window(
+    service: ExplainService, window: Window, ask: ResolvedRequest, *, since: float, patient: bool
+) -> Outcome:
     """Answer one window whose frames are decoded.
 
     ask: what is asked of it. since: timestamp of the stream's first frame. patient: wait as long as workers may take,
     try again while they are unavailable or busy, and then raise; else return the error, for the window to be skipped.
     Raises InvalidArgument, NotFound and FailedPrecondition in any case: they are wrong for every window.
     """
-    pictures: list[Picture] = [frame.content for frame in window.frames]
+    pictures: list[DecodedFrame] = [frame.content for frame in window.frames]
     newest = pictures[-1]
     pixels = np.stack([picture.pixels for picture in pictures])
     asked = time.perf_counter()
@@ -71,7 +73,7 @@ async def answer_window(service: ExplainService, window: Window, ask: Ask, *, si
     return answer, newest.arrived, tracing.trace_id()
 
 
-def _report(window: Window, newest: Picture, since: float) -> answer_pb2.FrameReport:
+def _report(window: Window, newest: DecodedFrame, since: float) -> answer_pb2.FrameReport:
     return answer_pb2.FrameReport(
         used=[frame.sequence for frame in window.frames],
         timestamps=[frame.timestamp - since for frame in window.frames] if window.fps else [],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
-from service.telemetry.buckets import (DEFECTS, FRAMES, SHARES)
+from service.telemetry.buckets import DEFECTS, FRAMES, SHARES
 from service.telemetry.records import AnswerRecord
 
 CLASSES = 10

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 
-from service.telemetry.exposition import (OPEN_METRICS, PLAIN)
+from service.telemetry.exposition import OPEN_METRICS, PLAIN
 
 # A scraper sends a few hundred bytes at once; whoever is larger or slower is no scraper.
 _LONGEST_HEAD = 8192

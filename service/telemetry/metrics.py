@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary
+from prometheus_client.registry import Collector
 
 from actionlens.v1 import service_pb2
-from service.telemetry.backend_metrics import BackendMetrics
 from service.backends.protocol import InferenceBackend
+from service.telemetry.backend_metrics import BackendMetrics
 from service.telemetry.buckets import SECONDS
 from service.telemetry.budget_metrics import BudgetMetrics
-from service.telemetry.rpc_metrics import CallMetrics
-from service.telemetry.exposition import Exposition
-from service.jobs.metrics import JobCounter, JobMetrics
-from service.jobs.worker.live_notice import LiveLatency
 from service.telemetry.explanation_metrics import ReasonMetrics
-from service.telemetry.records import AnswerRecord
-from service.streaming.frames import Counts
+from service.telemetry.exposition import Exposition
+from service.telemetry.live_latency import LiveLatency
+from service.telemetry.records import AnswerRecord, FrameCounts
+from service.telemetry.rpc_metrics import CallMetrics
 
 _OUTCOMES = ("used", "dropped_stale", "dropped_full", "rejected")
 _STAGES = ("decode", "queue", "transport", "forward", "encode")
@@ -96,15 +95,15 @@ class Metrics:
         if budget is not None:
             self._budgets.answered(record, lag, budget)
 
-    def frames_moved(self, model: str, before: Counts, now: Counts, skipped: int) -> None:
+    def frames_moved(self, model: str, before: FrameCounts, now: FrameCounts, skipped: int) -> None:
         """What happened to a stream's frames and windows since `before`."""
         for outcome in _OUTCOMES:
             self._frames.labels(outcome).inc(getattr(now, outcome) - getattr(before, outcome))
         self._skipped.labels(model).inc(skipped)
 
-    def show_jobs(self, jobs: JobCounter) -> None:
-        """Also tell of jobs, from now on."""
-        self.registry.register(JobMetrics(jobs))
+    def register(self, collector: Collector) -> None:
+        """Also report what a collector finds, from now on."""
+        self.registry.register(collector)
 
     def forget_answers(self) -> None:
         """Count answers anew, as if none had been given."""

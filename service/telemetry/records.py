@@ -1,4 +1,4 @@
-"""What the hot path notes about its work, in plain values; `service/metrics.py` turns it into metrics."""
+"""What the hot path notes about its work, in plain values; `metrics.py` turns it into metrics."""
 
 from __future__ import annotations
 
@@ -10,6 +10,19 @@ from actionlens.v1 import answer_pb2, explanation_pb2
 
 SEVERAL = "several"
 """In place of a method's name: methods whose times cannot be told apart."""
+
+
+@dataclass(slots=True)
+class FrameCounts:
+    """Totals since the stream opened; the fields of actionlens.v1.FrameCounts."""
+
+    received: int = 0
+    used: int = 0
+    dropped_stale: int = 0
+    dropped_full: int = 0
+    rejected: int = 0
+    waiting: int = 0
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)

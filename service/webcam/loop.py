@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from service.webcam.keys import single
-from service.webcam.reconnecting_stream import Link
 from service.webcam.playback import Projector
 from service.webcam.prompt import Prompt
+from service.webcam.reconnecting_stream import Link
 from service.webcam.state import Watch
 
 

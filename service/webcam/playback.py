@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.client.results import ExplanationResult, WindowResult
-from service.rendering.heatmap import (Heat, heat)
+from service.rendering.heatmap import Heat, heat
 from service.rendering.overlay import lay_over
 from service.webcam.frame_store import Footage
 from service.webcam.state import Watch

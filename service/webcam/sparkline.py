@@ -1,10 +1,19 @@
-"""Series as lines of bars."""
+"""Numbers as bars of characters: one as a bar, a series as a line of bars."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+_BAR = 28
+_EIGHTHS = " ▏▎▍▌▋▊▉"
 _LEVELS = " ▁▂▃▄▅▆▇█"
+
+
+def bar(share: float, width: int = _BAR) -> str:
+    """A bar of eighths of a character, `width` characters when share is 1."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    whole, rest = divmod(eighths, 8)
+    return ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(width)
 
 
 def sparkline(values: Sequence[float], width: int, top: float) -> str:

@@ -15,7 +15,7 @@ from service.client.clips import ClassLike
 from service.client.frames import StreamOptions
 from service.client.methods import MethodLike
 from service.client.results import ExplanationResult, WindowResult
-from service.readings.explanation import (frame_profile, read_explanation)
+from service.readings.explanation import frame_profile, read_explanation
 from service.webcam.frame_rate import Rate
 
 HISTORY = 60

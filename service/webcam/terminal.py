@@ -11,8 +11,8 @@ from typing import Self
 from service.webcam.frame_store import Footage
 from service.webcam.keys import Keys
 from service.webcam.playback import Projector
-from service.webcam.terminal_layout import (ERASE, Size, lines)
 from service.webcam.state import Watch
+from service.webcam.terminal_layout import ERASE, Size, lines
 
 _PERIOD = 0.1
 """Seconds between two pictures: what a slow connection carries."""

@@ -9,12 +9,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.terminal import (bar, computed)
+from service.dataplane.levels import computed
 from service.rendering.colours import bar as colour_scale
 from service.webcam.cells import cells, fitted
 from service.webcam.frame_store import Footage
-from service.webcam.playback import (Projector, Shown)
-from service.webcam.sparkline import sparkline, stretched
+from service.webcam.playback import Projector, Shown
+from service.webcam.sparkline import bar, sparkline, stretched
 from service.webcam.state import Watch
 
 ERASE = "\x1b[0m\x1b[K"

@@ -9,10 +9,10 @@ from typing import Self
 
 import cv2
 
-from service.webcam.window_picture import board
 from service.webcam.frame_store import Footage
 from service.webcam.playback import Projector
 from service.webcam.state import Watch
+from service.webcam.window_picture import board
 
 _TITLE = "ActionLens"
 _PERIOD_MILLISECONDS = 40

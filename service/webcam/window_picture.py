@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from service.rendering.colours import (ACCENT, FAINT, GROUND, INK, PANEL)
+from service.rendering.colours import ACCENT, FAINT, GROUND, INK, PANEL
 from service.rendering.legend import stamp_legend
-from service.rendering.text import (shorten, text_width, write)
-from service.rendering.strip import (TimeAxis, bar_strip)
+from service.rendering.strip import TimeAxis, bar_strip
+from service.rendering.text import shorten, text_width, write
 from service.webcam.frame_store import Footage
-from service.webcam.playback import (Projector, Shown)
-from service.webcam.state import (Standing, Watch)
+from service.webcam.playback import Projector, Shown
+from service.webcam.state import Standing, Watch
 
 _MARGIN = 16
 _SIZE = 17

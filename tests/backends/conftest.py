@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from service.backends.protocol import InferenceBackend
 from service.backends.in_process import InProcessBackend
 from service.backends.onnx import OnnxBackend
+from service.backends.protocol import InferenceBackend
 from service.backends.torchserve import TorchServeBackend
 from service.settings import Settings
 from tests.backends import requests

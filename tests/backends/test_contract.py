@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from actionlens.v1 import method_pb2
-from service.backends.protocol import (InferenceBackend, Reply)
+from service.backends.protocol import InferenceBackend, Reply
 from service.errors import DeadlineExceeded, NotFound, ResourceExhausted, Unavailable
 from tests.backends import requests
 from tests.backends.conftest import PLACES, ROOM

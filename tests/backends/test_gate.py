@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.backends.admission import Gate
+from service.backends.admission import Admission
 from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 
 
@@ -17,7 +17,7 @@ def soon(seconds: float) -> float:
 
 
 async def test_places_then_room_then_refusal() -> None:
-    gate = Gate("m", places=2, room=1)
+    gate = Admission("m", places=2, room=1)
     await gate.enter(soon(1))
     await gate.enter(soon(1))
     third = asyncio.create_task(gate.enter(soon(1)))
@@ -31,7 +31,7 @@ async def test_places_then_room_then_refusal() -> None:
 
 
 async def test_first_come_first_served() -> None:
-    gate = Gate("m", places=1, room=5)
+    gate = Admission("m", places=1, room=5)
     await gate.enter(soon(1))
     order: list[int] = []
 
@@ -49,7 +49,7 @@ async def test_first_come_first_served() -> None:
 
 
 async def test_a_deadline_ends_the_wait_and_frees_the_room() -> None:
-    gate = Gate("m", places=1, room=1)
+    gate = Admission("m", places=1, room=1)
     await gate.enter(soon(1))
     with pytest.raises(DeadlineExceeded):
         await gate.enter(soon(0.02))
@@ -61,14 +61,14 @@ async def test_a_deadline_ends_the_wait_and_frees_the_room() -> None:
 
 
 async def test_a_past_deadline_gets_no_place_even_when_one_is_free() -> None:
-    gate = Gate("m", places=1, room=1)
+    gate = Admission("m", places=1, room=1)
     with pytest.raises(DeadlineExceeded):
         await gate.enter(soon(-0.001))
     assert gate.busy == 0
 
 
 async def test_closing_refuses_those_who_wait_and_those_who_come() -> None:
-    gate = Gate("m", places=1, room=3)
+    gate = Admission("m", places=1, room=3)
     await gate.enter(soon(1))
     waiting = [asyncio.create_task(gate.enter(soon(1))) for _ in range(3)]
     await asyncio.sleep(0)
@@ -81,7 +81,7 @@ async def test_closing_refuses_those_who_wait_and_those_who_come() -> None:
 
 
 async def test_callers_are_told_to_wait_for_as_long_as_the_line_lasts() -> None:
-    gate = Gate("m", places=1, room=0)
+    gate = Admission("m", places=1, room=0)
     for _ in range(60):
         await gate.enter(soon(1))
         gate.leave(2.0)
@@ -99,7 +99,7 @@ async def test_callers_are_told_to_wait_for_as_long_as_the_line_lasts() -> None:
 )
 def test_no_order_of_events_loses_or_invents_a_place(places: int, room: int, events: list[str]) -> None:
     async def scenario() -> None:
-        gate = Gate("m", places, room)
+        gate = Admission("m", places, room)
         callers: list[asyncio.Task[None]] = []
         inside = 0
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from actionlens.worker.v1 import worker_pb2
 from handlers.engine.engine import Engine
-from handlers.wire.requests import answer
 from handlers.errors import INTERNAL
+from handlers.wire.requests import answer
 from service.backends.models import describe_request
 from service.backends.torchserve.shared_memory import envelope
 from tests.backends import requests

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.backends.torchserve.http_client import (ConnectionLost, HttpClient)
+from service.backends.torchserve.http_client import ConnectionLost, HttpClient
 
 Talk = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 

@@ -19,8 +19,8 @@ from actionlens.card import read_card
 from handlers.models import family
 from handlers.models.registry import families
 from service.cli.main import app
+from service.cli.weights_download import Entry, entry_of, fetch, read_catalogue
 from service.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
-from service.cli.weights_download import (Entry, entry_of, fetch, read_catalogue)
 
 CONTENT = bytes(range(256)) * 40_000
 

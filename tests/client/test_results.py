@@ -10,9 +10,9 @@ import pytest
 
 from actionlens.tensors import to_tensor
 from actionlens.v1 import answer_pb2, explanation_pb2
+from service.cli.result_files import result_names, write_results
 from service.client.results import Result
 from service.rendering.json_document import answer_document
-from service.cli.result_files import (result_names, write_results)
 from service.settings import Limits
 from tests.client.footage import write_video
 

@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from actionlens.v1 import answer_pb2, explanation_pb2
+from service.cli.terminal import show_readings, show_result
 from service.client.results import Result
-from service.cli.terminal import (computed, computed_briefly, show_readings, show_result)
+from service.dataplane.levels import computed, computed_briefly
 
 
 def answer(*methods: str, failed: str = "") -> answer_pb2.Answer:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.errors import ActionLensError, InvalidArgument, Unavailable
 from service.client.frame_sources import open_source
+from service.errors import ActionLensError, InvalidArgument, Unavailable
 from tests.client.footage import number_of, write_video
 from tests.client.rtsp import FPS, FRAMES, RtspCamera
 
@@ -106,8 +106,8 @@ def test_an_address_where_nobody_answers_is_given_up(free_port: int) -> None:
 
 
 def test_an_address_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.sources._OPEN_SECONDS", 0.5)
-    monkeypatch.setattr("service.sources._STALL_SECONDS", 0.5)
+    monkeypatch.setattr("service.client.frame_sources._OPEN_SECONDS", 0.5)
+    monkeypatch.setattr("service.client.frame_sources._STALL_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         source = open_source(f"tcp://127.0.0.1:{silent.getsockname()[1]}")
         start = time.monotonic()

@@ -17,10 +17,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import format_trace_id
 
-from service.telemetry import spans as tracing
 from service.client import Client
-from service.settings import BackendName, Settings
 from service.client.frame_sources import open_source
+from service.settings import BackendName, Settings
+from service.telemetry import spans as tracing
 from tests.conftest import SYSTEM
 from tests.deploy.prometheus import Prometheus
 from tests.deploy.test_files import dashboard_queries, rules

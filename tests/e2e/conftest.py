@@ -47,11 +47,11 @@ class Service:
 
     def job_worker(self) -> psutil.Process:
         """The process that takes jobs; its TorchServe is below it."""
-        return next(child for child in self.process.children() if "service.jobs.worker" in child.cmdline())
+        return next(child for child in self.process.children() if "service.jobs.worker.process" in child.cmdline())
 
     def _live(self) -> list[psutil.Process]:
         """All processes of the service but the job worker's."""
-        direct = [child for child in self.process.children() if "service.jobs.worker" not in child.cmdline()]
+        direct = [child for child in self.process.children() if "service.jobs.worker.process" not in child.cmdline()]
         return [member for child in direct for member in (child, *child.children(recursive=True))]
 
     def wait_serving(self, seconds: float) -> float:

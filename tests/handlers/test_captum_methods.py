@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from actionlens.card import Input
-from handlers.explainers.attribution import (Attribution, FrameAttribution)
 from handlers.engine.block import advance
 from handlers.engine.description import describe
-from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipRequest, Engine, MethodCall
 from handlers.errors import RequestError
+from handlers.explainers.attribution import Attribution, FrameAttribution
 from handlers.models.action_model import ActionModel
 from handlers.relevance import bounds_of_pixels
 from tests.handlers import networks

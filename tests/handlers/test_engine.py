@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from handlers.explainers.attribution import SaliencyVolume
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import RequestError
+from handlers.explainers.attribution import SaliencyVolume
 from tests.handlers import networks
 
 GRAD_CAM = MethodCall("grad-cam")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from handlers.explainers.attribution import (FrameAttribution, Target)
-from handlers.engine.engine import (Engine, MethodCall)
+from handlers.engine.engine import Engine, MethodCall
 from handlers.errors import RequestError
 from handlers.explainers import Question, State
-from handlers.explainers.jobs.esv import (EXPLAINER, EsvParameters)
-from handlers.models.action_model import ActionModel
-from handlers.models.blocks.consensus import (RelationalConsensus, frame_model)
+from handlers.explainers.attribution import FrameAttribution, Target
+from handlers.explainers.jobs.esv import EXPLAINER, EsvParameters
 from handlers.explainers.shapley import relational_values
+from handlers.models.action_model import ActionModel
+from handlers.models.blocks.consensus import RelationalConsensus, frame_model
 from tests.handlers.networks import clip, model
 from tests.handlers.test_frame_models import SMALL
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from handlers.explainers.attribution import (RelevanceMatrix, SaliencyVolume)
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import ModelError
-from handlers.exporting.graph import (EXPLANATIONS, export)
-from handlers.exporting.input_gradients import (FORWARD, of_average_pool)
+from handlers.explainers.attribution import RelevanceMatrix, SaliencyVolume
+from handlers.exporting.graph import EXPLANATIONS, export
+from handlers.exporting.input_gradients import FORWARD, of_average_pool
 from tests.conftest import Exported
 from tests.handlers import networks
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from handlers.models.optical_flow import (REACH, flow)
+from handlers.models.optical_flow import REACH, flow
 
 FRAMES = 5
 

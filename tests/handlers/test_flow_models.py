@@ -14,16 +14,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from actionlens.card import ColorOrder, Input
-from handlers.explainers.attribution import (FrameAttribution, RelevanceMatrix, SaliencyVolume)
 from handlers.engine.block import advance
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
+from handlers.engine.frame_cache import FrameCache
 from handlers.errors import ModelError, RequestError
+from handlers.explainers.attribution import FrameAttribution, RelevanceMatrix, SaliencyVolume
 from handlers.exporting.graph import export
-from handlers.models.optical_flow import (REACH, flow)
 from handlers.importing.checkpoint import import_model
 from handlers.models.action_model import ActionModel
 from handlers.models.architectures.i3d_inception import I3DInception
-from handlers.engine.frame_cache import SeenFrames
+from handlers.models.optical_flow import REACH, flow
 from tests.handlers import networks
 
 FRAMES, SIZE = 5, 32
@@ -209,7 +209,7 @@ def test_a_frame_is_not_known_by_its_own_pixels_where_its_flow_is_shown() -> Non
             return logits
 
     model = ActionModel(networks.card(input=INPUT), ByFrame().eval())
-    seen = SeenFrames(model)
+    seen = FrameCache(model)
     for seed in (1, 2):
         clip = networks.clip(1, FRAMES, SIZE, SIZE)
         clip[1:] = networks.clip(seed, FRAMES - 1, SIZE, SIZE)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from handlers.explainers.attribution import SaliencyVolume
-from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipRequest, Engine, MethodCall
 from handlers.errors import RequestError
-from handlers.models.blocks.consensus import (RelationalConsensus, subsequences)
+from handlers.explainers.attribution import SaliencyVolume
 from handlers.models.architectures.trn import MultiScaleTRN
 from handlers.models.architectures.tsn import TSN
+from handlers.models.blocks.consensus import RelationalConsensus, subsequences
 from handlers.relevance import trace
 from tests.handlers.networks import clip, model
 

@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from handlers.explainers.attribution import (FrameAttribution, Target)
 from handlers.engine.block import advance
 from handlers.engine.description import describe
-from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipRequest, Engine, MethodCall
 from handlers.explainers import Question, State
-from handlers.explainers.jobs.frame_shapley import (EXPLAINER, FrameShapleyParameters)
+from handlers.explainers.attribution import FrameAttribution, Target
+from handlers.explainers.jobs.frame_shapley import EXPLAINER, FrameShapleyParameters
+from handlers.explainers.shapley import Elements
 from handlers.importing.checkpoint import import_model
 from handlers.models.action_model import ActionModel
-from handlers.explainers.shapley import Elements
 from service.decoding.fit import fit
 from tests.e2e.conftest import gesture_card
 from tests.handlers.networks import clip, model
@@ -123,7 +123,7 @@ def test_there_are_no_more_elements_than_frames():
 def test_blocks_through_bytes_come_to_the_same_as_one_go(
     parameters: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("handlers.explainers.frame_shapley._AT_ONCE", 4 * 3 * 6 * 12 * 16)
+    monkeypatch.setattr("handlers.explainers.jobs.frame_shapley._AT_ONCE", 4 * 3 * 6 * 12 * 16)
     asked = question(model(), seed=3, **parameters)
     whole = EXPLAINER.advance(asked, EXPLAINER.start(asked), 60)
     state = EXPLAINER.start(asked)

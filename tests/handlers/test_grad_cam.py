@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.explainers.attribution import (SaliencyVolume, Target)
-from handlers.explainers.live.grad_cam import (EXPLAINER, GradCamParameters, grad_cam)
+from handlers.explainers.attribution import SaliencyVolume, Target
+from handlers.explainers.live.grad_cam import EXPLAINER, GradCamParameters, grad_cam
 from tests.handlers import networks
 
 

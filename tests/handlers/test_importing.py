@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from actionlens.card import read_card
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine)
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine
 from handlers.errors import ModelError
-from handlers.importing.checkpoint import (import_model, main)
+from handlers.importing.checkpoint import import_model, main
 from handlers.models.action_model import ActionModel
 from handlers.tensor_files.weights import read_weights
 from tests.handlers import networks

@@ -15,9 +15,9 @@ import yaml
 from numpy.typing import NDArray
 
 from actionlens.card import read_card
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine)
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine
 from handlers.errors import ModelError
-from handlers.importing.checkpoint import (import_checkpoint, import_model)
+from handlers.importing.checkpoint import import_checkpoint, import_model
 from tests.handlers import networks
 
 Config = dict[str, Any]

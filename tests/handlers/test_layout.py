@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from actionlens.card import read_card
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine)
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine
 from handlers.errors import ModelError
-from handlers.importing.checkpoint import (Imported, import_checkpoint)
-from handlers.importing.recognition import (fit, looks_like)
+from handlers.importing.checkpoint import Imported, import_checkpoint
+from handlers.importing.recognition import fit, looks_like
 from handlers.models import family
 from handlers.models.registry import families
 from tests.handlers import networks

@@ -13,9 +13,9 @@ import yaml
 from onnx import TensorProto, helper
 
 from actionlens.card import read_card
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import ModelError
-from handlers.importing.checkpoint import (import_checkpoint, import_model, main)
+from handlers.importing.checkpoint import import_checkpoint, import_model, main
 from handlers.models.action_model import ActionModel
 from handlers.support import declared, tried
 from tests.handlers import networks, onnx_files

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from onnx.helper import make_node
 
-from handlers.onnx_import.node_context import Unconverted
 from handlers.onnx_import.convert import convert
 from handlers.onnx_import.file import read_onnx
 from handlers.onnx_import.module import checked
+from handlers.onnx_import.node_context import Unconverted
 from handlers.onnx_import.operator_table import OPERATORS
 from tests.handlers import onnx_files
 from tests.handlers.onnx_files import SIZE, weight

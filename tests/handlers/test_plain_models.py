@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.explainers.attribution import SaliencyVolume
 from handlers.checking import check_method
-from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipRequest, Engine, MethodCall
 from handlers.errors import ModelError, RequestError
 from handlers.explainers import methods
+from handlers.explainers.attribution import SaliencyVolume
 from handlers.exporting.graph import export
 from handlers.models import Family, registry
 from tests.handlers import networks

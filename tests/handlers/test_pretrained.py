@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from actionlens.card import read_card
 from handlers.engine.engine import Engine
 from handlers.errors import ModelError
-from handlers.importing.checkpoint import (import_checkpoint, import_model, main)
-from handlers.models import family
+from handlers.importing.checkpoint import import_checkpoint, import_model, main
 from handlers.importing.huggingface import read_pretrained
+from handlers.models import family
 from tests.handlers import networks
 from tests.handlers.models import directories
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from actionlens.tensors import to_array
 from actionlens.v1 import explanation_pb2, method_pb2
 from actionlens.worker.v1 import worker_pb2
-from handlers.explainers import frame_profile as profile
-from handlers.explainers.attribution import (Attribution, FrameAttribution, RelevanceMatrix, SaliencyVolume)
 from handlers.engine.engine import Engine
+from handlers.explainers import frame_profile as profile
+from handlers.explainers.attribution import Attribution, FrameAttribution, RelevanceMatrix, SaliencyVolume
 from handlers.wire.requests import answer
 from tests.handlers import networks
 

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from actionlens.card import Input
-from handlers.explainers.attribution import FrameAttribution
 from handlers.engine.block import advance
-from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipRequest, Engine, MethodCall
+from handlers.explainers.attribution import FrameAttribution
 from handlers.importing.checkpoint import import_checkpoint
 from handlers.models.action_model import ActionModel, build
 from handlers.tensor_files.weights import read_weights

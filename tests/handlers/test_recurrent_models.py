@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from handlers.explainers.attribution import (FrameAttribution, RelevanceMatrix, SaliencyVolume)
 from handlers.engine.block import advance
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.explainers import methods
+from handlers.explainers.attribution import FrameAttribution, RelevanceMatrix, SaliencyVolume
 from handlers.models.action_model import ActionModel
 from tests.handlers import networks
 

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from actionlens.card import ModelCard
-from handlers.explainers.attribution import (RelevanceMatrix, SaliencyVolume)
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import RESOURCE_EXHAUSTED, RequestError
+from handlers.explainers.attribution import RelevanceMatrix, SaliencyVolume
 from handlers.models.action_model import ActionModel
-from handlers.relevance import (AlphaBeta, Gamma, Rules, relevance, trace)
+from handlers.relevance import AlphaBeta, Gamma, Rules, relevance, trace
 from handlers.relevance.temporal import temporal_relevance as temporal
 from handlers.relevance.temporal.cost_model import Costs
 from tests.handlers import networks

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
+from handlers.engine.frame_cache import FrameCache
 from handlers.explainers.attribution import SaliencyVolume
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
 from handlers.models import family
 from handlers.models.action_model import ActionModel
 from handlers.relevance import trace
-from handlers.engine.frame_cache import SeenFrames
 from tests.handlers.networks import clip, model
 
 SMALL = {"channels": [4, 6], "cells": 2, "width": 5}
@@ -25,7 +25,7 @@ TSN = {"architecture": "tsn", "arguments": SMALL, "layer": ""}
 FRAME_BYTES = 6 * 3 * 4 * 4  # channels, rows and columns of the last layer for 12 x 16 pixels, float32
 
 
-class Counted(SeenFrames):
+class Counted(FrameCache):
     """Notes how many frames a forward was asked for."""
 
     def __init__(self, made: ActionModel, room: int = 2**20) -> None:

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from handlers.explainers.attribution import SaliencyVolume
+from handlers.engine.engine import Engine, MethodCall
 from handlers.engine.smoke_test import answer_noise
-from handlers.engine.engine import (Engine, MethodCall)
 from handlers.errors import RequestError
 from handlers.explainers import explainer
-from handlers.explainers.live.selective_relevance import (motion_mask, selectivity, time_derivative)
+from handlers.explainers.attribution import SaliencyVolume
+from handlers.explainers.live.selective_relevance import motion_mask, selectivity, time_derivative
 from handlers.support import cases
 from tests.handlers import networks
 

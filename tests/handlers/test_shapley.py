@@ -12,8 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from handlers.explainers.shapley import (
+    average_values,
+    levels,
+    relational_levels,
+    relational_values,
+    sample,
+    shapley,
+    sums_of,
+)
 from handlers.models.blocks.consensus import RelationalConsensus
-from handlers.explainers.shapley import (average_values, levels, relational_levels, relational_values, sample, shapley, sums_of)
 
 CLASSES = 3
 Game = Callable[[tuple[int, ...]], Tensor]

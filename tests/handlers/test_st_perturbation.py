@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from actionlens.v1 import method_pb2
 from actionlens.worker.v1 import worker_pb2
-from handlers.explainers.attribution import (SaliencyVolume, Target)
 from handlers.engine.engine import Engine
-from handlers.wire.requests import answer
 from handlers.explainers import Question, State, iterative
+from handlers.explainers.attribution import SaliencyVolume, Target
 from handlers.explainers.jobs.st_perturbation import StPerturbationParameters
+from handlers.wire.requests import answer
 from tests.handlers import networks
 
 METHOD = iterative("st-perturbation")

@@ -10,13 +10,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from handlers.explainers.attribution import FrameAttribution
-from handlers.engine.block import (Block, advance)
-from handlers.engine.engine import (ClipRequest, Engine, MethodCall)
+from handlers.engine.block import Block, advance
+from handlers.engine.engine import ClipRequest, Engine, MethodCall
 from handlers.errors import RequestError
 from handlers.explainers import State
+from handlers.explainers.attribution import FrameAttribution
+from handlers.explainers.temporal_masks import Footage, Loss, Perturbation, freeze
 from handlers.models.action_model import ActionModel
-from handlers.explainers.temporal_masks import (Footage, Loss, Perturbation, freeze)
 from tests.handlers import networks
 
 FRAMES, MOVING = 6, 3

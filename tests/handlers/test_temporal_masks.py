@@ -6,7 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from handlers.explainers.temporal_masks import (Descent, Footage, Loss, Perturbation, Window, best_window, freeze, reverse, total_variation, windows)
+from handlers.explainers.temporal_masks import (
+    Descent,
+    Footage,
+    Loss,
+    Perturbation,
+    Window,
+    best_window,
+    freeze,
+    reverse,
+    total_variation,
+    windows,
+)
 
 FRAMES = 9
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from actionlens.v1 import answer_pb2, job_pb2
-from service.errors import FailedPrecondition, NotFound, ResourceExhausted
-from service.jobs.store.artefacts import Artefacts
-from service.jobs.downloads import make_download
-from service.jobs.store.engine import DatabaseJobEngine
-from service.jobs.store.transitions import (Place, begin, finish)
-from service.jobs.store.retention import (expire, sweep)
 from service.concurrency.thread_pool import Pool
+from service.errors import FailedPrecondition, NotFound, ResourceExhausted
+from service.jobs.downloads import make_download
+from service.jobs.store.artefacts import Artefacts
+from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.retention import expire, sweep
+from service.jobs.store.transitions import ClipKey, begin, finish
 from service.settings import Settings
 from tests.backends.requests import TINY
 from tests.jobs.workers import clip, job_settings, request
@@ -56,7 +56,7 @@ async def test_pictures_of_a_clip_that_has_left_the_input_root_are_refused(
     asked = request(1)
     asked.clips[0].path = path.name
     job, _ = await idle.create(asked)
-    place = Place(job.id, 0, 1)
+    place = ClipKey(job.id, 0, 1)
     assert begin(idle.database, place)
     stored = Artefacts(settings).write(job.id, "result-0", answer_pb2.Answer(model=TINY).SerializeToString())
     assert finish(idle.database, place, job_pb2.CLIP_STATE_SUCCEEDED, result=stored)

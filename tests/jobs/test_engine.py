@@ -16,7 +16,7 @@ from handlers.wire.requests import answer
 from service.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.engine import DatabaseJobEngine
-from service.jobs.store.retention import (sweep, tidy)
+from service.jobs.store.retention import sweep, tidy
 from service.settings import Settings
 from tests.backends.requests import TINY
 from tests.jobs.workers import Worker, begun, clip, ended, job_settings, request

@@ -10,12 +10,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from actionlens.v1 import job_pb2
 from service.errors import NotFound, Unavailable
+from service.jobs.metrics import JobMetrics
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.counts import Counts
-from service.jobs.metrics import JobMetrics
-from service.jobs.worker.fair_slots import Places
-from service.jobs.worker.live_notice import (LiveLatency, Notice)
+from service.jobs.worker.fair_slots import FairSlots
+from service.jobs.worker.live_notice import Notice
 from service.settings import JobSettings, Settings
+from service.telemetry.live_latency import LiveLatency
 
 
 def test_a_damaged_artefact_is_not_taken_for_good(tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_artefacts_also_lie_in_stores_that_are_no_folder() -> None:
 
 
 async def test_bands_share_by_weight_and_none_starves(monkeypatch: pytest.MonkeyPatch) -> None:
-    places = Places(1)
+    places = FairSlots(1)
     order: list[int] = []
     # A clock on which every block takes a second; on a busy machine some would take longer than others.
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: float(len(order)))
@@ -63,7 +64,7 @@ async def test_bands_share_by_weight_and_none_starves(monkeypatch: pytest.Monkey
 
 
 async def test_a_place_is_not_lost_with_who_waits_for_it() -> None:
-    places = Places(1)
+    places = FairSlots(1)
 
     async def block() -> None:
         async with places.held(job_pb2.JOB_PRIORITY_LOW):

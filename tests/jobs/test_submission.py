@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from actionlens.v1 import explanation_pb2, job_pb2
 from service.jobs.store.database import Database
 from service.jobs.store.engine import DatabaseJobEngine
-from service.jobs.store.queue import (WORKFLOW, queue_name)
-from service.jobs.store.transitions import (Advance, Place, advance, begin, finish)
 from service.jobs.store.queries import progress
+from service.jobs.store.queue import WORKFLOW, queue_name
+from service.jobs.store.transitions import Advance, ClipKey, advance, begin, finish
 from service.settings import Settings
 from tests.jobs.workers import request
 
@@ -72,7 +72,7 @@ async def test_a_failed_job_says_why_its_first_clip_failed(either: Settings, ope
     good, _ = await engine.create(request(2))
 
     def end(which: job_pb2.Job, place: int, why: str) -> None:
-        clip = Place(which.id, place, 1)
+        clip = ClipKey(which.id, place, 1)
         assert begin(engine.database, clip)
         failure = explanation_pb2.Failure(message=why) if why else None
         state = job_pb2.CLIP_STATE_FAILED if why else job_pb2.CLIP_STATE_SUCCEEDED
@@ -96,7 +96,7 @@ async def test_a_failed_job_says_why_its_first_clip_failed(either: Settings, ope
 async def test_what_is_watched_is_all_of_one_clip(settings: Settings, open_engine: Open) -> None:
     engine = await open_engine(settings)
     job, _ = await engine.create(request(2))
-    places = [Place(job.id, number, 1) for number in range(2)]
+    places = [ClipKey(job.id, number, 1) for number in range(2)]
     for place, objective, partial in ((places[0], 0.25, None), (places[1], 0.75, "job/partial-1-1-00")):
         assert begin(engine.database, place)
         advance(engine.database, place, Advance(1, 8, objective, 2.0, partial))

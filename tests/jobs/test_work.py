@@ -12,12 +12,12 @@ import pytest
 from actionlens.v1 import job_pb2
 from service.backends.factory import make_backend
 from service.jobs.store.artefacts import Artefacts
-from service.jobs.worker.backend_pool import (Bench, NoRoom)
-from service.jobs.worker.context import Desk
 from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.transitions import ClipKey, begin
+from service.jobs.worker.backend_pool import BackendPool, NoRoom
+from service.jobs.worker.clip_runner import ClipRunner
+from service.jobs.worker.context import WorkerContext
 from service.jobs.worker.outcome import Outcome
-from service.jobs.store.transitions import (Place, begin)
-from service.jobs.worker.clip_runner import ClipWork
 from service.settings import JobSettings, Settings
 from tests.jobs.workers import job_settings, request
 from tests.service.backend import PixelBackend, describe
@@ -46,11 +46,11 @@ async def test_a_clip_that_waits_for_its_store_can_be_cancelled(
     settings = job_settings(tmp_path, store)
     engine = await open_engine(settings)
     job, _ = await engine.create(request(1))
-    place = Place(job.id, 0, 1)
+    place = ClipKey(job.id, 0, 1)
     assert begin(engine.database, place)
     loop = asyncio.get_running_loop()
-    desk = Desk(settings, engine.database, Artefacts(settings), Bench(settings, make_backend), loop)
-    work = ClipWork(desk, place)
+    desk = WorkerContext(settings, engine.database, Artefacts(settings), BackendPool(settings, make_backend), loop)
+    work = ClipRunner(desk, place)
     block = asyncio.create_task(asyncio.to_thread(work.block, ""))
     await asyncio.sleep(0.3)
     assert not block.done(), "that the store is unfit is no fault of the clip's"
@@ -67,10 +67,12 @@ async def test_a_worker_that_stops_waits_until_the_last_block_is_on_record(
     settings = job_settings(tmp_path, tmp_path)
     engine = await open_engine(settings)
     job, _ = await engine.create(request(1))
-    place = Place(job.id, 0, 1)
+    place = ClipKey(job.id, 0, 1)
     assert begin(engine.database, place)
-    desk = Desk(settings, engine.database, Artefacts(settings), Bench(settings, pixels), asyncio.get_running_loop())
-    work = ClipWork(desk, place)
+    desk = WorkerContext(
+        settings, engine.database, Artefacts(settings), BackendPool(settings, pixels), asyncio.get_running_loop()
+    )
+    work = ClipRunner(desk, place)
     assert (await engine.cancel(job.id)).cancelling
     assert await asyncio.to_thread(work.block, "") == {"outcome": Outcome.CANCELLED}
     draining = asyncio.create_task(asyncio.to_thread(desk.drain, 60))
@@ -81,7 +83,7 @@ async def test_a_worker_that_stops_waits_until_the_last_block_is_on_record(
 
 
 async def test_models_that_come_and_go_at_once_are_each_stopped_once_and_never_in_use() -> None:
-    bench = Bench(Settings(jobs=JobSettings(models=2, processes=8)), pixels)
+    bench = BackendPool(Settings(jobs=JobSettings(models=2, processes=8)), pixels)
     made: list[SlowBackend] = []
 
     async def use(model: str) -> bool:
@@ -98,7 +100,7 @@ async def test_models_that_come_and_go_at_once_are_each_stopped_once_and_never_i
     assert not any(backend.up for backend in made)
 
 
-async def blocks(bench: Bench, model: str, count: int) -> None:
+async def blocks(bench: BackendPool, model: str, count: int) -> None:
     """What a clip does block by block."""
     while count:
         try:
@@ -112,18 +114,18 @@ async def blocks(bench: Bench, model: str, count: int) -> None:
 async def test_more_models_than_there_is_room_for_are_not_loaded_for_every_block(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("service.jobs.bench._BETWEEN_SECONDS", 0.0)
+    monkeypatch.setattr("service.jobs.worker.backend_pool._BETWEEN_SECONDS", 0.0)
     loaded: list[str] = []
 
     def make(settings: Settings) -> SlowBackend:
         loaded.extend(settings.models)
         return pixels(settings)
 
-    bench = Bench(Settings(jobs=JobSettings(models=2)), make)
+    bench = BackendPool(Settings(jobs=JobSettings(models=2)), make)
     await asyncio.gather(*(blocks(bench, model, 10) for model in "abc"))
     assert sorted(loaded) == ["a", "b", "c"]
     # However long the others go on, a model's turn comes.
-    monkeypatch.setattr("service.jobs.bench._TURN_SECONDS", 0.05)
+    monkeypatch.setattr("service.jobs.worker.backend_pool._TURN_SECONDS", 0.05)
     others = [asyncio.create_task(blocks(bench, model, 1_000_000)) for model in "ab"]
     await asyncio.wait_for(blocks(bench, "d", 1), 20)
     for other in others:
@@ -135,17 +137,20 @@ async def test_more_models_than_there_is_room_for_are_not_loaded_for_every_block
 async def test_a_clip_that_waits_for_its_models_turn_holds_up_neither_a_stop_nor_a_cancel(
     tmp_path: Path, open_engine: Callable[[Settings], Awaitable[DatabaseJobEngine]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.jobs.work._MODEL_WAIT", 0.05)
+    monkeypatch.setattr("service.jobs.worker.clip_runner._MODEL_WAIT", 0.05)
     settings = job_settings(tmp_path, tmp_path, models=1, processes=2)
     engine = await open_engine(settings)
-    bench = Bench(settings, pixels)
+    bench = BackendPool(settings, pixels)
     jobs = [(await engine.create(request(1)))[0] for _ in range(2)]
-    desks = [Desk(settings, engine.database, Artefacts(settings), bench, asyncio.get_running_loop()) for _ in range(2)]
+    desks = [
+        WorkerContext(settings, engine.database, Artefacts(settings), bench, asyncio.get_running_loop())
+        for _ in range(2)
+    ]
     works = []
     for job, desk in zip(jobs, desks, strict=True):
-        place = Place(job.id, 0, 1)
+        place = ClipKey(job.id, 0, 1)
         assert begin(engine.database, place)
-        works.append(ClipWork(desk, place))
+        works.append(ClipRunner(desk, place))
     async with bench.borrowed("another", NORMAL):
         cancelled = asyncio.create_task(asyncio.to_thread(works[0].block, ""))
         # In a thread that the end of this process does not wait for: it never comes back.

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actionlens.v1 import clip_pb2, model_pb2
-from service.errors import ActionLensError, DeadlineExceeded, InvalidArgument
 from service.decoding.clip import decode_clip
+from service.errors import ActionLensError, DeadlineExceeded, InvalidArgument
 from service.settings import Limits
 
 TAKES = model_pb2.ModelInput(frames=4, height=24, width=40, resize="letterbox", sampling="uniform", stride=1)
@@ -161,7 +161,7 @@ def test_no_other_file_is_opened(encode, numbered, monkeypatch):
     # The data reference said "in this file" (flag 1); now it names another one.
     data[at + 4 : at + 8] = bytes(4)
     opened = []
-    monkeypatch.setattr("service.media.reel._refuse", lambda url, *_: opened.append(url))
+    monkeypatch.setattr("service.decoding.demuxer._refuse", lambda url, *_: opened.append(url))
     survives(bytes(data))
     assert opened == []
 

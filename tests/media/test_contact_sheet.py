@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from actionlens.v1 import answer_pb2, explanation_pb2
-from service.rendering.colours import (ACCENT, GROUND)
-from service.rendering.contact_sheet import contact_sheet
-from service.rendering.strip import (TimeAxis, bar_strip, curve_strip, matrix_strip)
 from service.readings.explanation import TimeWindow
+from service.rendering.colours import ACCENT, GROUND
+from service.rendering.contact_sheet import contact_sheet
+from service.rendering.strip import TimeAxis, bar_strip, curve_strip, matrix_strip
 from tests.media.explanations import attribution, grey, matrix, profile, report, saliency
 
 

@@ -5,10 +5,10 @@ import pytest
 
 from actionlens.tensors import to_tensor
 from actionlens.v1 import explanation_pb2
-from service.rendering.colours import (ACCENT, AGAINST, FAINT, INK)
+from service.rendering.colours import ACCENT, AGAINST, FAINT, INK
 from service.rendering.contact_sheet import contact_sheet
 from service.rendering.plot import plots
-from service.rendering.strip import (TimeAxis, bar_strip)
+from service.rendering.strip import TimeAxis, bar_strip
 from service.rendering.timeline import timeline
 from tests.media.explanations import attribution, grey, report, saliency
 from tests.media.test_contact_sheet import close_to, prediction

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actionlens.v1 import model_pb2
-from service.decoding.fit import (fit, place, scale)
+from service.decoding.fit import fit, place, scale
 
 
 def rule(name: str, width: int = 80, height: int = 60) -> model_pb2.ModelInput:

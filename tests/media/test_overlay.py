@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from actionlens.v1 import answer_pb2, explanation_pb2, model_pb2
-from service.errors import InvalidArgument
-from service.rendering.colours import heat_colours
 from service.decoding.display import decode_for_display
 from service.decoding.fit import fit
-from service.rendering.overlay import (blend, encode_jpeg, enlarge, write_mp4)
+from service.errors import InvalidArgument
+from service.rendering.colours import heat_colours
+from service.rendering.overlay import blend, encode_jpeg, enlarge, write_mp4
 from tests.media.explanations import attribution, grey, saliency
 
 

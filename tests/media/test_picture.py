@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actionlens.v1 import clip_pb2, model_pb2
-from service.errors import InvalidArgument
 from service.decoding.clip import decode_clip
-from service.decoding.image import (decode_picture, picture_size, raw_picture)
+from service.decoding.image import decode_picture, picture_size, raw_picture
+from service.errors import InvalidArgument
 from service.settings import Limits
 
 LIMITS = Limits()

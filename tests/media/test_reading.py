@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from actionlens.tensors import to_tensor
 from actionlens.v1 import explanation_pb2
-from service.readings.explanation import (busiest_window, frame_profile, read_explanation)
+from service.readings.explanation import busiest_window, frame_profile, read_explanation
 from tests.media.explanations import attribution, matrix, profile, report, saliency
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actionlens.v1 import clip_pb2, model_pb2
+from service.decoding.sampling import choose, effective_fps
 from service.errors import InvalidArgument
-from service.decoding.sampling import (choose, effective_fps)
 
 INPUT = model_pb2.ModelInput(frames=4, sampling="uniform", stride=3)
 

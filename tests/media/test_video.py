@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from actionlens.v1 import clip_pb2, model_pb2
-from service.errors import InvalidArgument
 from service.decoding.clip import decode_clip
+from service.errors import InvalidArgument
 
 UNIFORM = clip_pb2.Sampling()
 # Container, codec, pixel format, format of the pictures given.

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from actionlens.v1 import service_pb2
-from service.telemetry.records import (AnswerRecord, MethodRecord)
+from service.telemetry.records import AnswerRecord, MethodRecord
 from tests.page.running import Running
 
 pytestmark = pytest.mark.alone

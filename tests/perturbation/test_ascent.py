@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.explainers.perturbation import (Ascent, Masks, Plan, Progress, Score, faded, kept)
+from handlers.explainers.perturbation import Ascent, Masks, Plan, Progress, Score, faded, kept
 from handlers.explainers.perturbation.plateau import arrived
 from handlers.relevance import trace
 from tests.relevance.networks import Residual, pair

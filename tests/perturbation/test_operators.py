@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.explainers.perturbation import (Masks, Plan, blurred, faded, kept)
+from handlers.explainers.perturbation import Masks, Plan, blurred, faded, kept
 from handlers.explainers.perturbation.area import ranking
-from handlers.explainers.perturbation.shape import (compactness, ellipsoid)
-from handlers.explainers.perturbation.smooth_max import (SHARPNESS, SmoothMax)
+from handlers.explainers.perturbation.shape import compactness, ellipsoid
+from handlers.explainers.perturbation.smooth_max import SHARPNESS, SmoothMax
 from handlers.explainers.perturbation.time_filter import TimeFilter
 
 DOUBLE = torch.zeros((), dtype=torch.float64)
@@ -83,7 +83,7 @@ def test_the_way_back_frame_by_frame_is_the_same(monkeypatch: pytest.MonkeyPatch
     seeds = torch.rand((4, *operator.grid), dtype=torch.float64)
     found, sums = operator.rise(seeds)
     whole = operator.pull(found, seeds, sums)
-    monkeypatch.setattr("handlers.perturbation.smooth_max._MOST_COLUMNS", 1)
+    monkeypatch.setattr("handlers.explainers.perturbation.smooth_max._MOST_COLUMNS", 1)
     assert torch.allclose(operator.pull(found, seeds, sums), whole, rtol=1e-12)
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from handlers.relevance import NotKept, Rules, UnknownLayer, guided_backprop, guided_grad_cam, relevance, trace
-from handlers.relevance.kernels.convolution import (Geometry, Kernel)
+from handlers.relevance.kernels.convolution import Kernel
+from handlers.relevance.kernels.geometry import Geometry
 from tests.relevance.networks import ALL, Net, Plain, Residual, TwoSpeed, clip, pair
 
 

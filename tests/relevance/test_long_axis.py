@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from handlers.relevance.kernels.convolution import (Geometry, Kernel)
-from handlers.relevance.kernels.packed_rows import (down, up)
-from handlers.relevance.messages import (Message, Spans, dense, full, laid_out, place, whole)
+from handlers.relevance.kernels.convolution import Kernel
+from handlers.relevance.kernels.geometry import Geometry
+from handlers.relevance.kernels.packed_rows import down, up
+from handlers.relevance.messages import Message, Spans, dense, full, laid_out, place, whole
 
 SPANS = ((0, 3), (0, 0), (2, 6), (3, 7), (6, 9), (8, 9), (0, 9))
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.relevance import (BadClip, NoFrameLogits, NotKept, PlainNetwork, Rules, UnknownLayer, relevance)
+from handlers.relevance import BadClip, NoFrameLogits, NotKept, PlainNetwork, Rules, UnknownLayer, relevance
 from handlers.relevance.program import autograd_bridge as differentiable
 
 

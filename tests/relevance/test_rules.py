@@ -7,16 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from handlers.relevance import AlphaBeta, Gamma, Rules, ZPlus
+from handlers.relevance.messages import Message
 from handlers.relevance.operations.average import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation, Site
 from handlers.relevance.operations.max_pool import MaxPool
 from handlers.relevance.operations.pointwise import Add, Factor, Norm, Relu
-from handlers.relevance.operations.reshaping import (Concatenate, Pad, Permute, Slice)
+from handlers.relevance.operations.reshaping import Concatenate, Pad, Permute, Slice
 from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.propagation.propagate import amount
 from handlers.relevance.rules import AddRule, ConvolutionRule, NormRule
-from handlers.relevance.tracing.table import (convolution, linear)
-from handlers.relevance.messages import Message
+from handlers.relevance.tracing.table import convolution, linear
 
 SHAPE = (1, 4, 5, 4, 4)
 CASES = {

@@ -18,8 +18,8 @@ from handlers.relevance import (
     temporal_relevance,
     trace,
 )
-from handlers.relevance.temporal.cost_model import Costs
 from handlers.relevance.operations.base import AS_TRACED
+from handlers.relevance.temporal.cost_model import Costs
 from tests.relevance import oracle
 from tests.relevance.networks import (
     FRAMED,

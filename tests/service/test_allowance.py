@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from service.streaming.budget.overhead import Allowance
+from service.streaming.budget.overhead import OverheadBudget
 
 PREDICT = 0.018
 COSTS = [0.0, 0.0006, 0.07, 0.13]
@@ -18,7 +18,7 @@ def spend(
 ) -> tuple[Counter[int], list[float]]:
     """Windows by rung, and what each one's explanation took. behind: windows still unanswered at every choice."""
     chance = random.Random(3)
-    allowance = Allowance(share)
+    allowance = OverheadBudget(share)
     known: list[float | None] = list(expected or COSTS)
     rungs: Counter[int] = Counter()
     spent: list[float] = []
@@ -72,7 +72,7 @@ def test_streams_that_begin_together_keep_the_share_together_from_the_start() ->
     spent, windows = 0.0, 5
     streams = 50
     for stream in range(streams):
-        allowance = Allowance(0.3, phase=(stream + 0.5) / streams)
+        allowance = OverheadBudget(0.3, phase=(stream + 0.5) / streams)
         for _ in range(windows):
             choice = allowance.choose(COSTS, PREDICT)
             spent += COSTS[choice.rung]
@@ -96,7 +96,7 @@ def test_unknown_costs_are_found_out_one_by_one() -> None:
 
 def test_what_is_known_above_something_unknown_waits_for_it() -> None:
     # Another stream has measured everything together, nobody the selective relevance alone.
-    allowance = Allowance(0.3)
+    allowance = OverheadBudget(0.3)
     unknown = [0.0, 0.0006, None, 0.13]
     rungs = []
     for _ in range(40):
@@ -108,7 +108,7 @@ def test_what_is_known_above_something_unknown_waits_for_it() -> None:
 
 
 def test_windows_that_were_not_computed_cost_nothing() -> None:
-    lost, kept = Allowance(0.3), Allowance(0.3)
+    lost, kept = OverheadBudget(0.3), OverheadBudget(0.3)
     for _ in range(40):
         lost.refund(lost.choose(COSTS, PREDICT))
     for _ in range(40):
@@ -119,12 +119,12 @@ def test_windows_that_were_not_computed_cost_nothing() -> None:
 
 
 def test_without_a_measured_prediction_the_first_window_is_only_predicted() -> None:
-    assert Allowance(0.3).choose(COSTS, None).rung == 0
+    assert OverheadBudget(0.3).choose(COSTS, None).rung == 0
 
 
 def test_a_debt_stops_what_would_keep_it_up_and_nothing_cheaper() -> None:
     for cheap, kept in ((0.002, 1), (0.005, 0)):
         costs = [0.0, cheap, 0.07]
-        allowance = Allowance(0.3)
+        allowance = OverheadBudget(0.3)
         allowance.settle(allowance.choose(costs, PREDICT), PREDICT, 0.4)  # a machine that stood still
         assert {allowance.choose(costs, PREDICT).rung for _ in range(5)} == {kept}

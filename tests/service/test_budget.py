@@ -13,13 +13,13 @@ import pytest
 
 from actionlens.v1 import answer_pb2, explanation_pb2, method_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.streaming.admission import check_room
-from service.dataplane.request import Ask
-from service.dataplane.cost_estimates import Costs
+from service.dataplane.cost_estimates import CostEstimates
+from service.dataplane.levels import names, rungs_of
+from service.dataplane.request import ResolvedRequest
 from service.errors import ResourceExhausted
-from service.dataplane.levels import (names, rungs_of)
 from service.settings import Settings, StreamSettings
-from service.streaming.scheduler import (Turn, Turns)
+from service.streaming.admission import check_room
+from service.streaming.scheduler import Slot, WindowScheduler
 from tests.service.backend import PixelBackend, describe
 from tests.service.client import DROP, NEWEST, StreamClient, refused
 from tests.service.conftest import Serve, connect
@@ -151,7 +151,7 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
     backend = PixelBackend()
     await backend.start()
     backend.places = 2
-    turns = Turns(backend, Settings(batch_size=1))
+    turns = WindowScheduler(backend, Settings(batch_size=1))
     order: list[str] = []
 
     async def stream(name: str, windows: int, at_once: int) -> None:
@@ -159,7 +159,7 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
         working = asyncio.Semaphore(at_once)
         tasks = []
 
-        async def work(turn: Turn) -> None:
+        async def work(turn: Slot) -> None:
             await asyncio.sleep(0.001)
             turn.end()
             working.release()
@@ -183,11 +183,11 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
 async def test_windows_that_take_long_are_not_batched() -> None:
     backend = PixelBackend()
     await backend.start()
-    turns = Turns(backend, Settings(batch_size=4, stream=StreamSettings(ahead_seconds=0.1)))
+    turns = WindowScheduler(backend, Settings(batch_size=4, stream=StreamSettings(ahead_seconds=0.1)))
     for seconds, inside in ((0.02, 5), (0.5, 2), (0.001, 8)):
-        taken: list[Turn] = []
+        taken: list[Slot] = []
 
-        async def stream(seconds: float = seconds, taken: list[Turn] = taken) -> None:
+        async def stream(seconds: float = seconds, taken: list[Slot] = taken) -> None:
             turn = await turns.take("colours")
             turn.expect(seconds)
             taken.append(turn)
@@ -220,7 +220,7 @@ def measured(explain: float, batch: int = 1, forward: float = 0.02) -> worker_pb
 
 def test_costs_are_medians_and_fade_when_nothing_is_measured() -> None:
     now = 0.0
-    costs = Costs(lambda: now)
+    costs = CostEstimates(lambda: now)
     assert costs.predict("net") is None
     assert costs.explain("net", [ATR]) is None
     for seconds in (5.0, 0.1, 0.1):
@@ -234,7 +234,7 @@ def test_costs_are_medians_and_fade_when_nothing_is_measured() -> None:
     now = 600.0
     assert costs.explain("net", [ATR]) == pytest.approx(0.05)
     # A busier machine takes longer for what has not been measured since, too.
-    costs = Costs(lambda: now)
+    costs = CostEstimates(lambda: now)
     costs.add("net", [ATR], measured(0.1))
     for _ in range(99):
         costs.add("net", [], measured(0.0, forward=0.06))
@@ -242,7 +242,7 @@ def test_costs_are_medians_and_fade_when_nothing_is_measured() -> None:
 
 
 def test_what_is_measured_often_is_remembered_longest() -> None:
-    costs = Costs()
+    costs = CostEstimates()
     for frames in range(1, 2000):
         costs.add("net", [GRAD_CAM], measured(0.01))
         method = method_pb2.Method(st_perturbation=method_pb2.StPerturbation(iterations=frames))
@@ -251,7 +251,7 @@ def test_what_is_measured_often_is_remembered_longest() -> None:
 
 
 def test_a_failed_method_says_nothing_about_its_cost() -> None:
-    costs = Costs()
+    costs = CostEstimates()
     response = measured(0.0)
     response.explanations[0].failure.message = "no relevance here"
     costs.add("net", [ATR], response)
@@ -260,11 +260,11 @@ def test_a_failed_method_says_nothing_about_its_cost() -> None:
 
 def test_admission_counts_what_open_streams_take_at_the_least() -> None:
     model = describe("net")
-    costs = Costs()
+    costs = CostEstimates()
     costs.add("net", [ATR], measured(0.18))  # predicting takes 20 ms
 
-    def ask(budget: service_pb2.Budget | None) -> Ask:
-        return Ask(model, method_pb2.Target(), (ATR,), answer_pb2.OutputOptions(), budget=budget)
+    def ask(budget: service_pb2.Budget | None) -> ResolvedRequest:
+        return ResolvedRequest(model, method_pb2.Target(), (ATR,), answer_pb2.OutputOptions(), budget=budget)
 
     within = ask(service_pb2.Budget(latency_seconds=0.1))
     modest, greedy = ask(service_pb2.Budget(overhead_share=0.5)), ask(None)
@@ -285,7 +285,7 @@ def test_admission_counts_what_open_streams_take_at_the_least() -> None:
     check_room(greedy, [greedy] * 4, costs, 8, bounds)
     with pytest.raises(ResourceExhausted, match=r"answered every 1\.2 s only"):
         check_room(greedy, [greedy] * 5, costs, 8, bounds)
-    check_room(greedy, [greedy] * 99, Costs(), 8, bounds)  # nothing is known yet
+    check_room(greedy, [greedy] * 99, CostEstimates(), 8, bounds)  # nothing is known yet
     # Who may explain a hundred times as long as predicting, and asks for less, takes no more than that.
     rich = ask(service_pb2.Budget(overhead_share=100.0))
     check_room(rich, [rich] * 4, costs, 8, bounds)

@@ -122,7 +122,7 @@ async def test_a_deadline_of_a_millisecond_ends_at_once_and_harms_nobody(backend
 async def test_the_service_gives_up_before_a_client_without_deadline(
     backend: PixelBackend, stub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.server.DEFAULT_DEADLINE", 0.05)
+    monkeypatch.setattr("service.rpc.servicers.DEFAULT_DEADLINE", 0.05)
     backend.delay = 5
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.ExplainClip(clip_request())

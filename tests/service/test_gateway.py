@@ -13,8 +13,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from actionlens.v1 import clip_pb2, job_pb2, service_pb2
-from service.gateway.rpc_bridge import Calls
 from service.gateway.app import make_app
+from service.gateway.rpc_bridge import Calls
 from service.gateway.server import Gateway
 from service.server import Server
 from service.settings import Settings

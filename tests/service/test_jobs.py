@@ -33,7 +33,7 @@ WAIT = 90.0
 
 
 @dataclass(frozen=True)
-class Place:
+class ServedJobs:
     """address: of the service. root: its input root. client: of it. job: an ended one over four clips: pixels, a film
     below the input root, a file that is no film, a file that is not there."""
 
@@ -56,7 +56,7 @@ def film(path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedJobs]:
     folder = tmp_path_factory.mktemp("jobs")
     root = folder / "clips"
     root.mkdir()
@@ -68,10 +68,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         job = client.jobs.submit(
             clips, OCCLUSION, target=1, request_id="module", names=["pixels", "film", "bad", "gone"]
         )
-        yield Place(address, root, client, client.jobs.wait(job.id, timeout=WAIT))
+        yield ServedJobs(address, root, client, client.jobs.wait(job.id, timeout=WAIT))
 
 
-def test_a_clip_that_cannot_be_read_fails_alone_and_the_job_is_partial(place: Place) -> None:
+def test_a_clip_that_cannot_be_read_fails_alone_and_the_job_is_partial(place: ServedJobs) -> None:
     job = place.job
     assert job.state == job_pb2.JOB_STATE_PARTIAL
     assert (job.clips.total, job.clips.succeeded, job.clips.failed) == (4, 2, 2)
@@ -87,7 +87,7 @@ def test_a_clip_that_cannot_be_read_fails_alone_and_the_job_is_partial(place: Pl
         assert reason in caught.value.message
 
 
-def test_the_result_is_an_answer_as_live_clips_have_it(place: Place) -> None:
+def test_the_result_is_an_answer_as_live_clips_have_it(place: ServedJobs) -> None:
     result = place.client.jobs.result(place.job.id, 0)
     live = place.client.explain_clip(clip(1), methods=["grad-cam"])
     assert result.logits == pytest.approx(live.logits, abs=1e-5)
@@ -99,7 +99,7 @@ def test_the_result_is_an_answer_as_live_clips_have_it(place: Place) -> None:
     assert list(result.frames.used) == list(live.frames.used)
 
 
-def test_every_format_decodes_to_the_same_result(place: Place) -> None:
+def test_every_format_decodes_to_the_same_result(place: ServedJobs) -> None:
     for index, name in ((0, "pixels"), (1, "film")):
         result = place.client.jobs.result(place.job.id, index)
         values = result.explanations["occlusion"].values
@@ -126,7 +126,7 @@ def test_every_format_decodes_to_the_same_result(place: Place) -> None:
         assert len(shown) == len(result.frames.used)
 
 
-def test_pictures_need_the_clip_and_numbers_do_not(place: Place) -> None:
+def test_pictures_need_the_clip_and_numbers_do_not(place: ServedJobs) -> None:
     away = place.root / "away.avi"
     film(away)
     job = place.client.jobs.submit(ServerFile("away.avi"), OCCLUSION)
@@ -138,7 +138,7 @@ def test_pictures_need_the_clip_and_numbers_do_not(place: Place) -> None:
     assert place.client.jobs.download(job.id, 0, "npz").data
 
 
-def test_watching_tells_states_iterations_and_partial_results(place: Place) -> None:
+def test_watching_tells_states_iterations_and_partial_results(place: ServedJobs) -> None:
     job = place.client.jobs.submit([clip(7), clip(8)], "integrated-gradients:steps=24")
     updates = list(place.client.jobs.watch(job.id, partial_results=True))
     states = [update.job.state for update in updates]
@@ -152,7 +152,7 @@ def test_watching_tells_states_iterations_and_partial_results(place: Place) -> N
     assert all(len(entry.result_digest) == 64 for entry in statuses)
 
 
-def test_cancelled_clips_run_again_and_deleted_jobs_are_gone(place: Place) -> None:
+def test_cancelled_clips_run_again_and_deleted_jobs_are_gone(place: ServedJobs) -> None:
     jobs = place.client.jobs
     job = jobs.submit([clip(seed) for seed in range(3)], "integrated-gradients:steps=30")
     jobs.cancel(job.id)
@@ -171,7 +171,7 @@ def test_cancelled_clips_run_again_and_deleted_jobs_are_gone(place: Place) -> No
         next(jobs.watch(job.id))
 
 
-def test_the_asyncio_client_does_the_same(place: Place) -> None:
+def test_the_asyncio_client_does_the_same(place: ServedJobs) -> None:
     async def run() -> tuple[Any, ...]:
         async with AsyncClient(place.address, timeout=WAIT) as client:
             seen: list[job_pb2.WatchJobResponse] = []
@@ -194,12 +194,12 @@ def test_the_asyncio_client_does_the_same(place: Place) -> None:
 
 
 class TestCommands:
-    def run(self, place: Place, *arguments: str, code: int = 0) -> Any:
+    def run(self, place: ServedJobs, *arguments: str, code: int = 0) -> Any:
         done = CliRunner().invoke(app, ["jobs", *arguments, "--address", place.address])
         assert done.exit_code == code, (done.output, done.exception)
         return done
 
-    def test_submit_and_fetch(self, place: Place, tmp_path: Path) -> None:
+    def test_submit_and_fetch(self, place: ServedJobs, tmp_path: Path) -> None:
         source = film(tmp_path / "wave.avi")
         out = tmp_path / "out"
         done = self.run(place, "submit", str(source), "--method", OCCLUSION, "--tenant", "cli", "-o", str(out))
@@ -211,13 +211,13 @@ class TestCommands:
         assert document["id"] == done.stdout.splitlines()[0]
         assert document["state"] == "JOB_STATE_SUCCEEDED"
 
-    def test_submit_the_same_twice(self, place: Place) -> None:
+    def test_submit_the_same_twice(self, place: ServedJobs) -> None:
         arguments = ("submit", "film.avi", "--on-server", "-x", OCCLUSION, "--request-id", "again")
         first, second = (self.run(place, *arguments).stdout.strip() for _ in range(2))
         assert first == second
         assert "succeeded" in self.run(place, "watch", first).stderr
 
-    def test_a_partial_job_ends_with_one_and_its_reasons(self, place: Place, tmp_path: Path) -> None:
+    def test_a_partial_job_ends_with_one_and_its_reasons(self, place: ServedJobs, tmp_path: Path) -> None:
         done = self.run(place, "watch", place.job.id, code=1)
         assert "partial, 2 of 4 clips" in done.stderr
         assert "gone.mp4" in done.stderr
@@ -228,7 +228,7 @@ class TestCommands:
         self.run(place, "retry", place.job.id)
         self.run(place, "watch", place.job.id, code=1)
 
-    def test_cancel_and_delete(self, place: Place) -> None:
+    def test_cancel_and_delete(self, place: ServedJobs) -> None:
         job = place.client.jobs.submit([clip(1)] * 3, "integrated-gradients:steps=900")
         assert self.run(place, "cancel", job.id).stdout.startswith(job.id)
         place.client.jobs.wait(job.id, timeout=WAIT)
@@ -236,7 +236,7 @@ class TestCommands:
         done = CliRunner().invoke(app, ["jobs", "show", job.id, "--address", place.address])
         assert isinstance(done.exception, NotFound)
 
-    def test_a_failed_job_tells_each_reason_once(self, place: Place) -> None:
+    def test_a_failed_job_tells_each_reason_once(self, place: ServedJobs) -> None:
         alike, two = (
             place.client.jobs.submit([ServerFile(path) for path in paths], OCCLUSION, names=["a", "b"])
             for paths in (("broken.mp4", "broken.mp4"), ("broken.mp4", "gone.mp4"))
@@ -252,7 +252,7 @@ class TestCommands:
                 # In columns of a table long reasons are broken into lines.
                 assert " ".join(shown.split()).count(failure.message.split(":")[0]) == 1
 
-    def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(self, place: Place) -> None:
+    def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(self, place: ServedJobs) -> None:
         command = [
             *PROGRAM,
             "jobs",
@@ -281,7 +281,7 @@ class TestCommands:
         assert f"actionlens jobs watch {job} --address {place.address}" in said
         assert place.client.jobs.wait(job, timeout=WAIT).state == job_pb2.JOB_STATE_SUCCEEDED
 
-    def test_live_commands_send_job_methods_to_jobs(self, place: Place, tmp_path: Path) -> None:
+    def test_live_commands_send_job_methods_to_jobs(self, place: ServedJobs, tmp_path: Path) -> None:
         source = str(film(tmp_path / "wave.avi"))
         done = CliRunner().invoke(app, ["explain", source, "--method", "occlusion", "--address", place.address])
         assert isinstance(done.exception, FailedPrecondition)

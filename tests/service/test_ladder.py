@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from service.streaming.budget.latency import (Climbs, Ladder)
+from service.streaming.budget.latency import Climbs, LatencyBudget
 
 COSTS = [0.0, 0.001, 0.07, 0.13]
 PREDICT = 0.02
@@ -22,7 +22,7 @@ class Machine:
         self.load = 1.0
         self.costs = costs
         self.known: list[float | None] = list(costs)
-        self.ladder = Ladder(budget, self.known, PREDICT, 0.0)
+        self.ladder = LatencyBudget(budget, self.known, PREDICT, 0.0)
         self.rungs: list[int] = []
         self.lags: list[float] = []
         self._chance = random.Random(5)
@@ -89,14 +89,14 @@ def test_load_takes_it_down_at_once_and_its_end_up_again() -> None:
 
 
 def test_an_answer_far_too_late_is_enough() -> None:
-    ladder = Ladder(0.2, COSTS, 0.0, 0.0)
+    ladder = LatencyBudget(0.2, COSTS, 0.0, 0.0)
     assert ladder.rung == 2
     ladder.observe(2, 0.45, COSTS, 1.0)
     assert ladder.rung == 1
 
 
 def test_what_takes_no_time_stays() -> None:
-    ladder = Ladder(0.1, COSTS, 0.5, 0.0)
+    ladder = LatencyBudget(0.1, COSTS, 0.5, 0.0)
     for second in range(9):
         ladder.observe(ladder.rung, 0.6, COSTS, second)
     assert ladder.rung == ladder.lowest(COSTS) == 1
@@ -104,7 +104,7 @@ def test_what_takes_no_time_stays() -> None:
 
 
 def test_answers_of_another_rung_are_not_counted() -> None:
-    ladder = Ladder(0.1, COSTS, 0.0, 0.0)
+    ladder = LatencyBudget(0.1, COSTS, 0.0, 0.0)
     for _ in range(5):
         ladder.observe(3, 9.0, COSTS, 1.0)
         ladder.observe(0, 0.01, COSTS, 1.0)
@@ -113,7 +113,7 @@ def test_answers_of_another_rung_are_not_counted() -> None:
 
 
 def test_what_is_late_with_less_would_be_late_with_more() -> None:
-    ladder = Ladder(0.3, COSTS, 0.0, 0.0)
+    ladder = LatencyBudget(0.3, COSTS, 0.0, 0.0)
     assert ladder.rung == 3
     for _ in range(2):
         ladder.observe(1, 0.4, COSTS, 1.0)
@@ -122,7 +122,7 @@ def test_what_is_late_with_less_would_be_late_with_more() -> None:
 
 def test_now_and_then_a_late_answer_with_less_is_outweighed_by_those_in_time() -> None:
     # Under an overhead budget too, one window in sixteen has all; one answer in twenty is late by chance.
-    ladder = Ladder(0.3, COSTS, 0.0, 0.0)
+    ladder = LatencyBudget(0.3, COSTS, 0.0, 0.0)
     for window in range(1000):
         rung = 3 if window % 16 == 0 else 1
         ladder.observe(rung, 0.35 if rung == 1 and window % 20 == 7 else 0.2, COSTS, 0.2 * window)
@@ -131,7 +131,7 @@ def test_now_and_then_a_late_answer_with_less_is_outweighed_by_those_in_time() -
 
 def test_an_unknown_cost_is_tried_from_far_below_the_budget_only() -> None:
     unknown = [0.0, None]
-    near, far = Ladder(0.1, unknown, 0.0, 0.0), Ladder(0.1, unknown, 0.0, 0.0)
+    near, far = LatencyBudget(0.1, unknown, 0.0, 0.0), LatencyBudget(0.1, unknown, 0.0, 0.0)
     for ladder, lag in ((near, 0.06), (far, 0.04)):
         assert ladder.rung == 0
         for _ in range(5):
@@ -139,7 +139,7 @@ def test_an_unknown_cost_is_tried_from_far_below_the_budget_only() -> None:
     assert (near.ready(unknown, 9.0), far.ready(unknown, 9.0)) == (False, True)
 
 
-def simulate(ladders: list[Ladder], rounds: int) -> Iterator[tuple[list[int], float]]:
+def simulate(ladders: list[LatencyBudget], rounds: int) -> Iterator[tuple[list[int], float]]:
     """Streams that share one worker: everybody's window waits for everybody's. Yields the rungs and the lag."""
     climbs, now = Climbs(), 0.0
     for _ in range(rounds):
@@ -158,7 +158,7 @@ def simulate(ladders: list[Ladder], rounds: int) -> Iterator[tuple[list[int], fl
 def test_many_streams_find_a_mix_that_keeps_every_budget(streams: int, least: int) -> None:
     seen: list[list[int]] = []
     lags: list[float] = []
-    ladders = [Ladder(0.3, COSTS, PREDICT, 0.0) for _ in range(streams)]
+    ladders = [LatencyBudget(0.3, COSTS, PREDICT, 0.0) for _ in range(streams)]
     for rungs, lag in simulate(ladders, 1000):
         seen.append(rungs)
         lags.append(lag)

@@ -12,10 +12,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from actionlens.v1 import answer_pb2, explanation_pb2, service_pb2
 from deploy import metrics_table
-from service.telemetry.metrics import Metrics
-from service.telemetry.explanation_metrics import CLASSES
-from service.telemetry.records import record_answer
 from service.server import Server
+from service.telemetry.explanation_metrics import CLASSES
+from service.telemetry.metrics import Metrics
+from service.telemetry.records import record_answer
 from tests.service.backend import PixelBackend
 from tests.service.requests import GRAD_CAM, SELECTIVE, clip_request
 

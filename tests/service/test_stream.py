@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from actionlens.v1 import service_pb2
-from service.streaming.frame_decoder import Arrival
+from service.streaming.frame_decoder import EncodedFrame
 from tests.service.backend import PixelBackend, frames_seen
 from tests.service.client import BLOCK, DROP, EVERY, NEWEST, WINDOW, StreamClient, exact, raw
 from tests.service.conftest import Serve, connect
@@ -181,7 +181,7 @@ async def test_large_frames_stop_the_reading_and_nothing_is_lost(serve: Serve, b
         sending = asyncio.ensure_future(client.feed(range(20), raw=raw(7, 300)))
         await eventually(lambda: backend.busy == 4)
         await asyncio.sleep(0.3)
-        waiting = sum(type(thing) is Arrival for thing in gc.get_objects())
+        waiting = sum(type(thing) is EncodedFrame for thing in gc.get_objects())
         assert 3 <= waiting <= 4
         backend.open.set()
         await sending

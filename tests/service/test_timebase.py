@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.streaming.window_sampling import (Spacing, WindowShape, choose, speed, spread)
+from service.streaming.window_sampling import Spacing, WindowShape, choose, speed, spread
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from service.telemetry import spans as tracing
 from service.client import AsyncClient
 from service.errors import Unavailable
 from service.server import Server
 from service.settings import Traces
+from service.telemetry import spans as tracing
 from service.telemetry.span_export import exporting
 from tests.service.backend import FRAMES, PixelBackend
 from tests.service.client import BLOCK, EVERY, StreamClient

@@ -6,7 +6,7 @@ import pytest
 
 from actionlens.v1 import method_pb2, model_pb2
 from service.errors import FailedPrecondition, InvalidArgument
-from service.validation.request import (check_method, check_methods)
+from service.validation.request import check_method, check_methods
 
 
 def test_a_method_of_the_other_kind_is_sent_to_the_right_call():

@@ -17,8 +17,8 @@ import pytest
 
 from actionlens.v1 import service_pb2
 from service.rpc.health import EXPLANATION_SERVICE
-from service.streaming.frame_decoder import (Arrival, Picture)
 from service.server import Server
+from service.streaming.frame_decoder import DecodedFrame, EncodedFrame
 from tests.service.backend import PixelBackend
 from tests.service.client import BLOCK, DROP, EVERY, NEWEST, StreamClient, exact, raw
 from tests.service.conftest import Serve, connect
@@ -37,7 +37,7 @@ def no_incident(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
 def pictures_alive() -> int:
     """Frames with their bytes or pixels that are still in memory."""
     gc.collect()
-    return sum(type(thing) in (Arrival, Picture) for thing in gc.get_objects())
+    return sum(type(thing) in (EncodedFrame, DecodedFrame) for thing in gc.get_objects())
 
 
 async def everything_released(server: Server, backend: PixelBackend, tasks: int) -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.streaming.frame_buffer import FrameBuffer, Overrun
 from service.streaming.frames import Window
 from service.streaming.window_sampling import WindowShape
-from service.streaming.frame_buffer import (FrameBuffer, Overrun)
 
 
 class Shadow:

@@ -12,15 +12,15 @@ import pytest
 from rich.cells import cell_len
 
 from actionlens.v1 import service_pb2
+from service.client.frame_sources import Source
 from service.client.frames import Frame
 from service.client.results import WindowResult
-from service.client.frame_sources import Source
 from service.webcam import playback as projector_module
-from service.webcam.window_picture import board
 from service.webcam.frame_store import Footage
 from service.webcam.playback import Projector
-from service.webcam.terminal_layout import (Size, lines)
 from service.webcam.state import Watch
+from service.webcam.terminal_layout import Size, lines
+from service.webcam.window_picture import board
 from tests.media.explanations import saliency
 
 _SIZE = (24, 32)
@@ -106,7 +106,7 @@ def test_frames_go_on_in_their_own_time_and_fade_when_nothing_follows(
 ) -> None:
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(projector_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr("service.webcam.watch.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("service.webcam.state.time", SimpleNamespace(monotonic=lambda: clock.now))
     watch, projector = made(footage)
     watch.take(window())
     seen, red = [], []

@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from handlers.explainers.attribution import (Details, SaliencyVolume)
+from handlers.explainers.attribution import Details, SaliencyVolume
+from handlers.explainers.common.objective import Score
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import Question
-from handlers.explainers.common.objective import Score
 from handlers.explainers.perturbation import smoothed
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from handlers.explainers.attribution import (Curve, Target)
+from handlers.explainers.attribution import Curve, Target
 
 Kept = tuple[int, ...]
 

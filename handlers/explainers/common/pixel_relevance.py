@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from handlers.explainers.attribution import (Quality, SaliencyVolume, Target)
+from handlers.explainers.attribution import Quality, SaliencyVolume, Target
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, Program
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from handlers.explainers.attribution import Attribution
 from handlers.explainers.common.additive_terms import AdditiveExplainer
-from handlers.explainers.common.baseline import (BaselineParameters, baseline, pixel_volume)
+from handlers.explainers.common.baseline import BaselineParameters, baseline, pixel_volume
 from handlers.explainers.iteration import Question, State
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Program

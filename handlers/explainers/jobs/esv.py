@@ -9,15 +9,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from handlers.explainers.attribution import (Attribution, Details, FrameAttribution)
+from handlers.explainers.attribution import Attribution, Details, FrameAttribution
+from handlers.explainers.common.discard_curves import curves, different, of_target, prior, supporting
+from handlers.explainers.common.running_statistics import Spread
 from handlers.explainers.common.time_slices import iterate
-from handlers.explainers.common.discard_curves import (curves, different, of_target, prior, supporting)
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
-from handlers.explainers.common.running_statistics import Spread
+from handlers.explainers.shapley import Shapley, Sums, average_values, relational_levels, row_of, sample, shapley
 from handlers.models.action_model import ActionModel
-from handlers.models.blocks.consensus import (AverageConsensus, FrameModel, RelationalConsensus, frame_model)
-from handlers.explainers.shapley import (Shapley, Sums, average_values, relational_levels, row_of, sample, shapley)
+from handlers.models.blocks.consensus import AverageConsensus, FrameModel, RelationalConsensus, frame_model
 
 
 class EsvParameters(Parameters):

@@ -10,15 +10,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from handlers.explainers.attribution import (Attribution, Details, FrameAttribution)
 from handlers.errors import RequestError
+from handlers.explainers.attribution import Attribution, Details, FrameAttribution
+from handlers.explainers.common.discard_curves import Kept, curves, different, of_target, prior, supporting
+from handlers.explainers.common.running_statistics import Spread
 from handlers.explainers.common.time_slices import iterate
-from handlers.explainers.common.discard_curves import (Kept, curves, different, of_target, prior, supporting)
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
-from handlers.explainers.common.running_statistics import Spread
+from handlers.explainers.shapley import Elements, Shapley, levels, shapley, sums_of
 from handlers.models.action_model import ActionModel
-from handlers.explainers.shapley import (Elements, Shapley, levels, shapley, sums_of)
 
 _AT_ONCE = 2**22
 """Numbers of a batch of clips; what a network makes of them takes some 50 times as much memory."""

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from handlers.explainers.attribution import Attribution
 from handlers.explainers.common.additive_terms import AdditiveExplainer
-from handlers.explainers.common.baseline import (BaselineParameters, baseline, pixel_volume)
-from handlers.explainers.iteration import Question, State
+from handlers.explainers.common.baseline import BaselineParameters, baseline, pixel_volume
 from handlers.explainers.common.objective import Score
+from handlers.explainers.iteration import Question, State
 
 
 class IntegratedGradientsParameters(BaselineParameters):

@@ -12,12 +12,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from handlers.explainers.attribution import (Attribution, Details, SaliencyVolume)
 from handlers.errors import RequestError
+from handlers.explainers.attribution import Attribution, Details, SaliencyVolume
 from handlers.explainers.common.additive_terms import AdditiveExplainer
-from handlers.explainers.common.baseline import (BaselineParameters, baseline)
-from handlers.explainers.iteration import Question, State
+from handlers.explainers.common.baseline import BaselineParameters, baseline
 from handlers.explainers.common.objective import Score
+from handlers.explainers.iteration import Question, State
 from handlers.models.action_model import ActionModel
 
 

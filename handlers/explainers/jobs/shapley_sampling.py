@@ -10,11 +10,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from handlers.explainers.attribution import (Attribution, FrameAttribution)
+from handlers.explainers.attribution import Attribution, FrameAttribution
 from handlers.explainers.common.additive_terms import AdditiveExplainer
-from handlers.explainers.common.baseline import (BaselineParameters, baseline, completeness)
-from handlers.explainers.iteration import Question, State
+from handlers.explainers.common.baseline import BaselineParameters, baseline, completeness
 from handlers.explainers.common.objective import Score
+from handlers.explainers.iteration import Question, State
 
 
 class ShapleySamplingParameters(BaselineParameters):

@@ -12,10 +12,10 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor
 
-from handlers.explainers.attribution import (Attribution, Curve, Details, SaliencyVolume)
+from handlers.explainers.attribution import Attribution, Curve, Details, SaliencyVolume
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
-from handlers.explainers.perturbation import (Ascent, Masks, Mode, Plan, Progress, Score, Variant, blurred, faded, kept)
+from handlers.explainers.perturbation import Ascent, Masks, Mode, Plan, Progress, Score, Variant, blurred, faded, kept
 
 _LEVELS = 8
 _STILL_THERE = 0.5

@@ -10,13 +10,24 @@ from pydantic import Field
 from torch import Tensor
 
 from handlers.explainers.attribution import Attribution
+from handlers.explainers.common.objective import Score
 from handlers.explainers.common.time_slices import iterate
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
-from handlers.explainers.common.objective import Score
+from handlers.explainers.temporal_masks import (
+    NO_DROP,
+    Descent,
+    Findings,
+    Footage,
+    Loss,
+    Perturbation,
+    Pictures,
+    Window,
+    best_window,
+    report,
+    windows,
+)
 from handlers.models.action_model import ActionModel
-from handlers.explainers.temporal_masks import (NO_DROP, Descent, Findings, Footage, Loss, Perturbation, Pictures, Window, best_window, windows)
-from handlers.explainers.temporal_masks import report
 
 _ENUMERATED = 32
 """Clips up to this many frames have every window tried: at most 496 forwards."""

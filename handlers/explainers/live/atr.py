@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from handlers.explainers.attribution import (Attribution, Quality, RelevanceMatrix, Target)
 from handlers.errors import RequestError
+from handlers.explainers.attribution import Attribution, Quality, RelevanceMatrix, Target
+from handlers.explainers.common.pixel_relevance import by_contrast, class_numbers
 from handlers.explainers.explainer import Explainer, Parameters
-from handlers.explainers.common.pixel_relevance import (by_contrast, class_numbers)
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, temporal_relevance
 

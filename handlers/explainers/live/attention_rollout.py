@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from handlers.explainers.attribution import (Attribution, Details, SaliencyVolume, Target)
 from handlers.errors import RequestError
+from handlers.explainers.attribution import Attribution, Details, SaliencyVolume, Target
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from handlers.explainers.attribution import (Attribution, Target)
 from handlers.errors import RequestError
+from handlers.explainers.attribution import Attribution, Target
+from handlers.explainers.common.pixel_relevance import by_contrast, class_numbers, pixel_map
 from handlers.explainers.explainer import Explainer, Parameters
-from handlers.explainers.common.pixel_relevance import (by_contrast, class_numbers, pixel_map)
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, relevance
 

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from handlers.explainers.attribution import (Attribution, Target)
+from handlers.explainers.attribution import Attribution, Target
+from handlers.explainers.common.pixel_relevance import by_contrast, class_numbers, pixel_map
 from handlers.explainers.explainer import Explainer, Parameters
-from handlers.explainers.common.pixel_relevance import (by_contrast, class_numbers, pixel_map)
 from handlers.models.action_model import ActionModel
 from handlers.relevance import AlphaBeta, Gamma, Pass, relevance
 from handlers.relevance.rules import ConvolutionRule

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from handlers.explainers.attribution import (Attribution, SaliencyVolume, Target)
+from handlers.explainers.attribution import Attribution, SaliencyVolume, Target
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from handlers.explainers.attribution import (Attribution, Target)
+from handlers.explainers.attribution import Attribution, Target
+from handlers.explainers.common.pixel_relevance import by_contrast, class_numbers, no_rectifiers, pixel_map
 from handlers.explainers.explainer import Explainer, Parameters
-from handlers.explainers.common.pixel_relevance import (by_contrast, class_numbers, no_rectifiers, pixel_map)
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, guided_backprop
 

@@ -8,11 +8,11 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from handlers.explainers.attribution import (Attribution, SaliencyVolume, Target)
+from handlers.explainers.attribution import Attribution, SaliencyVolume, Target
+from handlers.explainers.common.pixel_relevance import by_contrast, class_numbers, no_rectifiers, pixel_map
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.explainers.live.grad_cam import EXPLAINER as GRAD_CAM
 from handlers.explainers.live.grad_cam import GradCamParameters
-from handlers.explainers.common.pixel_relevance import (by_contrast, class_numbers, no_rectifiers, pixel_map)
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, guided_grad_cam
 

@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from handlers.explainers.attribution import (Attribution, Quality, SaliencyVolume, Target)
 from handlers.errors import RequestError
+from handlers.explainers.attribution import Attribution, Quality, SaliencyVolume, Target
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.explainers.registry import explainer
 from handlers.models.action_model import ActionModel

@@ -14,11 +14,11 @@ notebook, for a traced program and a clip [C, T, H, W] as its model takes it:
 The model is never touched: the program has its own copy of the steps, and gradients are taken of the clip alone.
 """
 
-from handlers.explainers.perturbation.ascent import (Ascent, Stance)
-from handlers.explainers.perturbation.masks import (Masks, kept)
-from handlers.explainers.perturbation.plan import (Mode, Plan, Variant)
+from handlers.explainers.perturbation.ascent import Ascent, Stance
+from handlers.explainers.perturbation.masks import Masks, kept
+from handlers.explainers.perturbation.plan import Mode, Plan, Variant
 from handlers.explainers.perturbation.progress import Progress
-from handlers.explainers.perturbation.pyramid import (Pyramid, blurred, faded, smoothed)
+from handlers.explainers.perturbation.pyramid import Pyramid, blurred, faded, smoothed
 from handlers.explainers.perturbation.score import Score
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from handlers.explainers.perturbation.ascent import (Ascent, Stance)
+from handlers.explainers.perturbation.ascent import Ascent, Stance
 from handlers.explainers.perturbation.plateau import arrived
 
 

@@ -9,11 +9,11 @@ The value of a subsequence is the softmax of what the model says about it, that 
 
 from handlers.explainers.shapley.average import average_values
 from handlers.explainers.shapley.elements import Elements
-from handlers.explainers.shapley.exact import (Shapley, shapley)
-from handlers.explainers.shapley.relational import (relational_levels, relational_values)
+from handlers.explainers.shapley.exact import Shapley, shapley
+from handlers.explainers.shapley.relational import relational_levels, relational_values
 from handlers.explainers.shapley.sampled import sample
-from handlers.explainers.shapley.subsets import (levels, row_of)
-from handlers.explainers.shapley.sums import (Sums, sums_of)
+from handlers.explainers.shapley.subsets import levels, row_of
+from handlers.explainers.shapley.sums import Sums, sums_of
 
 __all__ = [
     "Elements",

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from handlers.models.blocks.consensus import RelationalConsensus
 from handlers.explainers.shapley.relational import Scores
-from handlers.explainers.shapley.subsets import (Lookup, rows_in_slots)
-from handlers.explainers.shapley.sums import (Sums, sums_of)
+from handlers.explainers.shapley.subsets import Lookup, rows_in_slots
+from handlers.explainers.shapley.sums import Sums, sums_of
+from handlers.models.blocks.consensus import RelationalConsensus
 
 
 @torch.no_grad()

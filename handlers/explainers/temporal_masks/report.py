@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handlers.explainers.attribution import (Curve, Details, FrameAttribution)
+from handlers.explainers.attribution import Curve, Details, FrameAttribution
 from handlers.explainers.temporal_masks.loss import Loss
 from handlers.explainers.temporal_masks.perturbation import Perturbation
-from handlers.explainers.temporal_masks.window import (Window, best_window)
+from handlers.explainers.temporal_masks.window import Window, best_window
 
 NO_DROP = 0.001
 """A fall of the score that counts as none: the ratio of two falls is not reported then (the paper's filter)."""

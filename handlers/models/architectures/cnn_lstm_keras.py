@@ -10,8 +10,8 @@ from torch import Tensor
 
 from actionlens.card import ColorOrder, Input
 from handlers.errors import ModelError
-from handlers.tensor_files.keras import (SUFFIXES, KerasLayer, read_layers)
 from handlers.models.family import Checkpoint
+from handlers.tensor_files.keras import SUFFIXES, KerasLayer, read_layers
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "Conv2D": {

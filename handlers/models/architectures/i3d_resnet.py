@@ -7,20 +7,8 @@ from functools import partial
 
 from torch import nn
 
-from actionlens.card import Input, Resize
-from handlers.models.blocks.resnet import Classifier
+from handlers.models.blocks.resnet import INPUT, Classifier
 from handlers.models.family import Family, Small
-
-# ImageNet's normalisation; one frame out of each of 8 equal parts of the video.
-INPUT = Input(
-    frames=8,
-    height=224,
-    width=224,
-    resize=Resize.CROP,
-    shorter=256,
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-)
 
 
 class I3DResNet(Classifier):

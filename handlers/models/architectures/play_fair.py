@@ -12,8 +12,8 @@ from pathlib import Path
 from torch import Tensor
 
 from handlers.errors import ModelError
+from handlers.models.blocks.consensus import AverageConsensus, RelationalConsensus
 from handlers.models.blocks.frame_network import BACKBONES, FrameNetwork
-from handlers.models.blocks.consensus import (AverageConsensus, RelationalConsensus)
 from handlers.models.family import Checkpoint, Family, Small
 from handlers.tensor_files.weights import read_weights
 

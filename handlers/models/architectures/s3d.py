@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from handlers.models.family import Family, Small
 from handlers.models.architectures.i3d_inception import MIXED
 from handlers.models.architectures.video_resnet import INPUT
+from handlers.models.family import Family, Small
 
 Triple = tuple[int, int, int]
 

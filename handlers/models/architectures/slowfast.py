@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from handlers.models.architectures.slow import INPUT
 from handlers.models.blocks.pathway import BLOCK_NAMES, Projection, Stem, bottlenecks
 from handlers.models.family import Family, Small
-from handlers.models.architectures.slow import INPUT
 from handlers.relevance import EvenFrames
 
 BETA = 8

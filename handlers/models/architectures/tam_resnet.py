@@ -12,9 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from handlers.models.blocks.frame_conv import FrameConv2d
-from handlers.models.blocks.resnet import Classifier
+from handlers.models.blocks.resnet import INPUT, Classifier
 from handlers.models.family import Checkpoint, Family, Small
-from handlers.models.architectures.i3d_resnet import INPUT
 
 
 class Blend(nn.Module):

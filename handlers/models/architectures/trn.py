@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from handlers.models.blocks.consensus import RelationalConsensus
-from handlers.models.family import Family, Small
 from handlers.models.blocks.frame_cnn import FrameCNN
+from handlers.models.family import Family, Small
 
 
 class MultiScaleTRN(nn.Module):

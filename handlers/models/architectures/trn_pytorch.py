@@ -9,8 +9,8 @@ from functools import partial
 from torch import Tensor, nn
 
 from actionlens.card import Input
-from handlers.models.blocks.frame_network import BACKBONES, Backbone, FrameNetwork
 from handlers.models.blocks.consensus import RelationalConsensus
+from handlers.models.blocks.frame_network import BACKBONES, Backbone, FrameNetwork
 from handlers.models.family import Checkpoint, Family, Small
 
 _DRAWN = 3

@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from handlers.models.blocks.frame_conv import FrameConv2d
-from handlers.models.blocks.resnet import DEPTHS, Trunk
+from handlers.models.blocks.resnet import DEPTHS, INPUT, Trunk
 from handlers.models.family import Family, Small
-from handlers.models.architectures.i3d_resnet import INPUT
 
 
 class Shift(nn.Module):

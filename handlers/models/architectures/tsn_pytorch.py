@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from handlers.models.blocks.frame_network import BACKBONES, FrameNetwork
 from handlers.models.blocks.consensus import AverageConsensus
+from handlers.models.blocks.frame_network import BACKBONES, FrameNetwork
 from handlers.models.family import Family, Small
 
 

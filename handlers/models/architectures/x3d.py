@@ -8,9 +8,9 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from handlers.models.architectures.slow import INPUT
 from handlers.models.blocks.pathway import BLOCK_NAMES, Residual, Stage
 from handlers.models.family import Checkpoint, Family, Small
-from handlers.models.architectures.slow import INPUT
 
 
 class FactoredStem(nn.Module):

@@ -12,8 +12,7 @@ from actionlens.card import ColorOrder, Input, Resize
 from handlers.models.blocks.bn_inception import BNInception
 from handlers.models.blocks.frame_conv import FrameConv2d, FrameLinear
 from handlers.models.blocks.inception_v3 import InceptionV3
-from handlers.models.blocks.resnet import Trunk
-from handlers.models.architectures.i3d_resnet import INPUT
+from handlers.models.blocks.resnet import INPUT, Trunk
 
 # Pixels of 0 .. 255 in blue, green, red minus these means, as the Inceptions from Caffe take them.
 _CAFFE = Input(

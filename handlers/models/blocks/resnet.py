@@ -6,11 +6,24 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from actionlens.card import Input, Resize
+
 Convolution = Callable[[int, int, int, int], nn.Module]
 """(inputs, outputs, size, stride) -> a convolution of that size without bias, padded to keep the size / stride."""
 
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Blocks per stage; from 50 on they are bottlenecks."""
+
+# ImageNet's normalisation; one frame out of each of 8 equal parts of the video.
+INPUT = Input(
+    frames=8,
+    height=224,
+    width=224,
+    resize=Resize.CROP,
+    shorter=256,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+)
 
 
 class Block(nn.Module):

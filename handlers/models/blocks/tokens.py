@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from handlers.relevance.operations.attention import (by_heads, probabilities)
+from handlers.relevance.operations.attention import by_heads, probabilities
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,

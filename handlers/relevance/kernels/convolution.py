@@ -14,25 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from handlers.relevance.kernels.geometry import Geometry
 from handlers.relevance.kernels.onednn_packing import packed
 
 PHASES_PAY_BELOW = 8
 """A strided transpose with so few input channels is done phase by phase: one dense convolution, then a shuffle."""
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Where a convolution reads: one number per axis (time first for clips)."""
-
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
-    groups: int = 1
-
-    def with_time(self, padding: int, stride: int | None = None) -> Geometry:
-        """The same with another padding (and stride) of the first axis."""
-        first = self.stride[0] if stride is None else stride
-        return Geometry((first, *self.stride[1:]), (padding, *self.padding[1:]), self.dilation, self.groups)
 
 
 @dataclass(eq=False)

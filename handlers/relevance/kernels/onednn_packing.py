@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from handlers.relevance.kernels.convolution import Geometry
+from handlers.relevance.kernels.geometry import Geometry
 
 
 def packed(kept: dict[Any, Tensor], name: str, weight: Tensor, geometry: Geometry, shape: torch.Size) -> Tensor:

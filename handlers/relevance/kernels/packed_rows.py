@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from handlers.relevance.kernels.convolution import Kernel
-from handlers.relevance.messages import (Span, Spans, frames, from_frames, laid, laid_out, place, settled)
+from handlers.relevance.messages import Span, Spans, frames, from_frames, laid, laid_out, place, settled
 
 
 def up(kernel: Kernel, x: Tensor, spans: tuple[Span, ...], steps: tuple[int, int]) -> tuple[Tensor, Spans]:

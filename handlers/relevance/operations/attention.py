@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from handlers.relevance.operations.base import Operation, Site, inverse, spread
 from handlers.relevance.messages import Message
+from handlers.relevance.operations.base import Operation, Site, inverse, spread
 
 _AT_ONCE = 2**22
 """Attention probabilities of more numbers than this are computed head by head."""

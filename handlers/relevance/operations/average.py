@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from handlers.relevance.operations.base import Operation, Portion, Site, explicit, inverse, spanning, spread
 from handlers.relevance.messages import Message
+from handlers.relevance.operations.base import Operation, Portion, Site, explicit, inverse, spanning, spread
 
 
 class Averaging(Operation):

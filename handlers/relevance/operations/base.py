@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from handlers.relevance import messages as windows
+from handlers.relevance.messages import Message, Spans, dense, full, laid_out, look, place, settled, union, whole
 from handlers.relevance.rules import ConvolutionRule
-from handlers.relevance.messages import (Message, Spans, dense, full, laid_out, look, place, settled, union, whole)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from handlers.relevance.modules.layers import (EvenFrames, SamePad)
+from handlers.relevance.modules.layers import EvenFrames, SamePad
 from handlers.relevance.operations.base import Operation, Portion, Site, at_steps, explicit, spanning
 from handlers.relevance.operations.reshaping import Pad
 

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from handlers.relevance.messages import Message, Spans, look
 from handlers.relevance.operations.base import Operation, Portion, Site, spread
-from handlers.relevance.messages import (Message, Spans, look)
 
 
 def _opened(message: Message, gate: Tensor) -> Message:

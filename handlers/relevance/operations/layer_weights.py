@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handlers.relevance.kernels.convolution import (Geometry, Kernel)
+from handlers.relevance.kernels.convolution import Kernel
+from handlers.relevance.kernels.geometry import Geometry
 from handlers.relevance.operations.linear_map import Matrix
 
 Map = Kernel | Matrix

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from handlers.relevance.messages import Message, laid, look
 from handlers.relevance.operations.base import Operation, Portion, Site, explicit, spanning, spread
-from handlers.relevance.messages import (Message, laid, look)
 
 
 @dataclass(eq=False)

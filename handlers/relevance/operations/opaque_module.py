@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from handlers.relevance.errors import UnsupportedOperation
-from handlers.relevance.operations.base import Operation, Site
 from handlers.relevance.messages import Message
+from handlers.relevance.operations.base import Operation, Site
 
 
 class Whole(nn.Module):

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from handlers.relevance.messages import Message, added, combined
 from handlers.relevance.operations.base import Operation, Portion, Site, alike, explicit, inverse, joined, spread
 from handlers.relevance.rules import AddRule
-from handlers.relevance.messages import (Message, added, combined)
 
 
 def where_active(values: Tensor, output: Tensor, *, out: Tensor | None = None) -> Tensor:

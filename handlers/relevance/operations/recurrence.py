@@ -17,14 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handlers.relevance.modules.conv_lstm import (ConvLSTM, States)
-from handlers.relevance.kernels.convolution import (Geometry, Kernel)
+from handlers.relevance.kernels.convolution import Kernel
+from handlers.relevance.kernels.geometry import Geometry
+from handlers.relevance.messages import Message, dense, scaled
+from handlers.relevance.modules.conv_lstm import ConvLSTM, States
 from handlers.relevance.operations.base import Operation, Site, inverse
-from handlers.relevance.operations.weighted_pieces import (gathered, taken)
-from handlers.relevance.operations.weighted_rules import Piece
 from handlers.relevance.operations.layer_weights import Weights
+from handlers.relevance.operations.weighted_pieces import gathered, taken
+from handlers.relevance.operations.weighted_rules import Piece
 from handlers.relevance.rules import Rules
-from handlers.relevance.messages import (Message, dense, scaled)
 
 _SIGNS = (Piece.POSITIVE, Piece.NEGATIVE)
 _BOX = (Piece.ABOVE_LOW, Piece.BELOW_HIGH)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from handlers.relevance.errors import BadClip
+from handlers.relevance.messages import Message, dense, place
 from handlers.relevance.operations.base import Operation, Portion, Site, alike, explicit, joined, spanning
-from handlers.relevance.messages import (Message, dense, place)
 
 
 @dataclass(eq=False)

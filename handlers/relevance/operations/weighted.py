@@ -11,14 +11,14 @@ from torch import Tensor
 
 from handlers.relevance.kernels.convolution import Kernel
 from handlers.relevance.kernels.packed_rows import down
+from handlers.relevance.messages import Message, Spans, combined
 from handlers.relevance.operations.base import Manner, Operation, Portion, Site, spread, tiny
-from handlers.relevance.operations.weighted_pieces import (gathered, taken)
+from handlers.relevance.operations.layer_weights import Map, Weights
 from handlers.relevance.operations.pointwise import rectified
+from handlers.relevance.operations.weighted_pieces import gathered, taken
+from handlers.relevance.operations.weighted_rules import Piece, Share, apart, shares_of, side_by_side
 from handlers.relevance.operations.weighted_upward import risen
-from handlers.relevance.operations.weighted_rules import (Piece, Share, apart, shares_of, side_by_side)
-from handlers.relevance.operations.layer_weights import (Map, Weights)
 from handlers.relevance.rules import NormRule, Rules, ZPlus
-from handlers.relevance.messages import (Message, Spans, combined)
 
 _ALIVE = 1e6
 """A unit with a larger quotient of output and denominator may live through its bias and give away too little."""

@@ -7,17 +7,22 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from handlers.relevance.messages import Message, Spans, combined, spread
 from handlers.relevance.operations.base import Operation, Site
 from handlers.relevance.operations.weighted_rules import Piece
 from handlers.relevance.rules import Rules
-from handlers.relevance.messages import (Message, Spans, combined, spread)
 
 
 class Layer(Protocol):
     """A layer that may read the clip, behind the slices and paddings of `path`."""
 
-    rules: Rules
-    path: tuple[Operation, ...]
+    @property
+    def rules(self) -> Rules:
+        """The rules that it propagates by."""
+
+    @property
+    def path(self) -> tuple[Operation, ...]:
+        """What stands between the clip and this layer."""
 
 
 def taken(layer: Layer, piece: Piece, site: Site) -> Tensor:

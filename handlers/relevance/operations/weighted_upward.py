@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from handlers.relevance.kernels.convolution import Kernel
 from handlers.relevance.kernels.packed_rows import up
-from handlers.relevance.operations.base import Portion, Site, explicit
-from handlers.relevance.operations.weighted_pieces import box
-from handlers.relevance.operations.weighted_rules import (Piece, side_by_side)
-from handlers.relevance.messages import (Spans, combined, look)
-
-if TYPE_CHECKING:
-    from handlers.relevance.operations.weighted import Weighted
+from handlers.relevance.messages import Spans, combined, look
+from handlers.relevance.operations.base import Manner, Portion, Site, explicit
+from handlers.relevance.operations.layer_weights import Map
+from handlers.relevance.operations.weighted_pieces import Layer, box
+from handlers.relevance.operations.weighted_rules import Piece, Share, side_by_side
 
 
-def risen(layer: Weighted, portion: Portion, site: Site) -> Portion:
+class UpwardLayer(Layer, Protocol):
+    """A layer that shares out its relevance by linear maps."""
+
+    @property
+    def folded(self) -> tuple[Map, Tensor | None]:
+        """The map and bias of layer and batch norm in one."""
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """(axis of the input's channels, groups of them)."""
+
+    @property
+    def shares_all(self) -> bool:
+        """Whether its units share out all of their relevance."""
+
+    def shares(self, negated: bool, manner: Manner) -> tuple[Share[Map], ...]:
+        """The rule as linear maps; negated: for the negated weights."""
+
+    def ratio(self, site: Site, number: int, negated: bool, of_output: bool) -> Tensor:
+        """c y / z (of_output) or c / z of one share, [m, O, ...]."""
+
+
+def risen(layer: UpwardLayer, portion: Portion, site: Site) -> Portion:
     """y f_out = (y / z) * (w+ (x f_in)): the transpose of the relevance rule, share by share.
 
     A layer of one tap in time leaves every unit with its frame, unless some unit is dead (not 0, but its
@@ -48,7 +68,7 @@ def risen(layer: Weighted, portion: Portion, site: Site) -> Portion:
     return Portion(portion.frames, result, spans)
 
 
-def _piece(layer: Weighted, piece: Piece, written: Portion, site: Site) -> Tensor:
+def _piece(layer: UpwardLayer, piece: Piece, written: Portion, site: Site) -> Tensor:
     """The portion's part of one piece of the input."""
     values, x = written.values, site.inputs[0]
     assert values is not None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from handlers.relevance.errors import BadClip, NoFrameLogits, NotKept, UnknownLayer
-from handlers.relevance.program.clip_checks import (check_clip, check_logits, refuse_misfit)
+from handlers.relevance.program.clip_checks import check_clip, check_logits, refuse_misfit
 from handlers.relevance.rules import Rules
 
 _NO_FRAME_LOGITS = "the network is run as it is, so what its logits are the mean of is not known"

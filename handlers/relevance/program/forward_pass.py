@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from handlers.relevance.errors import BadClip, NoFrameLogits, NotKept, UnknownLayer
-from handlers.relevance.program.clip_checks import check_logits
-from handlers.relevance.program.graph import (Graph, Step)
-from handlers.relevance.program.head import Head
-from handlers.relevance.program.protocol import Pass
 from handlers.relevance.operations.base import AS_TRACED, Manner, Site
 from handlers.relevance.operations.weighted import Weighted
+from handlers.relevance.program.clip_checks import check_logits
+from handlers.relevance.program.graph import Graph, Step
+from handlers.relevance.program.head import Head
+from handlers.relevance.program.protocol import Pass
 
 
 class ForwardPass:

@@ -9,12 +9,12 @@ from typing import Any
 from handlers.relevance.errors import UnknownLayer
 from handlers.relevance.operations.average import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation
+from handlers.relevance.operations.frame_selection import Take
 from handlers.relevance.operations.gated import Gate
 from handlers.relevance.operations.max_pool import MaxPool
 from handlers.relevance.operations.pointwise import Add, Factor, Norm, Relu
 from handlers.relevance.operations.recurrence import Recurrence
-from handlers.relevance.operations.frame_selection import Take
-from handlers.relevance.operations.reshaping import (Concatenate, Identity, Pad, Permute, Reshape, Slice)
+from handlers.relevance.operations.reshaping import Concatenate, Identity, Pad, Permute, Reshape, Slice
 from handlers.relevance.operations.weighted import Weighted
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from handlers.relevance.errors import NoFrameLogits, NotKept, UnknownLayer
-from handlers.relevance.program.clip_checks import (check_clip, check_logits, refuse_misfit)
+from handlers.relevance.program.clip_checks import check_clip, check_logits, refuse_misfit
 from handlers.relevance.rules import Rules
 
 

@@ -8,20 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from handlers.relevance.program.receptive_field import frame_centres
-from handlers.relevance.program.clip_checks import (check_clip, refuse_misfit)
-from handlers.relevance.program.forward_pass import ForwardPass
-from handlers.relevance.program.graph import (Graph, annotated, by_frame, fused)
-from handlers.relevance.program.head import (Head, find_head)
-from handlers.relevance.operations.pointwise import Relu
-from handlers.relevance.operations.reshaping import (Identity, Pad)
-from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.operations.opaque_module import Call
+from handlers.relevance.operations.pointwise import Relu
+from handlers.relevance.operations.reshaping import Identity, Pad
+from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.precision import Precision, reduced_type
+from handlers.relevance.program.clip_checks import check_clip, refuse_misfit
+from handlers.relevance.program.forward_pass import ForwardPass
+from handlers.relevance.program.graph import Graph, by_frame, fused
+from handlers.relevance.program.head import Head, find_head
+from handlers.relevance.program.receptive_field import frame_centres
 from handlers.relevance.rules import Rules
-from handlers.relevance.tracing.tracer import traced
 
 
 @dataclass(eq=False)
@@ -127,17 +126,6 @@ class Program:
                 graph = fused(self.graph, wanted)
                 self._plans[wanted] = (graph, find_head(graph))
             return self._plans[wanted]
-
-
-def trace(module: nn.Module, rules: Rules | None = None, precision: Precision | str = Precision.FLOAT32) -> Program:
-    """Trace a model in evaluation mode, once. The module is not changed.
-
-    precision: of relevance; predictions and gradients keep the model's own. Raises ValueError for an unknown one,
-    UnsupportedOperation where an operation has no relevance rule, RelevanceError in training mode.
-    """
-    rules = Rules() if rules is None else rules
-    graph = traced(module, rules)
-    return Program(rules, Graph(annotated(graph.steps), graph.output, graph.layers), Precision(precision))
 
 
 def run(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from handlers.relevance.program.graph import (Graph, Step)
 from handlers.relevance.operations.base import Operation
 from handlers.relevance.operations.frame_selection import Take
-from handlers.relevance.operations.reshaping import (Pad, Slice)
+from handlers.relevance.operations.reshaping import Pad, Slice
+from handlers.relevance.program.graph import Graph, Step
 
 Windows = list[tuple[float, float]]
 """First and last position that each step of a layer sees."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from handlers.relevance.errors import BadClip
 from handlers.relevance.program.forward_pass import propagating
 from handlers.relevance.program.protocol import Pass
-from handlers.relevance.propagation.propagate import (Contrast, start_slopes)
+from handlers.relevance.propagation.propagate import Contrast, start_slopes
 
 
 def guided_backprop(forward: Pass, target: Tensor | int, contrast: Contrast = None) -> Tensor:

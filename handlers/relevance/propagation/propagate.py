@@ -9,15 +9,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from handlers.relevance.propagation import shared_descent as halfway
 from handlers.relevance.errors import BadClip, UnknownClass
-from handlers.relevance.program.forward_pass import (ForwardPass, propagating)
-from handlers.relevance.program.protocol import Pass
+from handlers.relevance.messages import Message, scaled, total
 from handlers.relevance.operations.base import AS_TRACED, Manner
 from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.precision import manner_of
+from handlers.relevance.program.forward_pass import ForwardPass, propagating
+from handlers.relevance.program.protocol import Pass
+from handlers.relevance.propagation import shared_descent as halfway
 from handlers.relevance.rules import ConvolutionRule
-from handlers.relevance.messages import (Message, scaled, total)
 
 Contrast = Tensor | int | Literal["negated"] | None
 

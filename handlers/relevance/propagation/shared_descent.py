@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from handlers.relevance.program.forward_pass import ForwardPass
+from handlers.relevance.messages import Message, from_frames, laid, laid_out
 from handlers.relevance.operations.base import Manner
-from handlers.relevance.messages import (Message, from_frames, laid, laid_out)
+from handlers.relevance.program.forward_pass import ForwardPass
 
 _TOLERANCE = 64
 """Times the resolution of floats: by how much the clip's start may differ from such a sum."""

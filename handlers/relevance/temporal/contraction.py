@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from handlers.relevance.messages import Message, Span, combined, frames, full, laid, laid_out, place, whole
 from handlers.relevance.operations.base import Portion
-from handlers.relevance.messages import (Message, Span, combined, frames, full, laid, laid_out, place, whole)
 
 
 def met(message: Message, portion: Portion, x: Tensor) -> Tensor:

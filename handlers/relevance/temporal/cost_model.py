@@ -7,15 +7,15 @@ from typing import Any
 
 from torch import Tensor
 
-from handlers.relevance.temporal.frame_fractions import ancestors
 from handlers.relevance.errors import MemoryLimitExceeded, RelevanceError
+from handlers.relevance.operations.frame_selection import Take
+from handlers.relevance.operations.pointwise import Norm
+from handlers.relevance.operations.reshaping import Concatenate, Identity, Pad, Permute, Reshape, Slice
+from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.program.forward_pass import ForwardPass
 from handlers.relevance.program.graph import Step
-from handlers.relevance.operations.pointwise import Norm
-from handlers.relevance.operations.frame_selection import Take
-from handlers.relevance.operations.reshaping import (Concatenate, Identity, Pad, Permute, Reshape, Slice)
-from handlers.relevance.operations.weighted import Weighted
-from handlers.relevance.temporal.time_dependence import (NOWHERE, Reach, Window)
+from handlers.relevance.temporal.frame_fractions import ancestors
+from handlers.relevance.temporal.time_dependence import NOWHERE, Reach, Window
 
 OPERATIONS_PER_BYTE = 3.0
 """Arithmetic that a machine does in the time in which it moves one byte: 80 Gflop/s against 25 GB/s per core, for part

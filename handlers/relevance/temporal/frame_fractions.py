@@ -7,9 +7,9 @@ Jacobian-vector product of the operator of which relevance is the vector-Jacobia
 
 from __future__ import annotations
 
-from handlers.relevance.program.forward_pass import ForwardPass
-from handlers.relevance.program.graph import (Graph, Step)
 from handlers.relevance.operations.base import AS_TRACED, Manner, Portion
+from handlers.relevance.program.forward_pass import ForwardPass
+from handlers.relevance.program.graph import Graph, Step
 
 
 def crossing(graph: Graph, cut: int, needed: set[int]) -> set[int]:

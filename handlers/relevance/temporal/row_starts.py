@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from handlers.relevance.errors import NoFrameLogits
-from handlers.relevance.program.forward_pass import ForwardPass
+from handlers.relevance.messages import Message
 from handlers.relevance.operations.base import Site
 from handlers.relevance.operations.weighted import Weighted
-from handlers.relevance.messages import Message
+from handlers.relevance.program.forward_pass import ForwardPass
 
 
 def first_messages(forward: ForwardPass, item: int, slopes: Tensor, negated: bool, rows: range) -> dict[int, Message]:

@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from actionlens.row_lengths import row_lengths, summary
-from handlers.relevance.propagation import shared_descent as halfway
-from handlers.relevance.temporal.frame_fractions import (ancestors, ascend, crossing, gives_all)
-from handlers.relevance.temporal.cost_model import Costs
 from handlers.relevance.errors import RelevanceError
-from handlers.relevance.program.forward_pass import (ForwardPass, propagating)
-from handlers.relevance.propagation.shared_descent import Halfway
-from handlers.relevance.temporal.contraction import (by_time, in_frames, met)
-from handlers.relevance.program.protocol import Pass
+from handlers.relevance.messages import Message
 from handlers.relevance.operations.base import Manner, Portion
 from handlers.relevance.precision import manner_of
-from handlers.relevance.propagation.propagate import (Contrast, descend, start_slopes)
+from handlers.relevance.program.forward_pass import ForwardPass, propagating
+from handlers.relevance.program.protocol import Pass
+from handlers.relevance.propagation import shared_descent as halfway
+from handlers.relevance.propagation.propagate import Contrast, descend, start_slopes
+from handlers.relevance.propagation.shared_descent import Halfway
+from handlers.relevance.temporal.contraction import by_time, in_frames, met
+from handlers.relevance.temporal.cost_model import Costs
+from handlers.relevance.temporal.frame_fractions import ancestors, ascend, crossing, gives_all
 from handlers.relevance.temporal.row_starts import first_messages
-from handlers.relevance.messages import Message
 
 Rectify = Literal["element", "frame"] | None
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from handlers.relevance.operations.reshaping import Pad, Slice
 from handlers.relevance.program.forward_pass import ForwardPass
 from handlers.relevance.program.graph import Step
-from handlers.relevance.operations.reshaping import (Pad, Slice)
 
 
 class Window(NamedTuple):

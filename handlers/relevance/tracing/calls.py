@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from handlers.relevance.operations.base import Operation
+from handlers.relevance.operations.gated import Gate, Sigmoid, Swish
+from handlers.relevance.operations.pointwise import Add, Relu
+from handlers.relevance.operations.reshaping import Concatenate, Identity, Permute, Reshape, Slice
+from handlers.relevance.program.graph import Size
 from handlers.relevance.tracing import table
 from handlers.relevance.tracing import transformer_calls as tokens
-from handlers.relevance.program.graph import Size
-from handlers.relevance.operations.base import Operation
-from handlers.relevance.operations.gated import (Gate, Sigmoid, Swish)
-from handlers.relevance.operations.pointwise import Add, Relu
-from handlers.relevance.operations.reshaping import (Concatenate, Identity, Permute, Reshape, Slice)
-from handlers.relevance.tracing.refs import (Ref, filled)
+from handlers.relevance.tracing.refs import Ref, StepRecorder, filled
 from handlers.relevance.tracing.table import Refusal
 
-if TYPE_CHECKING:
-    from handlers.relevance.tracing.recorder import Recorder
 
-
-def _relu(recorder: Recorder, x: Ref, inplace: bool = False) -> Ref:
+def _relu(recorder: StepRecorder, x: Ref, inplace: bool = False) -> Ref:
     return recorder.step(Relu(), [x], x.axes)
 
 
-def _swish(recorder: Recorder, x: Ref, inplace: bool = False) -> Ref:
+def _swish(recorder: StepRecorder, x: Ref, inplace: bool = False) -> Ref:
     return recorder.step(Swish(), [x], x.axes)
 
 
-def _sigmoid(recorder: Recorder, x: Ref) -> Ref:
+def _sigmoid(recorder: StepRecorder, x: Ref) -> Ref:
     return recorder.step(Sigmoid(), [x], x.axes)
 
 
-def _add(recorder: Recorder, x: Any, y: Any, alpha: float = 1) -> Ref:
+def _add(recorder: StepRecorder, x: Any, y: Any, alpha: float = 1) -> Ref:
     if alpha == 1 and isinstance(y, Tensor) and isinstance(x, Ref):
         return tokens.shift(recorder, x, y)
     if alpha != 1 or not isinstance(x, Ref) or not isinstance(y, Ref):
@@ -46,7 +43,7 @@ def _add(recorder: Recorder, x: Any, y: Any, alpha: float = 1) -> Ref:
     return recorder.step(Add(recorder.rules.add), [x, y], x.axes)
 
 
-def _multiply(recorder: Recorder, x: Any, y: Any) -> Ref:
+def _multiply(recorder: StepRecorder, x: Any, y: Any) -> Ref:
     if isinstance(y, Tensor) and isinstance(x, Ref):
         return tokens.scale(recorder, x, y)
     tensors = [ref for ref in (x, y) if isinstance(ref, Ref) and not ref.is_size]
@@ -59,13 +56,13 @@ def _multiply(recorder: Recorder, x: Any, y: Any) -> Ref:
     return recorder.step(table.factor(number), [tensor], tensor.axes)
 
 
-def _divide(recorder: Recorder, x: Any, y: Any) -> Ref:
+def _divide(recorder: StepRecorder, x: Any, y: Any) -> Ref:
     if not isinstance(x, Ref) or not isinstance(y, int | float):
         raise Refusal("division by a tensor", "divide by a constant number")
     return recorder.step(table.factor(1.0 / y), [x], x.axes)
 
 
-def _concatenate(recorder: Recorder, tensors: Sequence[Ref], dim: int = 0, axis: int | None = None) -> Ref:
+def _concatenate(recorder: StepRecorder, tensors: Sequence[Ref], dim: int = 0, axis: int | None = None) -> Ref:
     if not isinstance(tensors, list | tuple) or not all(isinstance(t, Ref) for t in tensors):
         raise Refusal("cat of something else than activations", "concatenate activations")
     chosen = (dim if axis is None else axis) % tensors[0].axes
@@ -74,13 +71,13 @@ def _concatenate(recorder: Recorder, tensors: Sequence[Ref], dim: int = 0, axis:
     return recorder.step(Concatenate(chosen), list(tensors), tensors[0].axes)
 
 
-def flatten(recorder: Recorder, x: Ref, start_dim: int = 0, end_dim: int = -1) -> Ref:
+def flatten(recorder: StepRecorder, x: Ref, start_dim: int = 0, end_dim: int = -1) -> Ref:
     """Axes start_dim .. end_dim as one."""
     first, last = start_dim % x.axes, end_dim % x.axes
     return recorder.step(Reshape(lambda t: t.flatten(first, last)), [x], x.axes - (last - first), x)
 
 
-def _view(recorder: Recorder, x: Ref, *shape: Any) -> Ref:
+def _view(recorder: StepRecorder, x: Ref, *shape: Any) -> Ref:
     sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], list | tuple | torch.Size) else shape
     if len(shape) == 1 and isinstance(shape[0], Ref):
         return recorder.step(Reshape(lambda t, s: t.reshape(s)), [x, shape[0]], x.axes, x)
@@ -89,7 +86,7 @@ def _view(recorder: Recorder, x: Ref, *shape: Any) -> Ref:
     return recorder.step(Reshape(lambda t, *found: t.reshape(build(*found))), [x, *refs], len(sizes), x)
 
 
-def _squeeze(recorder: Recorder, x: Ref, dim: int | Sequence[int] | None = None) -> Ref:
+def _squeeze(recorder: StepRecorder, x: Ref, dim: int | Sequence[int] | None = None) -> Ref:
     if dim is None:
         raise Refusal("squeeze of every axis", "name the axis, or use flatten(1)")
     axes = tuple(d % x.axes for d in ((dim,) if isinstance(dim, int) else dim))
@@ -98,14 +95,14 @@ def _squeeze(recorder: Recorder, x: Ref, dim: int | Sequence[int] | None = None)
     return recorder.step(Reshape(lambda t: t.squeeze(axes)), [x], x.axes - len(axes), x)
 
 
-def _unsqueeze(recorder: Recorder, x: Ref, dim: int) -> Ref:
+def _unsqueeze(recorder: StepRecorder, x: Ref, dim: int) -> Ref:
     axis = dim % (x.axes + 1)
     if axis == 0:
         raise Refusal("unsqueeze before the batch", "name another axis")
     return recorder.step(Reshape(lambda t: t.unsqueeze(axis)), [x], x.axes + 1, x)
 
 
-def _permute(recorder: Recorder, x: Ref, *order: Any) -> Ref:
+def _permute(recorder: StepRecorder, x: Ref, *order: Any) -> Ref:
     chosen = order[0] if len(order) == 1 and isinstance(order[0], list | tuple) else order
     axes = tuple(int(d) % x.axes for d in chosen)
     if axes[0] != 0:
@@ -113,19 +110,19 @@ def _permute(recorder: Recorder, x: Ref, *order: Any) -> Ref:
     return recorder.step(Permute(axes), [x], x.axes, x)
 
 
-def _transpose(recorder: Recorder, x: Ref, dim0: int, dim1: int) -> Ref:
+def _transpose(recorder: StepRecorder, x: Ref, dim0: int, dim1: int) -> Ref:
     order = list(range(x.axes))
     a, b = dim0 % x.axes, dim1 % x.axes
     order[a], order[b] = order[b], order[a]
     return _permute(recorder, x, order)
 
 
-def _mean(recorder: Recorder, x: Ref, dim: Any = None, keepdim: bool = False) -> Ref:
+def _mean(recorder: StepRecorder, x: Ref, dim: Any = None, keepdim: bool = False) -> Ref:
     operation = table.mean(dim, keepdim, x.axes)
     return recorder.step(operation, [x], x.axes if keepdim else x.axes - len(operation.axes))
 
 
-def _item(recorder: Recorder, x: Ref, index: Any) -> Ref:
+def _item(recorder: StepRecorder, x: Ref, index: Any) -> Ref:
     parts = index if isinstance(index, tuple) else (index,)
     if any(part is Ellipsis for part in parts):
         at = parts.index(Ellipsis)
@@ -138,7 +135,7 @@ def _item(recorder: Recorder, x: Ref, index: Any) -> Ref:
     return recorder.step(Slice(tuple(parts)), [x], x.axes, x)
 
 
-def _shape(recorder: Recorder, x: Ref, name: str = "shape") -> Ref:
+def _shape(recorder: StepRecorder, x: Ref, name: str = "shape") -> Ref:
     if name == "ndim":
         return x.axes  # type: ignore[return-value]
     if name != "shape":
@@ -146,12 +143,12 @@ def _shape(recorder: Recorder, x: Ref, name: str = "shape") -> Ref:
     return recorder.step(Size(lambda t: tuple(t.shape)), [x], 0)
 
 
-def _size(recorder: Recorder, x: Ref, dim: int | None = None) -> Ref:
+def _size(recorder: StepRecorder, x: Ref, dim: int | None = None) -> Ref:
     return recorder.step(Size(lambda t: tuple(t.shape) if dim is None else t.shape[dim]), [x], 0)
 
 
 def _convolution(
-    recorder: Recorder,
+    recorder: StepRecorder,
     x: Ref,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -167,14 +164,14 @@ def _convolution(
     )
 
 
-def _linear(recorder: Recorder, x: Ref, weight: Tensor, bias: Tensor | None = None) -> Ref:
+def _linear(recorder: StepRecorder, x: Ref, weight: Tensor, bias: Tensor | None = None) -> Ref:
     if not isinstance(weight, Tensor):
         raise Refusal("a linear layer with computed weights", "use weights that are parameters")
     return recorder.step(table.linear(weight, bias, recorder.rules), [x], x.axes)
 
 
 def _norm(
-    recorder: Recorder,
+    recorder: StepRecorder,
     x: Ref,
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -189,26 +186,26 @@ def _norm(
     return recorder.made(table.norm(running_mean, running_var, weight, bias, eps, recorder.rules), x)
 
 
-def _dropout(recorder: Recorder, x: Ref, p: float = 0.5, training: bool = True, inplace: bool = False) -> Ref:
+def _dropout(recorder: StepRecorder, x: Ref, p: float = 0.5, training: bool = True, inplace: bool = False) -> Ref:
     if training and p > 0:
         raise Refusal("dropout in training mode", "pass training=self.training")
     return x
 
 
-def _same(recorder: Recorder, x: Ref, *args: Any, **kwargs: Any) -> Ref:
+def _same(recorder: StepRecorder, x: Ref, *args: Any, **kwargs: Any) -> Ref:
     return x
 
 
-def _copy(recorder: Recorder, x: Ref, **kwargs: Any) -> Ref:
+def _copy(recorder: StepRecorder, x: Ref, **kwargs: Any) -> Ref:
     return recorder.step(Identity(), [x], x.axes)
 
 
-def _pad(recorder: Recorder, x: Ref, pad: Any, mode: str = "constant", value: float | None = None) -> Ref:
+def _pad(recorder: StepRecorder, x: Ref, pad: Any, mode: str = "constant", value: float | None = None) -> Ref:
     return recorder.step(table.pad(pad, mode, value), [x], x.axes)
 
 
 def _pool(make: Callable[..., Operation], axes: int) -> Callable[..., Ref]:
-    def call(recorder: Recorder, x: Ref, *args: Any, **kwargs: Any) -> Ref:
+    def call(recorder: StepRecorder, x: Ref, *args: Any, **kwargs: Any) -> Ref:
         names = {"kernel_size": "size", "output_size": "size"}
         operation = make(axes, *args, **{names.get(k, k): v for k, v in kwargs.items()})
         return recorder.step(operation, [x], x.axes)

@@ -8,19 +8,18 @@ from typing import Any
 
 from torch import fx, nn
 
-from handlers.relevance.tracing import alternatives
-from handlers.relevance.tracing import table
-from handlers.relevance.tracing.calls import (CALLS, flatten)
 from handlers.relevance.errors import UnsupportedOperation
-from handlers.relevance.program.graph import (Graph, Size, Step)
 from handlers.relevance.operations.base import Operation
-from handlers.relevance.operations.gated import (Gate, Sigmoid)
+from handlers.relevance.operations.gated import Gate, Sigmoid
+from handlers.relevance.operations.opaque_module import Call, Whole
 from handlers.relevance.operations.pointwise import Norm
 from handlers.relevance.operations.reshaping import Identity
 from handlers.relevance.operations.weighted import Weighted
-from handlers.relevance.operations.opaque_module import (Call, Whole)
-from handlers.relevance.tracing.refs import (Ref, filled, flat)
+from handlers.relevance.program.graph import Graph, Size, Step
 from handlers.relevance.rules import NormRule, Rules
+from handlers.relevance.tracing import alternatives, table
+from handlers.relevance.tracing.calls import CALLS, flatten
+from handlers.relevance.tracing.refs import Ref, filled, flat
 from handlers.relevance.tracing.table import Refusal
 
 

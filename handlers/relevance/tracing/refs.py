@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+from handlers.relevance.operations.base import Operation
+from handlers.relevance.rules import Rules
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,21 @@ class Ref:
     axes: int
     memory: int
     is_size: bool = False
+
+
+class StepRecorder(Protocol):
+    """The recorder as the functions that record one kind of call see it."""
+
+    rules: Rules
+
+    def step(self, operation: Operation, inputs: Sequence[Ref], axes: int, shares: Ref | None = None) -> Ref:
+        """A new step; returns its value. shares: the value whose memory this one is a view of."""
+
+    def made(self, operation: Operation, x: Ref) -> Ref:
+        """A new step of one input, batch norm folded where the rules say so."""
+
+    def made_by(self, ref: Ref) -> Operation | None:
+        """The operation that made a value; None for the clip."""
 
 
 def flat(tree: Any) -> list[Any]:

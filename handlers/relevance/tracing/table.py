@@ -10,22 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from handlers.relevance.tracing.alternatives import (ALTERNATIVES, NEAREST)
+from handlers.relevance.kernels.geometry import Geometry
 from handlers.relevance.modules.conv_lstm import ConvLSTM
-from handlers.relevance.kernels.convolution import Geometry
-from handlers.relevance.modules.layers import (EvenFrames, SamePad)
+from handlers.relevance.modules.layers import EvenFrames, SamePad
+from handlers.relevance.operations.attention import LayerNorm
 from handlers.relevance.operations.average import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation
-from handlers.relevance.operations.gated import (Gelu, Sigmoid, Swish)
-from handlers.relevance.operations.attention import LayerNorm
+from handlers.relevance.operations.frame_selection import PadSame, Take
+from handlers.relevance.operations.gated import Gelu, Sigmoid, Swish
+from handlers.relevance.operations.layer_weights import Weights
 from handlers.relevance.operations.max_pool import MaxPool
 from handlers.relevance.operations.pointwise import Factor, Norm, Relu
 from handlers.relevance.operations.recurrence import Recurrence
-from handlers.relevance.operations.frame_selection import (PadSame, Take)
-from handlers.relevance.operations.reshaping import (Identity, Pad)
+from handlers.relevance.operations.reshaping import Identity, Pad
 from handlers.relevance.operations.weighted import Weighted
-from handlers.relevance.operations.layer_weights import Weights
 from handlers.relevance.rules import Rules
+from handlers.relevance.tracing.alternatives import ALTERNATIVES, NEAREST
 
 
 class Refusal(Exception):

@@ -12,13 +12,26 @@ from typing import Any
 
 from torch import fx, nn
 
-from handlers.relevance.modules.conv_lstm import ConvLSTM
 from handlers.relevance.errors import RelevanceError, UnsupportedOperation
-from handlers.relevance.program.graph import Graph
-from handlers.relevance.modules.layers import (EvenFrames, SamePad)
+from handlers.relevance.modules.conv_lstm import ConvLSTM
+from handlers.relevance.modules.layers import EvenFrames, SamePad
 from handlers.relevance.operations.opaque_module import Whole
-from handlers.relevance.tracing.recorder import Recorder
+from handlers.relevance.precision import Precision
+from handlers.relevance.program.graph import Graph, annotated
+from handlers.relevance.program.program import Program
 from handlers.relevance.rules import Rules
+from handlers.relevance.tracing.recorder import Recorder
+
+
+def trace(module: nn.Module, rules: Rules | None = None, precision: Precision | str = Precision.FLOAT32) -> Program:
+    """Trace a model in evaluation mode, once. The module is not changed.
+
+    precision: of relevance; predictions and gradients keep the model's own. Raises ValueError for an unknown one,
+    UnsupportedOperation where an operation has no relevance rule, RelevanceError in training mode.
+    """
+    rules = Rules() if rules is None else rules
+    graph = traced(module, rules)
+    return Program(rules, Graph(annotated(graph.steps), graph.output, graph.layers), Precision(precision))
 
 
 def traced(module: nn.Module, rules: Rules) -> Graph:

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from handlers.relevance.tracing import table
+from handlers.relevance.operations.attention import Attend, Scale, Shift
 from handlers.relevance.operations.gated import Gelu
-from handlers.relevance.operations.attention import (Attend, Scale, Shift)
 from handlers.relevance.operations.reshaping import Reshape
-from handlers.relevance.tracing.refs import Ref
+from handlers.relevance.tracing import table
+from handlers.relevance.tracing.refs import Ref, StepRecorder
 from handlers.relevance.tracing.table import Refusal
 
-if TYPE_CHECKING:
-    from handlers.relevance.tracing.recorder import Recorder
 
-
-def shift(recorder: Recorder, x: Ref, constant: Tensor) -> Ref:
+def shift(recorder: StepRecorder, x: Ref, constant: Tensor) -> Ref:
     """x plus a constant tensor."""
     return recorder.step(Shift(_fitting(x, constant)), [x], x.axes)
 
 
-def scale(recorder: Recorder, x: Ref, constant: Tensor) -> Ref:
+def scale(recorder: StepRecorder, x: Ref, constant: Tensor) -> Ref:
     """x times a constant tensor."""
     return recorder.step(Scale(_fitting(x, constant)), [x], x.axes)
 
@@ -36,12 +33,12 @@ def _fitting(x: Ref, constant: Tensor) -> Tensor:
     return constant.detach()
 
 
-def _gelu(recorder: Recorder, x: Ref, approximate: str = "none") -> Ref:
+def _gelu(recorder: StepRecorder, x: Ref, approximate: str = "none") -> Ref:
     return recorder.step(Gelu(approximate), [x], x.axes)
 
 
 def _layer_norm(
-    recorder: Recorder,
+    recorder: StepRecorder,
     x: Ref,
     normalized_shape: Sequence[int],
     weight: Tensor | None = None,
@@ -51,7 +48,7 @@ def _layer_norm(
     return recorder.step(table.layer_norm(weight, bias, eps), [x], x.axes)
 
 
-def _attend(recorder: Recorder, query: Ref | Tensor, key: Ref, value: Ref, **options: Any) -> Ref:
+def _attend(recorder: StepRecorder, query: Ref | Tensor, key: Ref, value: Ref, **options: Any) -> Ref:
     if options or not isinstance(key, Ref) or not isinstance(value, Ref):
         raise Refusal("attention with a mask, another scale or constant keys", "give queries, keys and values alone")
     if isinstance(query, Tensor):
@@ -59,7 +56,7 @@ def _attend(recorder: Recorder, query: Ref | Tensor, key: Ref, value: Ref, **opt
     return recorder.step(Attend(), [query, key, value], value.axes)
 
 
-def _unflatten(recorder: Recorder, x: Ref, dim: int, sizes: Sequence[int]) -> Ref:
+def _unflatten(recorder: StepRecorder, x: Ref, dim: int, sizes: Sequence[int]) -> Ref:
     axis = dim % x.axes
     if axis == 0:
         raise Refusal("unflatten of the batch", "name another axis")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from actionlens.tensors import TensorError, to_tensor
 from actionlens.v1 import answer_pb2, explanation_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.onnx.request import (PREDICTION, Asked, asked)
 from service.backends.onnx.explanations import fill
 from service.backends.onnx.graph import Graph, Outputs, Part
+from service.backends.onnx.request import PREDICTION, Asked, asked
 from service.errors import ActionLensError, FailedPrecondition
 from service.readings.explanation import frame_entropy
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from functools import partial
 
-from service.backends.thread_backend import (Answer, ThreadBackend)
 from service.backends.onnx.answer import answer
 from service.backends.onnx.graph import Graph
+from service.backends.thread_backend import Answer, ThreadBackend
 from service.errors import NotFound, Unavailable
 
 

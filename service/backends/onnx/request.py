@@ -13,7 +13,7 @@ from actionlens.worker.v1 import worker_pb2
 from service.backends.onnx.explanations import OUTPUTS
 from service.backends.onnx.graph import Graph
 from service.errors import ActionLensError, FailedPrecondition, InvalidArgument
-from service.validation.request import (method_name, resolve_target)
+from service.validation.request import method_name, resolve_target
 
 PREDICTION = ("logits", "explained", "frame_logits")
 """The outputs that a prediction is made of."""

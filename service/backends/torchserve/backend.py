@@ -6,11 +6,11 @@ import asyncio
 
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.protocol import (Reply, Work)
-from service.backends.models import (chosen_models, wrapped)
-from service.backends.admission import Gate
+from service.backends.admission import Admission
+from service.backends.models import chosen_models, wrapped
+from service.backends.protocol import Reply, Work
 from service.backends.torchserve import config, replies
-from service.backends.torchserve.http_client import (ConnectionLost, HttpReply)
+from service.backends.torchserve.http_client import ConnectionLost, HttpReply
 from service.backends.torchserve.replies import Verdict
 from service.backends.torchserve.server import TorchServe
 from service.backends.torchserve.supervisor import MARGIN_SECONDS, Supervisor
@@ -28,7 +28,7 @@ class TorchServeBackend:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._supervisor: Supervisor | None = None
-        self._gates: dict[str, Gate] = {}
+        self._gates: dict[str, Admission] = {}
         self._calls: set[asyncio.Task[tuple[worker_pb2.ComputeResponse, float]]] = set()
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -93,7 +93,7 @@ class TorchServeBackend:
         """See InferenceBackend."""
         return self._supervisor.restarts if self._supervisor is not None else 0
 
-    def _way_to(self, model: str) -> tuple[Supervisor, Gate]:
+    def _way_to(self, model: str) -> tuple[Supervisor, Admission]:
         supervisor = self._supervisor
         if self._stopping is not None or supervisor is None or not self._gates:
             raise Unavailable("the backend is not running")
@@ -106,7 +106,7 @@ class TorchServeBackend:
     async def _call(
         self,
         supervisor: Supervisor,
-        gate: Gate,
+        gate: Admission,
         model: str,
         request: Work,
         at: float,
@@ -174,7 +174,7 @@ class TorchServeBackend:
         shape = config.shape(self._settings)
         self._supervisor = Supervisor(self._settings, folders, shape.workers)
         await self._supervisor.start()
-        self._gates = {name: Gate(name, shape.places, self._settings.queue) for name in folders}
+        self._gates = {name: Admission(name, shape.places, self._settings.queue) for name in folders}
 
     async def _stop(self) -> None:
         for gate in self._gates.values():

@@ -12,11 +12,10 @@ import tempfile
 from pathlib import Path
 
 from actionlens.worker.v1 import worker_pb2
-from service.backends.torchserve import config
-from service.backends.torchserve import child_guard as guard
+from service.backends.torchserve import child_guard, config
 from service.backends.torchserve import shared_memory as handoff
 from service.backends.torchserve import startup_log as log
-from service.backends.torchserve.http_client import (ConnectionLost, HttpClient, HttpReply)
+from service.backends.torchserve.http_client import ConnectionLost, HttpClient, HttpReply
 from service.errors import Unavailable
 from service.settings import Settings
 
@@ -66,7 +65,7 @@ class TorchServe:
                 raise Unavailable(f"cannot build the model archives: {error}", reason="ARCHIVE_FAILED") from error
             threads = config.shape(settings).threads
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", guard.__file__, str(folder), *config.command(folder)),
+                *(sys.executable, "-I", "-S", child_guard.__file__, str(folder), *config.command(folder)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 start_new_session=True,  # a terminal's Ctrl-C is for the service, which then stops us in order

@@ -11,11 +11,11 @@ from actionlens.v1 import job_pb2
 from service.errors import FailedPrecondition
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import Database
-from service.jobs.store.queue import (AHEAD, Line, hand_over)
-from service.jobs.store.tables import (CLIPS, JOBS, OBJECTIVES)
-from service.jobs.store.transitions import (end_job, move_all)
+from service.jobs.store.queries import ENDED, unknown_job
+from service.jobs.store.queue import AHEAD, Line, hand_over
 from service.jobs.store.retention import forget
-from service.jobs.store.queries import (ENDED, unknown_job)
+from service.jobs.store.tables import CLIPS, JOBS, OBJECTIVES
+from service.jobs.store.transitions import end_job, move_all
 
 _WATCH_SECONDS = 10.0
 

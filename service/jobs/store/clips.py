@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from actionlens.v1 import clip_pb2
 from service.errors import InvalidArgument, NotFound
+from service.jobs.input_root import input_file
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import Database
-from service.jobs.input_root import input_file
 from service.jobs.store.tables import UPLOADS
 from service.settings import Settings
 

@@ -13,7 +13,7 @@ from dbos import DBOSClient, DBOSPortableJSONSerializer
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from service.errors import ActionLensError, InvalidArgument, ResourceExhausted, Unavailable
-from service.jobs.store.tables import (BLOCKS, BOUNDS, METADATA)
+from service.jobs.store.tables import BLOCKS, BOUNDS, METADATA
 from service.settings import Settings
 
 APPLICATION = "actionlens"

@@ -12,16 +12,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, job_pb2
+from service.concurrency.thread_pool import Pool
 from service.errors import FailedPrecondition, NotFound, Unavailable
+from service.jobs.protocol import Complete
 from service.jobs.store import actions as control
 from service.jobs.store import queries as views
 from service.jobs.store.artefacts import Artefacts
-from service.jobs.protocol import Complete
-from service.jobs.store.counts import Counts
-from service.jobs.store.database import (Database, database_url, told)
 from service.jobs.store.clips import read_clip
+from service.jobs.store.counts import Counts
+from service.jobs.store.database import Database, database_url, told
 from service.jobs.store.submission import submit
-from service.concurrency.thread_pool import Pool
 from service.settings import Settings
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from service.jobs.store.database import (APPLICATION, Database)
+from service.jobs.store.database import APPLICATION, Database
 from service.jobs.store.tables import WORKERS
 
 BEATS = 5

@@ -11,7 +11,7 @@ from actionlens.v1 import explanation_pb2, job_pb2
 from service.errors import InvalidArgument, NotFound
 from service.jobs.store.counts import Counts
 from service.jobs.store.database import Database
-from service.jobs.store.tables import (BLOCKS, CLIPS, JOBS, OBJECTIVES)
+from service.jobs.store.tables import BLOCKS, CLIPS, JOBS, OBJECTIVES
 from service.settings import JobSettings
 
 ENDED = (

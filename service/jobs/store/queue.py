@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from actionlens.v1 import job_pb2
 from service.jobs.store.counts import BANDS
-from service.jobs.store.database import (APPLICATION, Database)
+from service.jobs.store.database import APPLICATION, Database
 from service.jobs.store.prepared import Prepared
 from service.jobs.store.tables import CLIPS
 from service.settings import JobSettings

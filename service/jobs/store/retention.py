@@ -6,11 +6,11 @@ import time
 
 import sqlalchemy as sa
 
-from service.jobs.store.artefacts import (PART, Artefacts)
+from service.jobs.store.artefacts import PART, Artefacts
 from service.jobs.store.database import Database
-from service.jobs.store.tables import (JOBS, UPLOADS)
-from service.telemetry.log import get_logger
+from service.jobs.store.tables import JOBS, UPLOADS
 from service.settings import JobSettings
+from service.telemetry.log import get_logger
 
 _DAY = 86_400.0
 # A job without results stays in the lists for so many times its retention, so that its end can still be told.

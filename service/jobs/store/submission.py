@@ -15,15 +15,15 @@ from sqlalchemy.exc import IntegrityError
 
 from actionlens.v1 import job_pb2
 from service.errors import AlreadyExists, ResourceExhausted
+from service.jobs.protocol import Complete
 from service.jobs.store import queries as views
 from service.jobs.store.artefacts import Artefacts
-from service.jobs.protocol import Complete
 from service.jobs.store.database import Database
 from service.jobs.store.prepared import Prepared
-from service.jobs.store.queue import (AHEAD, Line, enqueue)
-from service.jobs.store.tables import (CLIPS, JOBS, UPLOADS)
+from service.jobs.store.queue import AHEAD, Line, enqueue
+from service.jobs.store.tables import CLIPS, JOBS, UPLOADS
 from service.settings import JobSettings
-from service.validation.request import (check_message, method_name)
+from service.validation.request import check_message, method_name
 
 ACTIVE = (job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_RUNNING)
 _DEFAULT_TENANT = "default"

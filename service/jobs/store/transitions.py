@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from actionlens.v1 import explanation_pb2, job_pb2
 from service.jobs.store.database import Database
-from service.jobs.store.queue import (Line, hand_over)
-from service.jobs.store.tables import (BLOCKS, BOUNDS, CLIPS, JOBS, OBJECTIVES)
+from service.jobs.store.queue import Line, hand_over
+from service.jobs.store.tables import BLOCKS, BOUNDS, CLIPS, JOBS, OBJECTIVES
 
 _COUNTERS: dict[int, str] = {
     job_pb2.CLIP_STATE_QUEUED: "queued",
@@ -26,7 +26,7 @@ _COUNTERS: dict[int, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ClipKey:
     """One clip of a job in one of its attempts."""
 
     job: str
@@ -64,7 +64,7 @@ class Advance:
     """Name of the artefact of the explanation so far; None: not asked for."""
 
 
-def begin(database: Database, clip: Place) -> bool:
+def begin(database: Database, clip: ClipKey) -> bool:
     """A worker takes the clip. False when it is not to be computed any more."""
     with database.writing() as connection:
         if not _move(connection, clip, job_pb2.CLIP_STATE_QUEUED, job_pb2.CLIP_STATE_RUNNING):
@@ -81,7 +81,7 @@ def begin(database: Database, clip: Place) -> bool:
     return True
 
 
-def enter(database: Database, clip: Place, *, begins: bool = True) -> Entry | None:
+def enter(database: Database, clip: ClipKey, *, begins: bool = True) -> Entry | None:
     """A block of the clip is about to be computed; unless it begins, its start does not count. None when the clip is
     no longer this attempt's."""
     with database.writing() as connection:
@@ -97,7 +97,7 @@ def enter(database: Database, clip: Place, *, begins: bool = True) -> Entry | No
     return Entry(tries, job.cancelling, job.watched > time.time())
 
 
-def leave(database: Database, clip: Place) -> None:
+def leave(database: Database, clip: ClipKey) -> None:
     """The block could not be computed for a reason that the clip has no part in: its start does not count."""
     with database.writing() as connection:
         connection.execute(
@@ -107,7 +107,7 @@ def leave(database: Database, clip: Place) -> None:
         )
 
 
-def advance(database: Database, clip: Place, done: Advance) -> None:
+def advance(database: Database, clip: ClipKey, done: Advance) -> None:
     """A block has been computed and its state stored."""
     with database.writing() as connection:
         row = connection.execute(
@@ -140,7 +140,7 @@ def advance(database: Database, clip: Place, done: Advance) -> None:
 
 def finish(
     database: Database,
-    clip: Place,
+    clip: ClipKey,
     state: int,
     *,
     failure: explanation_pb2.Failure | None = None,
@@ -194,7 +194,7 @@ def move_all(connection: sa.Connection, job: str, before: tuple[int, ...], after
     return moved
 
 
-def _move(connection: sa.Connection, clip: Place, before: int, after: int) -> bool:
+def _move(connection: sa.Connection, clip: ClipKey, before: int, after: int) -> bool:
     count = connection.execute(sa.update(CLIPS).where(clip.row(before)).values(state=after)).rowcount
     _recount(connection, clip.job, before, after, count)
     return count == 1

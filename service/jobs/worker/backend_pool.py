@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from actionlens.v1 import job_pb2
 from service.backends.protocol import InferenceBackend
-from service.jobs.worker.fair_slots import Places
-from service.telemetry.log import get_logger
+from service.jobs.worker.fair_slots import FairSlots
 from service.settings import Settings
+from service.telemetry.log import get_logger
 
 _LOOK_SECONDS = 5.0
 # Loading a model takes as long as several blocks.
@@ -36,7 +36,7 @@ class NoRoom(Exception):
     """The models that are loaded are wanted, and have not had their turn yet: ask again later."""
 
 
-class Bench:
+class BackendPool:
     """Lends backends. For one event loop."""
 
     def __init__(self, settings: Settings, make: Callable[[Settings], InferenceBackend]) -> None:
@@ -55,7 +55,7 @@ class Bench:
         self._make = make
         self._loaded: dict[str, _Loaded] = {}
         self._wanted = Counter[str]()
-        self._places = Places(jobs.processes)
+        self._places = FairSlots(jobs.processes)
         self._log = get_logger()
 
     @asynccontextmanager

@@ -11,19 +11,19 @@ import sqlalchemy as sa
 
 from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, job_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.dataplane.answer import (build_answer, check_response)
-from service.dataplane.request import Ask
-from service.errors import ActionLensError, FailedPrecondition
+from service.dataplane.answer import build_answer, check_response
 from service.dataplane.explain import frame_report
+from service.dataplane.request import ResolvedRequest
+from service.decoding.clip import DecodedClip, decode_clip
+from service.errors import ActionLensError, FailedPrecondition
 from service.jobs.store import transitions
-from service.jobs.worker.backend_pool import NoRoom
-from service.jobs.worker.context import Desk
-from service.jobs.worker.outcome import (Fault, Outcome, Report, failure_of, fault_of)
 from service.jobs.store.clips import read_clip
-from service.jobs.store.tables import (CLIPS, JOBS)
-from service.jobs.store.transitions import (Advance, Entry, Place)
+from service.jobs.store.tables import CLIPS, JOBS
+from service.jobs.store.transitions import Advance, ClipKey, Entry
+from service.jobs.worker.backend_pool import NoRoom
+from service.jobs.worker.context import WorkerContext
+from service.jobs.worker.outcome import Fault, Outcome, Report, failure_of, fault_of
 from service.telemetry.log import get_logger
-from service.decoding.clip import (DecodedClip, decode_clip)
 
 #: Puts down what a block's reply says, which took so many seconds.
 Record = Callable[[worker_pb2.ComputeResponse, float], Report]
@@ -40,10 +40,10 @@ class _Over(Exception):
         self.report = report
 
 
-class ClipWork:
+class ClipRunner:
     """One clip in work. Called from a thread of its own; nothing it raises is expected."""
 
-    def __init__(self, desk: Desk, place: Place) -> None:
+    def __init__(self, desk: WorkerContext, place: ClipKey) -> None:
         self._desk = desk
         self._place = place
         self._log = get_logger().bind(job=place.job, clip=place.place)
@@ -226,7 +226,7 @@ class ClipWork:
                 self._decoded = await asyncio.to_thread(
                     lambda: decode_clip(self._clip(), request.sampling, model.input, desk.settings.limits)
                 )
-            self._asked = Ask(model, request.target, (request.method,), answer_pb2.OutputOptions())
+            self._asked = ResolvedRequest(model, request.target, (request.method,), answer_pb2.OutputOptions())
             block = worker_pb2.Advance(
                 compute=self._asked.compute(self._decoded.frames),
                 state=await asyncio.to_thread(desk.artefacts.read, state) if state else b"",

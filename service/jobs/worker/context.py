@@ -13,11 +13,11 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.jobs.store.artefacts import Artefacts
-from service.jobs.worker.backend_pool import Bench
 from service.jobs.store.database import Database
+from service.jobs.worker.backend_pool import BackendPool
 from service.jobs.worker.live_notice import Notice
-from service.telemetry.log import get_logger
 from service.settings import Settings
+from service.telemetry.log import get_logger
 
 T = TypeVar("T")
 
@@ -26,13 +26,13 @@ _LOOK_SECONDS = 0.5
 
 
 @dataclass(slots=True)
-class Desk:
+class WorkerContext:
     """Database, artefacts and compute processes of a worker. loop: where `bench` lives."""
 
     settings: Settings
     database: Database
     artefacts: Artefacts
-    bench: Bench
+    bench: BackendPool
     loop: asyncio.AbstractEventLoop
     stopping: threading.Event = field(default_factory=threading.Event)
     _busy: int = 0

@@ -16,7 +16,7 @@ _WEIGHTS: dict[int, float] = {
 }
 
 
-class Places:
+class FairSlots:
     """`async with places.held(band)`: compute one block. Within a band first come, first served; for one event loop.
 
     Bands that all want to compute get time as 1 : 4 : 16, so the lowest goes slowly but never stands still.

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from service.settings import Settings
 
 
-class Order(BaseModel):
+class WorkerLaunch(BaseModel):
     """executor: the worker's name for DBOS and for its lease."""
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""Live traffic first: the service says how long live answers take, and job workers of the same machine stand back."""
+"""Live traffic first: the service publishes how long live answers take, and job workers of the same machine yield."""
 
 from __future__ import annotations
 
@@ -6,33 +6,9 @@ import contextlib
 import json
 import os
 import time
-from collections import deque
 from pathlib import Path
 
-_WINDOW_SECONDS = 10.0
-_MOST = 4096
 _STALE_SECONDS = 4.0
-
-
-class LiveLatency:
-    """The 95th percentile of the live answers of the last seconds, for one event loop."""
-
-    def __init__(self) -> None:
-        self._answers: deque[tuple[float, float]] = deque(maxlen=_MOST)
-
-    def add(self, seconds: float) -> None:
-        """A live answer took so long."""
-        self._answers.append((time.monotonic(), seconds))
-
-    def p95(self) -> float | None:
-        """Seconds; None when nobody has asked lately."""
-        since = time.monotonic() - _WINDOW_SECONDS
-        while self._answers and self._answers[0][0] < since:
-            self._answers.popleft()
-        if not self._answers:
-            return None
-        ordered = sorted(seconds for _, seconds in self._answers)
-        return ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
 
 
 class Notice:

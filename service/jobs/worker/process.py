@@ -21,16 +21,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.backends.factory import make_backend
 from service.jobs.store.artefacts import Artefacts
-from service.jobs.worker.backend_pool import Bench
-from service.jobs.store.database import (APPLICATION, Database)
-from service.jobs.worker.context import Desk
-from service.jobs.store.lease import (BEATS, Lease, give_up)
-from service.jobs.worker.launch import Order
+from service.jobs.store.database import APPLICATION, Database
+from service.jobs.store.lease import BEATS, Lease, give_up
 from service.jobs.store.queue import register_queues
-from service.jobs.store.retention import (sweep, tidy)
-from service.jobs.worker.workflow import (CRASHED, register_workflow)
-from service.telemetry.log import (configure, get_logger)
+from service.jobs.store.retention import sweep, tidy
+from service.jobs.worker.backend_pool import BackendPool
+from service.jobs.worker.context import WorkerContext
+from service.jobs.worker.launch import WorkerLaunch
+from service.jobs.worker.workflow import CRASHED, register_workflow
 from service.settings import Settings
+from service.telemetry.log import configure, get_logger
 
 VERSION = "1"
 """Of the workflow. Not of the release: DBOS lets clips be taken over by workers of the same version only."""
@@ -65,7 +65,7 @@ class _Worker:
             loop.add_signal_handler(number, stopping.set)
         database = await asyncio.to_thread(Database.open, settings)
         artefacts = await asyncio.to_thread(Artefacts, settings)
-        desk = Desk(settings, database, artefacts, Bench(settings, make_backend), loop)
+        desk = WorkerContext(settings, database, artefacts, BackendPool(settings, make_backend), loop)
         lease = Lease(database, self._executor, settings.jobs.lease_seconds)
         await asyncio.to_thread(lease.begin)
         await asyncio.to_thread(self._launch, desk)
@@ -87,7 +87,7 @@ class _Worker:
         sys.stderr.flush()
         os._exit(0)
 
-    def _launch(self, desk: Desk) -> None:
+    def _launch(self, desk: WorkerContext) -> None:
         DBOS(
             config={
                 "name": APPLICATION,
@@ -136,7 +136,7 @@ class _Worker:
 
 
 def _child() -> None:
-    order = Order.model_validate_json(sys.stdin.readline())
+    order = WorkerLaunch.model_validate_json(sys.stdin.readline())
 
     def follow() -> None:
         sys.stdin.read()

@@ -14,19 +14,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.jobs.store.database import Database
 from service.jobs.store.lease import give_up
-from service.jobs.worker.launch import Order
 from service.jobs.store.tables import WORKERS
-from service.telemetry.log import get_logger
+from service.jobs.worker.launch import WorkerLaunch
 from service.settings import BackendName, Settings
+from service.telemetry.log import get_logger
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 _LONGEST_BACK_OFF = 30.0
 # A worker that has run for so long was well; the next one starts at once.
 _WELL_SECONDS = 60.0
 _STOP_MARGIN = 10.0
 
 
-class Keeper:
+class WorkerSupervisor:
     """The job workers that are children of this process. For one event loop."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
@@ -68,10 +68,10 @@ class Keeper:
             await asyncio.sleep(back_off)
 
     async def _launch(self, executor: str) -> asyncio.subprocess.Process:
-        order = Order(settings=self._settings, executor=executor)
+        order = WorkerLaunch(settings=self._settings, executor=executor)
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service.jobs.worker"),
+            *(sys.executable, "-m", "service.jobs.worker.process"),
             stdin=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
             start_new_session=True,  # a terminal's Ctrl-C is for the service alone, which then ends its workers

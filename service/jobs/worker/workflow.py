@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from dbos import DBOS
 
-from service.jobs.worker.context import Desk
-from service.jobs.worker.outcome import (Outcome, Report)
 from service.jobs.store.queue import WORKFLOW
-from service.jobs.store.transitions import (Place, begin)
-from service.jobs.worker.clip_runner import ClipWork
+from service.jobs.store.transitions import ClipKey, begin
+from service.jobs.worker.clip_runner import ClipRunner
+from service.jobs.worker.context import WorkerContext
+from service.jobs.worker.outcome import Outcome, Report
 from service.telemetry.log import get_logger
 
 T = TypeVar("T")
@@ -26,16 +26,16 @@ CRASHED = 70
 """Exit status of a worker that met what it did not foresee."""
 
 
-def register_workflow(desk: Desk) -> None:
+def register_workflow(desk: WorkerContext) -> None:
     """Tell DBOS how to compute a clip. Once per process, before DBOS is launched."""
 
     # No bound on recoveries: each block counts its own starts.
     @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
     def clip(job: str, number: int, attempt: int) -> str:
-        place = Place(job, number, attempt)
+        place = ClipKey(job, number, attempt)
         if not _step("begin", lambda: desk.patiently(lambda: begin(desk.database, place))):
             return Outcome.DROPPED
-        work = _or_crash(lambda: desk.patiently(lambda: ClipWork(desk, place)))
+        work = _or_crash(lambda: desk.patiently(lambda: ClipRunner(desk, place)))
         state = ""
         while True:
             before = state

@@ -24,7 +24,7 @@ Seconds = Sequence[float | None]
 """Time of explaining at each rung, from the lowest; None where it was never measured."""
 
 
-class Ladder:
+class LatencyBudget:
     """Steps down as soon as answers are late, and up again when they have been early for a while.
 
     A climb that soon turns out wrong doubles the time until the next one, so that a stream between two rungs stays on
@@ -105,9 +105,9 @@ class Climbs:
         """apart: seconds between two climbs."""
         self._apart = apart
         self._last: dict[str, float] = {}
-        self._wishes: dict[str, dict[Ladder, float]] = {}
+        self._wishes: dict[str, dict[LatencyBudget, float]] = {}
 
-    def permit(self, model: str, ladder: Ladder, now: float) -> bool:
+    def permit(self, model: str, ladder: LatencyBudget, now: float) -> bool:
         """Whether a stream of this model that is ready may climb now; if so, it must. The lowest goes first."""
         wishes = {other: at for other, at in self._wishes.get(model, {}).items() if now - at < 2 * self._apart}
         self._wishes[model] = wishes | {ladder: now}

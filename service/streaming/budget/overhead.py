@@ -27,7 +27,7 @@ class Choice:
     period: float | None
 
 
-class Allowance:
+class OverheadBudget:
     """Earns `share` of the time of predicting with every window and spends it on explaining.
 
     Windows get the highest rung that their own earnings pay; what is left over buys a higher one now and then. The

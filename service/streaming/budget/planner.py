@@ -8,19 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from actionlens.v1 import answer_pb2, service_pb2
-from service.streaming.budget.overhead import (Allowance, Choice)
-from service.dataplane.request import Ask
-from service.dataplane.cost_estimates import Costs
-from service.streaming.budget.latency import (Climbs, Ladder, Seconds)
+from service.dataplane.cost_estimates import CostEstimates
+from service.dataplane.levels import Methods, names, rungs_of
+from service.dataplane.request import ResolvedRequest
+from service.streaming.budget.latency import Climbs, LatencyBudget, Seconds
+from service.streaming.budget.overhead import Choice, OverheadBudget
 from service.telemetry.records import predict_seconds
-from service.dataplane.levels import (Methods, names, rungs_of)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """ask: with the methods that the budget leaves. reason: why some are left out; empty when none is."""
 
-    ask: Ask
+    ask: ResolvedRequest
     rung: int
     choice: Choice | None
     reason: str
@@ -30,10 +30,10 @@ class Plan:
     """Which of the stream's budgets it was planned with; answers to an earlier one teach nothing about the next."""
 
 
-class Pacer:
+class BudgetPlanner:
     """Plans the windows of one stream and learns from their answers."""
 
-    def __init__(self, costs: Costs, climbs: Climbs, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, costs: CostEstimates, climbs: Climbs, clock: Callable[[], float] = time.monotonic) -> None:
         self._costs = costs
         self._climbs = climbs
         self._clock = clock
@@ -41,10 +41,10 @@ class Pacer:
         self._budget: service_pb2.Budget | None = None
         self._budgets = 0
         self._rungs: tuple[Methods, ...] = ((),)
-        self._ladder: Ladder | None = None
-        self._allowance: Allowance | None = None
+        self._ladder: LatencyBudget | None = None
+        self._allowance: OverheadBudget | None = None
 
-    def plan(self, ask: Ask) -> Plan:
+    def plan(self, ask: ResolvedRequest) -> Plan:
         """What is computed for the next window of which `ask` was asked; tell `answered` or `unanswered` later."""
         if (ask.budget, ask.methods) != (self._budget, self._methods):
             self._begin(ask)
@@ -86,7 +86,7 @@ class Pacer:
             self._allowance.refund(plan.choice)
         self._observe(plan, float("inf"))
 
-    def _begin(self, ask: Ask) -> None:
+    def _begin(self, ask: ResolvedRequest) -> None:
         self._methods, self._budget = ask.methods, ask.budget
         self._budgets += 1
         self._rungs, self._ladder, self._allowance = (ask.methods,), None, None
@@ -96,9 +96,9 @@ class Pacer:
         self._rungs = rungs_of(ask.methods)
         if budget.HasField("latency_seconds"):
             predict = self._costs.predict(model) or 0.0
-            self._ladder = Ladder(budget.latency_seconds, self._seconds(model), predict, self._clock())
+            self._ladder = LatencyBudget(budget.latency_seconds, self._seconds(model), predict, self._clock())
         if budget.HasField("overhead_share"):
-            self._allowance = Allowance(budget.overhead_share, phase=random.random())
+            self._allowance = OverheadBudget(budget.overhead_share, phase=random.random())
 
     def _seconds(self, model: str) -> list[float | None]:
         return [self._costs.explain(model, methods) for methods in self._rungs]

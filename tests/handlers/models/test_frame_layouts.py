@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionlens.card import read_card
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine)
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine
+from handlers.engine.frame_cache import FrameCache
 from handlers.errors import ModelError
-from handlers.importing.checkpoint import (Imported, import_checkpoint, import_model)
+from handlers.importing.checkpoint import Imported, import_checkpoint, import_model
 from handlers.importing.recognition import fit
 from handlers.models import family
-from handlers.engine.frame_cache import SeenFrames
 from handlers.support import small_model
 from handlers.tensor_files.weights import read_weights
 from tests.handlers import networks
@@ -208,7 +208,7 @@ def test_frames_have_logits_and_rows(name: str) -> None:
 @torch.inference_mode()
 def test_seen_frames_are_not_computed_again() -> None:
     model = small_model(family("mtrn-bninception"))
-    seen, frames = SeenFrames(model), networks.clip(frames=7, height=32, width=32)
+    seen, frames = FrameCache(model), networks.clip(frames=7, height=32, width=32)
     for window in (frames[:4], frames[2:6], frames[1:2], frames):
         plain = model.program.forward(model.prepare([window]), [model.layer], relevance=False)
         found = seen.forward([window], [model.layer], relevance=False)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.importing.recognition import (fit, looks_like)
+from handlers.importing.recognition import fit, looks_like
 from handlers.models import family
 from handlers.models.architectures.slow import Slow
 from handlers.models.architectures.slowfast import SlowFast

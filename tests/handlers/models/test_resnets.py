@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from handlers.importing.recognition import (fit, looks_like)
+from handlers.importing.recognition import fit, looks_like
 from handlers.models import family
-from handlers.models.blocks.frame_conv import FrameConv2d
 from handlers.models.architectures.i3d_resnet import I3DResNet
-from handlers.models.architectures.tam_resnet import (TAMResNet, TemporalAggregation)
-from handlers.models.architectures.tsm import (TSM, Shift)
+from handlers.models.architectures.tam_resnet import TAMResNet, TemporalAggregation
+from handlers.models.architectures.tsm import TSM, Shift
+from handlers.models.blocks.frame_conv import FrameConv2d
 from tests.handlers.models import checks
 
 SMALL = (8, 8, 8, 8)

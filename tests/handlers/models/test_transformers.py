@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from actionlens.card import read_card
-from handlers.explainers.attribution import SaliencyVolume
 from handlers.checking import check_method
-from handlers.engine.engine import (ClipAnswer, ClipRequest, Engine, MethodCall)
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import RequestError
 from handlers.explainers import methods
+from handlers.explainers.attribution import SaliencyVolume
 from handlers.importing.checkpoint import import_checkpoint
 from handlers.models import family
 from handlers.models.blocks.tokens import TokenNetwork

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from handlers.models.architectures.video_resnet import (Kind, VideoResNet)
+from handlers.models.architectures.video_resnet import Kind, VideoResNet
 from tests.handlers.models import checks
 
 SMALL = (4, 4, 5, 6)

@@ -1,0 +1,7 @@
+"""`python -m handlers.exporting`: exports a model with its explanations as one ONNX graph."""
+
+import sys
+
+from handlers.exporting.graph import main
+
+sys.exit(main())

@@ -1,0 +1,5 @@
+"""`python -m service.cli`: the command `actionlens`."""
+
+from service.cli.main import main
+
+main()
