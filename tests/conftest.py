@@ -83,18 +83,23 @@ def _data(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
         yield
 
 
-_TOGETHER = ("backends", "e2e", "page")
+_TOGETHER = ("tests/service/backends", "tests/service/gateway", "tests/e2e")
 """Folders whose tests share a running service: they stay in one process. Elsewhere files are what is shared out."""
-_WITH = {"tests/handlers/test_exporting.py": "tests/backends"}
+_WITH = {"tests/handlers/exporting/test_graph.py": "tests/service/backends"}
 """What is exported once is not to be exported in another process once more."""
-_ORDER = {"backends": 0, "jobs": 1, "e2e": 2}
+_FIRST = ("tests/service/backends", "tests/service/jobs", "tests/e2e")
 """The longest parts first; backends before all that start services: they look at every process below this one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In which order several processes share the tests."""
-    root = Path(__file__).parent
-    items.sort(key=lambda item: _ORDER.get(item.path.relative_to(root).parts[0], 3))
+    root = Path(__file__).parents[1]
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.relative_to(root).as_posix()
+        return next((rank for rank, folder in enumerate(_FIRST) if path.startswith(folder + "/")), len(_FIRST))
+
+    items.sort(key=rank)
 
 
 class Scheduling(LoadScopeScheduling):
@@ -102,8 +107,7 @@ class Scheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        folder = "/".join(file.split("/")[:2])
-        return _WITH.get(file, folder if folder.removeprefix("tests/") in _TOGETHER else file)
+        return _WITH.get(file) or next((folder for folder in _TOGETHER if file.startswith(folder + "/")), file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:

@@ -24,7 +24,7 @@ from service.telemetry import spans as tracing
 from tests.conftest import SYSTEM
 from tests.deploy.prometheus import Prometheus
 from tests.deploy.test_files import dashboard_queries, rules
-from tests.page.running import MODEL, ROOT, Running
+from tests.service.gateway.running import MODEL, ROOT, Running
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -12,7 +12,7 @@ from typing import Any
 from service.backends.in_process import InProcessBackend
 from service.server import Server
 from service.settings import BackendName, Settings
-from tests.backends.requests import TINY
+from tests.service.backends.requests import TINY
 
 _START_SECONDS = 60.0
 

@@ -15,11 +15,11 @@ from actionlens.v1 import answer_pb2, clip_pb2, method_pb2, service_pb2
 from service.backends.in_process import InProcessBackend
 from service.server import Server
 from service.settings import BackendName, Settings
-from tests.backends.requests import TINY, expected_logits, store
 from tests.handlers import networks
-from tests.service.client import StreamClient, exact
+from tests.service.backends.requests import TINY, expected_logits, store
 from tests.service.conftest import connect
 from tests.service.requests import GRAD_CAM, SELECTIVE, clip_request, refusal
+from tests.service.stream_client import StreamClient, exact
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.backends.requests import TINY, store
+from tests.service.backends.requests import TINY, store
 
 PROGRAM = """
 import sys

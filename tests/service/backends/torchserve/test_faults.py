@@ -1,0 +1,226 @@
+"""TorchServe under fire: killed and frozen processes, starts that fail, parents that vanish."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from service.backends.protocol import Reply
+from service.backends.torchserve import TorchServeBackend, config
+from service.errors import ActionLensError, DeadlineExceeded, Unavailable
+from service.settings import Settings
+from tests.service.backends import processes, requests
+from tests.service.backends.requests import TINY
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+
+# The promise is ten seconds on a free machine; a shared one may be slower without anything being wrong.
+WHOLE_SECONDS = 60.0
+
+
+class Load:
+    """Callers that never pause, and what became of every call."""
+
+    def __init__(self, backend: TorchServeBackend, callers: int = 4, deadline: float = 2 * WHOLE_SECONDS) -> None:
+        self.replies: list[float] = []
+        self.errors: list[ActionLensError] = []
+        self._on = True
+        self._callers = [asyncio.create_task(self._call(backend, deadline)) for _ in range(callers)]
+
+    async def _call(self, backend: TorchServeBackend, deadline: float) -> None:
+        while self._on:
+            try:
+                await backend.compute(TINY, requests.tiny(), deadline)
+                self.replies.append(time.monotonic())
+            except ActionLensError as error:
+                self.errors.append(error)
+                await asyncio.sleep(0.1)
+
+    async def answered_since(self, begun: float, seconds: float = WHOLE_SECONDS) -> float:
+        """Seconds from `begun` until the first answer to a call after it."""
+        await processes.until(lambda: self.replies[-1:] > [begun], seconds)
+        return next(at for at in self.replies if at > begun) - begun
+
+    async def end(self, seconds: float = 2 * WHOLE_SECONDS) -> None:
+        self._on = False
+        _, stuck = await asyncio.wait(self._callers, timeout=seconds)
+        assert not stuck, "calls that never ended"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def load(torchserve: TorchServeBackend) -> AsyncIterator[Load]:
+    made = Load(torchserve)
+    await made.answered_since(0.0)
+    yield made
+    await made.end()
+
+
+@pytest.mark.alone
+async def test_a_killed_worker_costs_no_caller_an_answer(torchserve: TorchServeBackend, load: Load) -> None:
+    before = torchserve.restarts()
+    killed = processes.having("worker")
+    assert len(killed) == 2
+    begun = time.monotonic()
+    for worker in killed:
+        worker.kill()
+    took = await load.answered_since(begun + 0.2)
+    print(f"\nworker killed: next answer after {took:.1f} s")
+    await load.end()
+    assert not load.errors
+    await processes.until(lambda: torchserve.restarts() == before + len(killed), WHOLE_SECONDS)
+    assert torchserve.healthy()
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("role", ["java", "guard"])
+async def test_a_killed_server_is_replaced(torchserve: TorchServeBackend, load: Load, role: str) -> None:
+    before = torchserve.restarts()
+    old, folders = processes.family(), processes.folders()
+    (victim,) = processes.having(role)
+    begun = time.monotonic()
+    victim.kill()
+    await processes.until(lambda: not torchserve.healthy(), 5.0)
+    with pytest.raises(Unavailable) as caught:  # who comes while nothing runs is told when to come back
+        await torchserve.compute(TINY, requests.tiny(), 30.0)
+    assert caught.value.retry_after
+    took = await load.answered_since(begun + 0.2)
+    print(f"\n{role} killed: next answer after {took:.1f} s")
+    await load.end()
+    assert not load.errors  # every call in flight was sent again
+    assert torchserve.healthy()
+    assert torchserve.restarts() == before + 1
+    await processes.all_gone(old, 5.0)
+    assert len(processes.folders() - folders) == 1
+    assert len(folders - processes.folders()) == 1
+
+
+async def test_frozen_processes_are_replaced_and_stop_leaves_nothing(settings: Settings) -> None:
+    known, folders = processes.family(), processes.folders()
+    backend = TorchServeBackend(settings.model_copy(update={"models": (TINY,), "response_seconds": 4.0}))
+    await backend.start()
+    try:
+        new = [process for process in processes.family() if process not in known]
+        assert len(new) == 3
+        assert len(processes.folders() - folders) == 1
+
+        (worker,) = [process for process in processes.having("worker") if process in new]
+        worker.send_signal(signal.SIGSTOP)
+        with pytest.raises(DeadlineExceeded, match="longer than 4 s"):
+            await backend.compute(TINY, requests.tiny(), WHOLE_SECONDS)
+        assert isinstance(await backend.compute(TINY, requests.tiny(), WHOLE_SECONDS), Reply)
+        await processes.until(lambda: backend.restarts() == 1, WHOLE_SECONDS)
+        assert backend.healthy()
+
+        (java,) = [process for process in processes.having("java") if process in new]
+        java.send_signal(signal.SIGSTOP)
+        assert isinstance(await backend.compute(TINY, requests.tiny(), WHOLE_SECONDS), Reply)
+        assert backend.restarts() == 2
+        assert not java.is_running()
+    finally:
+        await backend.stop()
+    assert processes.family() == known
+    assert processes.folders() == folders
+
+
+async def test_nothing_is_left_after_a_start_that_was_cancelled(settings: Settings) -> None:
+    known, folders = processes.family(), processes.folders()
+    for seconds in (0.01, 0.3, 2.5):
+        backend = TorchServeBackend(settings.model_copy(update={"models": (TINY,)}))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(backend.start(), seconds)
+        await backend.stop()
+        assert processes.family() == known
+        assert processes.folders() == folders
+
+
+async def test_stop_ends_a_start_on_its_way(settings: Settings) -> None:
+    folders = processes.folders()
+    backend = TorchServeBackend(settings.model_copy(update={"models": (TINY,)}))
+    start = asyncio.create_task(backend.start())
+    await asyncio.sleep(0.5)
+    await backend.stop()
+    with pytest.raises(Unavailable):
+        await start
+    assert processes.folders() == folders
+
+
+async def test_a_model_that_does_not_load_is_named_within_seconds(settings: Settings, tmp_path: Path) -> None:
+    known, folders = processes.family(), processes.folders()
+    store = tmp_path / "store"
+    shutil.copytree(settings.model_store / TINY, store / TINY)
+    weights = store / TINY / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"oops")
+    backend = TorchServeBackend(settings.model_copy(update={"model_store": store}))
+    begun = time.monotonic()
+    with pytest.raises(Unavailable, match=r"model 'tiny' died while starting: .*ModelError.*sha256") as caught:
+        await backend.start()
+    assert time.monotonic() - begun < settings.start_seconds / 3
+    assert "End of its log" in caught.value.message
+    assert processes.family() == known
+    assert processes.folders() == folders
+    await backend.stop()
+
+
+async def test_ports_taken_meanwhile_cost_another_launch_each(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = processes.folders()
+    choose, steal, chosen = config._free_ports, [0, 4], []  # the first is HTTP, the last gRPC
+    with socket.socket() as thief:
+        thief.bind(("127.0.0.1", 0))
+        thief.listen()
+
+        def choose_badly(count: int) -> list[int]:
+            ports = choose(count)
+            if steal:
+                ports[steal.pop()] = thief.getsockname()[1]
+            chosen.append(ports)
+            return ports
+
+        monkeypatch.setattr(config, "_free_ports", choose_badly)
+        backend = TorchServeBackend(settings.model_copy(update={"models": (TINY,)}))
+        await backend.start()
+        try:
+            assert len(chosen) == 3
+            assert len(processes.folders() - folders) == 1
+            assert (await backend.compute(TINY, requests.tiny(), 30.0)).response.prediction.top
+        finally:
+            await backend.stop()
+
+
+async def test_nothing_survives_a_killed_service(settings: Settings) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from service.backends.torchserve import TorchServeBackend\n"
+        "from service.settings import Settings\n"
+        "async def main():\n"
+        "    await TorchServeBackend(Settings(model_store=Path(sys.argv[1]), models=('tiny',))).start()\n"
+        "    print('ready', flush=True)\n"
+        "    await asyncio.sleep(600)\n"
+        "asyncio.run(main())\n"
+    )
+    service = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, str(settings.model_store), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert service.stdout is not None
+        async with asyncio.timeout(WHOLE_SECONDS):
+            assert await service.stdout.readline() == b"ready\n"
+        left = processes.family(service.pid)
+        assert len(left) == 3
+        assert len(processes.folders(service.pid)) == 1
+    finally:
+        service.kill()
+        await service.wait()
+    await processes.all_gone(left, 10.0)
+    await processes.until(lambda: not processes.folders(service.pid), 10.0)

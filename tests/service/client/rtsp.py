@@ -1,0 +1,104 @@
+"""A camera that speaks RTSP: the smallest server that answers one viewer with H.264 within the connection."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+import time
+from fractions import Fraction
+
+import av
+
+from tests.service.client.footage import grey
+
+FRAMES, FPS = 38, 20
+_SIZE = (96, 128)
+_SDP = (
+    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+    "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=control:track\r\n"
+)
+
+
+class RtspCamera:
+    """Frame i of every round of 38 is grey of a level that tells i; `with` starts and ends it."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}/camera"
+        self.requests: list[str] = []
+        """Methods that the viewer called, in order."""
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._serve)]
+
+    def __enter__(self) -> RtspCamera:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _serve(self) -> None:
+        try:
+            viewer, _ = self._listener.accept()
+        except OSError:
+            return  # nobody came
+        with viewer, viewer.makefile("rb") as reader:
+            while request := reader.readline().decode():
+                method = request.split(" ")[0]
+                self.requests.append(method)
+                headers = {}
+                while line := reader.readline().decode().strip():
+                    name, _, value = line.partition(":")
+                    headers[name.lower()] = value.strip()
+                viewer.sendall(self._reply(method, headers).encode())
+                if method == "PLAY":
+                    self._threads.append(threading.Thread(target=self._play, args=(viewer,)))
+                    self._threads[-1].start()
+                elif method == "TEARDOWN":
+                    break
+            self._over.set()
+            for thread in self._threads[1:]:
+                thread.join(10)
+
+    def _reply(self, method: str, headers: dict[str, str]) -> str:
+        lines, body = [f"CSeq: {headers['cseq']}", "Session: 1"], ""
+        match method:
+            case "OPTIONS":
+                lines.append("Public: DESCRIBE, SETUP, PLAY, TEARDOWN")
+            case "DESCRIBE":
+                body = _SDP
+                lines += ["Content-Type: application/sdp", f"Content-Length: {len(body)}"]
+            case "SETUP":
+                lines.append("Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
+        return "RTSP/1.0 200 OK\r\n" + "".join(f"{line}\r\n" for line in lines) + f"\r\n{body}"
+
+    def _play(self, viewer: socket.socket) -> None:
+        """Packets that libav makes, put into the connection as RFC 2326 10.12 says: $, channel, length, packet."""
+        with socket.socket(type=socket.SOCK_DGRAM) as packets, socket.socket(type=socket.SOCK_DGRAM) as reports:
+            for receiver in (packets, reports):
+                receiver.bind(("127.0.0.1", 0))
+            packets.setblocking(False)
+            ports = [receiver.getsockname()[1] for receiver in (packets, reports)]
+            with av.open(f"rtp://127.0.0.1:{ports[0]}?rtcpport={ports[1]}&pkt_size=1200", "w", format="rtp") as film:
+                options = {"crf": "1", "tune": "zerolatency", "g": "10"}
+                stream = film.add_stream("libx264", rate=Fraction(FPS), options=options)
+                stream.height, stream.width = _SIZE
+                stream.pix_fmt = "yuv420p"
+                begun = time.monotonic()
+                for count in itertools.count():
+                    if self._over.wait(max(0.0, begun + count / FPS - time.monotonic())):
+                        return
+                    frame = av.VideoFrame.from_ndarray(grey(count % FRAMES, _SIZE), format="rgb24")
+                    film.mux(stream.encode(frame))
+                    try:
+                        while True:
+                            packet = packets.recv(2000)
+                            viewer.sendall(b"$\0" + len(packet).to_bytes(2, "big") + packet)
+                    except BlockingIOError:
+                        pass  # all of this frame is out
+                    except OSError:
+                        return  # the viewer has left

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from service import errors
+from service.client import Client
+from tests.service.client.peer import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, Peer, answer, rich_abort
+
+CLIP = np.zeros((2, 4, 4, 3), np.uint8)
+
+
+def test_a_result_has_numbers_and_arrays(call: Callable[..., Any]) -> None:
+    result = call("explain_clip", CLIP)
+    assert result.prediction.top[0].label == "wave"
+    np.testing.assert_array_equal(result.logits, [0.0, 0.5, 1.5])
+    assert result.frame_logits is None
+    assert list(result.explanations) == ["grad-cam", "grad-cam-2", "other"]
+    first = result.explanations["grad-cam"]
+    np.testing.assert_array_equal(first.values, [[[0, 1], [2, 3]]])
+    np.testing.assert_array_equal(first.mask, [[[False, True], [False, True]]])
+    assert first.frame_positions == (1.5,)
+    # Zero is a value that was computed, not one left out.
+    assert first.quality == {"motion_share": 0.0}
+    assert result.explanations["grad-cam-2"].seconds == 0.02
+
+
+def test_a_failed_explanation_says_why_when_its_values_are_asked_for(client: Client) -> None:
+    failed = client.explain_clip(CLIP).explanations["other"]
+    assert failed.failed
+    with pytest.raises(errors.ActionLensError, match="no gradient") as caught:
+        _ = failed.values
+    assert caught.value.code is grpc.StatusCode.FAILED_PRECONDITION
+
+
+def test_unavailable_is_tried_again(peer: Peer, call: Callable[..., Any]) -> None:
+    # Larger than what gRPC holds for a retry unless told otherwise (256 KiB).
+    large = np.zeros((4, 300, 300, 3), np.uint8)
+
+    def restarting(attempt: int, request: Any, context: grpc.ServicerContext) -> Any:
+        if attempt < 3:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "a worker died")
+        return answer(str(len(request.clip.raw.data)))
+
+    peer.clip = restarting
+    assert call("explain_clip", large).prediction.top[0].label == str(large.size)
+    assert peer.attempts == 3
+
+
+def test_other_errors_are_not_tried_again(peer: Peer, call: Callable[..., Any]) -> None:
+    peer.clip = lambda _attempt, _request, context: rich_abort(
+        context, INVALID_ARGUMENT, "threshold: too low", "methods[0].selective_relevance.threshold", 0.0
+    )
+    with pytest.raises(errors.InvalidArgument) as caught:
+        call("explain_clip", CLIP)
+    assert peer.attempts == 1
+    assert caught.value.message == "threshold: too low"
+    assert caught.value.reason == "A_REASON"
+    assert caught.value.field == "methods[0].selective_relevance.threshold"
+
+
+def test_an_error_tells_when_to_come_back(peer: Peer, client: Client) -> None:
+    peer.clip = lambda _attempt, _request, context: rich_abort(context, RESOURCE_EXHAUSTED, "full", "", 1.25)
+    with pytest.raises(errors.ResourceExhausted) as caught:
+        client.explain_clip(CLIP)
+    assert caught.value.retry_after == 1.25
+
+
+def test_retries_end_with_the_deadline(peer: Peer, call: Callable[..., Any]) -> None:
+    peer.clip = lambda _attempt, _request, context: context.abort(grpc.StatusCode.UNAVAILABLE, "never")
+    start = time.monotonic()
+    with pytest.raises((errors.Unavailable, errors.DeadlineExceeded)):
+        call("explain_clip", CLIP, timeout=0.5)
+    assert time.monotonic() - start < 2
+    assert peer.attempts < 5
+
+
+def test_a_deadline_is_kept(peer: Peer, call: Callable[..., Any]) -> None:
+    def slow(_attempt: int, _request: Any, context: grpc.ServicerContext) -> Any:
+        while context.is_active():
+            time.sleep(0.02)
+        return answer()
+
+    peer.clip = slow
+    start = time.monotonic()
+    with pytest.raises(errors.DeadlineExceeded, match="longer timeout"):
+        call("explain_clip", CLIP, timeout=0.3)
+    assert time.monotonic() - start < 2
+
+
+def test_nobody_there_says_how_to_start_a_service() -> None:
+    with (
+        Client("127.0.0.1:1", timeout=1) as client,
+        pytest.raises(errors.Unavailable, match=r"127\.0\.0\.1:1: .*actionlens serve"),
+    ):
+        client.health()
+
+
+def test_a_code_without_a_class_of_its_own_is_kept(peer: Peer, client: Client) -> None:
+    with pytest.raises(errors.ActionLensError) as caught:
+        client.get_model("m")
+    assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_models_of_all_pages_are_listed(call: Callable[..., Any]) -> None:
+    assert [model.name for model in call("list_models")] == [f"model-{number}" for number in range(5)]

@@ -1,0 +1,237 @@
+"""The live page in a real browser, its webcam fed with a real clip."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+import zipfile
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from service.decoding.image import decode_picture
+from service.decoding.video import read_video
+from service.settings import Limits
+from tests.service.gateway.heat import heat_on_motion
+from tests.service.gateway.running import PATIENCE, Running, answers, watch
+
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
+
+WATCHED = "#source=camera&methods=grad-cam"
+# Frames that the page has captured; what became of those that are known; what all causes of drops come to.
+_ACCOUNTED = """() => {
+  const text = document.getElementById("frames").textContent;
+  const sum = (found) => (found.match(/\\d+/g) ?? []).map(Number).reduce((all, number) => all + number, 0);
+  const causes = text.match(/\\((.*)\\)/)?.[1] ?? "";
+  const dropped = Number(text.match(/(\\d+) dropped/)[1]);
+  return [window.page.live.sequence, sum(text.replace(`(${causes})`, "")), sum(causes), dropped];
+}"""
+# How much the newest heat is: all of it, what moves, what does not.
+_PARTS = """() => ["all", "motion", "scene"].map((part) => {
+  const { heat } = window.page.stage;
+  let sum = 0;
+  for (const place of heat.positions) sum += heat.at(place, part).reduce((all, value) => all + Math.abs(value), 0);
+  return sum;
+})"""
+
+
+def test_the_webcam_is_named_and_the_heat_lies_on_what_moves(page: Page, running: Running) -> None:
+    watch(page, running, "#source=camera&methods=dtd")
+    expect(page.locator("#top li").first).to_contain_text("move left", timeout=PATIENCE)
+    expect(page.locator("#readout")).to_contain_text(
+        re.compile(r"“move left” \d+ %: frames \d+–\d+ carry \d+ %"), timeout=PATIENCE
+    )
+    heat, mirrored = heat_on_motion(page)
+    assert heat > 1.5 * mirrored, (heat, mirrored)
+    assert heat > 1.5, (heat, mirrored)  # 1 is chance
+    # A weak window is not blown up to the full scale.
+    page.wait_for_function("() => window.page.stage.heat.peak < 0.98 * window.page.stage.scale")
+    expect(page.locator("#rate-frames")).to_have_text(re.compile(r"[1-9]\d*\.\d/s"))
+    expect(page.locator("#rate-lag")).to_have_text(re.compile(r"\d m?s"))
+    captured, known, causes, dropped = page.evaluate(_ACCOUNTED)
+    assert 0 < known <= captured
+    assert causes == dropped
+
+
+def test_what_is_asked_changes_while_it_runs(page: Page, running: Running) -> None:
+    watch(page, running, WATCHED)
+    page.fill("#target", "approach")
+    page.keyboard.press("Enter")
+    expect(page.locator("#readout")).to_contain_text("“approach” is explained", timeout=PATIENCE)
+    page.get_by_label("selective-relevance", exact=True).check()
+    expect(page.locator("#dial")).to_have_attribute("aria-label", re.compile(r"\d+ %"), timeout=PATIENCE)
+    assert "target=approach" in page.url
+    assert "selective-relevance" in page.url
+    page.locator("#layer").select_option("selective-relevance")
+    page.get_by_role("button", name="Motion").click(timeout=PATIENCE)
+    whole, motion, scene = page.evaluate(_PARTS)
+    assert whole == pytest.approx(motion + scene, rel=1e-4)
+    assert 0 < motion < whole
+    page.fill("#contrast", "recede")
+    page.keyboard.press("Enter")
+    expect(page.locator("#readout")).to_contain_text("why “approach” rather than “recede”", timeout=PATIENCE)
+    expect(page.locator("#scale-unit")).to_contain_text("rather than “recede”")
+    # Another person sees the same by the address.
+    page.reload()
+    expect(page.locator("#readout")).to_contain_text("rather than “recede”", timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Motion")).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_cell_of_the_matrix_says_what_its_step_rests_on(page: Page, running: Running) -> None:
+    watch(page, running, "#source=camera&methods=atr")
+    expect(page.locator("#atr")).to_have_text(
+        re.compile(r"\d\.\d frames on average \(avg-ATR\), \d+ at most \(max-ATR\)")
+    )
+    grid = page.evaluate("() => window.page.time.grid")
+    page.locator("#strip").hover(position={"x": 500, "y": grid["top"] + 2.5 * grid["row"]})
+    expect(page.locator("#large p")).to_have_text(re.compile(r"step 2 (takes \d+ %|has no)"))
+    expect(page.locator("#large")).to_be_visible()
+
+
+def test_the_budget_changes_what_is_explained_and_says_why(page: Page, running: Running) -> None:
+    watch(page, running, f"{WATCHED}&budget=0")
+    expect(page.locator("#budget-value")).to_have_text("predictions only")
+    expect(page.locator("#level")).to_have_text("prediction only", timeout=PATIENCE)
+    expect(page.locator("#level-reason")).to_have_text("grad-cam left out: explaining may take 0 % of predicting")
+    page.locator("#budget").press("End")
+    expect(page.locator("#level")).to_have_text("grad-cam", timeout=PATIENCE)
+    expect(page.locator("#level-reason")).to_have_text("")
+    assert page.locator("#ladder li").all_inner_texts() == ["prediction", "grad-cam"]
+    expect(page.locator("#ladder [aria-current]")).to_have_text("grad-cam")
+    page.locator("#within").press("Home")
+    expect(page.locator("#within-value")).to_have_text("within 50 ms")
+    assert "within=50" in page.url
+    page.reload()
+    expect(page.locator("#within-value")).to_have_text("within 50 ms")
+
+
+def test_an_unknown_class_is_named_at_its_field(page: Page, running: Running) -> None:
+    page.goto(running.address)
+    page.locator("#methods input").first.wait_for()
+    page.fill("#target", "fly")
+    page.locator("#contrast").focus()
+    expect(page.get_by_role("alert")).to_contain_text("motion-primitives has no class “fly”")
+    page.fill("#target", "approach")
+    page.locator("#contrast").focus()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_single_keys_work_after_a_click_but_not_in_a_text_and_can_be_switched_off(page: Page, running: Running) -> None:
+    watch(page, running, WATCHED)
+    moments = page.locator(".moment")
+    page.get_by_role("button", name="Keys").click()
+    page.keyboard.press("f")
+    page.get_by_role("button", name="Keys").click()
+    page.locator("#target").press("f")
+    expect(page.locator("#target")).to_have_value("f")
+    expect(moments).to_have_count(0)
+    page.locator("#target").fill("")
+    page.get_by_role("button", name="All").click()
+    page.keyboard.press("f")
+    expect(moments).to_have_count(1)
+
+
+def test_a_job_runs_from_a_frozen_moment_and_is_shared(page: Page, running: Running) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    watch(page, running, WATCHED)
+    page.keyboard.press("f")
+    moment = page.locator(".moment")
+    moment.locator(".scrub").fill("5")
+    expect(moment.locator("output")).to_have_text("frame 5")
+    moment.locator(".job-method").select_option("integrated-gradients")
+    moment.get_by_role("button", name="Run").click()
+    expect(moment.locator(".results button", has_text="integrated-gradients")).to_have_attribute(
+        "aria-pressed", "true", timeout=PATIENCE
+    )
+    expect(moment.get_by_role("button", name="Run")).to_be_enabled(timeout=PATIENCE)
+    with page.expect_download() as waiting:
+        moment.get_by_role("button", name="Export").click()
+    assert waiting.value.suggested_filename.startswith("move-left")
+    with zipfile.ZipFile(waiting.value.path()) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        pictures = [decode_picture(archive.read(name), Limits(), name) for name in names if name.startswith("frames/")]
+        # The job's own film, and the numbers of the live explanation beside those of the job.
+        film = archive.read("integrated-gradients.mp4")
+        document = json.loads(archive.read("answer.json"))
+    assert len(pictures) == 16
+    assert len(read_video(film, lambda count: tuple(range(count)), lambda p: p, Limits(), "film").pictures) == 16
+    assert document["answer"]["prediction"]["top"][0]["label"] == "move left"
+    for method, entry in zip(("grad-cam", "integrated-gradients"), document["explanations"], strict=True):
+        values = entry["saliency"]["values"]
+        assert entry["method"] == method
+        assert len(values["values"]) == np.prod(values["shape"]) > 0
+    moment.get_by_role("button", name="Copy link").click()
+    expect(page.locator("#share")).to_have_text("Copied")
+    link = page.evaluate("() => navigator.clipboard.readText()")
+    page.goto("about:blank")
+    page.goto(link.replace("source=camera", ""))
+    expect(moment.locator("h3")).to_have_text("move left, integrated-gradients")
+    expect(moment.locator(".readout")).to_contain_text("of the relevance")
+    page.wait_for_function("() => document.querySelector('.moment video').videoWidth > 0")
+
+
+def test_a_job_shows_what_it_has_so_far_and_is_cancelled(page: Page, running: Running) -> None:
+    watch(page, running, WATCHED)
+    page.keyboard.press("f")
+    moment = page.locator(".moment")
+    moment.locator(".job-method").select_option("st-perturbation")
+    moment.get_by_role("button", name="Run").click()
+    expect(moment.locator(".results button", has_text="st-perturbation")).to_be_visible(timeout=PATIENCE)
+    expect(moment.locator(".readout")).to_have_text(re.compile("^So far: "))
+    expect(moment.locator(".progress span")).to_have_text(re.compile(r"\d+ of \d+"))
+    moment.get_by_role("button", name="Cancel").click()
+    expect(moment.get_by_role("button", name="Run")).to_be_enabled(timeout=PATIENCE)
+
+
+def test_a_job_that_is_refused_says_why_beside_the_moment(page: Page, running: Running) -> None:
+    watch(page, running, f"{WATCHED}&contrast=move left")
+    expect(page.locator("#readout")).to_contain_text("is the explained class itself", timeout=PATIENCE)
+    page.keyboard.press("f")
+    moment = page.locator(".moment")
+    moment.get_by_role("button", name="Run").click()
+    expect(moment.get_by_role("alert")).to_contain_text("target.contrast: is the explained class itself")
+
+
+def test_the_page_survives_a_restart_of_the_service(page: Page, running: Running) -> None:
+    watch(page, running, WATCHED)
+    running.stop()
+    expect(page.locator("#status")).to_have_text("reconnecting", timeout=PATIENCE)
+    expect(page.get_by_role("alert")).to_contain_text("Trying again by itself")
+    # What was said before the connection was lost is old, and says so.
+    expect(page.locator("#age")).to_be_visible(timeout=PATIENCE)
+    running.start()
+    expect(page.locator("#status")).to_have_text("live", timeout=PATIENCE)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    expect(page.locator("#age")).to_be_hidden(timeout=PATIENCE)
+
+
+def test_a_page_that_comes_before_the_models_waits_for_them(page: Page, running: Running) -> None:
+    running.stop()
+    running.loading = 2.0
+    starting = threading.Thread(target=running.start)
+    starting.start()
+    while not answers(running.settings.page_port):
+        time.sleep(0.02)
+    page.goto(f"http://127.0.0.1:{running.settings.page_port}/")
+    expect(page.get_by_role("alert")).to_contain_text("The models are being loaded")
+    starting.join()
+    running.loading = 0.0
+    page.get_by_role("button", name="Sample").click(timeout=PATIENCE)
+    expect(page.locator("#freeze")).to_be_enabled(timeout=PATIENCE)
+
+
+def test_nothing_is_loaded_from_elsewhere_and_the_policy_holds(browser: Browser, running: Running) -> None:
+    page = browser.new_page()
+    complaints: list[str] = []
+    addresses: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: addresses.append(request.url))
+    page.goto(running.address + "#source=sample&methods=grad-cam")
+    expect(page.locator("#freeze")).to_be_enabled(timeout=PATIENCE)
+    page.close()
+    assert not complaints
+    assert all(address.startswith((running.address, "blob:")) for address in addresses), addresses

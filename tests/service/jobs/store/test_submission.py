@@ -1,0 +1,108 @@
+"""What accepting a job leaves in the database, and how clients see its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import sqlalchemy as sa
+
+from actionlens.v1 import explanation_pb2, job_pb2
+from service.jobs.store.database import Database
+from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.queries import progress
+from service.jobs.store.queue import WORKFLOW, queue_name
+from service.jobs.store.transitions import Advance, ClipKey, advance, begin, finish
+from service.settings import Settings
+from tests.service.jobs.workers import request
+
+Open = Callable[[Settings], Coroutine[Any, Any, DatabaseJobEngine]]
+# Drawn, or told by a clock.
+_ITS_OWN = {"workflow_uuid", "creator_xid", "created_at", "updated_at", "retention_timestamp"}
+
+
+def rows(database: Database, table: str) -> dict[str, dict[str, Any]]:
+    """DBOS's rows of a table by workflow, without what differs from one to the next."""
+    with database.reading() as connection:
+        found = connection.execute(sa.text(f"SELECT * FROM {database.dbos}{table}")).mappings().all()
+    assert all(row["workflow_uuid"] for row in found)
+    return {row["workflow_uuid"]: {name: value for name, value in row.items() if name not in _ITS_OWN} for row in found}
+
+
+async def test_clips_are_queued_as_dbos_itself_would_queue_them(either: Settings, open_engine: Open) -> None:
+    engine = await open_engine(either)
+    asked = request(6, tenant='it\'s 100 %: a "tenant"', priority=job_pb2.JOB_PRIORITY_HIGH)
+    job, _ = await engine.create(asked)
+    database = engine.database
+    ours = {table: rows(database, table) for table in ("workflow_status", "workflow_input")}
+    assert list(ours["workflow_status"]) == [f"{job.id}.{place}.1" for place in range(4)]
+    database.client.delete_workflows([*ours["workflow_status"]])
+    assert not rows(database, "workflow_status")
+    for place in range(4):
+        with database.writing() as connection:
+            database.client.enqueue_in_transaction(
+                connection,
+                {
+                    "workflow_name": WORKFLOW,
+                    "workflow_id": f"{job.id}.{place}.1",
+                    "queue_name": queue_name(job_pb2.JOB_PRIORITY_HIGH),
+                    "queue_partition_key": job.tenant,
+                },
+                job.id,
+                place,
+                1,
+            )
+    assert ours == {table: rows(database, table) for table in ours}
+
+
+async def test_the_answer_is_the_job_as_it_is_stored(either: Settings, open_engine: Open) -> None:
+    engine = await open_engine(either)
+    asked = request(2, request_id="once", seed=7)
+    sent = job_pb2.CreateJobRequest.FromString(asked.SerializeToString())
+    job, new = await engine.create(asked)
+    assert new
+    assert job == await engine.get(job.id)
+    assert await engine.create(sent) == (job, False)
+    assert (job.clips.queued, job.clips.total, job.seed, job.cancelling) == (2, 2, 7, False)
+
+
+async def test_a_failed_job_says_why_its_first_clip_failed(either: Settings, open_engine: Open) -> None:
+    engine = await open_engine(either)
+    job, _ = await engine.create(request(2))
+    good, _ = await engine.create(request(2))
+
+    def end(which: job_pb2.Job, place: int, why: str) -> None:
+        clip = ClipKey(which.id, place, 1)
+        assert begin(engine.database, clip)
+        failure = explanation_pb2.Failure(message=why) if why else None
+        state = job_pb2.CLIP_STATE_FAILED if why else job_pb2.CLIP_STATE_SUCCEEDED
+        assert finish(engine.database, clip, state, failure=failure, result=None if why else "job/result-0-00")
+
+    end(job, 1, "the second is broken")
+    assert not (await engine.get(job.id)).HasField("failure")
+    end(job, 0, "the first is broken")
+    end(good, 0, "the first is broken")
+    end(good, 1, "")
+    seen = await engine.get(job.id)
+    assert (seen.state, seen.failure.message) == (job_pb2.JOB_STATE_FAILED, "the first is broken")
+    partial = await engine.get(good.id)
+    assert partial.state == job_pb2.JOB_STATE_PARTIAL
+    assert not partial.HasField("failure")
+    assert list((await engine.list(job_pb2.ListJobsRequest())).jobs) == [partial, seen]
+    assert [update.job async for update in engine.watch(job_pb2.WatchJobRequest(id=job.id))] == [seen]
+    assert not (await engine.retry(job.id)).HasField("failure")
+
+
+async def test_what_is_watched_is_all_of_one_clip(settings: Settings, open_engine: Open) -> None:
+    engine = await open_engine(settings)
+    job, _ = await engine.create(request(2))
+    places = [ClipKey(job.id, number, 1) for number in range(2)]
+    for place, objective, partial in ((places[0], 0.25, None), (places[1], 0.75, "job/partial-1-1-00")):
+        assert begin(engine.database, place)
+        advance(engine.database, place, Advance(1, 8, objective, 2.0, partial))
+    seen, partial = progress(engine.database, settings.jobs, job.id)
+    assert [clip.index for clip in seen.running] == [0, 1]
+    assert (list(seen.objective.y), partial) == ([0.25], "")
+    assert finish(engine.database, places[0], job_pb2.CLIP_STATE_FAILED)
+    seen, partial = progress(engine.database, settings.jobs, job.id)
+    assert (list(seen.objective.y), partial) == ([0.75], "job/partial-1-1-00")

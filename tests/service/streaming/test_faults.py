@@ -1,0 +1,135 @@
+"""Streams whose backend, or whose time, gives out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+
+from actionlens.v1 import explanation_pb2
+from service.errors import Unavailable
+from tests.service.backend import PixelBackend
+from tests.service.conftest import Serve, connect
+from tests.service.requests import eventually, refusal
+from tests.service.stream_client import DROP, NEWEST, WINDOW, StreamClient, exact, refused
+
+
+async def test_a_file_waits_out_a_dead_worker(backend: PixelBackend, stub: Any) -> None:
+    client = await StreamClient.open(stub)
+    backend.failures.extend([Unavailable("worker died", retry_after=0.05)] * 3)
+    for number in range(12):
+        await client.send(number)
+    summary = await client.end()
+    assert [window.window for window in client.windows] == list(range(9))
+    assert summary.skipped_windows == 0
+
+
+async def test_a_file_is_never_answered_with_a_hole(serve: Serve, backend: PixelBackend) -> None:
+    async with serve(response_seconds=0.15) as server, connect(server) as stub:
+        client = await StreamClient.open(stub)
+        backend.failures.extend([Unavailable("worker died", retry_after=0.05)] * 100)
+        await client.feed(range(12))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await client.finish()
+        assert refusal(caught.value).code is grpc.StatusCode.UNAVAILABLE
+        assert [window.window for window in client.windows] == []
+
+
+async def test_a_file_waits_for_a_slow_model_longer_than_a_camera_would(serve: Serve, backend: PixelBackend) -> None:
+    async with serve(stream={"window_seconds": 0.05}) as server, connect(server) as stub:
+        client = await StreamClient.open(stub)
+        backend.failures.extend([Unavailable("busy", retry_after=0.1)] * 2)
+        await client.feed(range(WINDOW))
+        await client.end()
+        assert [window.window for window in client.windows] == [0]
+
+
+async def test_a_camera_skips_what_a_dead_worker_cannot_answer_and_says_so(backend: PixelBackend, stub: Any) -> None:
+    client = await StreamClient.open(stub, fill=DROP, consume=NEWEST)
+    for number in range(WINDOW):
+        await client.send(number)
+    await eventually(lambda: len(client.windows) == 1)
+    backend.failures.extend([Unavailable("worker died"), explanation_pb2.Failure(code=13, message="out of memory")])
+    for number in range(WINDOW, WINDOW + 2):
+        await client.send(number)
+        await eventually(lambda left=WINDOW + 1 - number: len(backend.failures) == left)
+    await client.send(WINDOW + 2)
+    await eventually(lambda: len(client.windows) == 2)
+    await client.send(WINDOW + 3)
+    summary = await client.end()
+    assert [window.window for window in client.windows] == [0, 3, 4]
+    assert not client.windows[2].answer.level_reason
+    reason = client.windows[1].answer.level_reason
+    assert "2 windows before this one not answered" in reason
+    assert "out of memory" in reason
+    assert (client.windows[1].skipped_windows, summary.skipped_windows) == (2, 2)
+    assert exact(summary.counts)
+
+
+async def test_a_camera_does_not_wait_for_a_dead_backend_for_ever(serve: Serve, backend: PixelBackend) -> None:
+    async with serve(stream={"idle_seconds": 1.0}) as server, connect(server) as stub:
+        client = await StreamClient.open(stub, fill=DROP, consume=NEWEST)
+        backend.failures.extend([Unavailable("no worker")] * 1000)
+        # The windows of the last three frames fail 0, 0.6 and 1.2 seconds after the first of them.
+        for number in range(WINDOW + 2):
+            await client.push(number)
+            await asyncio.sleep(0.6 if number >= WINDOW - 1 else 0)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await client.finish()
+        assert refusal(caught.value).message == "no worker"
+
+
+async def test_an_idle_stream_is_closed(serve: Serve) -> None:
+    async with serve(stream={"idle_seconds": 0.2}) as server, connect(server) as stub:
+        client = await StreamClient.open(stub)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await client.finish()
+        assert refusal(caught.value).reason == "STREAM_IDLE"
+        assert (await refused(stub.ExplainStream())).field == "open"
+
+
+async def test_a_stream_that_waits_for_the_backend_is_not_idle(serve: Serve, backend: PixelBackend) -> None:
+    async with serve(stream={"idle_seconds": 0.2}) as server, connect(server) as stub:
+        backend.open.clear()
+        client = await StreamClient.open(stub)
+        for number in range(WINDOW):
+            await client.send(number)
+        await asyncio.sleep(0.5)
+        backend.open.set()
+        assert (await client.end()).windows == 1
+
+
+async def test_more_streams_than_allowed_are_told_when_to_come_back(serve: Serve) -> None:
+    async with serve(stream={"max_streams": 2}) as server, connect(server) as stub:
+        one, two = await StreamClient.open(stub), await StreamClient.open(stub)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await StreamClient.open(stub)
+        found = refusal(caught.value)
+        assert (found.code, found.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS")
+        assert found.retry is not None
+        await one.end()
+        three = await StreamClient.open(stub)
+        await asyncio.gather(two.end(), three.end())
+
+
+async def test_drain_ends_streams_with_their_summary(serve: Serve, backend: PixelBackend) -> None:
+    async with serve(drain_seconds=5) as server, connect(server) as stub:
+        client = await StreamClient.open(stub)
+        idle = await StreamClient.open(stub)
+        backend.open.clear()
+        for number in range(10):
+            await client.send(number)
+        await eventually(lambda: backend.busy == 4)
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0.1)
+        backend.open.set()
+        summary = await client.finish()
+        assert exact(summary.counts)
+        assert summary.counts.waiting == 0
+        # The windows that were at the backend are answered, the others are counted as skipped.
+        assert len(client.windows) == 4
+        assert summary.skipped_windows == summary.windows - 4
+        assert (await idle.finish()).windows == 0
+        await asyncio.wait_for(stopping, 3)
