@@ -28,7 +28,7 @@ from benchmarks.jobs import service
 from benchmarks.load_table import Run, plot, table
 from service.client import AsyncClient, Frame
 from service.client.frame_sources import open_source
-from service.client.frames import StreamOptions
+from service.client.stream_messages import StreamOptions
 from service.errors import ResourceExhausted
 
 _KINDS = ("none", "latency", "overhead")

@@ -40,7 +40,7 @@ from benchmarks.transport_client import ClientProcess, Round
 from handlers.engine.engine import Engine
 from handlers.models import family
 from handlers.wire.requests import answer
-from service.backends.models import chosen_models
+from service.backends.model_choice import chosen_models
 from service.backends.protocol import Reply, Work
 from service.backends.torchserve import TorchServeBackend
 from service.server import Server

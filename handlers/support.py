@@ -16,7 +16,7 @@ from handlers.engine.engine import Engine
 from handlers.explainers import methods
 from handlers.models.action_model import ActionModel
 from handlers.models.family import Family, Small
-from handlers.models.registry import families, family
+from handlers.models.family_registry import families, family
 from handlers.relevance import Opaque
 
 Support = dict[str, str]

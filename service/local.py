@@ -11,9 +11,9 @@ from typing import Any, Self, Unpack
 from actionlens.v1 import model_pb2
 from service.backends.in_process import InProcessBackend
 from service.client.channel import DEFAULT_TIMEOUT
-from service.client.clips import ClipLike, ClipOptions, clip_request
+from service.client.clip_messages import ClipLike, ClipOptions, clip_request
 from service.client.results import Result
-from service.dataplane.explain import ExplainService
+from service.dataplane.explain_service import ExplainService
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from actionlens.v1 import job_pb2, job_pb2_grpc, service_pb2, service_pb2_grpc
 from service.backends.factory import make_backend
 from service.backends.protocol import InferenceBackend
-from service.dataplane.explain import ExplainService
+from service.dataplane.explain_service import ExplainService
 from service.errors import Unavailable
 from service.gateway.app import make_app
 from service.gateway.rpc_bridge import Calls
@@ -24,7 +24,7 @@ from service.gateway.schema import schema
 from service.gateway.server import Gateway
 from service.jobs.lifecycle import JobService
 from service.jobs.metrics import JobMetrics
-from service.rpc.health import EXPLANATION_SERVICE, Health, canary_request
+from service.rpc.health_servicer import EXPLANATION_SERVICE, Health, canary_request
 from service.rpc.interceptor import CallInterceptor
 from service.rpc.job_servicer import JOB_SERVICE, MAX_WATCHERS, ExplanationJobServicer
 from service.rpc.servicers import ExplanationServicer

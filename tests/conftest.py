@@ -61,7 +61,7 @@ class Exported:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Written once: it takes seconds."""
-    from handlers.exporting.graph import export
+    from handlers.exporting.onnx_graph import export
     from tests.handlers import networks
 
     folder = networks.folder(

@@ -2,7 +2,7 @@
 
 from handlers.explainers.explainer import Explainer, Method, Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
-from handlers.explainers.registry import explainer, iterative, methods
+from handlers.explainers.method_registry import explainer, iterative, methods
 
 __all__ = [
     "Explainer",

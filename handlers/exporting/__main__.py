@@ -2,6 +2,6 @@
 
 import sys
 
-from handlers.exporting.graph import main
+from handlers.exporting.onnx_graph import main
 
 sys.exit(main())

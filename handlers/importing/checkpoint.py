@@ -29,7 +29,7 @@ from handlers.importing.huggingface import read_pretrained
 from handlers.importing.recognition import Fitted, fit
 from handlers.models.action_model import ActionModel
 from handlers.models.family import Checkpoint, Family, check_depth
-from handlers.models.registry import families, family
+from handlers.models.family_registry import families, family
 from handlers.onnx_import import about, settled
 from handlers.tensor_files.weights import SUFFIXES, read_weights
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from actionlens.card import Input, SamplingRule
 from handlers.errors import ModelError
 from handlers.models.family import Checkpoint, Family
-from handlers.models.registry import families
+from handlers.models.family_registry import families
 from handlers.tensor_files.weights import read_weights
 
 CONFIG_FILE = "config.json"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from handlers.errors import ModelError
 from handlers.models.family import Family
-from handlers.models.registry import families
+from handlers.models.family_registry import families
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -1,6 +1,6 @@
 """Action-model families, one file each, and their registry."""
 
 from handlers.models.family import Family, Small
-from handlers.models.registry import families, family
+from handlers.models.family_registry import families, family
 
 __all__ = ["Family", "Small", "families", "family"]

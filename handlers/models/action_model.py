@@ -17,8 +17,8 @@ from actionlens.card import CardError, ColorOrder, ModelCard, read_card
 from handlers.errors import ModelError, RequestError
 from handlers.models.blocks.tokens import token_network
 from handlers.models.family import check_depth
+from handlers.models.family_registry import family
 from handlers.models.optical_flow import flow
-from handlers.models.registry import family
 from handlers.relevance import (
     MEMORY,
     BadClip,

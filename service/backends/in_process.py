@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 
-from service.backends.models import chosen_models
+from service.backends.model_choice import chosen_models
 from service.backends.thread_backend import Answer, ThreadBackend
 from service.backends.torch_threads import SHORT_SPIN
 from service.errors import Unavailable

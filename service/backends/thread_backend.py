@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.admission import Admission
-from service.backends.models import canary_request, checked, describe_request, wrapped
+from service.backends.model_choice import canary_request, checked, describe_request, wrapped
 from service.backends.protocol import Reply, Work
 from service.errors import DeadlineExceeded, NotFound, Unavailable
 from service.settings import Settings

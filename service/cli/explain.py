@@ -26,7 +26,7 @@ from service.cli.options import (
 if TYPE_CHECKING:
     from service.cli.terminal import Stage
     from service.client import Client
-    from service.client.clips import ClipOptions
+    from service.client.clip_messages import ClipOptions
     from service.local import LocalClient
     from service.settings import Settings
 

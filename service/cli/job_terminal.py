@@ -13,8 +13,8 @@ from rich.text import Text
 
 from actionlens.v1 import job_pb2
 from service.cli.terminal import duration
+from service.client.job_client import Progress as Told
 from service.client.job_requests import CLIP_STATES, JOB_STATES, state_name
-from service.client.jobs import Progress as Told
 from service.validation.request import method_name
 
 _LEVELS = "▁▂▃▄▅▆▇█"

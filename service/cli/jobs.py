@@ -13,8 +13,8 @@ from service.cli.options import Address, AsJson, Contrast, Model, Target, class_
 
 if TYPE_CHECKING:
     from actionlens.v1 import job_pb2
+    from service.client.job_client import Jobs
     from service.client.job_requests import JobOptions
-    from service.client.jobs import Jobs
 
 app = typer.Typer(no_args_is_help=True, help="Expensive explanations as durable jobs: submit, watch, fetch results.")
 

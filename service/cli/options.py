@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from service.client import Client
-    from service.client.frames import StreamOptions
+    from service.client.stream_messages import StreamOptions
 
 Address = Annotated[
     str,

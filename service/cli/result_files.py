@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client.clips import picture_files
+from service.client.clip_messages import picture_files
 from service.client.results import Result
 from service.decoding.display import decode_for_display
 from service.rendering.files import DISPLAY_SIDE, film, json_file, npz_file, sheet

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from service.client import ExplainedStream, WindowResult
-    from service.client.frames import StreamOptions
+    from service.client.stream_messages import StreamOptions
 
 # How long the last windows and the summary may take after the end was asked for.
 _LAST_SECONDS = 10.0

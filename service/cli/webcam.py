@@ -23,7 +23,7 @@ from service.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from service.client.frames import StreamOptions
+    from service.client.stream_messages import StreamOptions
     from service.webcam.loop import Display
 
 
@@ -73,7 +73,7 @@ def webcam(
     from service.webcam.playback import Projector
     from service.webcam.reconnecting_stream import Link
     from service.webcam.state import Watch
-    from service.webcam.terminal import Terminal
+    from service.webcam.terminal_view import Terminal
 
     opened = open_source(source, loop=True, realtime=True)
     console = out()

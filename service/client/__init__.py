@@ -11,9 +11,9 @@ Errors are those of `service.errors`: code, reason, field and retry_after say wh
 
 from service.client.async_client import AsyncClient, AsyncExplainedStream
 from service.client.client import Client
-from service.client.frames import Frame
 from service.client.job_requests import Downloaded, ServerFile
 from service.client.results import ExplanationResult, Result, WindowResult
+from service.client.stream_messages import Frame
 from service.client.streams import ExplainedStream
 
 __all__ = [

@@ -13,12 +13,12 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from actionlens.v1 import model_pb2, service_pb2, service_pb2_grpc
-from service.client.async_jobs import AsyncJobs
+from service.client.async_job_client import AsyncJobs
 from service.client.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, channel_options, open_channel
-from service.client.clips import ClipLike, ClipOptions, clip_request
+from service.client.clip_messages import ClipLike, ClipOptions, clip_request
 from service.client.errors import from_rpc
-from service.client.frames import FrameLike, StreamOptions, StreamQuestionOptions
 from service.client.results import Result, WindowResult
+from service.client.stream_messages import FrameLike, StreamOptions, StreamQuestionOptions
 from service.client.streams import ExplainedStream
 from service.telemetry.spans import calling
 

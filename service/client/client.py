@@ -11,11 +11,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from actionlens.v1 import model_pb2, service_pb2, service_pb2_grpc
 from service.client.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, open_channel
-from service.client.clips import ClipLike, ClipOptions, clip_request
+from service.client.clip_messages import ClipLike, ClipOptions, clip_request
 from service.client.errors import from_rpc
-from service.client.frames import FrameLike, StreamOptions
-from service.client.jobs import Jobs
+from service.client.job_client import Jobs
 from service.client.results import Result
+from service.client.stream_messages import FrameLike, StreamOptions
 from service.client.streams import ExplainedStream
 from service.telemetry.spans import calling
 

@@ -13,8 +13,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client.clips import picture_files
-from service.client.frames import Frame
+from service.client.clip_messages import picture_files
+from service.client.stream_messages import Frame
 from service.decoding.orientation import upright
 from service.errors import InvalidArgument, Unavailable
 

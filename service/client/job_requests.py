@@ -13,8 +13,15 @@ import grpc
 import numpy as np
 
 from actionlens.v1 import job_pb2
-from service.client.clips import ClassLike, ClipLike, SamplingLike, clip_message, sampling_message, target_message
-from service.client.methods import MethodLike, method_messages
+from service.client.clip_messages import (
+    ClassLike,
+    ClipLike,
+    SamplingLike,
+    clip_message,
+    sampling_message,
+    target_message,
+)
+from service.client.method_messages import MethodLike, method_messages
 from service.errors import ActionLensError, InvalidArgument
 from service.unique_names import distinct
 

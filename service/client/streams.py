@@ -13,7 +13,8 @@ import grpc
 
 from actionlens.v1 import service_pb2, service_pb2_grpc
 from service.client.errors import from_rpc
-from service.client.frames import (
+from service.client.results import WindowResult
+from service.client.stream_messages import (
     END,
     FrameLike,
     StreamOptions,
@@ -22,7 +23,6 @@ from service.client.frames import (
     open_message,
     update_message,
 )
-from service.client.results import WindowResult
 from service.errors import DeadlineExceeded
 from service.telemetry.spans import outgoing
 

@@ -12,7 +12,7 @@ from actionlens.v1 import answer_pb2, explanation_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.dataplane.failures import error_of
 from service.dataplane.levels import level_of
-from service.dataplane.request import ResolvedRequest
+from service.dataplane.resolved_request import ResolvedRequest
 from service.errors import InvalidArgument
 from service.readings.explanation import read_explanation
 from service.rendering.overlay import blend, encode_jpeg, enlarge, write_mp4

@@ -6,9 +6,9 @@ import asyncio
 
 from service.errors import ActionLensError
 from service.jobs.store.counts import Counts
-from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.job_engine import DatabaseJobEngine
 from service.jobs.worker.live_notice import Notice
-from service.jobs.worker.supervisor import WorkerSupervisor
+from service.jobs.worker.worker_supervisor import WorkerSupervisor
 from service.settings import Settings
 from service.telemetry.live_latency import LiveLatency
 from service.telemetry.log import get_logger

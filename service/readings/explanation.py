@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.readings.areas import read_areas
-from service.readings.frames import read_frames
+from service.readings.frame_scores import read_frames
 
 _ENOUGH = 2 / 3
 # Total variation distance from the uniform profile below which nothing stands out.

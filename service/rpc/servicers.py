@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from actionlens.v1 import service_pb2, service_pb2_grpc
-from service.dataplane.explain import ExplainService
+from service.dataplane.explain_service import ExplainService
 from service.streaming.manager import StreamManager
 
 DEFAULT_DEADLINE = 30.0

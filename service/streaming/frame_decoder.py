@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, model_pb2, service_pb2
 from service.concurrency.thread_pool import Pool
-from service.dataplane.request import ResolvedRequest
+from service.dataplane.resolved_request import ResolvedRequest
 from service.decoding.fit import fit
 from service.decoding.image import decode_picture, raw_picture
 from service.errors import InvalidArgument

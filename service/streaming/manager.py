@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from actionlens.v1 import service_pb2
-from service.dataplane.explain import ExplainService
+from service.dataplane.explain_service import ExplainService
 from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
-from service.streaming.admission import check_room
 from service.streaming.budget.latency import Climbs
 from service.streaming.budget.planner import BudgetPlanner
 from service.streaming.open_request import StreamConfig, read_opening
 from service.streaming.scheduler import WindowScheduler
 from service.streaming.sender import Send
 from service.streaming.session import StreamSession
+from service.streaming.stream_admission import check_room
 
 _RETRY_SECONDS = 5.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actionlens.v1 import model_pb2, service_pb2
-from service.dataplane.request import ResolvedRequest, ask_of_stream
+from service.dataplane.resolved_request import ResolvedRequest, ask_of_stream
 from service.dataplane.served_models import ServedModels
 from service.errors import InvalidArgument
 from service.settings import Limits

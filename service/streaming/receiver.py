@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from actionlens.v1 import service_pb2
 from service.concurrency.notifier import Notifier
-from service.dataplane.request import ResolvedRequest, updated
+from service.dataplane.resolved_request import ResolvedRequest, updated
 from service.errors import InvalidArgument, ResourceExhausted
 from service.streaming.frame_buffer import FrameBuffer, Overrun
 from service.streaming.frame_decoder import EncodedFrame, FrameDecoder, check_frame

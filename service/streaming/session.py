@@ -21,8 +21,8 @@ from google.protobuf import duration_pb2
 
 from actionlens.v1 import answer_pb2, service_pb2
 from service.concurrency.notifier import Notifier
-from service.dataplane.explain import ExplainService
-from service.dataplane.request import ResolvedRequest
+from service.dataplane.explain_service import ExplainService
+from service.dataplane.resolved_request import ResolvedRequest
 from service.errors import ActionLensError, DeadlineExceeded
 from service.streaming.budget.planner import BudgetPlanner, Plan
 from service.streaming.frame_buffer import FrameBuffer

@@ -9,8 +9,8 @@ import numpy as np
 
 from actionlens.v1 import answer_pb2
 from service.dataplane.answer import build_answer
-from service.dataplane.explain import ExplainService
-from service.dataplane.request import ResolvedRequest
+from service.dataplane.explain_service import ExplainService
+from service.dataplane.resolved_request import ResolvedRequest
 from service.errors import (
     ActionLensError,
     FailedPrecondition,

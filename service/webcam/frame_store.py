@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.client.frame_sources import Source
-from service.client.frames import Frame, frame_encoder
+from service.client.stream_messages import Frame, frame_encoder
 from service.decoding.image import decode_picture
 from service.settings import Limits
 from service.webcam.frame_rate import Rate

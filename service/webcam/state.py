@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, model_pb2
-from service.client.clips import ClassLike
-from service.client.frames import StreamOptions
-from service.client.methods import MethodLike
+from service.client.clip_messages import ClassLike
+from service.client.method_messages import MethodLike
 from service.client.results import ExplanationResult, WindowResult
+from service.client.stream_messages import StreamOptions
 from service.readings.explanation import frame_profile, read_explanation
 from service.webcam.frame_rate import Rate
 

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from actionlens.v1 import explanation_pb2
 from service.client import channel
 from service.errors import Unavailable
-from service.rpc.health import EXPLANATION_SERVICE
+from service.rpc.health_servicer import EXPLANATION_SERVICE
 from service.server import Server, channel_options
 from service.settings import Settings
 from tests.service.backend import PixelBackend, describe

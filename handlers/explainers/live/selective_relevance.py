@@ -14,7 +14,7 @@ from torch.nn import functional
 from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Quality, SaliencyVolume, Target
 from handlers.explainers.explainer import Explainer, Parameters
-from handlers.explainers.registry import explainer
+from handlers.explainers.method_registry import explainer
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from handlers.relevance.errors import UnknownLayer
-from handlers.relevance.operations.average import AdaptiveAveragePool, AveragePool, Mean
+from handlers.relevance.operations.average_pool import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation
 from handlers.relevance.operations.frame_selection import Take
 from handlers.relevance.operations.gated import Gate

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from handlers.relevance.operations.average import AdaptiveAveragePool, AveragePool, Mean
+from handlers.relevance.operations.average_pool import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.reshaping import Concatenate, Identity, Permute, Reshape
 from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.program.graph import Graph, Step

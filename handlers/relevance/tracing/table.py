@@ -14,7 +14,7 @@ from handlers.relevance.kernels.geometry import Geometry
 from handlers.relevance.modules.conv_lstm import ConvLSTM
 from handlers.relevance.modules.layers import EvenFrames, SamePad
 from handlers.relevance.operations.attention import LayerNorm
-from handlers.relevance.operations.average import AdaptiveAveragePool, AveragePool, Mean
+from handlers.relevance.operations.average_pool import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation
 from handlers.relevance.operations.frame_selection import PadSame, Take
 from handlers.relevance.operations.gated import Gelu, Sigmoid, Swish

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from functools import partial
 
-from service.backends.onnx.answer import answer
 from service.backends.onnx.graph import Graph
+from service.backends.onnx.graph_answer import answer
 from service.backends.thread_backend import Answer, ThreadBackend
 from service.errors import NotFound, Unavailable
 

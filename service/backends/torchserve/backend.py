@@ -7,7 +7,7 @@ import asyncio
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.admission import Admission
-from service.backends.models import chosen_models, wrapped
+from service.backends.model_choice import chosen_models, wrapped
 from service.backends.protocol import Reply, Work
 from service.backends.torchserve import config, replies
 from service.backends.torchserve.http_client import ConnectionLost, HttpReply

@@ -10,7 +10,7 @@ import structlog
 
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.models import canary_request, checked, describe_request
+from service.backends.model_choice import canary_request, checked, describe_request
 from service.backends.torchserve import replies
 from service.backends.torchserve.http_client import ConnectionLost
 from service.backends.torchserve.replies import Verdict

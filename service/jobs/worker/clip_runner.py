@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, job_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.dataplane.answer import build_answer, check_response
-from service.dataplane.explain import frame_report
-from service.dataplane.request import ResolvedRequest
+from service.dataplane.explain_service import frame_report
+from service.dataplane.resolved_request import ResolvedRequest
 from service.decoding.clip import DecodedClip, decode_clip
 from service.errors import ActionLensError, FailedPrecondition
 from service.jobs.store import transitions
-from service.jobs.store.clips import read_clip
+from service.jobs.store.clip_sources import read_clip
 from service.jobs.store.tables import CLIPS, JOBS
 from service.jobs.store.transitions import Advance, ClipKey, Entry
 from service.jobs.worker.backend_pool import NoRoom

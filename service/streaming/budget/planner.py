@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from actionlens.v1 import answer_pb2, service_pb2
 from service.dataplane.cost_estimates import CostEstimates
 from service.dataplane.levels import Methods, names, rungs_of
-from service.dataplane.request import ResolvedRequest
+from service.dataplane.resolved_request import ResolvedRequest
 from service.streaming.budget.latency import Climbs, LatencyBudget, Seconds
 from service.streaming.budget.overhead import Choice, OverheadBudget
 from service.telemetry.records import predict_seconds

@@ -19,7 +19,7 @@ from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.engine.frame_cache import FrameCache
 from handlers.errors import ModelError, RequestError
 from handlers.explainers.attribution import FrameAttribution, RelevanceMatrix, SaliencyVolume
-from handlers.exporting.graph import export
+from handlers.exporting.onnx_graph import export
 from handlers.importing.checkpoint import import_model
 from handlers.models.action_model import ActionModel
 from handlers.models.architectures.i3d_inception import I3DInception

@@ -14,8 +14,9 @@ from handlers.engine.engine import ClipRequest, Engine, MethodCall
 from handlers.errors import ModelError, RequestError
 from handlers.explainers import methods
 from handlers.explainers.attribution import SaliencyVolume
-from handlers.exporting.graph import export
-from handlers.models import Family, registry
+from handlers.exporting.onnx_graph import export
+from handlers.models import Family
+from handlers.models import family_registry as registry
 from tests.handlers import networks
 
 NEED_RELEVANCE = {"dtd", "clrp", "atr", "guided-backprop", "guided-grad-cam", "deep-lift", "esv"}

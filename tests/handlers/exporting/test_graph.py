@@ -19,8 +19,8 @@ from torch.nn import functional
 from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import ModelError
 from handlers.explainers.attribution import RelevanceMatrix, SaliencyVolume
-from handlers.exporting.graph import EXPLANATIONS, export
 from handlers.exporting.input_gradients import FORWARD, of_average_pool
+from handlers.exporting.onnx_graph import EXPLANATIONS, export
 from tests.conftest import Exported
 from tests.handlers import networks
 
@@ -111,7 +111,7 @@ def test_a_method_that_cannot_explain_the_model_is_named(tmp_path: Path) -> None
 def test_what_breaks_off_leaves_the_earlier_graph_and_nothing_else(folder: Path, tmp_path: Path) -> None:
     program = """
 import resource, signal, sys
-from handlers.exporting.graph import main
+from handlers.exporting.onnx_graph import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit is then an error, as on a full disk
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 raise SystemExit(main([sys.argv[1], "--output", sys.argv[2]]))

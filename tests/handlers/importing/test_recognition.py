@@ -14,7 +14,7 @@ from handlers.errors import ModelError
 from handlers.importing.checkpoint import Imported, import_checkpoint
 from handlers.importing.recognition import fit, looks_like
 from handlers.models import family
-from handlers.models.registry import families
+from handlers.models.family_registry import families
 from tests.handlers import networks
 
 CLASSES = 4

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from handlers.relevance import AlphaBeta, Gamma, Rules, ZPlus
 from handlers.relevance.messages import Message
-from handlers.relevance.operations.average import AdaptiveAveragePool, AveragePool, Mean
+from handlers.relevance.operations.average_pool import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation, Site
 from handlers.relevance.operations.max_pool import MaxPool
 from handlers.relevance.operations.pointwise import Add, Factor, Norm, Relu

@@ -11,7 +11,7 @@ from actionlens.v1 import answer_pb2, method_pb2
 from actionlens.worker.v1 import worker_pb2
 from handlers.engine.engine import ClipRequest, Engine, MethodCall
 from handlers.wire.requests import answer, answer_bytes
-from service.client.methods import method_messages
+from service.client.method_messages import method_messages
 from tests.handlers import networks
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from actionlens.card import Input, read_card
 from actionlens.tensors import to_array
 from actionlens.worker.v1 import worker_pb2
-from handlers.exporting.graph import export
+from handlers.exporting.onnx_graph import export
 from handlers.tensor_files.weights import read_weights
 from tests.handlers import networks
 

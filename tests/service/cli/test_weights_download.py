@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from actionlens.card import read_card
 from handlers.models import family
-from handlers.models.registry import families
+from handlers.models.family_registry import families
 from service.cli.main import app
 from service.cli.weights_download import Entry, entry_of, fetch, read_catalogue
 from service.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable

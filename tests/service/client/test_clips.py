@@ -8,8 +8,8 @@ import pytest
 import simplejpeg
 
 from actionlens.v1 import clip_pb2
-from service.client.clips import clip_message, clip_request, sampling_message
-from service.client.frames import Frame, frame_encoder
+from service.client.clip_messages import clip_message, clip_request, sampling_message
+from service.client.stream_messages import Frame, frame_encoder
 from service.errors import InvalidArgument
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)

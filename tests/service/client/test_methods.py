@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actionlens.v1 import method_pb2
-from service.client.methods import method_messages, method_names
+from service.client.method_messages import method_messages, method_names
 from service.errors import InvalidArgument
 
 WANTED = method_pb2.Method(selective_relevance=method_pb2.SelectiveRelevance(threshold=3, base="grad-cam", signed=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.job_engine import DatabaseJobEngine
 from service.settings import Settings
 from tests.service.backends.requests import store as make_store
 from tests.service.jobs.postgres import Postgres

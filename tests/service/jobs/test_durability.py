@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from actionlens.v1 import job_pb2
-from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.job_engine import DatabaseJobEngine
 from service.jobs.store.tables import CLIPS
 from service.jobs.worker.workflow import CRASHED
 from service.settings import Settings

@@ -14,7 +14,7 @@ from service.concurrency.thread_pool import Pool
 from service.errors import FailedPrecondition, NotFound, ResourceExhausted
 from service.jobs.downloads import make_download
 from service.jobs.store.artefacts import Artefacts
-from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.job_engine import DatabaseJobEngine
 from service.jobs.store.retention import expire, sweep
 from service.jobs.store.transitions import ClipKey, begin, finish
 from service.settings import Settings

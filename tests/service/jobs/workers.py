@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from actionlens.v1 import clip_pb2, job_pb2, method_pb2
 from service.jobs.store.database import Database
-from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.job_engine import DatabaseJobEngine
 from service.jobs.store.tables import BLOCKS, CLIPS
 from service.settings import BackendName, JobSettings, Settings
 from tests.handlers import networks

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from actionlens.v1 import service_pb2
-from service.rpc.health import EXPLANATION_SERVICE
+from service.rpc.health_servicer import EXPLANATION_SERVICE
 from service.server import Server
 from service.streaming.frame_decoder import DecodedFrame, EncodedFrame
 from tests.service.backend import PixelBackend

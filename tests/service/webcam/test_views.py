@@ -13,8 +13,8 @@ from rich.cells import cell_len
 
 from actionlens.v1 import service_pb2
 from service.client.frame_sources import Source
-from service.client.frames import Frame
 from service.client.results import WindowResult
+from service.client.stream_messages import Frame
 from service.webcam import playback as projector_module
 from service.webcam.frame_store import Footage
 from service.webcam.playback import Projector

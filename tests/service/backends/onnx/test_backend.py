@@ -19,10 +19,10 @@ from actionlens.tensors import to_array
 from actionlens.v1 import explanation_pb2, job_pb2, job_pb2_grpc, method_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.in_process import InProcessBackend
-from service.backends.models import wrapped
+from service.backends.model_choice import wrapped
 from service.backends.onnx import OnnxBackend
-from service.backends.onnx.answer import answer
 from service.backends.onnx.graph import Graph
+from service.backends.onnx.graph_answer import answer
 from service.backends.onnx.time_shares import Shares
 from service.backends.thread_backend import ThreadBackend
 from service.errors import NotFound, Unavailable

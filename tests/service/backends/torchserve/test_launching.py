@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from actionlens.archive import write_archive
 from actionlens.card import CardError, read_card
-from service.backends.models import chosen_models
+from service.backends.model_choice import chosen_models
 from service.backends.torchserve import config
 from service.backends.torchserve import startup_log as log
 from service.errors import NotFound, Unavailable

@@ -9,7 +9,7 @@ from actionlens.worker.v1 import worker_pb2
 from handlers.engine.engine import Engine
 from handlers.errors import INTERNAL
 from handlers.wire.requests import answer
-from service.backends.models import describe_request
+from service.backends.model_choice import describe_request
 from service.backends.torchserve.shared_memory import envelope
 from tests.handlers import networks
 from tests.service.backends import requests

@@ -15,7 +15,7 @@ from handlers.engine.engine import Engine
 from handlers.wire.requests import answer
 from service.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from service.jobs.store.artefacts import Artefacts
-from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.job_engine import DatabaseJobEngine
 from service.jobs.store.retention import sweep, tidy
 from service.settings import Settings
 from tests.service.backends.requests import TINY

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from actionlens.v1 import explanation_pb2, job_pb2
 from service.jobs.store.database import Database
-from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.job_engine import DatabaseJobEngine
 from service.jobs.store.queries import progress
 from service.jobs.store.queue import WORKFLOW, queue_name
 from service.jobs.store.transitions import Advance, ClipKey, advance, begin, finish

@@ -12,7 +12,7 @@ import pytest
 from actionlens.v1 import job_pb2
 from service.backends.factory import make_backend
 from service.jobs.store.artefacts import Artefacts
-from service.jobs.store.engine import DatabaseJobEngine
+from service.jobs.store.job_engine import DatabaseJobEngine
 from service.jobs.store.transitions import ClipKey, begin
 from service.jobs.worker.backend_pool import BackendPool, NoRoom
 from service.jobs.worker.clip_runner import ClipRunner

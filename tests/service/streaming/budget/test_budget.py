@@ -15,11 +15,11 @@ from actionlens.v1 import answer_pb2, explanation_pb2, method_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.dataplane.cost_estimates import CostEstimates
 from service.dataplane.levels import names, rungs_of
-from service.dataplane.request import ResolvedRequest
+from service.dataplane.resolved_request import ResolvedRequest
 from service.errors import ResourceExhausted
 from service.settings import Settings, StreamSettings
-from service.streaming.admission import check_room
 from service.streaming.scheduler import Slot, WindowScheduler
+from service.streaming.stream_admission import check_room
 from tests.service.backend import PixelBackend, describe
 from tests.service.conftest import Serve, connect
 from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, eventually, refusal

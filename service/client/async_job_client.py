@@ -10,6 +10,7 @@ from grpc import aio
 
 from actionlens.v1 import answer_pb2, job_pb2, job_pb2_grpc
 from service.client.errors import from_rpc
+from service.client.job_client import Progress
 from service.client.job_requests import (
     ENDED,
     Downloaded,
@@ -22,8 +23,7 @@ from service.client.job_requests import (
     job_request,
     list_request,
 )
-from service.client.jobs import Progress
-from service.client.methods import MethodLike
+from service.client.method_messages import MethodLike
 from service.client.polling import Waiting
 from service.client.results import Result
 from service.errors import DeadlineExceeded, Unavailable

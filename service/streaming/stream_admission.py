@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from service.dataplane.cost_estimates import CostEstimates
-from service.dataplane.request import ResolvedRequest
+from service.dataplane.resolved_request import ResolvedRequest
 from service.errors import ResourceExhausted
 from service.settings import StreamSettings
 

@@ -18,7 +18,7 @@ from service.jobs.protocol import Complete
 from service.jobs.store import actions as control
 from service.jobs.store import queries as views
 from service.jobs.store.artefacts import Artefacts
-from service.jobs.store.clips import read_clip
+from service.jobs.store.clip_sources import read_clip
 from service.jobs.store.counts import Counts
 from service.jobs.store.database import Database, database_url, told
 from service.jobs.store.submission import submit

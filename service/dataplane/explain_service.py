@@ -16,7 +16,7 @@ from service.backends.protocol import InferenceBackend, Reply
 from service.concurrency.thread_pool import Pool
 from service.dataplane.answer import build_answer, check_response
 from service.dataplane.cost_estimates import CostEstimates
-from service.dataplane.request import ResolvedRequest, ask_of_clip
+from service.dataplane.resolved_request import ResolvedRequest, ask_of_clip
 from service.dataplane.served_models import ServedModels
 from service.decoding.clip import DecodedClip, decode_clip
 from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable

@@ -13,8 +13,8 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from actionlens.v1 import method_pb2, service_pb2
-from service.client.clips import QuestionOptions, output_message, target_message
-from service.client.methods import method_messages
+from service.client.clip_messages import QuestionOptions, output_message, target_message
+from service.client.method_messages import method_messages
 from service.errors import InvalidArgument
 
 JPEG_QUALITY = 90

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, clip_pb2, method_pb2, service_pb2
-from service.client.methods import MethodLike, method_messages
+from service.client.method_messages import MethodLike, method_messages
 from service.errors import InvalidArgument
 
 ClipLike = str | Path | bytes | Sequence[str | Path | bytes | NDArray[np.uint8]] | NDArray[np.uint8] | clip_pb2.Clip

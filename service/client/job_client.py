@@ -22,7 +22,7 @@ from service.client.job_requests import (
     job_request,
     list_request,
 )
-from service.client.methods import MethodLike
+from service.client.method_messages import MethodLike
 from service.client.polling import Waiting
 from service.client.results import Result
 from service.errors import DeadlineExceeded, Unavailable

@@ -13,7 +13,7 @@ from actionlens.v1 import answer_pb2, explanation_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.onnx.explanations import fill
 from service.backends.onnx.graph import Graph, Outputs, Part
-from service.backends.onnx.request import PREDICTION, Asked, asked
+from service.backends.onnx.graph_request import PREDICTION, Asked, asked
 from service.errors import ActionLensError, FailedPrecondition
 from service.readings.explanation import frame_entropy
 
