@@ -1,4 +1,4 @@
-"""The house rules that a linter does not know (CONTRIBUTING.md): small folders, one name for one thing, tests beside it."""
+"""Rules of the layout that no linter knows: small folders, one name for one module, tests beside what they test."""
 
 from __future__ import annotations
 
