@@ -108,7 +108,7 @@ class ThreadBackend(ABC):
 
     def capacity(self) -> int:
         """See InferenceBackend."""
-        return sum(gate.places for gate in self._gates.values())
+        return sum(gate.slots for gate in self._gates.values())
 
     def in_flight(self) -> int:
         """See InferenceBackend."""

@@ -71,7 +71,7 @@ class StreamManager:
             opening.ask,
             [session.ask for session in self._sessions if session.ask.model.name == model],
             self._service.costs,
-            self._turns.places,
+            self._turns.slots,
             self._service.settings.stream,
         )
 

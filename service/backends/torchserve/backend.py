@@ -79,7 +79,7 @@ class TorchServeBackend:
 
     def capacity(self) -> int:
         """See InferenceBackend."""
-        return sum(gate.places for gate in self._gates.values())
+        return sum(gate.slots for gate in self._gates.values())
 
     def in_flight(self) -> int:
         """See InferenceBackend."""
@@ -174,7 +174,7 @@ class TorchServeBackend:
         shape = config.shape(self._settings)
         self._supervisor = Supervisor(self._settings, folders, shape.workers)
         await self._supervisor.start()
-        self._gates = {name: Admission(name, shape.places, self._settings.queue) for name in folders}
+        self._gates = {name: Admission(name, shape.slots, self._settings.queue) for name in folders}
 
     async def _stop(self) -> None:
         for gate in self._gates.values():
