@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, explanation_pb2
 from actionlens.worker.v1 import worker_pb2
+from service.dataplane import timings
 from service.dataplane.failures import error_of
 from service.dataplane.levels import level_of
 from service.dataplane.resolved_request import ResolvedRequest
@@ -66,12 +67,7 @@ def build_answer(
     answer.level = max(map(level_of, computed), default=answer_pb2.EXPLANATION_LEVEL_PREDICTION)
     failed = [entry for entry in answer.explanations if entry.HasField("failure")]
     answer.level_reason = "; ".join(f"{entry.method}: {entry.failure.message}" for entry in failed)
-    times = response.timings
-    answer.timings.forward = times.forward
-    answer.timings.batch_size = times.batch_size
-    answer.timings.explain.extend(times.explain)
-    answer.timings.explain_together = times.explain_together
-    answer.timings.encode = times.encode + time.perf_counter() - started
+    answer.timings.CopyFrom(timings.computed(response.timings, time.perf_counter() - started))
     return answer
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from actionlens.v1 import answer_pb2, service_pb2
 from service.backends.protocol import InferenceBackend, Reply
 from service.concurrency.thread_pool import Pool
+from service.dataplane import timings
 from service.dataplane.answer import build_answer, check_response
 from service.dataplane.cost_estimates import CostEstimates
 from service.dataplane.resolved_request import ResolvedRequest, ask_of_clip
@@ -78,7 +79,7 @@ class ExplainService:
                     f"the deadline of {deadline:.3g} s passed while {stage.name}; allow more time or send a smaller "
                     "clip"
                 ) from None
-            answer.timings.total = time.perf_counter() - started
+            timings.delivered(answer, started)
             self.metrics.clip_answered(record_answer(answer, tracing.trace_id()))
         return answer
 
@@ -98,9 +99,7 @@ class ExplainService:
         computed = time.perf_counter()
         answer, _, _ = await self._clips.run(lambda: build_answer(ask, reply.response, frame_report(clip), clip.frames))
         tracing.stage("encode", computed, time.perf_counter())
-        answer.timings.decode = decoding
-        answer.timings.queue = waited + reply.queue
-        answer.timings.transport = reply.transport
+        timings.served(answer, reply, decode=decoding, waited=waited)
         return answer
 
     async def compute(self, ask: ResolvedRequest, frames: NDArray[np.uint8], deadline: float) -> Reply:

@@ -21,6 +21,7 @@ from google.protobuf import duration_pb2
 
 from actionlens.v1 import answer_pb2, service_pb2
 from service.concurrency.notifier import Notifier
+from service.dataplane import timings
 from service.dataplane.explain_service import ExplainService
 from service.dataplane.resolved_request import ResolvedRequest
 from service.errors import ActionLensError, DeadlineExceeded
@@ -182,8 +183,7 @@ class StreamSession:
         self, window: Window, plan: Plan, answer: answer_pb2.Answer, arrived: float, trace: str
     ) -> None:
         self._buffer.settle(window, answered=True)
-        lag = time.perf_counter() - arrived
-        answer.timings.total = lag
+        lag = timings.delivered(answer, arrived)
         self._pacer.answered(plan, answer, lag)
         reasons = [answer.level_reason, plan.reason]
         if self._unanswered:

@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from actionlens.v1 import answer_pb2
+from service.dataplane import timings
 from service.dataplane.answer import build_answer
 from service.dataplane.explain_service import ExplainService
 from service.dataplane.resolved_request import ResolvedRequest
@@ -67,9 +68,7 @@ async def answer_window(
     report = _report(window, newest, since)
     answer, _, _ = await service.pictures.run(lambda: build_answer(ask, reply.response, report, pixels))
     tracing.stage("encode", computed, time.perf_counter())
-    answer.timings.decode = newest.decoding
-    answer.timings.queue = asked - newest.arrived - newest.decoding + reply.queue
-    answer.timings.transport = reply.transport
+    timings.served(answer, reply, decode=newest.decoding, waited=asked - newest.arrived - newest.decoding)
     return answer, newest.arrived, tracing.trace_id()
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, job_pb2
 from actionlens.worker.v1 import worker_pb2
+from service.dataplane import timings
 from service.dataplane.answer import build_answer, check_response
 from service.dataplane.explain_service import frame_report
 from service.dataplane.resolved_request import ResolvedRequest
@@ -167,9 +168,7 @@ class ClipRunner:
 
         def record(response: worker_pb2.ComputeResponse, _: float) -> Report:
             answer = self._answer(response)
-            seconds = desk.patiently(self._seconds)
-            answer.timings.explain[:] = [seconds]
-            answer.timings.total = seconds
+            timings.job_done(answer, desk.patiently(self._seconds))
             data = answer.SerializeToString()
             stored = desk.artefacts.write(place.job, f"result-{place.place}", data)
             self._finish(job_pb2.CLIP_STATE_SUCCEEDED, result=stored, size=len(data))
