@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from actionlens.card import CardError, list_models
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
@@ -39,29 +41,16 @@ def chosen_models(settings: Settings) -> dict[str, Path]:
     return chosen
 
 
-def describe_request() -> worker_pb2.ComputeRequest:
+def describe_request() -> Work:
     """Asks a worker what it has loaded."""
-    return worker_pb2.ComputeRequest(describe=worker_pb2.Describe())
+    return Work(worker_pb2.ComputeRequest(describe=worker_pb2.Describe()))
 
 
-def wrapped(request: Work) -> worker_pb2.ComputeRequest:
-    """A request as workers take it."""
-    if isinstance(request, worker_pb2.Advance):
-        return worker_pb2.ComputeRequest(advance=request)
-    return worker_pb2.ComputeRequest(compute=request)
-
-
-def canary_request(model: model_pb2.Model) -> worker_pb2.ComputeRequest:
+def canary_request(model: model_pb2.Model) -> Work:
     """A grey clip of the model's size, prediction only."""
     size = model.input
-    return worker_pb2.ComputeRequest(
-        compute=worker_pb2.Compute(
-            clip=bytes([_GREY]) * (size.frames * size.height * size.width * 3),
-            frames=size.frames,
-            height=size.height,
-            width=size.width,
-        )
-    )
+    grey = np.full((size.frames, size.height, size.width, 3), _GREY, np.uint8)
+    return Work(worker_pb2.ComputeRequest(compute=worker_pb2.Compute()), grey)
 
 
 def checked(name: str, stage: str, response: worker_pb2.ComputeResponse) -> worker_pb2.ComputeResponse:

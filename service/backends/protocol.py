@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
@@ -20,8 +23,15 @@ class Reply:
     """Round trip minus the worker's own time."""
 
 
-#: What a backend computes: one clip's answer, or one block of a job.
-Work = worker_pb2.Compute | worker_pb2.Advance
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """What a backend computes: one clip's answer, or one block of a job."""
+
+    request: worker_pb2.ComputeRequest
+    """`compute` or `advance`, without pixels and their size; `describe` among a backend's own."""
+    pixels: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
+    """The clip, RGB [T, height, width, 3] at the model's size. A backend hands it on as it is: nobody writes into it
+    while the work may still be computed."""
 
 
 class InferenceBackend(Protocol):
@@ -33,7 +43,7 @@ class InferenceBackend(Protocol):
     async def stop(self) -> None:
         """Refuse new work, finish what is in flight (bounded), release everything. Safe to call twice."""
 
-    async def compute(self, model: str, request: Work, deadline: float) -> Reply:
+    async def compute(self, model: str, work: Work, deadline: float) -> Reply:
         """Answer one clip, or compute one block of a job.
 
         deadline: seconds from now that the caller will wait. An item that failed alone comes back as

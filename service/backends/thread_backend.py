@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.admission import Admission
-from service.backends.model_choice import canary_request, checked, describe_request, wrapped
+from service.backends.model_choice import canary_request, checked, describe_request
 from service.backends.protocol import Reply, Work
 from service.errors import DeadlineExceeded, NotFound, Unavailable
 from service.settings import Settings
 
-Answer = Callable[[Sequence[worker_pb2.ComputeRequest]], list[worker_pb2.ComputeResponse]]
-"""A loaded model: a batch of requests to as many answers, in order; what fails is a `failure` in its place."""
+Answer = Callable[[Sequence[Work]], list[worker_pb2.ComputeResponse]]
+"""A loaded model: a batch of work to as many answers, in order; what fails is a `failure` in its place."""
 
 
 @dataclass(slots=True)
 class _Clip:
-    request: worker_pb2.ComputeRequest
+    work: Work
     at: float
     done: asyncio.Future[worker_pb2.ComputeResponse]
     begun: float = 0.0
@@ -79,7 +79,7 @@ class ThreadBackend(ABC):
             self._stopping = asyncio.create_task(self._stop())
         await asyncio.shield(self._stopping)
 
-    async def compute(self, model: str, request: Work, deadline: float) -> Reply:
+    async def compute(self, model: str, work: Work, deadline: float) -> Reply:
         """See InferenceBackend."""
         if self._stopping is not None or not self._gates:
             raise Unavailable("the backend is not running")
@@ -90,7 +90,7 @@ class ThreadBackend(ABC):
         at = asked + deadline
         await self._gates[model].enter(at)
         entered = loop.time()
-        clip = _Clip(wrapped(request), at, loop.create_future())
+        clip = _Clip(work, at, loop.create_future())
         self._inside.add(clip.done)
         clip.done.add_done_callback(lambda done: self._finished(model, entered, done))
         self._lines[model].put_nowait(clip)
@@ -157,7 +157,7 @@ class ThreadBackend(ABC):
         for clip in clips:
             clip.begun = begun
         try:
-            return self._answers[name]([clip.request for clip in clips])
+            return self._answers[name]([clip.work for clip in clips])
         finally:
             self._batch_since = None
 

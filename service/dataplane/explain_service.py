@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, service_pb2
-from service.backends.protocol import InferenceBackend, Reply
+from actionlens.worker.v1 import worker_pb2
+from service.backends.protocol import InferenceBackend, Reply, Work
 from service.concurrency.thread_pool import Pool
 from service.dataplane import timings
 from service.dataplane.answer import build_answer, check_response
@@ -107,7 +108,8 @@ class ExplainService:
         if deadline <= 0:
             raise DeadlineExceeded("the deadline passed before the clip could be computed")
         begun = time.perf_counter()
-        reply = await self.backend.compute(ask.model.name, ask.compute(frames), deadline)
+        work = Work(worker_pb2.ComputeRequest(compute=ask.compute()), frames)
+        reply = await self.backend.compute(ask.model.name, work, deadline)
         tracing.computed(begun, reply)
         check_response(ask, reply.response)
         self.costs.add(ask.model.name, ask.methods, reply.response)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from actionlens.v1 import answer_pb2, method_pb2, model_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.dataplane.served_models import ServedModels
@@ -43,18 +40,9 @@ class ResolvedRequest:
             return text
         return f"methods[{self.places[int(found[1])]}]{text[found.end() :]}"
 
-    def compute(self, frames: NDArray[np.uint8]) -> worker_pb2.Compute:
-        """The worker's request for one clip, uint8 [T, height, width, 3] at the model's size."""
-        count, height, width, _ = frames.shape
-        return worker_pb2.Compute(
-            clip=frames.tobytes(),
-            frames=count,
-            height=height,
-            width=width,
-            target=self.target,
-            methods=self.methods,
-            output=self.output,
-        )
+    def compute(self) -> worker_pb2.Compute:
+        """The worker's request for a clip of the model's size, without its pixels."""
+        return worker_pb2.Compute(target=self.target, methods=self.methods, output=self.output)
 
 
 def ask_of_clip(request: service_pb2.ExplainClipRequest, catalog: ServedModels) -> ResolvedRequest:

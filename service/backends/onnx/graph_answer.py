@@ -14,29 +14,30 @@ from actionlens.worker.v1 import worker_pb2
 from service.backends.onnx.explanations import fill
 from service.backends.onnx.graph import Graph, Outputs, Part
 from service.backends.onnx.graph_request import PREDICTION, Asked, asked
+from service.backends.protocol import Work
 from service.errors import ActionLensError, FailedPrecondition
 from service.readings.explanation import frame_entropy
 
 _TOP = 5
 
 
-def answer(graph: Graph, requests: Sequence[worker_pb2.ComputeRequest]) -> list[worker_pb2.ComputeResponse]:
-    """Answers in order; a request that cannot be answered gets a `failure` in its place.
+def answer(graph: Graph, batch: Sequence[Work]) -> list[worker_pb2.ComputeResponse]:
+    """Answers in order; work that cannot be answered gets a `failure` in its place.
 
-    requests: one, when the graph takes one clip at a time. How times are divided is said in actionlens.v1.Timings.
+    batch: of one, when the graph takes one clip at a time. How times are divided is said in actionlens.v1.Timings.
     """
     started, start = time.time(), time.perf_counter()
-    replies = [worker_pb2.ComputeResponse() for _ in requests]
+    replies = [worker_pb2.ComputeResponse() for _ in batch]
     alike: dict[tuple[str, ...], list[tuple[worker_pb2.ComputeResponse, Asked]]] = {}
-    for reply, request in zip(replies, requests, strict=True):
+    for reply, work in zip(replies, batch, strict=True):
         try:
-            match request.WhichOneof("work"):
+            match work.request.WhichOneof("work"):
                 case "describe":
                     reply.model.CopyFrom(graph.model)
                 case "advance":
                     raise FailedPrecondition("an exported graph computes no jobs; serve the model itself for them")
                 case _:
-                    item = asked(graph, request.compute)
+                    item = asked(graph, work)
                     alike.setdefault(item.wanted, []).append((reply, item))
         except ActionLensError as error:
             reply.failure.CopyFrom(_failure(error))
@@ -50,7 +51,7 @@ def answer(graph: Graph, requests: Sequence[worker_pb2.ComputeRequest]) -> list[
 
 
 def _answer_group(graph: Graph, group: Sequence[tuple[worker_pb2.ComputeResponse, Asked]]) -> None:
-    clips = np.stack([item.clip for _, item in group])
+    clips = np.stack([item.clip for _, item in group]) if len(group) > 1 else group[0][1].clip[None]
     targets = np.array([item.target for _, item in group], np.int64)
     wanted = group[0][1].wanted
     found, seconds = _timed(graph.part(wanted), clips, targets)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from actionlens.worker.v1 import worker_pb2
 from service.backends.onnx.explanations import OUTPUTS
 from service.backends.onnx.graph import Graph
+from service.backends.protocol import Work
 from service.errors import ActionLensError, FailedPrecondition, InvalidArgument
 from service.validation.request import method_name, resolve_target
 
@@ -31,9 +32,10 @@ class Asked:
     wanted: tuple[str, ...]
 
 
-def asked(graph: Graph, compute: worker_pb2.Compute) -> Asked:
+def asked(graph: Graph, work: Work) -> Asked:
     """A request read. Raises InvalidArgument for a clip of another size, an unknown class or a contrast."""
-    clip = _clip(graph, compute)
+    compute = work.request.compute
+    _check_clip(graph, work.pixels)
     target = resolve_target(compute.target, graph.model, "target")
     if target.HasField("contrast"):
         raise InvalidArgument(
@@ -44,20 +46,18 @@ def asked(graph: Graph, compute: worker_pb2.Compute) -> Asked:
     methods = [(method_name(method), _refusal(graph, compute, place)) for place, method in enumerate(compute.methods)]
     explaining = [output for name, refused in methods if refused is None for output in OUTPUTS[name]]
     index = target.explained.index if target.HasField("explained") else -1
-    return Asked(compute, clip, index, methods, (*PREDICTION, *dict.fromkeys(explaining)))
+    return Asked(compute, work.pixels, index, methods, (*PREDICTION, *dict.fromkeys(explaining)))
 
 
-def _clip(graph: Graph, compute: worker_pb2.Compute) -> NDArray[np.uint8]:
+def _check_clip(graph: Graph, clip: NDArray[np.uint8]) -> None:
     size = graph.model.input
-    shape = (compute.frames, compute.height, compute.width, 3)
     wanted = (size.frames, size.height, size.width, 3)
-    if shape != wanted or len(compute.clip) != int(np.prod(wanted)):
+    if clip.shape != wanted or clip.dtype != np.uint8:
         raise InvalidArgument(
-            f"clip: {len(compute.clip)} bytes as uint8 {list(shape)}; the graph takes uint8 {list(wanted)}",
+            f"clip: {clip.dtype} {list(clip.shape)}; the graph takes uint8 {list(wanted)}",
             field="clip",
             reason="WRONG_CLIP_SHAPE",
         )
-    return np.frombuffer(compute.clip, np.uint8).reshape(wanted)
 
 
 def _refusal(graph: Graph, compute: worker_pb2.Compute, place: int) -> ActionLensError | None:

@@ -7,7 +7,7 @@ import asyncio
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.admission import Admission
-from service.backends.model_choice import chosen_models, wrapped
+from service.backends.model_choice import chosen_models
 from service.backends.protocol import Reply, Work
 from service.backends.torchserve import config, replies
 from service.backends.torchserve.http_client import ConnectionLost, HttpReply
@@ -53,7 +53,7 @@ class TorchServeBackend:
             self._stopping = asyncio.create_task(self._stop())
         await asyncio.shield(self._stopping)
 
-    async def compute(self, model: str, request: Work, deadline: float) -> Reply:
+    async def compute(self, model: str, work: Work, deadline: float) -> Reply:
         """See InferenceBackend."""
         supervisor, gate = self._way_to(model)
         loop = asyncio.get_running_loop()
@@ -63,7 +63,7 @@ class TorchServeBackend:
         entered = loop.time()
         # A task of its own, because the place stays taken until the worker is done with the clip, also when the
         # caller has left: workers cannot be interrupted.
-        call = loop.create_task(self._call(supervisor, gate, model, request, at))
+        call = loop.create_task(self._call(supervisor, gate, model, work, at))
         self._calls.add(call)
         call.add_done_callback(self._finished)
         try:
@@ -108,14 +108,13 @@ class TorchServeBackend:
         supervisor: Supervisor,
         gate: Admission,
         model: str,
-        request: Work,
+        work: Work,
         at: float,
     ) -> tuple[worker_pb2.ComputeResponse, float]:
         """Send until answered, at most twice. Returns the response and the seconds of the round trip."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
-            work = wrapped(request)
             reason = ""
             for _ in range(_ATTEMPTS):
                 server = await supervisor.running(at)
@@ -142,9 +141,7 @@ class TorchServeBackend:
         finally:
             gate.leave(loop.time() - begun)
 
-    async def _hop(
-        self, supervisor: Supervisor, server: TorchServe, model: str, work: worker_pb2.ComputeRequest
-    ) -> HttpReply:
+    async def _hop(self, supervisor: Supervisor, server: TorchServe, model: str, work: Work) -> HttpReply:
         loop = asyncio.get_running_loop()
         watch = supervisor.watch
         number = watch.sent(model, loop.time())

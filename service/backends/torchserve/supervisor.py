@@ -11,6 +11,7 @@ import structlog
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.model_choice import canary_request, checked, describe_request
+from service.backends.protocol import Work
 from service.backends.torchserve import replies
 from service.backends.torchserve.http_client import ConnectionLost
 from service.backends.torchserve.replies import Verdict
@@ -137,9 +138,9 @@ class Supervisor:
         return server
 
     async def _try_out(self, server: TorchServe, name: str, end: float) -> model_pb2.Model:
-        async def ask(request: worker_pb2.ComputeRequest, stage: str) -> worker_pb2.ComputeResponse:
+        async def ask(work: Work, stage: str) -> worker_pb2.ComputeResponse:
             left = end - asyncio.get_running_loop().time()
-            reply = await server.predict(name, request, left)
+            reply = await server.predict(name, work, left)
             if replies.verdict(reply) is not Verdict.SERVED:
                 raise Unavailable(f"model {name!r} failed its {stage}: TorchServe answered status {reply.status}")
             return checked(name, stage, replies.parse(name, reply.body))

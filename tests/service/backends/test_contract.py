@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from actionlens.v1 import method_pb2
-from service.backends.protocol import InferenceBackend, Reply
+from service.backends.protocol import InferenceBackend, Reply, Work
 from service.errors import DeadlineExceeded, NotFound, ResourceExhausted, Unavailable
 from tests.service.backends import requests
 from tests.service.backends.conftest import PLACES, ROOM
@@ -60,8 +60,7 @@ async def test_describes_its_models(backend: InferenceBackend, model_store: Path
 
 
 async def test_a_bad_item_fails_alone(backend: InferenceBackend, model_store: Path) -> None:
-    short = requests.tiny(1)
-    short.frames = 5
+    short = Work(requests.tiny(1).request, requests.tiny(1).pixels[:5])
     nobody = requests.tiny(1, target=method_pb2.Target(explained=method_pb2.ClassSelector(label="nobody")))
     good = [requests.tiny(seed) for seed in range(4)]
     order = [good[0], short, good[1], nobody, good[2], good[3]]

@@ -28,7 +28,7 @@ def handler(model_store: Path) -> action_handler.ActionHandler:
 
 
 def body(seed: int, **fields: object) -> bytearray:
-    return bytearray(worker_pb2.ComputeRequest(compute=requests.tiny(seed, **fields)).SerializeToString())
+    return bytearray(requests.message(requests.tiny(seed, **fields)).SerializeToString())
 
 
 def handle(handler: action_handler.ActionHandler, items: list[dict[str, object]]) -> list[worker_pb2.ComputeResponse]:
