@@ -1,19 +1,12 @@
-"""Which models a backend loads, and the calls that show that one works."""
+"""The models that a backend is to load."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from actionlens.card import CardError, list_models
-from actionlens.v1 import model_pb2
-from actionlens.worker.v1 import worker_pb2
-from service.backends.protocol import Work
 from service.errors import NotFound, Unavailable
 from service.settings import Settings
-
-_GREY = 128
 
 
 def chosen_models(settings: Settings) -> dict[str, Path]:
@@ -39,22 +32,3 @@ def chosen_models(settings: Settings) -> dict[str, Path]:
             reason="MODEL_STORE_EMPTY",
         )
     return chosen
-
-
-def describe_request() -> Work:
-    """Asks a worker what it has loaded."""
-    return Work(worker_pb2.ComputeRequest(describe=worker_pb2.Describe()))
-
-
-def canary_request(model: model_pb2.Model) -> Work:
-    """A grey clip of the model's size, prediction only."""
-    size = model.input
-    grey = np.full((size.frames, size.height, size.width, 3), _GREY, np.uint8)
-    return Work(worker_pb2.ComputeRequest(compute=worker_pb2.Compute()), grey)
-
-
-def checked(name: str, stage: str, response: worker_pb2.ComputeResponse) -> worker_pb2.ComputeResponse:
-    """The response itself, or Unavailable with the worker's reason when it is a failure."""
-    if response.HasField("failure"):
-        raise Unavailable(f"model {name!r} failed its {stage}: {response.failure.message}", reason="MODEL_UNFIT")
-    return response

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.admission import Admission
-from service.backends.model_choice import canary_request, checked, describe_request
+from service.backends.canary import checked, description, worker_canary
 from service.backends.protocol import Reply, Work
 from service.errors import DeadlineExceeded, NotFound, Unavailable
 from service.settings import Settings
@@ -127,8 +127,8 @@ class ThreadBackend(ABC):
 
     def _load(self) -> None:
         for name, answer, most in self.load():
-            model = checked(name, "description", answer([describe_request()])[0]).model
-            checked(name, "canary", answer([canary_request(model)])[0])
+            model = checked(name, "description", answer([description()])[0]).model
+            checked(name, "canary", answer([worker_canary(model)])[0])
             model.ready = True
             self._answers[name], self._most[name] = answer, most
             self._models[name] = model

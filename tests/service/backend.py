@@ -51,6 +51,7 @@ class PixelBackend:
         self.explanation_failure: explanation_pb2.Failure | None = None
         self.up = False
         self.requests: list[worker_pb2.Compute] = []
+        self.clips: list[NDArray[np.uint8]] = []
         self.busy = 0
         self.most_busy = 0
         self.restarted = 0
@@ -68,6 +69,7 @@ class PixelBackend:
             raise NotFound(model)
         request = work.request.compute
         self.requests.append(request)
+        self.clips.append(work.pixels)
         self.busy += 1
         self.most_busy = max(self.most_busy, self.busy)
         try:

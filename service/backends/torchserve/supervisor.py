@@ -10,7 +10,7 @@ import structlog
 
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.model_choice import canary_request, checked, describe_request
+from service.backends.canary import checked, description, worker_canary
 from service.backends.protocol import Work
 from service.backends.torchserve import replies
 from service.backends.torchserve.http_client import ConnectionLost
@@ -145,9 +145,9 @@ class Supervisor:
                 raise Unavailable(f"model {name!r} failed its {stage}: TorchServe answered status {reply.status}")
             return checked(name, stage, replies.parse(name, reply.body))
 
-        model = (await ask(describe_request(), "description")).model
+        model = (await ask(description(), "description")).model
         # As many as there are workers: the first forward of a worker is slow, so each should have had one.
-        await asyncio.gather(*(ask(canary_request(model), "canary") for _ in range(self._workers)))
+        await asyncio.gather(*(ask(worker_canary(model), "canary") for _ in range(self._workers)))
         model.ready = True
         return model
 

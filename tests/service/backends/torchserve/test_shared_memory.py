@@ -11,7 +11,7 @@ from actionlens.worker.v1 import worker_pb2
 from handlers.engine.engine import Engine
 from handlers.errors import INTERNAL
 from handlers.wire.requests import answer
-from service.backends.model_choice import describe_request
+from service.backends.canary import description
 from service.backends.protocol import Work
 from service.backends.torchserve.shared_memory import envelope
 from tests.handlers import networks
@@ -63,5 +63,5 @@ def test_a_jobs_clip_goes_the_same_way() -> None:
 
 
 def test_what_has_no_pixels_travels_as_it_is() -> None:
-    with envelope(describe_request()) as body:
-        assert worker_pb2.ComputeRequest.FromString(body) == describe_request().request
+    with envelope(description()) as body:
+        assert worker_pb2.ComputeRequest.FromString(body) == description().request
