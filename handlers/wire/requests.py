@@ -1,4 +1,4 @@
-"""Between the worker messages and the engine: protobuf in, protobuf out, one failure per item that fails."""
+"""Answers worker messages with the engine: protobuf in, protobuf out, one failure per item that fails."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def answer_bytes(engine: Engine, bodies: Sequence[bytes | bytearray]) -> list[bytes]:
-    """Answer serialised ComputeRequests, in order; bytes that are no message get a failure in their place."""
+    """Answer serialised ComputeRequests, in order; bytes that are no message get a failure in their position."""
     requests: list[worker_pb2.ComputeRequest | RequestError] = []
     for body in bodies:
         try:
@@ -43,7 +43,7 @@ def answer(
     requests: Sequence[worker_pb2.ComputeRequest],
     pixels: Sequence[NDArray[np.uint8]] | None = None,
 ) -> list[worker_pb2.ComputeResponse]:
-    """Answer a batch of worker messages, in order. Never raises: what fails is a `failure` in its place.
+    """Answer a batch of worker messages, in order. Never raises: what fails is a `failure` in its position.
 
     pixels: the clip of each message, uint8 RGB [T, H, W, 3], read and never written; None: the messages have or name
     their own.

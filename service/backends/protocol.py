@@ -1,4 +1,4 @@
-"""The narrow waist between the service and whatever computes."""
+"""The interface between the service and whatever computes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class Reply:
 
     response: worker_pb2.ComputeResponse
     queue: float
-    """Waiting for a free place at the backend."""
+    """Waiting for a free slot at the backend."""
     transport: float
     """Round trip minus the worker's own time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
-    """What a backend computes: one clip's answer, or one block of a job."""
+    """One clip to answer, or one block of a job to compute."""
 
     request: worker_pb2.ComputeRequest
     """`compute` or `advance`, without pixels and their size; `describe` among a backend's own."""
     pixels: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
-    """The clip, RGB [T, height, width, 3] at the model's size. A backend hands it on as it is: nobody writes into it
-    while the work may still be computed."""
+    """The clip, RGB [T, height, width, 3] at the model's size. A backend uses this memory itself: nobody may
+    write into it while the work may still be computed."""
 
 
 class InferenceBackend(Protocol):
@@ -47,7 +47,7 @@ class InferenceBackend(Protocol):
         """Answer one clip, or compute one block of a job.
 
         deadline: seconds from now that the caller will wait. An item that failed alone comes back as
-        `response.failure`. Raises NotFound (model not loaded), ResourceExhausted (all places and the waiting
+        `response.failure`. Raises NotFound (model not loaded), ResourceExhausted (all slots and the waiting
         room are taken), DeadlineExceeded, Unavailable (worker died twice, or backend down).
         """
 
@@ -61,7 +61,7 @@ class InferenceBackend(Protocol):
         """Clips now in flight or waiting."""
 
     def healthy(self) -> bool:
-        """Whether `compute` can be expected to succeed now."""
+        """True while `compute` can be expected to succeed."""
 
     def restarts(self) -> int:
         """Times that a worker or its server had to be started again."""

@@ -27,7 +27,7 @@ def computed(times: worker_pb2.ComputeTimings, drawing: float) -> answer_pb2.Tim
 def served(answer: answer_pb2.Answer, reply: Reply, *, decode: float, waited: float) -> None:
     """Add what a clip or a window took before and beside the worker.
 
-    decode: seconds of decoding. waited: for a thread or a turn, before the backend was asked.
+    decode: seconds of decoding. waited: for a thread or a slot, before the backend was called.
     """
     answer.timings.decode = decode
     answer.timings.queue = waited + reply.queue

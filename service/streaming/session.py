@@ -65,7 +65,7 @@ class StreamSession:
         )
         self._ahead = 1 if opening.newest else max(1, min(_AHEAD, service.backend.capacity()))
         self._changes = Notifier()
-        darkroom = FrameDecoder(service.pictures, opening.ask.model.input, service.settings.limits)
+        darkroom = FrameDecoder(service.frame_pool, opening.ask.model.input, service.settings.limits)
         self._reception = FrameReceiver(opening.ask, self._buffer, darkroom, self._changes, credit)
         self._line: asyncio.Queue[tuple[Window, Plan, asyncio.Task[Outcome]] | None] = asyncio.Queue()
         self._reader: asyncio.Task[None] | None = None

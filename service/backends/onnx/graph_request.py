@@ -1,4 +1,4 @@
-"""What one request asks of an exported graph, and why the graph does not answer what it does not."""
+"""Reads one request to an exported graph, with the reason why the graph does not compute what it lacks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PREDICTION = ("logits", "explained", "frame_logits")
 
 
 @dataclass(frozen=True)
-class Asked:
+class GraphRequest:
     """clip: uint8 [T, H, W, 3]. target: class number, -1 for the likeliest. wanted: names of the graph's outputs.
     methods: in the request's order, each with why the graph does not compute it (None: it does)."""
 
@@ -32,8 +32,8 @@ class Asked:
     wanted: tuple[str, ...]
 
 
-def asked(graph: Graph, work: Work) -> Asked:
-    """A request read. Raises InvalidArgument for a clip of another size, an unknown class or a contrast."""
+def read_request(graph: Graph, work: Work) -> GraphRequest:
+    """Read a request. Raises InvalidArgument for a clip of another size, an unknown class or a contrast."""
     compute = work.request.compute
     _check_clip(graph, work.pixels)
     target = resolve_target(compute.target, graph.model, "target")
@@ -43,10 +43,10 @@ def asked(graph: Graph, work: Work) -> Asked:
             field="target.contrast",
             reason="CONTRAST_UNSUPPORTED",
         )
-    methods = [(method_name(method), _refusal(graph, compute, place)) for place, method in enumerate(compute.methods)]
+    methods = [(method_name(method), _refusal(graph, compute, index)) for index, method in enumerate(compute.methods)]
     explaining = [output for name, refused in methods if refused is None for output in OUTPUTS[name]]
     index = target.explained.index if target.HasField("explained") else -1
-    return Asked(compute, work.pixels, index, methods, (*PREDICTION, *dict.fromkeys(explaining)))
+    return GraphRequest(compute, work.pixels, index, methods, (*PREDICTION, *dict.fromkeys(explaining)))
 
 
 def _check_clip(graph: Graph, clip: NDArray[np.uint8]) -> None:
@@ -60,11 +60,11 @@ def _check_clip(graph: Graph, clip: NDArray[np.uint8]) -> None:
         )
 
 
-def _refusal(graph: Graph, compute: worker_pb2.Compute, place: int) -> ActionLensError | None:
-    """Why the graph does not answer a method as it is asked; None when it does."""
-    method = compute.methods[place]
+def _refusal(graph: Graph, compute: worker_pb2.Compute, index: int) -> ActionLensError | None:
+    """Return the reason why the graph does not compute a method as requested; None when it does."""
+    method = compute.methods[index]
     name, field = method_name(method), method.WhichOneof("method") or ""
-    path = f"methods[{place}].{field}"
+    path = f"methods[{index}].{field}"
     if name not in graph.held:
         held = ", ".join(graph.held) or "no explanation"
         return FailedPrecondition(f"{path}: {name} is not in the exported graph, which holds {held}", field=path)

@@ -28,7 +28,7 @@ class TorchServeBackend:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._supervisor: Supervisor | None = None
-        self._gates: dict[str, Admission] = {}
+        self._admissions: dict[str, Admission] = {}
         self._calls: set[asyncio.Task[tuple[worker_pb2.ComputeResponse, float]]] = set()
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -55,15 +55,15 @@ class TorchServeBackend:
 
     async def compute(self, model: str, work: Work, deadline: float) -> Reply:
         """See InferenceBackend."""
-        supervisor, gate = self._way_to(model)
+        supervisor, admission = self._serving(model)
         loop = asyncio.get_running_loop()
-        asked = loop.time()
-        at = asked + deadline
-        await gate.enter(at)
+        called = loop.time()
+        at = called + deadline
+        await admission.enter(at)
         entered = loop.time()
-        # A task of its own, because the place stays taken until the worker is done with the clip, also when the
+        # A task of its own, because the slot stays taken until the worker is done with the clip, also when the
         # caller has left: workers cannot be interrupted.
-        call = loop.create_task(self._call(supervisor, gate, model, work, at))
+        call = loop.create_task(self._call(supervisor, admission, model, work, at))
         self._calls.add(call)
         call.add_done_callback(self._finished)
         try:
@@ -71,7 +71,7 @@ class TorchServeBackend:
                 response, seconds = await asyncio.shield(call)
         except TimeoutError as error:
             raise DeadlineExceeded(f"model {model!r} did not answer within {deadline:g} s") from error
-        return Reply(response, entered - asked, max(0.0, seconds - response.timings.total))
+        return Reply(response, entered - called, max(0.0, seconds - response.timings.total))
 
     def models(self) -> dict[str, model_pb2.Model]:
         """See InferenceBackend."""
@@ -79,11 +79,11 @@ class TorchServeBackend:
 
     def capacity(self) -> int:
         """See InferenceBackend."""
-        return sum(gate.slots for gate in self._gates.values())
+        return sum(each.slots for each in self._admissions.values())
 
     def in_flight(self) -> int:
         """See InferenceBackend."""
-        return sum(gate.busy + gate.waiting for gate in self._gates.values())
+        return sum(each.busy + each.waiting for each in self._admissions.values())
 
     def healthy(self) -> bool:
         """See InferenceBackend."""
@@ -93,20 +93,20 @@ class TorchServeBackend:
         """See InferenceBackend."""
         return self._supervisor.restarts if self._supervisor is not None else 0
 
-    def _way_to(self, model: str) -> tuple[Supervisor, Admission]:
+    def _serving(self, model: str) -> tuple[Supervisor, Admission]:
         supervisor = self._supervisor
-        if self._stopping is not None or supervisor is None or not self._gates:
+        if self._stopping is not None or supervisor is None or not self._admissions:
             raise Unavailable("the backend is not running")
-        if model not in self._gates:
-            raise NotFound(f"no model {model!r} is loaded; there are: {', '.join(self._gates)}", field="model")
+        if model not in self._admissions:
+            raise NotFound(f"no model {model!r} is loaded; there are: {', '.join(self._admissions)}", field="model")
         if not supervisor.up:
             raise Unavailable("TorchServe is being restarted", retry_after=_RETRY_AFTER_SECONDS)
-        return supervisor, self._gates[model]
+        return supervisor, self._admissions[model]
 
     async def _call(
         self,
         supervisor: Supervisor,
-        gate: Admission,
+        admission: Admission,
         model: str,
         work: Work,
         at: float,
@@ -139,7 +139,7 @@ class TorchServeBackend:
                         raise replies.refusal(model, reply)
             raise Unavailable(f"{reason}, twice", reason="WORKER_DIED", retry_after=_RETRY_AFTER_SECONDS)
         finally:
-            gate.leave(loop.time() - begun)
+            admission.leave(loop.time() - begun)
 
     async def _hop(self, supervisor: Supervisor, server: TorchServe, model: str, work: Work) -> HttpReply:
         loop = asyncio.get_running_loop()
@@ -171,11 +171,11 @@ class TorchServeBackend:
         shape = config.shape(self._settings)
         self._supervisor = Supervisor(self._settings, folders, shape.workers)
         await self._supervisor.start()
-        self._gates = {name: Admission(name, shape.slots, self._settings.queue) for name in folders}
+        self._admissions = {name: Admission(name, shape.slots, self._settings.queue) for name in folders}
 
     async def _stop(self) -> None:
-        for gate in self._gates.values():
-            gate.close()
+        for admission in self._admissions.values():
+            admission.close()
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             await asyncio.wait({self._starting})

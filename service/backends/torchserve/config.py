@@ -1,4 +1,4 @@
-"""What one TorchServe is started with: command, environment and configuration files in its work folder."""
+"""Makes what one TorchServe is started with: command, environment and configuration files in its work folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRECISION_VARIABLE = "ACTIONLENS_WORKER_PRECISION"
 REPLY_VARIABLE = "ACTIONLENS_MAX_REPLY_BYTES"
 LOG_FILE = "torchserve.log"
 OUTPUT_FILE = "java.out"
-"""Where the guard lets java write its standard output and error."""
+"""File into which the guard lets java write its standard output and error."""
 
 _STARTUP_SECONDS = 600
 # Room for TorchServe's own framing of a message.

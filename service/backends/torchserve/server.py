@@ -13,9 +13,9 @@ from pathlib import Path
 
 from service.backends.protocol import Work
 from service.backends.torchserve import child_guard, config
-from service.backends.torchserve import shared_memory as handoff
 from service.backends.torchserve import startup_log as log
 from service.backends.torchserve.http_client import ConnectionLost, HttpClient, HttpReply
+from service.backends.torchserve.shared_memory import envelope
 from service.errors import Unavailable
 from service.settings import Settings
 
@@ -115,7 +115,7 @@ class TorchServe:
 
     async def predict(self, model: str, work: Work, timeout: float) -> HttpReply:
         """Send work to a model. Raises ConnectionLost or TimeoutError (seconds: `timeout`)."""
-        with handoff.envelope(work) as body:
+        with envelope(work) as body:
             return await self._client("inference").call("POST", f"/predictions/{model}", body, timeout=timeout)
 
     async def close(self, grace: float = 0.0) -> None:

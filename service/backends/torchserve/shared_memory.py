@@ -1,4 +1,4 @@
-"""How a clip's pixels reach a worker: through memory that both sides can read, not through TorchServe's sockets."""
+"""Passes a clip's pixels to a worker: through memory that both sides can read, not through TorchServe's sockets."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ def line() -> Line:
 
 
 async def ended(*tasks: asyncio.Task[None]) -> list[BaseException | None]:
-    """What each task ended with; None for a slot."""
-    return [end for end in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)]
+    """The exception that each task ended with; None for a slot."""
+    return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
 
 
 async def test_slots_go_to_those_who_came_first(line: Line) -> None:

@@ -1,4 +1,4 @@
-"""What an answer says of its time, step by step."""
+"""The timings of an answer, step by step."""
 
 from __future__ import annotations
 

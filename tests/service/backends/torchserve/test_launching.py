@@ -1,4 +1,4 @@
-"""What TorchServe is started with, and how its log is read."""
+"""Starting TorchServe, and reading its log."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def test_threads_of_one_model_never_outnumber_the_cores(workers: int, threads: i
 
 def test_the_workers_are_told_the_settings_that_they_compute_with(tmp_path: Path) -> None:
     given = Settings(relevance_bytes=3 * 2**20, precision=Precision.AUTO)
-    told = config.environment(tmp_path, 2, given)
-    assert told["ACTIONLENS_WORKER_THREADS"] == "2"
-    assert told["ACTIONLENS_WORKER_RELEVANCE_BYTES"] == str(3 * 2**20)
-    assert told["ACTIONLENS_WORKER_PRECISION"] == "auto"
+    environment = config.environment(tmp_path, 2, given)
+    assert environment["ACTIONLENS_WORKER_THREADS"] == "2"
+    assert environment["ACTIONLENS_WORKER_RELEVANCE_BYTES"] == str(3 * 2**20)
+    assert environment["ACTIONLENS_WORKER_PRECISION"] == "auto"
 
 
 def test_the_folder_has_what_torchserve_reads(model_store: Path, settings: Settings, tmp_path: Path) -> None:
