@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from actionlens.v1 import job_pb2, job_pb2_grpc, service_pb2, service_pb2_grpc
+from service.backends.canary import service_canary
 from service.backends.factory import make_backend
 from service.backends.protocol import InferenceBackend
 from service.dataplane.explain_service import ExplainService
@@ -24,7 +25,7 @@ from service.gateway.schema import schema
 from service.gateway.server import Gateway
 from service.jobs.lifecycle import JobService
 from service.jobs.metrics import JobMetrics
-from service.rpc.health_servicer import EXPLANATION_SERVICE, Health, canary_request
+from service.rpc.health_servicer import EXPLANATION_SERVICE, Health
 from service.rpc.interceptor import CallInterceptor
 from service.rpc.job_servicer import JOB_SERVICE, MAX_WATCHERS, ExplanationJobServicer
 from service.rpc.servicers import ExplanationServicer
@@ -135,7 +136,7 @@ class Server:
         await self.health.set(False)
         if self.jobs is not None:
             self._job_servicer = ExplanationJobServicer(
-                self.jobs.engine, self.explain.catalog, settings.limits, settings.jobs.input_root
+                self.jobs.engine, self.explain.served_models, settings.limits, settings.jobs.input_root
             )
             job_pb2_grpc.add_ExplanationJobServiceServicer_to_server(  # type: ignore[no-untyped-call]
                 self._job_servicer, self._grpc
@@ -165,7 +166,7 @@ class Server:
         async with grpc.aio.insecure_channel(f"{host}:{self.port}", options=channel_options(self.settings)) as channel:
             stub: Any = service_pb2_grpc.ExplanationServiceStub(channel)  # type: ignore[no-untyped-call]
             for model in self.backend.models().values():
-                request = await asyncio.to_thread(canary_request, model, self.settings.canary)
+                request = await asyncio.to_thread(service_canary, model, self.settings.canary)
                 try:
                     await stub.ExplainClip(request, timeout=self.settings.response_seconds)
                 except grpc.aio.AioRpcError as error:

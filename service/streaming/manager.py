@@ -71,7 +71,7 @@ class StreamManager:
             opening.ask,
             [session.ask for session in self._sessions if session.ask.model.name == model],
             self._service.costs,
-            self._turns.places,
+            self._turns.slots,
             self._service.settings.stream,
         )
 
@@ -84,4 +84,4 @@ class StreamManager:
             raise DeadlineExceeded(
                 f"open: did not come within {settings.stream.idle_seconds:g} s", field="open", reason="STREAM_IDLE"
             ) from None
-        return read_opening(first, self._service.catalog, settings.limits)
+        return read_opening(first, self._service.served_models, settings.limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actionlens.v1 import model_pb2, service_pb2
-from service.dataplane.resolved_request import ResolvedRequest, ask_of_stream
+from service.dataplane.resolved_request import ResolvedRequest, resolve_stream
 from service.dataplane.served_models import ServedModels
 from service.errors import InvalidArgument
 from service.settings import Limits
@@ -33,7 +33,7 @@ def read_opening(request: service_pb2.ExplainStreamRequest, catalog: ServedModel
             "open: the first message of a stream must be `open`", field="open", reason="STREAM_NOT_OPENED"
         )
     opening = request.open
-    ask = ask_of_stream(opening, catalog)
+    ask = resolve_stream(opening, catalog)
     return StreamConfig(
         ask=ask,
         shape=_shape(opening.window, ask.model.input, limits),

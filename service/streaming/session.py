@@ -21,6 +21,7 @@ from google.protobuf import duration_pb2
 
 from actionlens.v1 import answer_pb2, service_pb2
 from service.concurrency.notifier import Notifier
+from service.dataplane import timings
 from service.dataplane.explain_service import ExplainService
 from service.dataplane.resolved_request import ResolvedRequest
 from service.errors import ActionLensError, DeadlineExceeded
@@ -64,7 +65,7 @@ class StreamSession:
         )
         self._ahead = 1 if opening.newest else max(1, min(_AHEAD, service.backend.capacity()))
         self._changes = Notifier()
-        darkroom = FrameDecoder(service.pictures, opening.ask.model.input, service.settings.limits)
+        darkroom = FrameDecoder(service.frame_pool, opening.ask.model.input, service.settings.limits)
         self._reception = FrameReceiver(opening.ask, self._buffer, darkroom, self._changes, credit)
         self._line: asyncio.Queue[tuple[Window, Plan, asyncio.Task[Outcome]] | None] = asyncio.Queue()
         self._reader: asyncio.Task[None] | None = None
@@ -182,8 +183,7 @@ class StreamSession:
         self, window: Window, plan: Plan, answer: answer_pb2.Answer, arrived: float, trace: str
     ) -> None:
         self._buffer.settle(window, answered=True)
-        lag = time.perf_counter() - arrived
-        answer.timings.total = lag
+        lag = timings.delivered(answer, arrived)
         self._pacer.answered(plan, answer, lag)
         reasons = [answer.level_reason, plan.reason]
         if self._unanswered:

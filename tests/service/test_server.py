@@ -84,7 +84,7 @@ async def test_not_serving_until_the_canary_was_answered(tmp_path: Path) -> None
         await starting
         # The canary asked for one method, with grey frames.
         assert [method.WhichOneof("method") for method in backend.requests[0].methods] == ["grad_cam"]
-        assert set(backend.requests[0].clip) == {128}
+        assert set(backend.clips[0].flat) == {128}
         assert await health_of(server) == await health_of(server, EXPLANATION_SERVICE) == SERVING
         assert (await scrape(server, "/healthz")).status_code == 200
         # Nobody's answer is counted.
@@ -101,7 +101,7 @@ async def test_the_canary_may_be_a_film(serve: Serve, backend: PixelBackend, tmp
         writer.write(np.full((32, 32, 3), 77, np.uint8))
     writer.release()
     async with serve(canary=film):
-        assert abs(int(backend.requests[0].clip[0]) - 77) < 4
+        assert abs(int(backend.clips[0].flat[0]) - 77) < 4
 
 
 async def test_a_canary_that_fails_keeps_the_server_from_starting(serve: Serve, backend: PixelBackend) -> None:

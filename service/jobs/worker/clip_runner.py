@@ -11,6 +11,8 @@ import sqlalchemy as sa
 
 from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, job_pb2
 from actionlens.worker.v1 import worker_pb2
+from service.backends.protocol import Work
+from service.dataplane import timings
 from service.dataplane.answer import build_answer, check_response
 from service.dataplane.explain_service import frame_report
 from service.dataplane.resolved_request import ResolvedRequest
@@ -167,9 +169,7 @@ class ClipRunner:
 
         def record(response: worker_pb2.ComputeResponse, _: float) -> Report:
             answer = self._answer(response)
-            seconds = desk.patiently(self._seconds)
-            answer.timings.explain[:] = [seconds]
-            answer.timings.total = seconds
+            timings.job_done(answer, desk.patiently(self._seconds))
             data = answer.SerializeToString()
             stored = desk.artefacts.write(place.job, f"result-{place.place}", data)
             self._finish(job_pb2.CLIP_STATE_SUCCEEDED, result=stored, size=len(data))
@@ -228,13 +228,14 @@ class ClipRunner:
                 )
             self._asked = ResolvedRequest(model, request.target, (request.method,), answer_pb2.OutputOptions())
             block = worker_pb2.Advance(
-                compute=self._asked.compute(self._decoded.frames),
+                compute=self._asked.compute(),
                 state=await asyncio.to_thread(desk.artefacts.read, state) if state else b"",
                 budget_seconds=budget,
                 seed=request.seed,
                 result=result or entry.watched,
             )
-            reply = await backend.compute(request.model, block, desk.settings.jobs.response_seconds)
+            work = Work(worker_pb2.ComputeRequest(advance=block), self._decoded.frames)
+            reply = await backend.compute(request.model, work, desk.settings.jobs.response_seconds)
             check_response(self._asked, reply.response)
             # Before the place goes to the next clip: if that one ends this process, this one is not to blame.
             return await asyncio.to_thread(record, reply.response, time.monotonic() - begun)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from actionlens.v1 import answer_pb2, service_pb2
 from service.dataplane.cost_estimates import CostEstimates
-from service.dataplane.levels import Methods, names, rungs_of
+from service.dataplane.levels import Methods, method_levels, names
 from service.dataplane.resolved_request import ResolvedRequest
 from service.streaming.budget.latency import Climbs, LatencyBudget, Seconds
 from service.streaming.budget.overhead import Choice, OverheadBudget
@@ -93,7 +93,7 @@ class BudgetPlanner:
         budget, model = ask.budget, ask.model.name
         if budget is None:
             return
-        self._rungs = rungs_of(ask.methods)
+        self._rungs = method_levels(ask.methods)
         if budget.HasField("latency_seconds"):
             predict = self._costs.predict(model) or 0.0
             self._ladder = LatencyBudget(budget.latency_seconds, self._seconds(model), predict, self._clock())

@@ -14,7 +14,7 @@ import pytest
 from actionlens.v1 import answer_pb2, explanation_pb2, method_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.dataplane.cost_estimates import CostEstimates
-from service.dataplane.levels import names, rungs_of
+from service.dataplane.levels import method_levels, names
 from service.dataplane.resolved_request import ResolvedRequest
 from service.errors import ResourceExhausted
 from service.settings import Settings, StreamSettings
@@ -151,31 +151,31 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
     backend = PixelBackend()
     await backend.start()
     backend.places = 2
-    turns = WindowScheduler(backend, Settings(batch_size=1))
+    scheduler = WindowScheduler(backend, Settings(batch_size=1))
     order: list[str] = []
 
     async def stream(name: str, windows: int, at_once: int) -> None:
-        """Like a stream's dispatcher: one window asks at a time, some are in work."""
+        """Like a stream's dispatcher: one window waits at a time, some are in work."""
         working = asyncio.Semaphore(at_once)
         tasks = []
 
-        async def work(turn: Slot) -> None:
+        async def work(slot: Slot) -> None:
             await asyncio.sleep(0.001)
-            turn.end()
+            slot.end()
             working.release()
 
         for _ in range(windows):
             await working.acquire()
-            turn = await turns.take("colours")
-            turn.expect(0.02)
+            slot = await scheduler.take("colours")
+            slot.expect(0.02)
             order.append(name)
-            tasks.append(asyncio.create_task(work(turn)))
+            tasks.append(asyncio.create_task(work(slot)))
         await asyncio.gather(*tasks)
 
     await asyncio.gather(stream("greedy", 60, 4), stream("greedier", 60, 8), stream("slow", 15, 1))
-    places = [place for place, name in enumerate(order) if name == "slow"]
-    gaps = [after - before for before, after in pairwise(places)]
-    # One window of each other stream, and those that were in work when it asked again.
+    indices = [index for index, name in enumerate(order) if name == "slow"]
+    gaps = [after - before for before, after in pairwise(indices)]
+    # One window of each other stream, and those that were in work when it came again.
     assert max(gaps) <= 2 + 1 + 2
     assert Counter(order) == {"greedy": 60, "greedier": 60, "slow": 15}
 
@@ -183,31 +183,36 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
 async def test_windows_that_take_long_are_not_batched() -> None:
     backend = PixelBackend()
     await backend.start()
-    turns = WindowScheduler(backend, Settings(batch_size=4, stream=StreamSettings(ahead_seconds=0.1)))
+    scheduler = WindowScheduler(backend, Settings(batch_size=4, stream=StreamSettings(ahead_seconds=0.1)))
     for seconds, inside in ((0.02, 5), (0.5, 2), (0.001, 8)):
         taken: list[Slot] = []
 
         async def stream(seconds: float = seconds, taken: list[Slot] = taken) -> None:
-            turn = await turns.take("colours")
-            turn.expect(seconds)
-            taken.append(turn)
+            slot = await scheduler.take("colours")
+            slot.expect(seconds)
+            taken.append(slot)
 
         streams = [asyncio.create_task(stream()) for _ in range(16)]
         await asyncio.sleep(0.01)
-        assert len(taken) == inside  # two keep the worker busy, eight are the backend's places
+        assert len(taken) == inside  # two keep the worker busy, eight are the backend's slots
         streams[12].cancel()
-        for place in range(15):
-            taken[place].end()
+        for index in range(15):
+            taken[index].end()
             await asyncio.sleep(0)
         await asyncio.gather(*streams, return_exceptions=True)
         assert len(taken) == 15
 
 
-def test_rungs_leave_out_the_dearest_first_and_add_nothing() -> None:
-    assert rungs_of((ATR, GRAD_CAM, SELECTIVE)) == ((), (GRAD_CAM,), (GRAD_CAM, SELECTIVE), (ATR, GRAD_CAM, SELECTIVE))
-    assert rungs_of((DTD, ATR)) == ((), (DTD, ATR))
-    assert rungs_of((SELECTIVE,)) == ((), (SELECTIVE,))
-    assert rungs_of(()) == ((),)
+def test_levels_leave_out_the_most_expensive_first_and_add_nothing() -> None:
+    assert method_levels((ATR, GRAD_CAM, SELECTIVE)) == (
+        (),
+        (GRAD_CAM,),
+        (GRAD_CAM, SELECTIVE),
+        (ATR, GRAD_CAM, SELECTIVE),
+    )
+    assert method_levels((DTD, ATR)) == ((), (DTD, ATR))
+    assert method_levels((SELECTIVE,)) == ((), (SELECTIVE,))
+    assert method_levels(()) == ((),)
     assert names([DTD, ATR, GRAD_CAM]) == "dtd, atr and grad-cam"
 
 
