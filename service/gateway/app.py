@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
@@ -18,7 +18,6 @@ from service.gateway.middleware import Guard
 from service.gateway.rpc_bridge import Calls
 from service.gateway.websocket import error_document, serve_socket, unexpected
 from service.settings import Settings
-from service.telemetry.exposition import PLAIN
 
 _STATIC = Path(__file__).parent / "static"
 _PROTOBUF = "application/x-protobuf"
@@ -33,17 +32,17 @@ _HTTP = {
 }
 
 
-def make_app(settings: Settings, calls: Calls, schema: bytes, metrics: Callable[[], bytes]) -> Starlette:
-    """The ASGI application. schema: what `schema` made of the services behind `calls`. metrics: their text."""
+def make_app(settings: Settings, calls: Calls, schema: bytes, monitoring: Sequence[BaseRoute]) -> Starlette:
+    """The ASGI application of the page port.
+
+    schema: what `schema` made of the services behind `calls`. monitoring: routes of /metrics and /healthz.
+    """
 
     async def index(request: Request) -> Response:
         return FileResponse(_STATIC / "index.html")
 
     async def overhead(request: Request) -> Response:
         return FileResponse(_STATIC / "overhead.html")
-
-    async def measured(request: Request) -> Response:
-        return Response(metrics(), headers={"content-type": PLAIN})
 
     async def describe(request: Request) -> Response:
         return Response(schema, media_type="application/json")
@@ -77,10 +76,10 @@ def make_app(settings: Settings, calls: Calls, schema: bytes, metrics: Callable[
             return
         await serve_socket(socket, call, settings.stream.idle_seconds)
 
-    routes = [
+    routes: list[BaseRoute] = [
+        *monitoring,
         Route("/", index),
         Route("/overhead", overhead),
-        Route("/metrics", measured),
         Route("/schema.json", describe),
         Route("/samples/{model}", sample),
         Route("/call/{call}", unary, methods=["POST"]),

@@ -1,7 +1,7 @@
 """Traces with OpenTelemetry: one from the client's call through the service to the worker and back.
 
 Without the extra `tracing`, everything here does nothing. With it, spans are kept where somebody has set OpenTelemetry
-up: the service does in `service/trace_export.py`, a client's program may.
+up: the service does in `service/telemetry/span_export.py`, a client's program may.
 """
 
 from __future__ import annotations

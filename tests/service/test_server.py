@@ -211,14 +211,17 @@ async def test_two_servers_in_one_process_do_not_share_metrics(serve: Serve) -> 
 @pytest.mark.parametrize(
     ("text", "status"),
     [
-        (b"GET /nowhere HTTP/1.1\r\n\r\n", b"404"),
-        (b"POST /metrics HTTP/1.1\r\n\r\n", b"405"),
-        (b"GET /metrics?x=1 HTTP/1.1\r\nA: b\r\n\r\n", b"200"),
-        (b"GET /" + b"x" * 20000, b""),
-        (b"\x00\xff nonsense", b""),
+        (b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", b"404"),
+        (b"POST /metrics HTTP/1.1\r\nHost: a\r\n\r\n", b"405"),
+        (b"GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n", b"200"),
+        (b"GET /metrics HTTP/1.0\r\n\r\n", b"200"),
+        (b"GET /metrics HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /" + b"x" * 10000, b""),
+        (b"GET /" + b"x" * 20000, b"400"),
+        (b"\x00\xff nonsense", b"400"),
     ],
 )
-async def test_the_http_endpoint_answers_or_hangs_up(server: Server, text: bytes, status: bytes) -> None:
+async def test_the_metrics_port_answers_or_hangs_up(server: Server, text: bytes, status: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.metrics_port)
     writer.write(text)
     writer.write_eof()
