@@ -68,7 +68,7 @@ async def test_a_camera_skips_what_a_dead_worker_cannot_answer_and_says_so(backe
     assert exact(summary.counts)
 
 
-async def test_a_camera_does_not_wait_for_a_dead_backend_for_ever(serve: Serve, backend: PixelBackend) -> None:
+async def test_a_camera_does_not_wait_for_a_dead_backend_forever(serve: Serve, backend: PixelBackend) -> None:
     async with serve(stream={"idle_seconds": 1.0}) as server, connect(server) as stub:
         client = await StreamClient.open(stub, fill=DROP, consume=NEWEST)
         backend.failures.extend([Unavailable("no worker")] * 1000)
