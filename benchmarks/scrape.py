@@ -53,8 +53,8 @@ def filled(models: int, most: int) -> Metrics:
         for method in service.methods:
             call = ("unary", service.full_name, method.name)
             for code in ("OK", "CANCELLED", "INVALID_ARGUMENT"):
-                metrics.calls.started(call)
-                metrics.calls.ended(call, code, chance.random(), 1, 1)
+                metrics.rpcs.started(call)
+                metrics.rpcs.ended(call, code, chance.random(), 1, 1)
     for number in range(1000 * models):
         entries = tuple(_entry(method, chance) for method in chance.sample(methods, min(3, most)))
         record = AnswerRecord(

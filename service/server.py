@@ -21,8 +21,8 @@ from service.dataplane.explain_service import ExplainService
 from service.errors import Unavailable
 from service.gateway.app import make_app
 from service.gateway.monitoring import make_monitoring_app, monitoring_routes
-from service.gateway.rpc_bridge import Calls
-from service.gateway.schema import schema
+from service.gateway.rpc_bridge import RpcBridge
+from service.gateway.schema import make_schema
 from service.gateway.server import HttpServer
 from service.jobs.lifecycle import JobService
 from service.jobs.metrics import JobMetrics
@@ -133,7 +133,7 @@ class Server:
         monitoring = monitoring_routes(self.metrics, lambda: self.health.serving)
         self._monitoring = HttpServer(make_monitoring_app(monitoring), connections=_MONITORING_CONNECTIONS)
         self._gateway = HttpServer(
-            make_app(settings, Calls(*servicers), schema(*(service for service, _ in servicers)), monitoring),
+            make_app(settings, RpcBridge(*servicers), make_schema(*(service for service, _ in servicers)), monitoring),
             message_bytes=settings.limits.message_bytes,
         )
         try:

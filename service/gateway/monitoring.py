@@ -1,4 +1,4 @@
-"""What operators read over HTTP: /metrics for Prometheus, /healthz for load balancers."""
+"""Routes for operators: /metrics for Prometheus, /healthz for load balancers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def monitoring_routes(metrics: Metrics, serving: Callable[[], bool]) -> list[Route]:
-    """The routes /metrics and /healthz, GET and HEAD only. serving: whether /healthz answers 200 or 503."""
+    """Make the routes /metrics and /healthz, GET and HEAD only. serving: whether /healthz answers 200 or 503."""
 
     async def scrape(request: Request) -> Response:
         # Whoever can read OpenMetrics says so, whatever else it reads.
@@ -31,8 +31,10 @@ def monitoring_routes(metrics: Metrics, serving: Callable[[], bool]) -> list[Rou
 
 
 def make_monitoring_app(routes: list[Route]) -> Starlette:
-    """The ASGI application of the metrics port: these routes alone, under any Host, because scrapers and probes come
-    by whatever name the machine has for them."""
+    """Make the ASGI application of the metrics port.
+
+    It has these routes alone, under any Host: scrapers and probes come by whatever name the machine has for them.
+    """
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False
     return app

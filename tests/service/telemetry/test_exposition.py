@@ -39,8 +39,8 @@ def test_numbers_of_every_kind_are_numbers_to_readers() -> None:
 
 def test_both_formats_say_the_same_without_creation_times() -> None:
     metrics = Metrics(PixelBackend())
-    metrics.calls.started(CALL)
-    metrics.calls.ended(CALL, "OK", 0.5, received=1, sent=2)
+    metrics.rpcs.started(CALL)
+    metrics.rpcs.ended(CALL, "OK", 0.5, received=1, sent=2)
     classic, opened = (
         {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
