@@ -46,7 +46,7 @@ class Server:
     """The whole service over one backend: `async with Server(settings, backend)` serves until the block ends."""
 
     def __init__(self, settings: Settings, backend: InferenceBackend, *, jobs: bool = False) -> None:
-        """jobs: also take jobs, and have them computed."""
+        """Make the parts from the settings; none listens or runs yet. jobs: also take jobs, and have them computed."""
         self.settings = settings
         self.backend = backend
         self.metrics = Metrics(backend)

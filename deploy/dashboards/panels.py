@@ -86,7 +86,7 @@ def number(title: str, says: str, unit: str, *queries: Query, width: int = 4, al
 
 
 def density(title: str, says: str, unit: str, histogram: str, selector: str = 'model=~"$model"', width: int = 8) -> Any:
-    """How the observations of a histogram lie over time."""
+    """Make a heatmap of a histogram's observations over time."""
     expression = f"sum by (le) (increase({histogram}_bucket{{{selector}}}[$__rate_interval]))"
     panel = (
         Heatmap()

@@ -61,7 +61,7 @@ async def test_connections_that_never_ask_are_bounded_and_free_again() -> None:
     writers = [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(2)]
     for writer in writers:
         writer.write(b"GET /metrics HTTP/1.1\r\n")
-    # The third connection is over the bound, and told so; each of the others holds nothing but itself.
+    # The third connection reaches the bound.
     assert await probe() == 503
     for writer in writers:
         writer.close()

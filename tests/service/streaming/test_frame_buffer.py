@@ -140,7 +140,7 @@ STEPS = st.one_of(
     backlog=st.integers(1, 3),
     steps=st.lists(STEPS, max_size=120),
 )
-def test_every_frame_is_in_exactly_one_place(
+def test_every_frame_is_in_exactly_one_state(
     shape: WindowShape, drop: bool, newest: bool, room: int, backlog: int, steps: list[tuple[str, int | bool | None]]
 ) -> None:
     shadow = Shadow(shape, drop=drop, newest=newest, room=room, backlog=backlog)

@@ -20,8 +20,8 @@ async def test_bad_frames_are_rejected_and_counted(stub: Any) -> None:
     for number in range(10):
         await client.send(number)
         if number == 3:
-            await client.send(4, image=b"no picture", sequence=3)
-            await client.send(4, image=b"no picture", sequence=2)
+            await client.send(4, image=b"no image", sequence=3)
+            await client.send(4, image=b"no image", sequence=2)
         if number == 6:
             await client.send(6, image=b"\xff\xd8\xff broken", sequence=6)
             await client.send(6, raw=raw(6, 16), sequence=6, timestamp=6.5 / 25)

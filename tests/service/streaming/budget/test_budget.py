@@ -114,7 +114,7 @@ async def test_a_budget_that_means_nothing_is_refused(stub: Any, budget: service
     assert (found.code, found.field) == (grpc.StatusCode.INVALID_ARGUMENT, f"open.budget.{field}")
 
 
-async def test_a_stream_that_cannot_be_answered_in_time_is_told_when_to_retry(stub: Any) -> None:
+async def test_a_stream_that_cannot_be_answered_in_time_is_refused_with_a_time_to_retry(stub: Any) -> None:
     # Two predictions of 8 ms fit into 17 ms, three do not.
     budget = service_pb2.Budget(latency_seconds=0.017)
     first, _ = [await StreamClient.open(stub, budget=budget) for _ in range(2)]
