@@ -1,4 +1,4 @@
-"""Job calls are refused with the status and the field."""
+"""What CreateJob and its sisters refuse, with the status and the field."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ async def test_a_request_sent_again_is_the_same_job_whatever_is_served_by_now(se
         first, old = await stub.CreateJob(asked), await stub.CreateJob(named)
         backend.served["colours"] = later
         assert await stub.CreateJob(asked) == job_pb2.CreateJobResponse(job=first.job)
-        # Its version is no longer served, which a new job must report.
+        # Its version is no longer served, which a new job must be told.
         assert (await stub.CreateJob(named)).job == old.job
         named.request_id = "new"
         assert (await refused(stub.CreateJob(named))).field == "version"

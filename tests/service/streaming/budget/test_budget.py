@@ -155,7 +155,7 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
     order: list[str] = []
 
     async def stream(name: str, windows: int, at_once: int) -> None:
-        """Like a stream's dispatcher: one window asks at a time, some are in work."""
+        """Like a stream's dispatcher: one window waits at a time, some are in work."""
         working = asyncio.Semaphore(at_once)
         tasks = []
 
@@ -173,9 +173,9 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
         await asyncio.gather(*tasks)
 
     await asyncio.gather(stream("greedy", 60, 4), stream("greedier", 60, 8), stream("slow", 15, 1))
-    slow = [index for index, name in enumerate(order) if name == "slow"]
-    gaps = [after - before for before, after in pairwise(slow)]
-    # One window of each other stream, and those that were in work when it asked again.
+    indices = [index for index, name in enumerate(order) if name == "slow"]
+    gaps = [after - before for before, after in pairwise(indices)]
+    # One window of each other stream, and those that were in work when it came again.
     assert max(gaps) <= 2 + 1 + 2
     assert Counter(order) == {"greedy": 60, "greedier": 60, "slow": 15}
 
