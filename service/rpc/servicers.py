@@ -1,4 +1,4 @@
-"""The servicer of ExplanationService: hands gRPC calls to the data plane and to streams."""
+"""Serves ExplanationService: hands its calls to the data plane and to streams."""
 
 from __future__ import annotations
 
