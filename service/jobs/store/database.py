@@ -52,7 +52,10 @@ class Database:
         try:
             engine = _engine(url)
             database = cls(engine)
-            database.client._sys_db.run_migrations()  # its public form takes a URL, and would open a SQLite of its own
+            # Not DBOS.migrate, nor `dbos migrate`: both bring LISTEN and NOTIFY, which we do not use and a database must
+            # not get later (of one that was made without, migration 20 fails). DBOS.launch, which can be told so, would
+            # make a worker of the service.
+            database.client._sys_db.run_migrations()
             with database.writing() as connection:
                 database._create(connection)
         except (SQLAlchemyError, OSError, ImportError) as error:

@@ -44,6 +44,12 @@ class Lease:
     def _put_back(self, connection: sa.Connection) -> None:
         # What DBOS's own recovery does, for all dead workers at once and whatever release they were: without an owner
         # a workflow begins again from its recorded steps, and its earlier execution can record nothing more.
+        #
+        # The one statement on DBOS's tables, since no public call can be in its place. resume_workflows and
+        # cancel_workflows take a workflow from whoever has it: a list that was read before another worker put the clip
+        # back, and a third one began it, would take it from that one. Neither can be told the dead owner, nor be called
+        # within our transaction, which has SQLite's one write lock. And resume_workflows leaves the version of the dead
+        # worker's workflow, which keeps workers of another from it; rewind_workflow sets one, but wants an ended one.
         connection.execute(
             sa.text(
                 f"UPDATE {self._database.dbos}workflow_status SET status = 'ENQUEUED', owner_xid = NULL, "

@@ -61,12 +61,9 @@ def forget(database: Database, job: str) -> bool:
     with database.writing() as connection:
         if not connection.execute(sa.delete(JOBS).where(JOBS.c.id == job, JOBS.c.ended.is_not(None))).rowcount:
             return False
-        known = connection.scalars(
-            sa.text(f"SELECT workflow_uuid FROM {database.dbos}workflow_status WHERE workflow_uuid LIKE :prefix"),
-            {"prefix": f"{job}.%"},
-        ).all()
+    known = database.client.list_workflows(workflow_id_prefix=f"{job}.", load_input=False, load_output=False)
     for begin in range(0, len(known), _BATCH):
-        database.client.delete_workflows(list(known[begin : begin + _BATCH]))
+        database.client.delete_workflows([entry.workflow_id for entry in known[begin : begin + _BATCH]])
     return True
 
 

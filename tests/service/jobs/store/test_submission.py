@@ -53,6 +53,19 @@ async def test_clips_are_queued_as_dbos_itself_would_queue_them(either: Settings
                 1,
             )
     assert ours == {table: rows(database, table) for table in ours}
+    # And as every release so far has: jobs in flight survive an upgrade, and a downgrade.
+    first = f"{job.id}.0.1"
+    inputs = f'{{"namedArgs":{{}},"positionalArgs":["{job.id}",0,1]}}'
+    assert ours["workflow_input"][first] == {"inputs": inputs}
+    assert {name: value for name, value in ours["workflow_status"][first].items() if value} == {
+        "status": "ENQUEUED",
+        "name": "clip",
+        "queue_name": "actionlens-high",
+        "queue_partition_key": job.tenant,
+        "serialization": "portable_json",
+        "application_name": "actionlens",
+        **({"attributes": "null"} if database.sqlite else {}),
+    }
 
 
 async def test_the_answer_is_the_job_as_it_is_stored(either: Settings, open_engine: Open) -> None:
