@@ -52,9 +52,9 @@ class Database:
         try:
             engine = _engine(url)
             database = cls(engine)
-            # Not DBOS.migrate, nor `dbos migrate`: both bring LISTEN and NOTIFY, which we do not use and a database must
-            # not get later (of one that was made without, migration 20 fails). DBOS.launch, which can be told so, would
-            # make a worker of the service.
+            # Not DBOS.migrate, nor `dbos migrate`: both bring LISTEN and NOTIFY, which we do without, and which cannot
+            # be brought to a database later: migration 20 fails on one that was made without. DBOS.launch can be told
+            # so, but would make a worker of the service.
             database.client._sys_db.run_migrations()
             with database.writing() as connection:
                 database._create(connection)

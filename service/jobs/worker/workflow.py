@@ -8,7 +8,7 @@ the whole process. Its clips are put back and another process takes them; one th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable
 from typing import TypeVar
 
 from dbos import DBOS
@@ -26,36 +26,41 @@ CRASHED = 70
 """Exit status of a worker that met what it did not foresee."""
 
 
-def register_workflow(desk: WorkerContext) -> None:
-    """Tell DBOS how to compute a clip. Once per process, before DBOS is launched."""
+def register_workflow(context: WorkerContext) -> None:
+    """Tell DBOS how to compute a clip. Once per process, before DBOS is launched on the context's event loop."""
 
     # No bound on recoveries: each block counts its own starts.
     @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
-    def clip(job: str, number: int, attempt: int) -> str:
-        place = ClipKey(job, number, attempt)
-        if not _step("begin", lambda: desk.patiently(lambda: begin(desk.database, place))):
+    async def clip(job: str, clip_index: int, attempt: int) -> str:
+        key = ClipKey(job, clip_index, attempt)
+
+        async def first() -> bool:
+            return await _or_crash(context.patiently(lambda: begin(context.database, key)))
+
+        async def block() -> Report:
+            return await _or_crash(runner.block(state))
+
+        async def end() -> Report:
+            return await _or_crash(runner.end(report, state))
+
+        if not await DBOS.run_step_async({"name": "begin"}, first):
             return Outcome.DROPPED
-        work = _or_crash(lambda: desk.patiently(lambda: ClipRunner(desk, place)))
+        runner = await _or_crash(context.patiently(lambda: ClipRunner(context, key)))
         state = ""
         while True:
-            before = state
-            report: Report = _step("block", lambda: work.block(before))  # noqa: B023  # called at once
-            work.put_down()
+            report = await DBOS.run_step_async({"name": "block"}, block)
+            runner.put_down()
             state = report.get("state", state)
             if report["outcome"] != Outcome.GOING:
                 break
-        ended: Report = _step("end", lambda: work.end(report, state))
-        work.put_down()
+        ended = await DBOS.run_step_async({"name": "end"}, end)
+        runner.put_down()
         return str(ended["outcome"])
 
 
-def _step(name: str, work: Callable[[], T]) -> T:
-    return DBOS.run_step({"name": name}, lambda: _or_crash(work))
-
-
-def _or_crash(work: Callable[[], T]) -> T:
+async def _or_crash(work: Awaitable[T]) -> T:
     try:
-        return work()
+        return await work
     except Exception:
         get_logger().exception("unforeseen in a job; this worker ends and another takes over")
         os._exit(CRASHED)
