@@ -1,4 +1,4 @@
-"""The order in which clips are computed: three bands, fair shares for tenants within a band, turns for jobs.
+"""Queues clips in the order of computing: three bands, fair shares for tenants within a band, jobs of a tenant in turn.
 
 Each band is a queue of DBOS with slots of its own at every worker, and each tenant a partition of it; DBOS takes from
 the partitions in random order. Of one job at most AHEAD clips are in a queue; each clip that starts puts the job's
@@ -30,7 +30,7 @@ def queue_name(band: int) -> str:
 
 
 def register_queues(database: Database, settings: JobSettings) -> None:
-    """Tell DBOS what the queues are like. Again at every start, since settings may have changed."""
+    """Register the queues with DBOS. Again at every start, since settings may have changed."""
     for band, name in BANDS.items():
         slots = getattr(settings.slots, name) + settings.processes - 1
         database.client.register_queue(
@@ -84,5 +84,5 @@ def enqueue(database: Database, connection: sa.Connection, line: Line, clips: Se
 
 
 def workflow_id(job: str, clip_index: int, attempt: int) -> str:
-    """What DBOS calls the computing of one clip. Ids of one job share the prefix "JOB."."""
+    """The id that DBOS has for the computing of one clip. Ids of one job share the prefix "JOB."."""
     return f"{job}.{clip_index}.{attempt}"

@@ -78,7 +78,7 @@ class ClipRunner:
                 failure = explanation_pb2.Failure(**report["failure"])
                 self._log.warning("a clip failed", reason=failure.reason, error=failure.message)
                 await self._context.patiently(lambda: self._finish(job_pb2.CLIP_STATE_FAILED, failure=failure))
-        # What earlier executions of it left is swept later.
+        # Artefacts that earlier executions of it left are swept later.
         left = filter(None, (self._last, state, self._partial))
         await asyncio.to_thread(self._context.artefacts.remove, *left)
         return report
@@ -163,9 +163,9 @@ class ClipRunner:
         begun = time.monotonic()
         if self._decoded is None:
             self._decoded = await context.patiently(lambda: self._decode(model.input))
-        asked = ResolvedRequest(model, request.target, (request.method,), answer_pb2.OutputOptions())
+        resolved = ResolvedRequest(model, request.target, (request.method,), answer_pb2.OutputOptions())
         block = worker_pb2.Advance(
-            compute=asked.compute(self._decoded.frames),
+            compute=resolved.compute(self._decoded.frames),
             state=held,
             budget_seconds=0.0 if final else context.settings.jobs.block_seconds,
             seed=request.seed,
@@ -173,14 +173,14 @@ class ClipRunner:
             result=final or entry.watched,
         )
         reply = await backend.compute(request.model, block, context.settings.jobs.response_seconds)
-        check_response(asked, reply.response)
+        check_response(resolved, reply.response)
         seconds = time.monotonic() - begun
         if final:
-            return await context.patiently(lambda: self._record_result(asked, reply.response))
-        return await context.patiently(lambda: self._record_block(asked, reply.response, seconds))
+            return await context.patiently(lambda: self._record_result(resolved, reply.response))
+        return await context.patiently(lambda: self._record_block(resolved, reply.response, seconds))
 
     def _begin_block(self, state: str) -> tuple[Entry, bytes]:
-        """Note the start of a block. Returns what is to be known of the clip, and its state."""
+        """Note the start of a block. Returns how the clip stands, and its state."""
         entry = self._enter()
         if self._last and self._last != state:
             # The one that came after it is on record now.
@@ -207,7 +207,7 @@ class ClipRunner:
         return decode_clip(clip, self._request.sampling, size, context.settings.limits)
 
     # Both may be done twice, when the database did not answer the first time: blobs have the names of their contents.
-    def _record_block(self, asked: ResolvedRequest, response: worker_pb2.ComputeResponse, seconds: float) -> Report:
+    def _record_block(self, resolved: ResolvedRequest, response: worker_pb2.ComputeResponse, seconds: float) -> Report:
         context, key, advanced = self._context, self._key, response.advanced
         stored = context.artefacts.write(key.job, f"state-{key.clip_index}-{advanced.iteration}", advanced.state)
         done = Advance(
@@ -215,14 +215,14 @@ class ClipRunner:
             iterations=advanced.iterations,
             objective=advanced.objective if advanced.HasField("objective") else None,
             seconds=seconds,
-            partial=self._store_partial(asked, response) if response.explanations else None,
+            partial=self._store_partial(resolved, response) if response.explanations else None,
         )
         transitions.advance(context.database, key, done)
         return {"outcome": Outcome.DONE if advanced.done else Outcome.GOING, "state": stored}
 
-    def _record_result(self, asked: ResolvedRequest, response: worker_pb2.ComputeResponse) -> Report:
+    def _record_result(self, resolved: ResolvedRequest, response: worker_pb2.ComputeResponse) -> Report:
         context, key = self._context, self._key
-        answer = self._answer(asked, response)
+        answer = self._answer(resolved, response)
         with context.database.reading() as connection:
             seconds = float(connection.scalar(sa.select(CLIPS.c.seconds).where(self._of_clip)) or 0.0)
         answer.timings.explain[:] = [seconds]
@@ -235,8 +235,8 @@ class ClipRunner:
     def _finish(self, state: int, **values: Any) -> None:
         transitions.finish(self._context.database, self._key, state, **values)
 
-    def _store_partial(self, asked: ResolvedRequest, response: worker_pb2.ComputeResponse) -> str:
-        explanation = self._answer(asked, response).explanations[0]
+    def _store_partial(self, resolved: ResolvedRequest, response: worker_pb2.ComputeResponse) -> str:
+        explanation = self._answer(resolved, response).explanations[0]
         name = f"partial-{self._key.clip_index}-{response.advanced.iteration}"
         stored = self._context.artefacts.write(self._key.job, name, explanation.SerializeToString())
         if self._partial and self._partial != stored:
@@ -244,6 +244,6 @@ class ClipRunner:
         self._partial = stored
         return stored
 
-    def _answer(self, asked: ResolvedRequest, response: worker_pb2.ComputeResponse) -> answer_pb2.Answer:
+    def _answer(self, resolved: ResolvedRequest, response: worker_pb2.ComputeResponse) -> answer_pb2.Answer:
         assert self._decoded is not None
-        return build_answer(asked, response, frame_report(self._decoded), self._decoded.frames)
+        return build_answer(resolved, response, frame_report(self._decoded), self._decoded.frames)

@@ -1,4 +1,4 @@
-"""The things that all clips in work at one worker share."""
+"""The state that all clips in work at one worker share."""
 
 from __future__ import annotations
 

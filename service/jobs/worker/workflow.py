@@ -1,7 +1,7 @@
 """The DBOS workflow of one clip. Its steps leave names of artefacts in DBOS's record; a worker that takes the clip
 over reads them there and goes on with the first block that is not on record.
 
-Nothing may be raised out of a step, since DBOS would take the error for the step's result: what is not foreseen ends
+Nothing may be raised out of a step, since DBOS would take the error for the step's result: an unforeseen error ends
 the whole process. Its clips are put back and another process takes them; one that does this again and again fails.
 """
 
@@ -23,7 +23,7 @@ from service.telemetry.log import get_logger
 T = TypeVar("T")
 
 CRASHED = 70
-"""Exit status of a worker that met what it did not foresee."""
+"""Exit status of a worker that met an unforeseen error."""
 
 
 def register_workflow(context: WorkerContext) -> None:
