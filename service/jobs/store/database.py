@@ -53,8 +53,8 @@ class Database:
             engine = _engine(url)
             database = cls(engine)
             # Not DBOS.migrate, nor `dbos migrate`: both bring LISTEN and NOTIFY, which we do without, and which cannot
-            # be brought to a database later: migration 20 fails on one that was made without. DBOS.launch can be told
-            # so, but would make a worker of the service.
+            # be brought to a database later: migration 20 fails on one that was made without. DBOS.launch can do
+            # without, but would make a worker of the service.
             database.client._sys_db.run_migrations()
             with database.writing() as connection:
                 database._create(connection)

@@ -68,6 +68,17 @@ async def test_clips_are_queued_as_dbos_itself_would_queue_them(either: Settings
     }
 
 
+async def test_a_deleted_job_leaves_nothing_at_dbos_and_takes_nothing_of_another(
+    either: Settings, open_engine: Open
+) -> None:
+    engine = await open_engine(either)
+    (gone, _), (kept, _) = [await engine.create(request(6)) for _ in range(2)]
+    await engine.cancel(gone.id)
+    await engine.delete(gone.id)
+    for table in ("workflow_status", "workflow_input"):
+        assert list(rows(engine.database, table)) == [f"{kept.id}.{index}.1" for index in range(4)]
+
+
 async def test_the_answer_is_the_job_as_it_is_stored(either: Settings, open_engine: Open) -> None:
     engine = await open_engine(either)
     first = request(2, request_id="once", seed=7)
