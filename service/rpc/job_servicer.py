@@ -48,7 +48,7 @@ class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
 
     async def CreateJob(self, request: job_pb2.CreateJobRequest, context: Any) -> job_pb2.CreateJobResponse:
         """See the proto."""
-        complete = partial(complete_job, catalog=self._served, root=self._root)
+        complete = partial(complete_job, served=self._served, root=self._root)
         job, created = await self._engine.create(request, complete)
         return job_pb2.CreateJobResponse(job=job, created=created)
 
