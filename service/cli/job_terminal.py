@@ -13,7 +13,7 @@ from rich.text import Text
 
 from actionlens.v1 import job_pb2
 from service.cli.terminal import duration
-from service.client.job_client import Progress as Told
+from service.client.async_job_client import JobCallback
 from service.client.job_requests import CLIP_STATES, JOB_STATES, state_name
 from service.validation.request import method_name
 
@@ -61,7 +61,7 @@ def told(update: job_pb2.WatchJobResponse) -> str:
 
 
 @contextmanager
-def following(job: job_pb2.Job) -> Iterator[Told]:
+def following(job: job_pb2.Job) -> Iterator[JobCallback]:
     """A bar on standard error for a job, and the last line of what it optimises; where that is no terminal, a line
     whenever a clip has ended."""
     if not sys.stderr.isatty():
