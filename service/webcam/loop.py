@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from typing import Protocol
-
 from service.webcam.keys import single
 from service.webcam.playback import Projector
 from service.webcam.prompt import Prompt
 from service.webcam.reconnecting_stream import Link
 from service.webcam.state import Watch
+from service.webcam.terminal_view import Terminal
 
 
-class Display(AbstractContextManager["Display"], Protocol):
-    """Where a live view is drawn."""
-
-    def turn(self, prompt: str) -> str:
-        """Draw once, with the prompt, and return the keys that were pressed meanwhile, waiting a little."""
-        ...
-
-
-def view(display: Display, watch: Watch, link: Link, projector: Projector) -> None:
+def view(display: Terminal, watch: Watch, link: Link, projector: Projector) -> None:
     """Show the stream until q is pressed or the stream is over."""
     prompt = Prompt()
     with display:

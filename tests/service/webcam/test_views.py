@@ -20,7 +20,6 @@ from service.webcam.frame_store import Footage
 from service.webcam.playback import Projector
 from service.webcam.state import Watch
 from service.webcam.terminal_layout import Size, lines
-from service.webcam.window_picture import board
 from tests.service.rendering.explanations import saliency
 
 _SIZE = (24, 32)
@@ -90,15 +89,6 @@ def test_before_the_first_answer_there_is_the_picture(footage: Footage) -> None:
     drawn = lines(Size(80, 24), watch, footage, projector, "q quit")
     assert any("▀" in line for line in drawn)
     assert "connecting" in drawn[0]
-
-
-def test_the_window_is_as_wide_as_asked(footage: Footage) -> None:
-    watch, projector = made(footage)
-    watch.take(window())
-    drawn = board(400, watch, footage, projector, "q quit")
-    assert drawn.shape[1:] == (400, 3)
-    # Below the picture something is written.
-    assert drawn[300:].std() > 5
 
 
 def test_frames_go_on_in_their_own_time_and_fade_when_nothing_follows(
