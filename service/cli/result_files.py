@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client.clip_messages import picture_files
+from service.client.clip_messages import image_files
 from service.client.results import Result
 from service.decoding.display import decode_for_display
 from service.rendering.files import DISPLAY_SIDE, film, json_file, npz_file, sheet
@@ -74,5 +74,5 @@ def result_names(clips: Sequence[Path]) -> list[str]:
 
 def _frames(clip: Path, result: Result, limits: Limits) -> NDArray[np.uint8]:
     """uint8 [T, h, w, 3]: the frames that the model saw, at a size for people."""
-    source = picture_files(clip) if clip.is_dir() else clip
+    source = image_files(clip) if clip.is_dir() else clip
     return decode_for_display(source, list(result.frames.used), max_side=DISPLAY_SIDE, limits=limits)

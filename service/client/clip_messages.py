@@ -84,7 +84,7 @@ def clip_message(clip: ClipLike, fps: float = 0.0) -> clip_pb2.Clip:
         path = Path(clip)
         if not path.is_dir():
             return clip_pb2.Clip(video=path.read_bytes())
-        clip = picture_files(path)
+        clip = image_files(path)
     if isinstance(clip, np.ndarray):
         return _pixels(clip, fps)
     items = list(clip)
@@ -96,7 +96,7 @@ def clip_message(clip: ClipLike, fps: float = 0.0) -> clip_pb2.Clip:
     return clip_pb2.Clip(frames=clip_pb2.EncodedFrames(images=images, fps=fps))
 
 
-def picture_files(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
     """The PNG and JPEG files of a folder in the order of their names. Raises InvalidArgument when there is none."""
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file())
     if not files:

@@ -13,9 +13,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client.clip_messages import picture_files
+from service.client.clip_messages import image_files
 from service.client.stream_messages import Frame
-from service.decoding.orientation import upright
+from service.decoding.orientation import oriented_rgb
 from service.errors import InvalidArgument, Unavailable
 
 FOLDER_FPS = 12.0
@@ -55,7 +55,7 @@ def open_source(where: str, *, loop: bool = False, realtime: bool = False, fps: 
         return _live(where, lambda: _address(where), stop)
     path = Path(where)
     if where and path.is_dir():
-        files = picture_files(path)
+        files = image_files(path)
         once: Callable[[], Iterator[Frame]] = lambda: _pictures(files, fps)  # noqa: E731
     elif path.is_file():
         once = lambda: _video(str(path), {})  # noqa: E731
@@ -86,7 +86,7 @@ def _video(where: str, options: dict[str, str]) -> Iterator[Frame]:
                 first = now if first is None else first
                 # Damaged files have times that stand still or jump back.
                 newest = max(now - first, newest + 1e-3) if number else 0.0
-                yield Frame(upright(frame), number, newest)
+                yield Frame(oriented_rgb(frame), number, newest)
     except (av.FFmpegError, OSError) as error:
         kind = Unavailable if where.startswith(_SCHEMES) else InvalidArgument
         raise kind(f"source: {where} cannot be read: {error}", field="source", reason="SOURCE_FAILED") from error

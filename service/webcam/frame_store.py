@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.client.frame_sources import Source
 from service.client.stream_messages import Frame, frame_encoder
-from service.decoding.image import decode_picture
+from service.decoding.image import decode_image
 from service.settings import Limits
 from service.webcam.frame_rate import Rate
 
@@ -47,7 +47,7 @@ class Footage:
         """uint8 [H, W, 3] RGB of a frame; None when it is no longer kept."""
         with self._changed:
             jpeg = self._kept.get(sequence)
-        return None if jpeg is None else decode_picture(jpeg, Limits(), "frame")
+        return None if jpeg is None else decode_image(jpeg, Limits(), "frame")
 
     def newest(self) -> NDArray[np.uint8] | None:
         """uint8 [H, W, 3] RGB of the last frame; None before the first."""
