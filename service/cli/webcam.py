@@ -62,17 +62,17 @@ def webcam(
         return
     from service.cli.stream import show_summary
     from service.client.frame_sources import open_source
-    from service.webcam.frame_store import Footage
-    from service.webcam.loop import view
-    from service.webcam.playback import Projector
-    from service.webcam.reconnecting_stream import Link
-    from service.webcam.state import Watch
-    from service.webcam.terminal_view import Terminal
+    from service.webcam.frame_store import FrameStore
+    from service.webcam.loop import run_view
+    from service.webcam.playback import Playback
+    from service.webcam.reconnecting_stream import ReconnectingStream
+    from service.webcam.state import ViewState
+    from service.webcam.terminal_view import TerminalView
 
-    opened = open_source(source, loop=True, realtime=True)
+    frame_source = open_source(source, loop=True, realtime=True)
     console = out()
     with connect(address) as client:
-        footage = Footage(opened)
+        store = FrameStore(frame_source)
         question: StreamOptions = {
             "model": model,
             "methods": chosen_methods(method),
@@ -80,24 +80,24 @@ def webcam(
             "contrast": class_of(contrast),
             **budgets(budget_ms, max_overhead),
         }
-        watch = Watch(question)
-        projector = Projector(footage, watch)
-        link = Link(client, footage, watch)
-        display = Terminal(watch, footage, projector, width, console.color_system == "truecolor")
+        state = ViewState(question)
+        playback = Playback(store, state)
+        live = ReconnectingStream(client, store, state)
+        display = TerminalView(state, store, playback, width, console.color_system == "truecolor")
         before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
         stopped: typer.Exit | None = None
         try:
-            view(display, watch, link, projector)
+            run_view(display, state, live, playback)
         except typer.Exit as exit_:
             stopped = exit_
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            link.close()
-    if link.failure is not None:
-        raise link.failure
-    if link.stream is not None and link.stream.summary is not None:
-        show_summary(link.stream, console, as_json=False)
+            live.close()
+    if live.failure is not None:
+        raise live.failure
+    if live.stream is not None and live.stream.summary is not None:
+        show_summary(live.stream, console, as_json=False)
     if stopped is not None:
         raise stopped
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from service.cli.main import app
 from tests.handlers import networks
 from tests.service.cli.service_process import PROGRAM, ServiceProcess, environment, serving
-from tests.service.client.footage import write_video
+from tests.service.client.numbered_video import write_video
 
 ROOT = Path(__file__).resolve().parents[3]
 

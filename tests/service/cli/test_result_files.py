@@ -14,7 +14,7 @@ from service.cli.result_files import result_names, write_results
 from service.client.results import Result
 from service.rendering.json_document import answer_document
 from service.settings import Limits
-from tests.service.client.footage import write_video
+from tests.service.client.numbered_video import write_video
 
 USED = [0, 3, 6, 9]
 

@@ -14,7 +14,7 @@ import pytest
 
 from service.client.frame_sources import open_source
 from service.errors import ActionLensError, InvalidArgument, Unavailable
-from tests.service.client.footage import number_of, write_video
+from tests.service.client.numbered_video import number_of, write_video
 from tests.service.client.rtsp import FPS, FRAMES, RtspCamera
 
 
