@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service.client.clip_messages import image_files
 from service.client.results import Result
 from service.decoding.display import decode_for_display
-from service.rendering.files import DISPLAY_SIDE, film, json_file, npz_file, sheet
+from service.rendering.files import DISPLAY_SIDE, json_file, mp4_file, npz_file, png_file
 from service.rendering.json_document import answer_document
 from service.settings import Limits
 from service.unique_names import distinct
@@ -36,8 +36,8 @@ def write_results(
     document, arrays = answer_document(answer)
     contents: dict[str, Callable[[], bytes | None]] = {}
     for method, entry in result.explanations.items():
-        contents[f"{name}.{method}.mp4"] = partial(film, frames, entry.message, answer.frames)
-    contents[f"{name}.sheet.png"] = partial(sheet, frames, answer)
+        contents[f"{name}.{method}.mp4"] = partial(mp4_file, frames, entry.message, answer.frames)
+    contents[f"{name}.sheet.png"] = partial(png_file, frames, answer)
     contents[f"{name}.json"] = partial(json_file, document)
     contents[f"{name}.npz"] = partial(npz_file, arrays)
     written: list[Path] = []

@@ -1,4 +1,4 @@
-"""What masks of a given share of the clip say, in one line for people."""
+"""Reads masks of a given share of the clip, in one line for people."""
 
 from __future__ import annotations
 

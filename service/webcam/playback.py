@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.client.results import ExplanationResult, WindowResult
-from service.rendering.heatmap import Heat, heat
-from service.rendering.overlay import lay_over
+from service.rendering.heatmap import Heatmap, prepare_heatmap
+from service.rendering.overlay import blend_heatmap
 from service.webcam.frame_store import FrameStore
 from service.webcam.state import ViewState
 
@@ -42,7 +42,7 @@ class Playback:
         self._scales: dict[tuple[str, str], float] = {}
         self._shown = -1
         self._at = 0.0
-        self._prepared: Heat | None = None
+        self._prepared: Heatmap | None = None
         self._prepared_for: tuple[ExplanationResult, tuple[int, ...]] | None = None
 
     def rescale(self) -> None:
@@ -78,23 +78,23 @@ class Playback:
         return index
 
     def _explained(self, image: NDArray[np.uint8], result: WindowResult, frame: int, age: float) -> ShownFrame:
-        prepared = self._heat(image.shape[:2], result)
+        prepared = self._heatmap(image.shape[:2], result)
         if prepared is None:
             return ShownFrame(image, frame, age)
         key = result.message.model, self._state.method
         peak = self._scales[key] = max(self._scales.get(key, 0.0), prepared.peak)
-        drawn = lay_over(image[None], [frame], replace(prepared, peak=peak))[0]
+        drawn = blend_heatmap(image[None], [frame], replace(prepared, peak=peak))[0]
         fade = min(1.0, (_GONE - age) / (_GONE - _FRESH))
         mixed = np.asarray(cv2.addWeighted(drawn, fade, image, 1 - fade, 0), np.uint8)
         return ShownFrame(mixed, frame, age, peak, prepared.signed)
 
-    def _heat(self, size: tuple[int, ...], result: WindowResult) -> Heat | None:
+    def _heatmap(self, size: tuple[int, ...], result: WindowResult) -> Heatmap | None:
         explanation = result.explanations.get(self._state.method)
         if explanation is None or explanation.failed:
             return None
         # One window is drawn many times.
         if self._prepared_for is None or self._prepared_for[0] is not explanation or self._prepared_for[1] != size:
-            self._prepared = heat(
+            self._prepared = prepare_heatmap(
                 explanation.message, len(result.frames.used), size[0], size[1], result.frames.placement
             )
             self._prepared_for = explanation, size

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.dataplane.levels import computed
-from service.rendering.colours import bar as colour_scale
+from service.rendering.colours import colour_bar
 from service.webcam.cells import cells, fitted
 from service.webcam.frame_store import FrameStore
 from service.webcam.playback import Playback, ShownFrame
@@ -154,7 +154,7 @@ def _legend(state: ViewState, shown: ShownFrame | None) -> RenderableType:
         return Text(
             f"{state.method or 'no method'}: nothing to lay over the picture" if shown.age is not None else "", "dim"
         )
-    scale = colour_scale(_SCALE, 1, shown.signed)[0]
+    scale = colour_bar(_SCALE, 1, shown.signed)[0]
     low = f"{-shown.peak:.2g}" if shown.signed else "0"
     text = Text(f"{low} ", no_wrap=True, overflow="ellipsis")
     for red, green, blue in scale.tolist():
