@@ -1,4 +1,4 @@
-"""What an explained clip leaves in a folder: overlay videos, a contact sheet, JSON and the arrays."""
+"""Writes the files of an explained clip: overlay videos, a contact sheet, JSON and the arrays."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def write_results(
 
     `NAME.METHOD.mp4` per explanation over space or with a value per frame, `NAME.sheet.png`, `NAME.json` (arrays are
     named by their keys in the NPZ) and `NAME.npz`. Each file appears whole or not at all; what was there is replaced.
-    progress: told what is being written. Raises InvalidArgument when the clip cannot be read any more, and OSError for
-    the disk.
+    progress: called with a description of each step. Raises InvalidArgument when the clip cannot be read any more, and
+    OSError for the disk.
     """
     answer = result.message
     progress("reading the frames again")

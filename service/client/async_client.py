@@ -62,7 +62,7 @@ class AsyncClient(ClientCore):
 class AsyncExplainedStream:
     """An ExplainedStream for `async for`: same options, same errors. Leaving `async with` ends it.
 
-    It runs on threads of its own. grpc.aio would tell a stream that the service ended while a frame was being written
+    It runs on threads of its own. grpc.aio reports a stream that the service ended while a frame was being written
     as INTERNAL, whatever the service said.
     """
 
@@ -75,7 +75,7 @@ class AsyncExplainedStream:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._pulling: Future[FrameLike | None] | None = None
-        self._turn = asyncio.Lock()  # who runs the source: one pull, or its closing
+        self._source_lock = asyncio.Lock()  # held by one pull, or by the closing of the source
         self._closed = False
         self._source: AsyncIterator[FrameLike] | None = None
         if isinstance(frames, AsyncIterable):
@@ -86,7 +86,7 @@ class AsyncExplainedStream:
 
     @property
     def opened(self) -> service_pb2.StreamOpened | None:
-        """What the service opened; None until it did."""
+        """The stream as the service opened it; None until it did."""
         return self._stream.opened
 
     @property
@@ -125,7 +125,7 @@ class AsyncExplainedStream:
             self._pulling.cancel()
         self._reader.shutdown(wait=False)
         if isinstance(self._source, AsyncGenerator):
-            async with self._turn:
+            async with self._source_lock:
                 await self._source.aclose()
 
     async def __aenter__(self) -> Self:
@@ -140,7 +140,7 @@ class AsyncExplainedStream:
         """Frames of an asyncio source, for the thread that sends them."""
 
         async def pull() -> FrameLike | None:
-            async with self._turn:
+            async with self._source_lock:
                 return await anext(source, None)
 
         while True:

@@ -20,7 +20,7 @@ from service.client.job_requests import (
     list_request,
 )
 from service.client.method_messages import MethodLike
-from service.client.polling import Waiting
+from service.client.polling import JobPolling
 from service.client.results import Result
 from service.client.transports import Transport
 from service.errors import DeadlineExceeded, Unavailable
@@ -80,24 +80,24 @@ class AsyncJobs:
         self, identifier: str, *, progress: JobCallback | None = None, timeout: float | None = None
     ) -> job_pb2.Job:
         """See Jobs.wait."""
-        waiting = Waiting(identifier, timeout)
+        polling = JobPolling(identifier, timeout)
         while True:
             request = job_pb2.WatchJobRequest(id=identifier)
             try:
-                async with aclosing(self._transport.stream(self._stub.WatchJob, request, waiting.left())) as updates:
+                async with aclosing(self._transport.stream(self._stub.WatchJob, request, polling.left())) as updates:
                     async for update in updates:
-                        waiting.heard()
+                        polling.answered()
                         if progress is not None:
                             progress(update)
                         job: job_pb2.Job = update.job
                         if job.state in ENDED:
                             return job
             except Unavailable as error:
-                waiting.bear(error)
+                polling.unanswered(error)
             except DeadlineExceeded:
-                waiting.left()
+                polling.left()
                 raise
-            await self._transport.sleep(waiting.pause())
+            await self._transport.sleep(polling.pause())
 
     async def cancel(self, identifier: str) -> job_pb2.Job:
         """See Jobs.cancel."""

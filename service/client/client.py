@@ -42,7 +42,7 @@ class Client:
     def explain_clip(self, clip: ClipLike, *, timeout: float | None = None, **options: Unpack[ClipOptions]) -> Result:
         """Predict and explain one clip.
 
-        clip: a video file or its bytes, a folder or a list of PNG or JPEG pictures, or uint8 [T, H, W, 3] RGB pixels.
+        clip: a video file or its bytes, a folder or a list of PNG or JPEG images, or uint8 [T, H, W, 3] RGB pixels.
         timeout: seconds, instead of the client's. options: see ClipOptions.
         Raises InvalidArgument, NotFound, FailedPrecondition, ResourceExhausted, Unavailable, DeadlineExceeded, or
         ActionLensError with another code; OSError for a file that cannot be read.
@@ -52,7 +52,7 @@ class Client:
     def explain_stream(self, frames: Iterable[FrameLike], **options: Unpack[StreamOptions]) -> ExplainedStream:
         """Predict and explain windows of a stream; iterate over what comes back.
 
-        frames: pictures (uint8 [H, W, 3] RGB, or JPEG or PNG bytes) or `Frame`s, also from a source that blocks.
+        frames: images (uint8 [H, W, 3] RGB, or JPEG or PNG bytes) or `Frame`s, also from a source that blocks.
         options: see StreamOptions.
         """
         stub = service_pb2_grpc.ExplanationServiceStub(self._transport.channel)  # type: ignore[no-untyped-call]

@@ -49,7 +49,7 @@ class Jobs:
     ) -> job_pb2.Job:
         """Wait until a job has ended, whatever its state then; a restart of the service is waited for too.
 
-        progress: called with what `watch` gives. timeout: seconds. Raises DeadlineExceeded after it; the job goes on.
+        progress: called with each update. timeout: seconds. Raises DeadlineExceeded after it; the job goes on.
         """
         return run(self._core.wait(identifier, progress=progress, timeout=timeout))
 

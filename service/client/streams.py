@@ -1,4 +1,4 @@
-"""A stream of frames from blocking code: frames go out as credit allows, windows come back."""
+"""Runs a stream from blocking code: frames go out as credit allows, windows come back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IDLE_TIMEOUT = 60.0
 
 
 class ExplainedStream(Iterator[WindowResult]):
-    """Iterate over it for the windows; afterwards `summary` tells the totals. A context manager: leaving ends the call.
+    """Iterate over it for the windows; afterwards `summary` has the totals. A context manager: leaving ends the call.
 
     gRPC reads the frames on a thread of its own, so a source may block; a frame is taken from it when there is credit
     to send it, and when no more are wanted a generator is closed, on that thread. Raises the service's error, the frame

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client.frame_sources import Source
+from service.client.frame_sources import FrameSource
 from service.client.stream_messages import Frame, frame_encoder
 from service.decoding.image import decode_image
 from service.settings import Limits
@@ -22,7 +22,7 @@ _KEPT = 500
 class FrameStore:
     """Reads a source on a thread of its own. Frames become JPEGs once, which is how they are sent and kept."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FrameSource) -> None:
         self.rate = FrameRate()
         self._source = source
         self._encode = frame_encoder({})

@@ -28,6 +28,6 @@ def grey(number: int, size: tuple[int, int] = (48, 64)) -> NDArray[np.uint8]:
     return np.full((*size, 3), _FIRST + _STEP * number, np.uint8)
 
 
-def number_of(picture: NDArray[np.uint8]) -> int:
+def number_of(image: NDArray[np.uint8]) -> int:
     """Which frame of `write_video` this is."""
-    return round((float(picture.mean()) - _FIRST) / _STEP)
+    return round((float(image.mean()) - _FIRST) / _STEP)

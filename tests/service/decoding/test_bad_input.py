@@ -96,7 +96,7 @@ def test_an_index_that_promises_millions_of_frames_takes_no_memory(encode, numbe
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
 
 
-def test_uncompressed_sound_beside_the_pictures_is_no_bomb(encode, numbered, number_of):
+def test_uncompressed_sound_beside_the_images_is_no_bomb(encode, numbered, number_of):
     """PCM sound has a table of equal sizes with one entry per sample: 30 s at 48 kHz are 1.4 million."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mov") as out:
@@ -205,8 +205,8 @@ def test_damaged_files_are_an_answer_or_an_error(container, codec, pixels, encod
     for _ in range(60):
         damaged = np.frombuffer(data, np.uint8).copy()
         # Half of the flips in the first 200 bytes, where the structure is.
-        places = np.concatenate((random.integers(0, min(200, len(data)), 3), random.integers(0, len(data), 3)))
-        damaged[places] ^= random.integers(1, 256, 6).astype(np.uint8)
+        positions = np.concatenate((random.integers(0, min(200, len(data)), 3), random.integers(0, len(data), 3)))
+        damaged[positions] ^= random.integers(1, 256, 6).astype(np.uint8)
         survives(damaged.tobytes())
 
 

@@ -86,7 +86,7 @@ def test_every_size_fits_and_its_placement_is_true(width, height, name, frame_wi
 
 
 @pytest.mark.parametrize(("wide", "high"), [(320, 240), (240, 320), (256, 256), (60, 40)])
-def test_the_middle_is_cut_out_of_a_picture_whose_shorter_side_is_scaled(wide, high):
+def test_the_middle_is_cut_out_of_an_image_whose_shorter_side_is_scaled(wide, high):
     """As repositories evaluate: the shorter side to 128, then the middle 112 x 112."""
     rows, columns = np.mgrid[:high, :wide]
     # Every pixel says where it is in the image.

@@ -111,7 +111,7 @@ def test_a_jpeg_with_thousands_of_scans_is_refused():
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
-def test_every_cut_of_a_picture_is_refused(kind, png):
+def test_every_cut_of_an_image_is_refused(kind, png):
     image = np.random.default_rng(2).integers(0, 256, (40, 50, 3), np.uint8)
     data = jpeg(image) if kind == "jpeg" else png(image)
     for end in range(0, len(data) - 16, max(1, len(data) // 100)):
@@ -125,7 +125,7 @@ def test_random_bytes_are_refused(start, rest):
         decode_image(start + rest, LIMITS, "f")
 
 
-def test_damaged_pictures_are_a_picture_or_an_error(png):
+def test_damaged_images_are_an_image_or_an_error(png):
     image = np.random.default_rng(3).integers(0, 256, (40, 50, 3), np.uint8)
     random = np.random.default_rng(4)
     for data in (jpeg(image), png(image)):
@@ -171,7 +171,7 @@ def decode(clip, sampling=None, limits=LIMITS):
     return decode_clip(clip, sampling or clip_pb2.Sampling(), TAKES, limits)
 
 
-def test_pictures_make_a_clip(numbered, number_of, png):
+def test_images_make_a_clip(numbered, number_of, png):
     clip = decode(frames([png(image) for image in numbered(10)], fps=5))
     assert clip.indices == (0, 3, 6, 9)
     assert [number_of(frame) for frame in clip.frames] == [0, 3, 6, 9]
@@ -194,7 +194,7 @@ def test_pictures_make_a_clip(numbered, number_of, png):
         (lambda image, other: frames([image] * 20, 0.01), "clip.frames.fps", "CLIP_TOO_LONG"),
     ],
 )
-def test_bad_pictures_are_named(clip, field, reason, png):
+def test_bad_images_are_named(clip, field, reason, png):
     image, other = png(BGR), png(BGR[:-1])
     limits = LIMITS.model_copy(update={"frames": 20})
     assert refused(decode, clip(image, other), None, limits) == (field, reason)

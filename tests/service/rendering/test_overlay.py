@@ -205,7 +205,7 @@ def test_display_keeps_the_aspect(encode, numbered, number_of, tmp_path):
         decode_for_display(path, [20])
 
 
-def test_display_of_pictures(png, numbered, number_of, tmp_path):
+def test_display_of_images(png, numbered, number_of, tmp_path):
     files = []
     for index, image in enumerate(numbered(5)):
         files.append(tmp_path / f"{index}.png")

@@ -89,7 +89,7 @@ def test_arrays_series_numbers_and_notes_get_their_places():
         add()
         heights.append(sheet(explanation).shape[0])
     assert (np.diff(heights) > 15).all()
-    # What is drawn already, and what has no place on a page, is left out.
+    # What is drawn already, or does not fit a page, is left out.
     explanation.arrays["again"].CopyFrom(to_tensor(np.arange(16.0)))
     explanation.arrays["table"].CopyFrom(to_tensor(np.ones((9, 7))))
     assert sheet(explanation).shape[0] == heights[-1]

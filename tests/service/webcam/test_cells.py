@@ -24,7 +24,7 @@ def test_with_256_colours_the_nearest_is_taken() -> None:
     ]
 
 
-def test_a_line_has_a_character_per_column_whatever_the_picture() -> None:
+def test_a_line_has_a_character_per_column_whatever_the_image() -> None:
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     for true_colour in (True, False):
         lines = cells(image, 7, 19, true_colour)

@@ -14,7 +14,7 @@ def test_keys_are_actions() -> None:
     assert typed(Prompt(LABELS), "xmrq") == ["method", "rescale", "quit"]
 
 
-def test_all_keys_are_told_within_80_columns() -> None:
+def test_all_keys_are_reported_within_80_columns() -> None:
     line = Prompt(LABELS).line("selective-relevance", "rotate counter-clockwise")
     assert len(line) <= 80 + len("-clockwise)")  # no more than the end of the class is cut off
     assert len(Prompt(LABELS).line("selective-relevance", None)) <= 80

@@ -12,7 +12,7 @@ import pytest
 from rich.cells import cell_len
 
 from actionlens.v1 import service_pb2
-from service.client.frame_sources import Source
+from service.client.frame_sources import FrameSource
 from service.client.results import WindowResult
 from service.client.stream_messages import Frame
 from service.webcam import playback as playback_module
@@ -31,7 +31,9 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 def store() -> Iterator[FrameStore]:
     """Eight frames, read to their end: the left half of each is grey of a level that tells its number."""
     images = [np.full((*_SIZE, 3), 60 + 10 * number, np.uint8) for number in range(_FRAMES)]
-    source = Source("test", True, (Frame(image, n, n / 10) for n, image in enumerate(images)), threading.Event().set)
+    source = FrameSource(
+        "test", True, (Frame(image, n, n / 10) for n, image in enumerate(images)), threading.Event().set
+    )
     made = FrameStore(source)
     assert [frame.sequence for frame in made.frames()][-1] == _FRAMES - 1
     yield made
@@ -82,7 +84,7 @@ def test_the_screen_fits_the_terminal_and_says_all(store: FrameStore, columns: i
             assert said in re.sub(r"\s+", " ", text), said
 
 
-def test_before_the_first_answer_there_is_the_picture(store: FrameStore) -> None:
+def test_before_the_first_answer_there_is_the_image(store: FrameStore) -> None:
     state, playback = made(store)
     drawn = lines(TerminalSize(80, 24), state, store, playback, "q quit")
     assert any("▀" in line for line in drawn)
