@@ -38,7 +38,7 @@ class CatalogueEntry(BaseModel):
 
     @property
     def digest_line(self) -> str:
-        """How much of the digest was compared, for people."""
+        """The digest and how much of it was compared, for people."""
         digits = len(self.sha256)
         whole = "as published" if digits == _DIGITS else f"begins as published; no more than {digits} digits are"
         return f"{self.sha256}: {whole}"

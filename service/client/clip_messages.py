@@ -132,7 +132,7 @@ def _pixels(array: NDArray[np.uint8], fps: float) -> clip_pb2.Clip:
 
 
 def sampling_message(sampling: SamplingLike) -> clip_pb2.Sampling | None:
-    """Which frames the model sees; None leaves it to the model card. Raises InvalidArgument for an unknown rule."""
+    """The rule that chooses frames; None leaves it to the model card. Raises InvalidArgument for an unknown rule."""
     if sampling is None or isinstance(sampling, clip_pb2.Sampling):
         return sampling
     if not isinstance(sampling, str):
@@ -194,7 +194,7 @@ def _selector(wanted: ClassLike) -> method_pb2.ClassSelector | None:
 
 
 def output_message(options: QuestionOptions) -> answer_pb2.OutputOptions:
-    """How the answer is encoded. Raises InvalidArgument for an unknown encoding or overlay."""
+    """The encoding of the answer. Raises InvalidArgument for an unknown encoding or overlay."""
     encoding, overlay = options.get("encoding", "float32"), options.get("overlay", "")
     if encoding not in _ENCODINGS:
         raise InvalidArgument(

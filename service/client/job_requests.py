@@ -100,7 +100,7 @@ class JobOptions(TypedDict, total=False):
 
 
 class JobFilter(TypedDict, total=False):
-    """Which jobs to list. states: "queued", "running", "succeeded", "partial", "failed", "cancelled"."""
+    """A choice of jobs to list. states: "queued", "running", "succeeded", "partial", "failed", "cancelled"."""
 
     states: Sequence[str]
     method: str

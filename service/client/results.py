@@ -113,7 +113,7 @@ class Result:
 
     @property
     def frames(self) -> answer_pb2.FrameReport:
-        """Which frames of the source the model saw, when, and where they lie in its input."""
+        """Frames of the source that the model saw: numbers, times, and their placement in its input."""
         return self.message.frames
 
     @property

@@ -1,4 +1,4 @@
-"""How the coroutines of a client reach the service: awaiting on an event loop, or blocking the calling thread.
+"""Connects the coroutines of a client to the service: awaiting on an event loop, or blocking the calling thread.
 
 The clients are written once, as coroutines. On `BlockingTransport` these never suspend, so `run` and `iterate` drive
 them without an event loop: no thread, nothing to stop, and an event loop that runs in the calling thread (a notebook's)

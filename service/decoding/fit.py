@@ -34,7 +34,7 @@ def fit(image: NDArray[np.uint8], model_input: model_pb2.ModelInput) -> tuple[ND
 
 
 def placement_of(width: int, height: int, model_input: model_pb2.ModelInput) -> answer_pb2.Placement:
-    """Where `fit` puts an image of this size, in pixels of the model's frame."""
+    """The placement that `fit` gives an image of this size, in pixels of the model's frame."""
     frame_width, frame_height = model_input.width, model_input.height
     rule = _rule(model_input)
     left, top, across, down = 0.0, 0.0, float(frame_width), float(frame_height)

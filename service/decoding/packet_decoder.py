@@ -88,7 +88,7 @@ class _Jump:
 
 
 def _plan(video: DemuxedVideo, wanted: Collection[int]) -> list[_Jump] | None:
-    """Which parts to decode, or None when leaving parts out is unsafe or not worth it."""
+    """The parts to decode, or None when leaving parts out is unsafe or not worth it."""
     if (
         video.codec.codec.canonical_name not in _SKIPPABLE
         or not video.container.startswith(_TIMED)

@@ -43,7 +43,7 @@ class Heatmap:
         return self._resample(self.volume, frame) / np.float32(self.peak)
 
     def kept(self, frame: float) -> NDArray[np.bool_] | None:
-        """Where the selective mask keeps the relevance at a model frame: bool [h, w]; None without a mask."""
+        """The selective mask at a model frame: bool [h, w], True where relevance is kept; None without a mask."""
         return None if self.mask is None else self._resample(self.mask, frame) > 0.5
 
     def _resample(self, volume: NDArray[np.float32], frame: float) -> NDArray[np.float32]:

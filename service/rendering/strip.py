@@ -20,7 +20,7 @@ _SMALL = 13
 
 @dataclass(frozen=True, slots=True)
 class TimeAxis:
-    """Where model frames lie in a strip: frame f is centred at `origin + f * step` pixels. width: of the strip,
+    """Places model frames along a strip: frame f is centred at `origin + f * step` pixels. width: of the strip,
     frames: T."""
 
     width: int

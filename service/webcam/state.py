@@ -123,7 +123,7 @@ class ViewState:
 
     @property
     def motion_share(self) -> float | None:
-        """How much of the relevance is motion, 0 .. 1, of the first method that reports it."""
+        """The share of motion in the relevance, 0 .. 1, of the first method that reports it."""
         last = self.last
         qualities = [explanation.quality for explanation in last[0].explanations.values()] if last else []
         return next((quality["motion_share"] for quality in qualities if "motion_share" in quality), None)
