@@ -2,7 +2,7 @@
 
 The clients are written once, as coroutines. On `BlockingTransport` these never suspend, so `run` and `iterate` drive
 them without an event loop: no thread, nothing to stop, and an event loop that runs in the calling thread (a notebook's)
-is not touched. An event loop per blocking client would take about as much time per call as gRPC itself.
+is not touched. An event loop on a thread per blocking client would cost about 0.1 ms more per call.
 """
 
 from __future__ import annotations

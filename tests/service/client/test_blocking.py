@@ -34,16 +34,15 @@ class Updates(job_pb2_grpc.ExplanationJobServiceServicer):
     """Watching a job brings running updates without end; `ended` is set when the watcher has left."""
 
     def __init__(self) -> None:
+        self.begun = threading.Event()
         self.ended = threading.Event()
-        self.sent = 0
 
     def WatchJob(
         self, request: job_pb2.WatchJobRequest, context: grpc.ServicerContext
     ) -> Iterator[job_pb2.WatchJobResponse]:
         context.add_callback(self.ended.set)
-        for self.sent in itertools.count(1):
-            if self.ended.wait(0.01):
-                return
+        self.begun.set()
+        while not self.ended.wait(0.01):
             yield job_pb2.WatchJobResponse(job=job_pb2.Job(id=request.id, state=job_pb2.JOB_STATE_RUNNING))
 
 
@@ -229,6 +228,16 @@ def test_an_interrupt_ends_the_call(peer: Peer, address: str, kind: str) -> None
     _, trace = process.communicate(timeout=20)
     assert trace.rstrip().endswith("KeyboardInterrupt")
     assert ended.wait(10)
+
+
+def test_an_interrupt_ends_waiting_for_a_job(updates: tuple[Updates, str]) -> None:
+    servicer, address = updates
+    process = _program(f"client = Client({address!r})\nclient.jobs.wait('j')")
+    assert servicer.begun.wait(60)
+    process.send_signal(signal.SIGINT)
+    _, trace = process.communicate(timeout=20)
+    assert trace.rstrip().endswith("KeyboardInterrupt")
+    assert servicer.ended.wait(10)
 
 
 def test_a_program_that_forgets_to_close_ends(address: str) -> None:
