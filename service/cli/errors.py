@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def explain_failure(error: BaseException) -> str:
-    """What happened and where, without a traceback."""
+    """An error in one line, without a traceback: what happened and where."""
     field = getattr(error, "field", "")
     message = getattr(error, "message", "") or str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:

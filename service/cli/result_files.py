@@ -1,4 +1,4 @@
-"""What an explained clip leaves in a folder: overlay videos, a contact sheet, JSON and the arrays."""
+"""Writes the files of an explained clip: overlay videos, a contact sheet, JSON and the arrays."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client.clip_messages import picture_files
+from service.client.clip_messages import image_files
 from service.client.results import Result
 from service.decoding.display import decode_for_display
-from service.rendering.files import DISPLAY_SIDE, film, json_file, npz_file, sheet
+from service.rendering.files import DISPLAY_SIDE, json_file, mp4_file, npz_file, png_file
 from service.rendering.json_document import answer_document
 from service.settings import Limits
 from service.unique_names import distinct
@@ -27,8 +27,8 @@ def write_results(
 
     `NAME.METHOD.mp4` per explanation over space or with a value per frame, `NAME.sheet.png`, `NAME.json` (arrays are
     named by their keys in the NPZ) and `NAME.npz`. Each file appears whole or not at all; what was there is replaced.
-    progress: told what is being written. Raises InvalidArgument when the clip cannot be read any more, and OSError for
-    the disk.
+    progress: called with a description of each step. Raises InvalidArgument when the clip cannot be read any more, and
+    OSError for the disk.
     """
     answer = result.message
     progress("reading the frames again")
@@ -36,8 +36,8 @@ def write_results(
     document, arrays = answer_document(answer)
     contents: dict[str, Callable[[], bytes | None]] = {}
     for method, entry in result.explanations.items():
-        contents[f"{name}.{method}.mp4"] = partial(film, frames, entry.message, answer.frames)
-    contents[f"{name}.sheet.png"] = partial(sheet, frames, answer)
+        contents[f"{name}.{method}.mp4"] = partial(mp4_file, frames, entry.message, answer.frames)
+    contents[f"{name}.sheet.png"] = partial(png_file, frames, answer)
     contents[f"{name}.json"] = partial(json_file, document)
     contents[f"{name}.npz"] = partial(npz_file, arrays)
     written: list[Path] = []
@@ -74,5 +74,5 @@ def result_names(clips: Sequence[Path]) -> list[str]:
 
 def _frames(clip: Path, result: Result, limits: Limits) -> NDArray[np.uint8]:
     """uint8 [T, h, w, 3]: the frames that the model saw, at a size for people."""
-    source = picture_files(clip) if clip.is_dir() else clip
+    source = image_files(clip) if clip.is_dir() else clip
     return decode_for_display(source, list(result.frames.used), max_side=DISPLAY_SIDE, limits=limits)

@@ -1,4 +1,4 @@
-"""Answers as JSON documents: everything but the arrays, which are named by their keys in an NPZ file."""
+"""Makes JSON documents of answers: everything but the arrays, which are named by their keys in an NPZ file."""
 
 from __future__ import annotations
 

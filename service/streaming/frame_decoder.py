@@ -12,7 +12,7 @@ from actionlens.v1 import answer_pb2, model_pb2, service_pb2
 from service.concurrency.thread_pool import Pool
 from service.dataplane.resolved_request import ResolvedRequest
 from service.decoding.fit import fit
-from service.decoding.image import decode_picture, raw_picture
+from service.decoding.image import decode_image, raw_image
 from service.errors import InvalidArgument
 from service.settings import Limits
 from service.validation.request import check_message
@@ -78,10 +78,10 @@ class FrameDecoder:
 
     def _decode(self, message: service_pb2.StreamFrame) -> tuple[NDArray[np.uint8], answer_pb2.Placement, int, int]:
         if message.WhichOneof("picture") == "image":
-            image = decode_picture(message.image, self._limits, "frame.image")
+            image = decode_image(message.image, self._limits, "frame.image")
         else:
             raw = message.raw
-            image = raw_picture(raw.data, raw.height, raw.width, self._limits, "frame.raw")
+            image = raw_image(raw.data, raw.height, raw.width, self._limits, "frame.raw")
         height, width = image.shape[:2]
         if self._first is not None and (width, height) != self._first:
             # Refused anyway; fitting it would be wasted.

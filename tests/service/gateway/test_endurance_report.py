@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.decoding.image import decode_picture
+from service.decoding.image import decode_image
 from service.settings import Limits
 from tests.service.gateway.endurance_report import Sample, draw, table, verdict
 
@@ -35,5 +35,5 @@ def test_one_bad_sample_is_not_averaged_away() -> None:
 
 def test_the_chart_is_an_image(tmp_path: Path) -> None:
     draw([sample(0.5, 0.1), sample(1.0, 0.3)], 0.25, tmp_path / "endurance.png")
-    image = decode_picture((tmp_path / "endurance.png").read_bytes(), Limits(), "endurance.png")
+    image = decode_image((tmp_path / "endurance.png").read_bytes(), Limits(), "endurance.png")
     assert image.shape == (440, 1650, 3)

@@ -41,7 +41,7 @@ async def test_a_file_gets_every_window_in_order(stub: Any) -> None:
 async def test_windows_that_overlap_decode_and_fit_each_frame_once(stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from service.streaming import frame_decoder
 
-    done = {"decode_picture": 0, "fit": 0}
+    done = {"decode_image": 0, "fit": 0}
 
     def counted(name: str) -> Any:
         made = getattr(frame_decoder, name)
@@ -59,7 +59,7 @@ async def test_windows_that_overlap_decode_and_fit_each_frame_once(stub: Any, mo
         await client.send(number)
     summary = await client.end()
     assert summary.windows == 30 - WINDOW + 1
-    assert done == {"decode_picture": 30, "fit": 30}
+    assert done == {"decode_image": 30, "fit": 30}
 
 
 async def test_stride_and_hop(stub: Any) -> None:
@@ -126,13 +126,13 @@ async def test_frames_that_wait_undecoded_are_dropped_oldest_first(
 ) -> None:
     from service.streaming import frame_decoder
 
-    decode = frame_decoder.decode_picture
+    decode = frame_decoder.decode_image
 
     def slow(image: bytes, *rest: Any) -> Any:
         time.sleep(0.02)
         return decode(image, *rest)
 
-    monkeypatch.setattr(frame_decoder, "decode_picture", slow)
+    monkeypatch.setattr(frame_decoder, "decode_image", slow)
     async with serve(stream={"credit": 3}) as server, connect(server) as stub:
         client = await StreamClient.open(stub, fill=DROP, consume=NEWEST)
         for number in range(60):
