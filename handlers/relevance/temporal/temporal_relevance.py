@@ -50,11 +50,6 @@ class TemporalRelevance:
     reasons: tuple[str, ...]
     meeting: int
 
-    @property
-    def frame_curve(self) -> Tensor:
-        """[B, N] relevance of every frame for the clip's logit: the mean over the rows."""
-        return self.values.mean(1)
-
     def merged(self, block: int) -> Tensor:
         """[B, T' / block, N / block] block sums (SlowFast: block = frames per slow frame; ATR paper, appendix B)."""
         batch, rows, columns = self.values.shape

@@ -229,7 +229,6 @@ SIZES: dict[Any, Callable[..., Any]] = {
 RELUS = {F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"}
 ADDS = {operator.add, operator.iadd, torch.add, "add", "add_", "__add__", "__iadd__"}
 IN_PLACE = {operator.iadd, operator.imul, F.relu_, torch.relu_, "relu_", "add_", "mul_", "__iadd__"}
-IDENTITIES = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, "contiguous", "clone", "detach", torch.clone}
 
 
 def _own(tensor: Tensor) -> Tensor:
