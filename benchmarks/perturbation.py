@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.held_out import moving_samples
 from benchmarks.networks import network
 from handlers.explainers.perturbation import Ascent, Masks, Plan, Progress, Score, blurred
 from handlers.explainers.perturbation.smooth_max import SHARPNESS, SmoothMax
@@ -28,7 +29,6 @@ from handlers.models.action_model import ActionModel, build
 from handlers.relevance import trace
 from handlers.tensor_files.weights import read_weights
 from training.clips import HELD_OUT_SEED, generate
-from training.labels import STILL
 
 _MODEL = Path(__file__).resolve().parents[1] / "model_store" / "motion-primitives"
 _PUBLISHED = 2000
@@ -137,8 +137,7 @@ def stopping(clips: int, areas: tuple[float, ...]) -> None:
     model = ActionModel.load(_MODEL)
     used: list[int] = []
     gained: list[float] = []
-    moving = (sample for sample in map(generate, count(HELD_OUT_SEED)) if sample.label != STILL)
-    for number, sample in enumerate(islice(moving, clips)):
+    for number, sample in enumerate(islice(moving_samples(), clips)):
         clip = model.prepare([sample.clip])[0]
         masks = Masks(Plan(), clip)
         pyramid = blurred(clip, 0.18 * clip.shape[2], 8)

@@ -147,7 +147,7 @@ def _at_once(question: Question[EsvParameters], state: State) -> State:
         values = average_values(consensus.classifier(features), empty).values
         arrays = {"curves": _scores(question, features, of_target(values, target))}
     else:
-        by_level = list(relational_levels(consensus, features))
+        by_level = list(relational_levels(_relational(question), features))
         found = shapley(by_level, empty, len(features))
         sets = different(of_target(found.values, target))[1:]
         scores = [by_level[len(kept) - 1][row_of(kept, len(features))] for kept in sets]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from actionlens.card import Input, Resize
 from handlers.models.blocks.attentive import CrossBlock, EncoderBlock, PoolerBlock
-from handlers.models.blocks.tokens import Block, Parts, TokenNetwork, attended, patches, square, stacked
+from handlers.models.blocks.tokens import Parts, TokenBlock, TokenNetwork, attended, patches, square, stacked
 from handlers.models.family import Family, Small
 
 
@@ -72,7 +72,7 @@ class VJEPA2(TokenNetwork):
         logits: Tensor = self.classifier(x.flatten(1))
         return logits
 
-    def reads(self) -> Sequence[tuple[str, Block]]:
+    def reads(self) -> Sequence[tuple[str, TokenBlock]]:
         """See TokenNetwork."""
         encoder = stacked("embedded", "vjepa2.encoder.layer", self.vjepa2.encoder.layer)
         pooler = self.pooler.self_attention_layers

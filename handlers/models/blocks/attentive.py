@@ -34,7 +34,7 @@ class EncoderBlock(nn.Module):
         return result
 
     def rollout(self, tokens: Tensor, shares: Tensor) -> Tensor:
-        """See handlers.models.blocks.tokens.Block."""
+        """See handlers.models.blocks.tokens.TokenBlock."""
         return (shares + self.attention.rollout(self.norm1(tokens), shares)) / 2
 
 
@@ -67,7 +67,7 @@ class PoolerBlock(nn.Module):
         return result
 
     def rollout(self, tokens: Tensor, shares: Tensor) -> Tensor:
-        """See handlers.models.blocks.tokens.Block."""
+        """See handlers.models.blocks.tokens.TokenBlock."""
         inside, y = self.self_attn, self.layer_norm1(tokens)
         return (shares + attended(inside.q_proj(y), inside.k_proj(y), shares, inside.heads)) / 2
 

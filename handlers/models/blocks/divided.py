@@ -66,7 +66,7 @@ class DividedBlock(nn.Module):
         return result
 
     def rollout(self, tokens: Tensor, shares: Tensor) -> Tensor:
-        """See handlers.models.blocks.tokens.Block; half passes by each of the two attentions."""
+        """See handlers.models.blocks.tokens.TokenBlock; half passes by each of the two attentions."""
         x, later = self._places(tokens), self._in_time(tokens)
         first, rest = shares[:, :1], torch.unflatten(shares[:, 1:], 1, self.grid)
         asking = torch.cat([(first / self.grid[0]).expand(-1, self.grid[0])[..., None], rest], 2)

@@ -36,7 +36,7 @@ class Parts(nn.Module):
         return super().__getattr__(name)
 
 
-class Block(Protocol):
+class TokenBlock(Protocol):
     """Attention and what follows it, tokens [B, N, D] to the same shape."""
 
     def rollout(self, tokens: Tensor, shares: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class TokenNetwork(nn.Module):
         steps, rows, columns = self.grid
         return self.ahead + steps * rows * columns
 
-    def reads(self) -> Sequence[tuple[str, Block]]:
+    def reads(self) -> Sequence[tuple[str, TokenBlock]]:
         """The blocks from the clip upwards, each with the name of the layer that puts out what it reads."""
         raise NotImplementedError
 
@@ -103,14 +103,14 @@ class Encoder(Parts):
         result: Tensor = top(last(x))
         return result
 
-    def reads(self, embeddings: str, own: str) -> list[tuple[str, Block]]:
+    def reads(self, embeddings: str, own: str) -> list[tuple[str, TokenBlock]]:
         """See TokenNetwork. embeddings, own: names of the layer below and of this module."""
         return stacked(embeddings, f"{own}.layer", self.layer)
 
 
-def stacked(below: str, own: str, blocks: nn.Module) -> list[tuple[str, Block]]:
+def stacked(below: str, own: str, blocks: nn.Module) -> list[tuple[str, TokenBlock]]:
     """The members of a ModuleList, each with what it reads. below, own: names of the layer below and of the list."""
-    members = [cast(Block, block) for block in blocks.children()]
+    members = [cast(TokenBlock, block) for block in blocks.children()]
     return list(zip([below, *(f"{own}.{number}" for number in range(len(members) - 1))], members, strict=False))
 
 

@@ -47,7 +47,7 @@ class ViTBlock(nn.Module):
         return result
 
     def rollout(self, tokens: Tensor, shares: Tensor) -> Tensor:
-        """See handlers.models.blocks.tokens.Block."""
+        """See handlers.models.blocks.tokens.TokenBlock."""
         inside, x = self.attention.attention, self.layernorm_before(tokens)
         return (shares + attended(inside.query(x), inside.key(x), shares, inside.heads)) / 2
 

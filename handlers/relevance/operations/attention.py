@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handlers.relevance.messages import Message
-from handlers.relevance.operations.base import Operation, Site, inverse, spread
+from handlers.relevance.operations.base import Operation, Site, as_slope, spread
 
 _AT_ONCE = 2**22
 """Attention probabilities of more numbers than this are computed head by head."""
@@ -29,12 +29,7 @@ class Held(Operation):
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         message = self.fitted(message, site)
-        slope = message.slope
-        if message.amount is not None:
-            own = message.amount * inverse(spread(site.output, message))
-            slope = own if slope is None else slope + own
-        assert slope is not None
-        return tuple(None if part is None else Message(part) for part in self.pull(slope, site))
+        return tuple(None if part is None else Message(part) for part in self.pull(as_slope(message, site), site))
 
 
 @dataclass(eq=False)

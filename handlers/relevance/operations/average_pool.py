@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handlers.relevance.messages import Message
-from handlers.relevance.operations.base import Operation, Portion, Site, explicit, inverse, spanning, spread
+from handlers.relevance.operations.base import Operation, Portion, Site, as_slope, explicit, spanning
 
 
 class Averaging(Operation):
@@ -22,12 +22,7 @@ class Averaging(Operation):
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         message = self.fitted(message, site)
-        slope = message.slope
-        if message.amount is not None:
-            own = message.amount * inverse(spread(site.output, message))
-            slope = own if slope is None else slope + own
-        assert slope is not None
-        return (Message(self.pull(slope, site)[0], None, message.spans),)
+        return (Message(self.pull(as_slope(message, site), site)[0], None, message.spans),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]

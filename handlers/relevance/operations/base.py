@@ -135,6 +135,16 @@ def spread(tensor: Tensor, message: Message) -> Tensor:
     return windows.spread(tensor, message.spans, message.sample)
 
 
+def as_slope(message: Message, site: Site) -> Tensor:
+    """All of a message at the site's output as one slope: what came as an amount is divided by the output."""
+    slope = message.slope
+    if message.amount is not None:
+        own = message.amount * inverse(spread(site.output, message))
+        slope = own if slope is None else slope + own
+    assert slope is not None
+    return slope
+
+
 def inverse(denominator: Tensor) -> Tensor:
     """1 / denominator, and 0 where it is too close to 0 to divide by."""
     small = tiny(denominator.dtype)
