@@ -12,34 +12,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handlers.relevance.messages import Message, laid, look
-from handlers.relevance.operations.base import Operation, Portion, Site, explicit, spanning, spread
+from handlers.relevance.operations.base import Portion, Site, explicit, spanning, spread
+from handlers.relevance.operations.pooling import Pooling
 
 
 @dataclass(eq=False)
-class MaxPool(Operation):
+class MaxPool(Pooling):
     """Max pooling over two or three axes, parameters as in torch.nn.MaxPool3d.
 
     The winner is kept as one number per output: its place in the input.
     """
 
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
     dilation: tuple[int, ...]
     ceil_mode: bool
     kind = "max pool"
 
-    def __post_init__(self) -> None:
-        first = (self.size[0], self.stride[0], self.padding[0])
-        self.keeps_time = len(self.size) == 3 and first == (1, 1, 0)
-
     @property
     def time_kernel(self) -> tuple[int, int]:
         return (self.dilation[0] * (self.size[0] - 1) + 1, self.stride[0]) if len(self.size) == 3 else (0, 1)
-
-    @property
-    def time_padding(self) -> int:
-        return self.padding[0]
 
     def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
         pool: Any = F.max_pool3d if len(self.size) == 3 else F.max_pool2d
