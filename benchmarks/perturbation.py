@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from benchmarks.held_out import moving_samples
 from benchmarks.networks import network
-from handlers.explainers.perturbation import Ascent, Masks, Plan, Progress, Score, blurred
+from handlers.explainers.perturbation import Ascent, Masks, PerturbationPlan, Progress, Score, blurred
 from handlers.explainers.perturbation.smooth_max import SHARPNESS, SmoothMax
 from handlers.malloc import keep_freed_memory
 from handlers.models.action_model import ActionModel, build
@@ -54,7 +54,7 @@ def main() -> None:
 def costs(name: str, rounds: int) -> None:
     """Print what one iteration on a network costs, and the mask's operators alone."""
     net, clip = bundled() if name == "motion-primitives" else network(name)
-    plan = Plan()
+    plan = PerturbationPlan()
     masks = Masks(plan, clip[0])
     pyramid = blurred(clip[0], 0.18 * clip.shape[3], 8)
     ascent = Ascent(Score(trace(net), 0), pyramid, masks, plan)
@@ -139,9 +139,9 @@ def stopping(clips: int, areas: tuple[float, ...]) -> None:
     gained: list[float] = []
     for number, sample in enumerate(islice(moving_samples(), clips)):
         clip = model.prepare([sample.clip])[0]
-        masks = Masks(Plan(), clip)
+        masks = Masks(PerturbationPlan(), clip)
         pyramid = blurred(clip, 0.18 * clip.shape[2], 8)
-        ascent = Ascent(Score(model.program, sample.label), pyramid, masks, Plan())
+        ascent = Ascent(Score(model.program, sample.label), pyramid, masks, PerturbationPlan())
         for area in areas:
             iterations, early, late = stopped(ascent, masks, clip, area)
             used.append(iterations)

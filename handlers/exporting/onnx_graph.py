@@ -91,7 +91,7 @@ _TOLERANCE = 1e-3
 _TAKE_SEVERAL = {"grad-cam"}
 
 
-class Explained(nn.Module):
+class ExplanationModule(nn.Module):
     """A model and explanations of it as one function of a clip.
 
     Input: clip uint8 [B, T, H, W, 3], RGB at the card's size; target int64 [B], the class to explain or -1 for the
@@ -140,7 +140,7 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
         if reason := model.program.no_relevance:
             raise ModelError(f"with: {method} of {model.card.name} takes autograd, which no graph holds: {reason}")
     held = _explanations(model, methods)
-    module, clip = Explained(model, methods).eval(), torch.from_numpy(noise(model.card))[None]
+    module, clip = ExplanationModule(model, methods).eval(), torch.from_numpy(noise(model.card))[None]
     with torch.no_grad():
         answers = module(clip, torch.tensor([-1]))
         recorded = _recorded(module, clip)
@@ -191,7 +191,7 @@ def _save(made: Any, path: Path, check: Callable[[Path], None]) -> None:
         raise ModelError(f"output: {path}: {error.strerror}") from error
 
 
-def _recorded(module: Explained, clip: Tensor) -> torch.export.ExportedProgram:
+def _recorded(module: ExplanationModule, clip: Tensor) -> torch.export.ExportedProgram:
     """The module's operations: for any number of clips where all of them take it, else for one."""
     if _TAKE_SEVERAL.issuperset(module.methods):
         several = {0: torch.export.Dim.AUTO}

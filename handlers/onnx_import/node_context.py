@@ -53,7 +53,7 @@ class Constants:
         return self._known[name]
 
 
-class Network:
+class PartialNetwork:
     """The torch network as far as it has been made. values: by ONNX name."""
 
     def __init__(self, file: OnnxFile, constants: Constants, shapes: Shapes, wanted: Sequence[onnx.NodeProto]) -> None:
@@ -82,10 +82,10 @@ class Network:
         return found
 
 
-class Call:
+class NodeContext:
     """One node being converted."""
 
-    def __init__(self, network: Network, node: onnx.NodeProto) -> None:
+    def __init__(self, network: PartialNetwork, node: onnx.NodeProto) -> None:
         from onnx import helper
 
         self.network = network

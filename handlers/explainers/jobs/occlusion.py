@@ -16,7 +16,7 @@ from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Details, SaliencyVolume
 from handlers.explainers.common.additive_terms import AdditiveExplainer
 from handlers.explainers.common.baseline import BaselineParameters, baseline
-from handlers.explainers.common.objective import Score
+from handlers.explainers.common.objective import Objective
 from handlers.explainers.iteration import Question, State
 from handlers.models.action_model import ActionModel
 
@@ -81,7 +81,7 @@ class Occlusion(AdditiveExplainer[OcclusionParameters]):
     def terms(self, question: Question[OcclusionParameters]) -> Callable[[int], Tensor]:
         from captum.attr import FeatureAblation  # late, for the reason given in integrated_gradients.py
 
-        clip, nothing, score = question.model.prepare([question.clip]), baseline(question), Score(question)
+        clip, nothing, score = question.model.prepare([question.clip]), baseline(question), Objective(question)
         places = _patches(question).places
 
         def seen(present: Tensor, patch: int) -> Tensor:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from handlers.explainers.attribution import Attribution
-from handlers.explainers.common.objective import Score
+from handlers.explainers.common.objective import Objective
 from handlers.explainers.common.time_slices import iterate
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
@@ -18,11 +18,11 @@ from handlers.explainers.temporal_masks import (
     NO_DROP,
     Descent,
     Findings,
-    Footage,
+    FrameMixer,
+    FramePicker,
     Loss,
+    MaskWindow,
     Perturbation,
-    Pictures,
-    Window,
     best_window,
     report,
     windows,
@@ -106,15 +106,15 @@ class _Work:
 
     def __init__(self, question: Question[TemporalMaskParameters]) -> None:
         asked = question.parameters
-        self.score = Score(question)
+        self.score = Objective(question)
         self.loss = Loss(asked.sparsity, asked.smoothness, asked.power)
         self.perturbation = Perturbation(asked.perturbation)
         model = question.model
         if model.no_mixing:
-            self._footage: Footage = Pictures(question.clip, model.prepare)
+            self._mixer: FrameMixer = FramePicker(question.clip, model.prepare)
         else:
-            self._footage = Footage(model.prepare([question.clip]))
-        self.frames = self._footage.frames
+            self._mixer = FrameMixer(model.prepare([question.clip]))
+        self.frames = self._mixer.frames
         self.windows = windows(self.frames, self.perturbation) if self.frames <= _ENUMERATED else []
         self.scans = (self.frames + 1) // 2
         self.learns = 0 if _no_descent(model) else asked.iterations
@@ -147,11 +147,11 @@ class _Work:
 
     def scores(self, masks: Tensor, perturbation: Perturbation) -> Tensor:
         """[B] probability of the target under masks float [B, T]."""
-        return self.score.probability(self._footage.mixed(perturbation.mixing(masks)))
+        return self.score.probability(self._mixer.mixed(perturbation.mixing(masks)))
 
     def _centred(self, off: int) -> Tensor:
         """The full mask less `off` frames at either end."""
-        return Window(max(off, self.perturbation.first), self.frames - 1 - off).mask(self.frames)
+        return MaskWindow(max(off, self.perturbation.first), self.frames - 1 - off).mask(self.frames)
 
     def _scan(self, state: State) -> State:
         """Try the next shorter centred window; start the descent at the last that sufficed."""
@@ -191,7 +191,7 @@ class _Work:
 
     def _enumerate(self, state: State) -> State:
         done = len(state.arrays["windows"])
-        some = self.windows[done : done + self._footage.batch]
+        some = self.windows[done : done + self._mixer.batch]
         scores = self.scores(torch.stack([window.mask(self.frames) for window in some]), self.perturbation)
         arrays = {**state.arrays, "windows": torch.cat([state.arrays["windows"], scores])}
         return replace(state, iteration=state.iteration + len(some), arrays=arrays)

@@ -3,7 +3,7 @@
 A mask keeps a given share of the clip and perturbs the rest, so that the class stays as probable as it can be. In a
 notebook, for a traced program and a clip [C, T, H, W] as its model takes it:
 
->>> plan = Plan(areas=(0.05,))
+>>> plan = PerturbationPlan(areas=(0.05,))
 >>> masks = Masks(plan, clip)
 >>> ascent = Ascent(Score(program, target), blurred(clip, sigma=20, levels=8), masks, plan)
 >>> stance = ascent.start(clip)
@@ -16,7 +16,7 @@ The model is never touched: the program has its own copy of the steps, and gradi
 
 from handlers.explainers.perturbation.ascent import Ascent, Stance
 from handlers.explainers.perturbation.masks import Masks, kept
-from handlers.explainers.perturbation.plan import Mode, Plan, Variant
+from handlers.explainers.perturbation.plan import Mode, PerturbationPlan, Variant
 from handlers.explainers.perturbation.progress import Progress
 from handlers.explainers.perturbation.pyramid import Pyramid, blurred, faded, smoothed
 from handlers.explainers.perturbation.score import Score
@@ -25,7 +25,7 @@ __all__ = [
     "Ascent",
     "Masks",
     "Mode",
-    "Plan",
+    "PerturbationPlan",
     "Progress",
     "Pyramid",
     "Score",

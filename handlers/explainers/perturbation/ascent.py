@@ -9,7 +9,7 @@ from torch import Tensor
 
 from handlers.explainers.perturbation.area import ranking
 from handlers.explainers.perturbation.masks import Masks
-from handlers.explainers.perturbation.plan import Plan
+from handlers.explainers.perturbation.plan import PerturbationPlan
 from handlers.explainers.perturbation.pyramid import Pyramid
 from handlers.explainers.perturbation.score import Score
 from handlers.explainers.perturbation.shape import compactness
@@ -33,7 +33,7 @@ class Stance:
 class Ascent:
     """Steps of gradient ascent on log p (and log (1 - p) of what is left) minus lambda times the ranking term."""
 
-    def __init__(self, score: Score, pyramid: Pyramid, masks: Masks, plan: Plan) -> None:
+    def __init__(self, score: Score, pyramid: Pyramid, masks: Masks, plan: PerturbationPlan) -> None:
         self._score, self._pyramid, self._masks, self._plan = score, pyramid, masks, plan
 
     def start(self, like: Tensor) -> Stance:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handlers.explainers.perturbation.plan import Plan
+from handlers.explainers.perturbation.plan import PerturbationPlan
 from handlers.explainers.perturbation.smooth_max import SmoothMax
 from handlers.explainers.perturbation.time_filter import TimeFilter
 
@@ -23,7 +23,7 @@ class Raised:
 class Masks:
     """The way from the seeds [T, h, w] of one mask to its pixels [T, H, W]."""
 
-    def __init__(self, plan: Plan, clip: Tensor) -> None:
+    def __init__(self, plan: PerturbationPlan, clip: Tensor) -> None:
         """clip: [C, T, H, W]."""
         _, frames, height, width = clip.shape
         self._space = SmoothMax(height, width, plan.step, plan.sigma, clip)

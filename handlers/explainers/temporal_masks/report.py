@@ -11,7 +11,7 @@ from torch import Tensor
 from handlers.explainers.attribution import Curve, Details, FrameAttribution
 from handlers.explainers.temporal_masks.loss import Loss
 from handlers.explainers.temporal_masks.perturbation import Perturbation
-from handlers.explainers.temporal_masks.window import Window, best_window
+from handlers.explainers.temporal_masks.window import MaskWindow, best_window
 
 NO_DROP = 0.001
 """A fall of the score that counts as none: the ratio of two falls is not reported then (the paper's filter)."""
@@ -40,7 +40,7 @@ class Findings:
     full: float | None
     losses: Tensor
     scores: Tensor
-    windows: Sequence[Window]
+    windows: Sequence[MaskWindow]
     window_scores: Tensor
 
     @property

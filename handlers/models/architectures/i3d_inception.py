@@ -49,7 +49,7 @@ def _pool(size: Triple, stride: Triple) -> nn.Sequential:
     return nn.Sequential(SamePad(size, stride), nn.MaxPool3d(size, stride))
 
 
-class Mixed(nn.Module):
+class InceptionModule(nn.Module):
     """Inception module: four branches side by side."""
 
     def __init__(self, inputs: int, widths: Sequence[int]) -> None:
@@ -96,7 +96,7 @@ class I3DInception(nn.Module):
             if name == "5b":
                 self.MaxPool3d_5a_2x2 = _pool((2, 2, 2), (late, 2, 2))
             own = [width // divisor for width in widths]
-            self.add_module(f"Mixed_{name}", Mixed(inputs, own))
+            self.add_module(f"Mixed_{name}", InceptionModule(inputs, own))
             inputs = own[0] + own[2] + own[4] + own[5]
         self.avg_pool = nn.AvgPool3d((2, 1, 1), 1)
         self.dropout = nn.Dropout(0.5)

@@ -9,7 +9,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from handlers.models.architectures.slow import INPUT
-from handlers.models.blocks.pathway import BLOCK_NAMES, BottleneckBranch, Residual, Stage
+from handlers.models.blocks.pathway import BLOCK_NAMES, BottleneckBranch, Residual, ResidualStage
 from handlers.models.family import Checkpoint, Family, Small
 
 
@@ -78,7 +78,7 @@ class ProjectedPool(nn.Module):
         return result
 
 
-class Head(nn.Module):
+class X3DHead(nn.Module):
     """Projected pooling and the last layer, named proj."""
 
     def __init__(self, inputs: int, inner: int, outputs: int, classes: int) -> None:
@@ -119,8 +119,8 @@ class X3D(nn.Module):
                 branch = X3DBottleneck(inputs, width * 9 // 4, width, stride, excites=number % 2 == 0)
                 stage.append(Residual(branch, inputs, width, stride, shortcut_norm))
                 inputs = width
-            blocks.append(Stage(stage))
-        self.blocks = nn.ModuleList([*blocks, Head(inputs, inputs * 9 // 4, outputs, classes)])
+            blocks.append(ResidualStage(stage))
+        self.blocks = nn.ModuleList([*blocks, X3DHead(inputs, inputs * 9 // 4, outputs, classes)])
 
     def forward(self, clip: Tensor) -> Tensor:
         """float [B, 3, T, H, W] to logits [B, K]."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from handlers.models.blocks.tokens import Parts, activation, attend, attended
 
 
-class SelfAttention(nn.Module):
+class DividedSelfAttention(nn.Module):
     """Queries, keys and values side by side."""
 
     def __init__(self, width: int, heads: int, biased: bool) -> None:
@@ -34,7 +34,7 @@ class SelfAttention(nn.Module):
 
 def attention(width: int, heads: int, biased: bool) -> Parts:
     """Attention under the public names."""
-    inside = SelfAttention(width, heads, biased)
+    inside = DividedSelfAttention(width, heads, biased)
     return Parts(attention=inside, output=Parts(dense=nn.Linear(width, width)))
 
 

@@ -82,7 +82,7 @@ class Residual(nn.Module):
         return result
 
 
-class Stage(nn.Module):
+class ResidualStage(nn.Module):
     """Residual blocks in a row."""
 
     def __init__(self, blocks: list[nn.Module]) -> None:
@@ -96,13 +96,13 @@ class Stage(nn.Module):
         return x
 
 
-def bottlenecks(inputs: int, inner: int, outputs: int, count: int, stride: int, time: int) -> Stage:
+def bottlenecks(inputs: int, inner: int, outputs: int, count: int, stride: int, time: int) -> ResidualStage:
     """A stage of `count` bottlenecks, the first with the stride."""
     blocks: list[nn.Module] = []
     for number in range(count):
         before, step = (inputs, stride) if number == 0 else (outputs, 1)
         blocks.append(Residual(Bottleneck(before, inner, outputs, step, time), before, outputs, step))
-    return Stage(blocks)
+    return ResidualStage(blocks)
 
 
 class Projection(nn.Module):

@@ -24,7 +24,7 @@ _AT_ONCE = 2**22
 """Attention probabilities of more numbers than this are computed head by head."""
 
 
-class Held(Operation):
+class HeldWeights(Operation):
     """The rule that they share: `pull` is the transposed map with everything held constant."""
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
@@ -33,7 +33,7 @@ class Held(Operation):
 
 
 @dataclass(eq=False)
-class LayerNorm(Held):
+class LayerNorm(HeldWeights):
     """Layer norm over the last axis: y = (x - mean) / deviation * weight + bias; the deviation is held."""
 
     weight: Tensor
@@ -59,7 +59,7 @@ class LayerNorm(Held):
 
 
 @dataclass(eq=False)
-class Attend(Held):
+class Attend(HeldWeights):
     """softmax(q k^T / sqrt(d)) v for q [..., heads, M, d], k and v [..., heads, N, d]; the probabilities are held.
 
     Each output is then an average of values, and relevance goes to the values, none to queries and keys.

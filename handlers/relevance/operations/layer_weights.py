@@ -17,7 +17,7 @@ Map = Kernel | Matrix
 
 
 @dataclass(eq=False)
-class Weights:
+class LayerWeights:
     """The parameters of a layer and the linear maps made from them, each built once and shared by all passes."""
 
     weight: Tensor

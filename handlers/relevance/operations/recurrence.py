@@ -22,7 +22,7 @@ from handlers.relevance.kernels.geometry import Geometry
 from handlers.relevance.messages import Message, dense, scaled
 from handlers.relevance.modules.conv_lstm import ConvLSTM, States
 from handlers.relevance.operations.base import Operation, Site, inverse
-from handlers.relevance.operations.layer_weights import Weights
+from handlers.relevance.operations.layer_weights import LayerWeights
 from handlers.relevance.operations.weighted_pieces import gathered, taken
 from handlers.relevance.operations.weighted_rules import Piece
 from handlers.relevance.rules import Rules
@@ -39,7 +39,7 @@ class Recurrence(Operation):
     rules: Rules
     reads_clip: bool = False
     path: tuple[Operation, ...] = ()
-    _weights: dict[str, Weights] = field(init=False, repr=False)
+    _weights: dict[str, LayerWeights] = field(init=False, repr=False)
 
     kind = "recurrence"
     aligned = True
@@ -49,8 +49,8 @@ class Recurrence(Operation):
         along = Geometry((1, made.stride, made.stride), (0, made.padding, made.padding), (1, 1, 1))
         within = Geometry((1, 1, 1), (0, around, around), (1, 1, 1))
         self._weights = {
-            "input": Weights(made.weight_ih.detach().unsqueeze(2), None, along),
-            "hidden": Weights(made.weight_hh.detach().unsqueeze(2), None, within),
+            "input": LayerWeights(made.weight_ih.detach().unsqueeze(2), None, along),
+            "hidden": LayerWeights(made.weight_hh.detach().unsqueeze(2), None, within),
         }
 
     def after(self, path: tuple[Operation, ...] | None) -> Recurrence:

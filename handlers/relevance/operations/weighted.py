@@ -13,7 +13,7 @@ from handlers.relevance.kernels.convolution import Kernel
 from handlers.relevance.kernels.packed_rows import down
 from handlers.relevance.messages import Message, Spans, combined
 from handlers.relevance.operations.base import Manner, Operation, Portion, Site, spread, tiny
-from handlers.relevance.operations.layer_weights import Map, Weights
+from handlers.relevance.operations.layer_weights import LayerWeights, Map
 from handlers.relevance.operations.pointwise import rectified
 from handlers.relevance.operations.weighted_pieces import gathered, taken
 from handlers.relevance.operations.weighted_rules import Piece, Share, apart, shares_of, side_by_side
@@ -36,7 +36,7 @@ class Weighted(Operation):
     `path` leave of it. watches_dead: note whether any unit is not 0 while its denominator is.
     """
 
-    weights: Weights
+    weights: LayerWeights
     rules: Rules
     scale: Tensor | None = None
     shift: Tensor | None = None

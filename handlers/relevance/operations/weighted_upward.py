@@ -12,11 +12,11 @@ from handlers.relevance.kernels.packed_rows import up
 from handlers.relevance.messages import Spans, combined, look
 from handlers.relevance.operations.base import Manner, Portion, Site, explicit
 from handlers.relevance.operations.layer_weights import Map
-from handlers.relevance.operations.weighted_pieces import Layer, box
+from handlers.relevance.operations.weighted_pieces import WeightedLayer, box
 from handlers.relevance.operations.weighted_rules import Piece, Share, side_by_side
 
 
-class UpwardLayer(Layer, Protocol):
+class UpwardLayer(WeightedLayer, Protocol):
     """A layer that shares out its relevance by linear maps."""
 
     @property

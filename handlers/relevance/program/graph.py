@@ -19,7 +19,7 @@ from handlers.relevance.operations.weighted import Weighted
 
 
 @dataclass(eq=False)
-class Size(Operation):
+class ShapeValue(Operation):
     """A number or tuple of numbers computed from shapes (x.size(0) // 4); carries no relevance."""
 
     compute: Callable[..., Any]
@@ -44,7 +44,7 @@ class Step:
     @property
     def carries(self) -> bool:
         """Whether it makes a tensor (and not a number from shapes)."""
-        return not isinstance(self.operation, Size)
+        return not isinstance(self.operation, ShapeValue)
 
 
 @dataclass(frozen=True)

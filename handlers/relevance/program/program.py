@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handlers.relevance.operations.opaque_module import Call
+from handlers.relevance.operations.opaque_module import OpaqueCall
 from handlers.relevance.operations.pointwise import Relu
 from handlers.relevance.operations.reshaping import Identity, Pad
 from handlers.relevance.operations.weighted import Weighted
@@ -60,7 +60,7 @@ class Program:
     def no_relevance(self) -> str:
         """Why relevance cannot be propagated through this model; empty where it can."""
         for step in self.graph.steps:
-            if isinstance(step.operation, Call):
+            if isinstance(step.operation, OpaqueCall):
                 return f"{step.place} has no relevance rule: {step.operation.module.no_rule}"
         return ""
 

@@ -32,10 +32,10 @@ def kept(forward: ForwardPass, item: int, slopes: Tensor, manner: Manner) -> dic
 
 
 def _key(item: int, slopes: Tensor, manner: Manner) -> tuple[str, int, tuple[float, ...], Manner]:
-    return "halfway", item, tuple(slopes.tolist()), manner
+    return "shared descent", item, tuple(slopes.tolist()), manner
 
 
-class Halfway:
+class SharedDescent:
     """The clip's messages at a meeting step, gathered from chunks of rows.
 
     whole: the message of the clip's logit at the features that the head averages. complete: False as soon as a row does

@@ -11,11 +11,11 @@ from torch import fx, nn
 from handlers.relevance.errors import UnsupportedOperation
 from handlers.relevance.operations.base import Operation
 from handlers.relevance.operations.gated import Gate, Sigmoid
-from handlers.relevance.operations.opaque_module import Call, Whole
+from handlers.relevance.operations.opaque_module import OpaqueCall, Whole
 from handlers.relevance.operations.pointwise import Norm
 from handlers.relevance.operations.reshaping import Identity
 from handlers.relevance.operations.weighted import Weighted
-from handlers.relevance.program.graph import Graph, Size, Step
+from handlers.relevance.program.graph import Graph, ShapeValue, Step
 from handlers.relevance.rules import NormRule, Rules
 from handlers.relevance.tracing import alternatives, table
 from handlers.relevance.tracing.calls import CALLS, flatten
@@ -92,7 +92,7 @@ class Recorder:
         """A new step; returns its value. shares: the value whose memory this one is a view of."""
         number = len(self._steps) + 1
         self._steps.append(Step(number, self._place, operation, tuple(ref.number for ref in inputs)))
-        return Ref(number, axes, number if shares is None else shares.memory, isinstance(operation, Size))
+        return Ref(number, axes, number if shares is None else shares.memory, isinstance(operation, ShapeValue))
 
     def made_by(self, ref: Ref) -> Operation | None:
         """The operation that made a value; None for the clip."""
@@ -141,7 +141,7 @@ class Recorder:
         if isinstance(module, nn.Flatten):
             return flatten(self, x, module.start_dim, module.end_dim)
         if isinstance(module, Whole):
-            return self.step(Call(module), [x], module.axes)
+            return self.step(OpaqueCall(module), [x], module.axes)
         operation = table.of_module(module, self.rules)
         if isinstance(operation, Identity):
             return x
@@ -180,7 +180,7 @@ class Recorder:
         if compute is None:
             raise Refusal(f"arithmetic on shapes with {target}", "use +, -, *, // on sizes")
         refs = [a for a in args if isinstance(a, Ref)]
-        return self.step(Size(filled(compute, args)), refs, 0)
+        return self.step(ShapeValue(filled(compute, args)), refs, 0)
 
 
 def _without_dead_ends(graph: Graph) -> Graph:

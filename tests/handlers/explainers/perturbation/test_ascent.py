@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.explainers.perturbation import Ascent, Masks, Plan, Progress, Score, faded, kept
+from handlers.explainers.perturbation import Ascent, Masks, PerturbationPlan, Progress, Score, faded, kept
 from handlers.explainers.perturbation.plateau import arrived
 from handlers.relevance import trace
 from tests.handlers.relevance.networks import Residual, pair
@@ -34,16 +34,16 @@ class Looking(nn.Module):
         return self.fc(x[:, :1, t, h, w].mean((2, 3, 4)))
 
 
-PLAN = Plan(areas=(0.07,), step=3, sigma=4.0)
+PLAN = PerturbationPlan(areas=(0.07,), step=3, sigma=4.0)
 
 
-def ascent(plan: Plan, module: nn.Module, clip: Tensor, target: int = 0) -> tuple[Ascent, Masks]:
+def ascent(plan: PerturbationPlan, module: nn.Module, clip: Tensor, target: int = 0) -> tuple[Ascent, Masks]:
     masks = Masks(plan, clip)
     pyramid = faded(clip, torch.zeros(clip.shape[0]))
     return Ascent(Score(trace(module), target), pyramid, masks, plan), masks
 
 
-def climbed(plan: Plan, module: nn.Module, clip: Tensor, iterations: int) -> tuple[Progress, Ascent, Masks]:
+def climbed(plan: PerturbationPlan, module: nn.Module, clip: Tensor, iterations: int) -> tuple[Progress, Ascent, Masks]:
     climbing, masks = ascent(plan, module, clip)
     progress = Progress.start(climbing, len(plan.areas), clip)
     for _ in range(iterations):
@@ -99,7 +99,7 @@ def test_one_step_follows_the_gradient_of_its_energy() -> None:
     torch.manual_seed(0)
     net, twin = pair(Residual)
     clip = torch.randn((3, 5, 14, 12), dtype=torch.float64)
-    plan = Plan(areas=(0.1,), mode="dual", step=3, sigma=4.0, smoothing=1.0, ranking=2.0)
+    plan = PerturbationPlan(areas=(0.1,), mode="dual", step=3, sigma=4.0, smoothing=1.0, ranking=2.0)
     climbing, masks = ascent(plan, net, clip, target=1)
     stance = replace(climbing.start(clip), seeds=torch.rand(masks.grid, dtype=torch.float64) * 0.9)
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.explainers.perturbation import Masks, Plan, blurred, faded, kept
+from handlers.explainers.perturbation import Masks, PerturbationPlan, blurred, faded, kept
 from handlers.explainers.perturbation.area import ranking
 from handlers.explainers.perturbation.shape import compactness, ellipsoid
 from handlers.explainers.perturbation.smooth_max import SHARPNESS, SmoothMax
@@ -31,7 +31,7 @@ def test_seeds_of_one_value_give_that_value_up_to_the_border(
     height: int, width: int, step: int, sigma: float, reach: float, double: bool
 ) -> None:
     clip = torch.zeros((1, 3, height, width), dtype=torch.float64 if double else torch.float32)
-    masks = Masks(Plan(step=step, sigma=sigma, smoothing=reach), clip)
+    masks = Masks(PerturbationPlan(step=step, sigma=sigma, smoothing=reach), clip)
     for value in (1.0, 0.0, 0.3):
         found = masks.rise(torch.full(masks.grid, value, dtype=clip.dtype)).values
         assert found.shape == (3, height, width)
@@ -183,5 +183,5 @@ def test_what_is_kept_is_the_share_to_the_pixel(by_frame: bool) -> None:
 
 def test_means_of_cells_count_visible_pixels_only() -> None:
     clip = torch.zeros((1, 2, 10, 13))
-    masks = Masks(Plan(step=4), clip)
+    masks = Masks(PerturbationPlan(step=4), clip)
     assert torch.allclose(masks.cells(torch.ones((2, 10, 13))), torch.ones(masks.grid))

@@ -138,8 +138,8 @@ def test_the_program_computes_the_module(network: nn.Module, layer: str, frames:
 )
 def test_rows(network: nn.Module, frames: int) -> None:
     found = trace(checks.seeded(network), Rules(low=(-2.0,) * 3, high=(2.0,) * 3)).forward(checks.clip(frames, 16))
-    halfway, down = temporal_relevance(found, 1), temporal_relevance(found, 1, meeting=0)
-    torch.testing.assert_close(halfway.values, down.values, rtol=1e-6, atol=1e-9)
+    met, down = temporal_relevance(found, 1), temporal_relevance(found, 1, meeting=0)
+    torch.testing.assert_close(met.values, down.values, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("frame", [1, 5, 6])
