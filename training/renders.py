@@ -84,8 +84,8 @@ def _exposed(shot: Shot, sprite: Sprite, time: int, size: int) -> NDArray[np.uin
         zoom = np.exp(log_scale) * size / sprite.diameter
         turn = zoom * np.array(((np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))))
         turn[0] /= shot.aspect
-        place = (np.array((x, y)) + shot.scene.camera[time]) * size - turn @ np.array(sprite.origin)
-        layer = warp(view, np.column_stack((turn, place)), size)
+        shift = (np.array((x, y)) + shot.scene.camera[time]) * size - turn @ np.array(sprite.origin)
+        layer = warp(view, np.column_stack((turn, shift)), size)
         if steps == 1:
             return layer
         cv2.accumulate(layer, total)

@@ -102,8 +102,8 @@ def make_scene(rng: np.random.Generator, frames: int, size: int, aspect: float, 
         spot = texture(rng, 8, 8)
         stamp = np.dstack((spot, np.full((8, 8), 255, np.uint8)))
         zoom = rng.uniform(0.05, 0.14) * size / 8
-        place = rng.uniform(0, size, 2)
-        matrix = np.array(((zoom, 0, place[0]), (0, zoom, place[1])))
+        corner = rng.uniform(0, size, 2)
+        matrix = np.array(((zoom, 0, corner[0]), (0, zoom, corner[1])))
         layers.append(Layer(stamp, camera + wander(rng, frames, 0.15, 0.0), matrix))
     occluder = None
     if rng.random() < 0.1:

@@ -67,7 +67,7 @@ class ClipAnswer:
 @dataclass
 class _FittedCall:
     item: int
-    place: int
+    slot: int
     explainer: Explainer[Any]
     parameters: Parameters
 
@@ -141,14 +141,14 @@ class Engine:
         keep: dict[str, None] = {}
         propagates = False
         for item, request in enumerate(requests):
-            for place, method in enumerate(request.methods):
+            for slot, method in enumerate(request.methods):
                 try:
-                    call = _FittedCall(item, place, *self.resolve(explainer(method.name), method))
+                    call = _FittedCall(item, slot, *self.resolve(explainer(method.name), method))
                     layers = call.explainer.layers(self.model, call.parameters)
                     for layer in layers:
                         self.model.check_layer(layer)
                 except RequestError as error:
-                    explained[item][place] = MethodAnswer(method.name, method.parameters, error, 0.0)
+                    explained[item][slot] = MethodAnswer(method.name, method.parameters, error, 0.0)
                 else:
                     keep.update(dict.fromkeys(layers))
                     propagates = propagates or call.explainer.propagates(call.parameters)
@@ -165,7 +165,7 @@ class Engine:
             self.target(request, logits[item]) if not broken[item] else None for item, request in enumerate(requests)
         ]
         for call, result, seconds in self._attribute(forward, calls, targets):
-            explained[call.item][call.place] = MethodAnswer(
+            explained[call.item][call.slot] = MethodAnswer(
                 call.explainer.name, call.parameters.model_dump(), result, seconds
             )
         answers: list[ClipAnswer | RequestError] = []

@@ -58,11 +58,11 @@ def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: b
     if entry is not None and entry.network is not None:
         return _write(document, weights_path, store, str(card_path), replace)
     checkpoint = _read(entry, weights_path)
-    if told := checkpoint.arguments:
+    if reported := checkpoint.arguments:
         given = document.get("arguments", {})
-        if not isinstance(given, dict) or any(given.get(name, value) != value for name, value in told.items()):
-            raise ModelError(f"arguments: the card has {given}, {weights_path} has {dict(told)}")
-        document["arguments"] = {**told, **given}
+        if not isinstance(given, dict) or any(given.get(name, value) != value for name, value in reported.items()):
+            raise ModelError(f"arguments: the card has {given}, {weights_path} has {dict(reported)}")
+        document["arguments"] = {**reported, **given}
     state = checkpoint.state if entry is None else entry.named(checkpoint.state)
     return _write(document, state, store, str(card_path), replace)
 
@@ -133,7 +133,7 @@ def _read(entry: Family | None, path: Path) -> Checkpoint:
     if entry is not None and path.is_dir():
         return read_pretrained(entry, path)
     state = read_weights(path)
-    return Checkpoint(state) if entry is None or entry.told is None else entry.told(state)
+    return Checkpoint(state) if entry is None or entry.reported is None else entry.reported(state)
 
 
 def _labels(path: Path | None, weights: Path, checkpoint: Checkpoint, fitted: Fitted) -> tuple[list[str], list[str]]:

@@ -66,8 +66,8 @@ def looks_like(given: dict[str, Tensor]) -> tuple[tuple[str, ...], float]:
     names: tuple[str, ...] = ()
     most = 0.0
     for entry in families().values():
-        if entry.told is not None:
-            entry = _told(entry, tuple(entry.told(given).arguments.items()))
+        if entry.reported is not None:
+            entry = _reported(entry, tuple(entry.reported(given).arguments.items()))
         try:
             expected, head = _shapes(entry)
         except ModelError:
@@ -84,7 +84,7 @@ def looks_like(given: dict[str, Tensor]) -> tuple[tuple[str, ...], float]:
 
 
 @cache
-def _told(entry: Family, arguments: tuple[tuple[str, object], ...]) -> Family:
+def _reported(entry: Family, arguments: tuple[tuple[str, object], ...]) -> Family:
     """The same family for the same arguments, so that its shapes are worked out once."""
     return entry.with_arguments(dict(arguments))
 

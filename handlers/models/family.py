@@ -65,7 +65,7 @@ class Family:
         mistake. False: such a network is run as it is (`PlainNetwork`), without the methods that need relevance.
     read: reads files and directories of a kind of its own, None for any other, which `read_weights` or
         `read_pretrained` reads; raises ModelError.
-    told: what names and shapes of the tensors of a file say of the arguments, where those are not always the same.
+    reported: what names and shapes of the tensors of a file say of the arguments, where those are not always the same.
     unused: pattern of whole tensor names that checkpoints have beside the classifier's; "": none.
     model_type: in the config.json of a Hugging Face transformers directory of this family, whose other fields are the
         arguments of `build`; "": there are no such directories.
@@ -83,7 +83,7 @@ class Family:
     renamed: tuple[tuple[str, str], ...] = ()
     traceable: bool = True
     read: Callable[[Path], Checkpoint | None] | None = None
-    told: Callable[[dict[str, Tensor]], Checkpoint] | None = None
+    reported: Callable[[dict[str, Tensor]], Checkpoint] | None = None
     unused: str = ""
     model_type: str = ""
     network: Callable[[Path, ModelCard], nn.Module] | None = None

@@ -59,9 +59,9 @@ def x_rank(context: NodeContext) -> int:
 
 def _parts(context: NodeContext) -> tuple[Tensor | None, fx.Node]:
     """The constant, if one of the two is, and the other."""
-    for place in (0, 1):
-        if context.is_constant(place):
-            return torch.from_numpy(np.array(context.constant(place), np.float32)), context.x(1 - place)
+    for index in (0, 1):
+        if context.is_constant(index):
+            return torch.from_numpy(np.array(context.constant(index), np.float32)), context.x(1 - index)
     return None, context.x()
 
 

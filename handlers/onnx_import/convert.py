@@ -24,7 +24,7 @@ def convert(file: OnnxFile, size: tuple[int, int, int]) -> fx.GraphModule:
     wanted = _needed(file, constants)
     unknown = {node.op_type: node.name or node.output[0] for node in wanted if node.op_type not in OPERATORS}
     if unknown:
-        named = ", ".join(f"{kind} (at {place})" for kind, place in unknown.items())
+        named = ", ".join(f"{kind} (at {node_name})" for kind, node_name in unknown.items())
         raise Unconverted(f"operators without a torch form: {named}")
     network = PartialNetwork(file, constants, inferred(file, size), wanted)
     for node in wanted:

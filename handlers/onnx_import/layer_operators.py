@@ -69,7 +69,7 @@ def matmul(context: NodeContext) -> None:
 
 def batch_norm(context: NodeContext) -> None:
     """BatchNormalization with its running statistics."""
-    scale, shift, mean, variance = (context.weight(place) for place in range(1, 5))
+    scale, shift, mean, variance = (context.weight(index) for index in range(1, 5))
     rank = len(context.shape())
     if rank not in NORMS:
         raise context.refused(f"of {rank} axes")

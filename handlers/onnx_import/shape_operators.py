@@ -24,7 +24,7 @@ def same(context: NodeContext) -> None:
 
 def concatenate(context: NodeContext) -> None:
     """Concat."""
-    parts = [context.x(place) for place in range(len(context.node.input))]
+    parts = [context.x(index) for index in range(len(context.node.input))]
     context.function(torch.cat, parts, context.attribute("axis"))
 
 
@@ -102,11 +102,11 @@ def split(context: NodeContext) -> None:
     extent, count = shape[axis], len(context.node.output)
     sizes = context.listed("split", 1) or [-(-extent // count)] * count
     rank, first = len(shape), 0
-    for place, size in enumerate(sizes):
+    for index, size in enumerate(sizes):
         parts = [slice(None)] * rank
-        parts[axis % rank] = slice(first or None, None if place == count - 1 else first + size)
+        parts[axis % rank] = slice(first or None, None if index == count - 1 else first + size)
         part = context.network.fx.call_function(operator.getitem, (context.x(), tuple(parts)))
-        context.give(part, place)
+        context.give(part, index)
         first += size
 
 
@@ -129,8 +129,8 @@ def pad(context: NodeContext) -> None:
     rank = len(context.shape())
     axes = [int(axis) % rank for axis in context.constant(3, range(rank))]
     before, behind = [0] * rank, [0] * rank
-    for place, axis in enumerate(axes):
-        before[axis], behind[axis] = amounts[place], amounts[place + len(axes)]
+    for index, axis in enumerate(axes):
+        before[axis], behind[axis] = amounts[index], amounts[index + len(axes)]
     flat = [amount for axis in reversed(range(rank)) for amount in (before[axis], behind[axis])]
     while len(flat) > 2 and flat[-2:] == [0, 0]:
         del flat[-2:]

@@ -105,10 +105,10 @@ class _Work:
     """What the steps of one block share."""
 
     def __init__(self, question: Question[TemporalMaskParameters]) -> None:
-        asked = question.parameters
+        parameters = question.parameters
         self.score = Objective(question)
-        self.loss = Loss(asked.sparsity, asked.smoothness, asked.power)
-        self.perturbation = Perturbation(asked.perturbation)
+        self.loss = Loss(parameters.sparsity, parameters.smoothness, parameters.power)
+        self.perturbation = Perturbation(parameters.perturbation)
         model = question.model
         if model.no_mixing:
             self._mixer: FrameMixer = FramePicker(question.clip, model.prepare)
@@ -117,7 +117,7 @@ class _Work:
         self.frames = self._mixer.frames
         self.windows = windows(self.frames, self.perturbation) if self.frames <= _ENUMERATED else []
         self.scans = (self.frames + 1) // 2
-        self.learns = 0 if _no_descent(model) else asked.iterations
+        self.learns = 0 if _no_descent(model) else parameters.iterations
 
     def step(self, state: State) -> State:
         """One iteration of whichever phase the state is in."""

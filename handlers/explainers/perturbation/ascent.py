@@ -75,14 +75,14 @@ class Ascent:
         """(score, gradient of its logarithm) at a mask; for "unsync" the mean over the frames."""
         total = torch.zeros_like(mask)
         found = []
-        for place, view in self._views(mask):
+        for frame, view in self._views(mask):
             for keeps in self._sides:
                 clips, slopes = self._pyramid.apply((view if keeps else 1 - view)[None])
                 p, gradient = self._score.gradient(clips, keeps)
                 found.append(float(p) if keeps else 1 - float(p))
                 # Channel by channel: a sum over an axis of 3 is four times slower.
                 by_mask = sum((g * s for g, s in zip(gradient[0], slopes[0], strict=True)), torch.zeros(()).to(mask))
-                total[place] += by_mask[place] if keeps else -by_mask[place]
+                total[frame] += by_mask[frame] if keeps else -by_mask[frame]
         return sum(found) / len(found), total
 
     def _mean_probability(self, mask: Tensor, keeps: bool) -> float:
@@ -97,12 +97,12 @@ class Ascent:
         """The masks that the network is shown, and the frames of each whose gradient counts."""
         if self._plan.variant != "unsync":
             return [(slice(None), mask)]
-        places = [slice(t, t + 1) for t in range(len(mask))]
+        frames = [slice(t, t + 1) for t in range(len(mask))]
         views = []
-        for place in places:
+        for frame in frames:
             alone = torch.zeros_like(mask)
-            alone[place] = mask[place]
-            views.append((place, alone))
+            alone[frame] = mask[frame]
+            views.append((frame, alone))
         return views
 
     def _shape(self, seeds: Tensor, area: float, iteration: int) -> Tensor:

@@ -47,8 +47,8 @@ class SmoothMax:
         phases = self._cells(gradient / sums).transpose(2, 3).flatten(3, 4).flatten(1, 2).transpose(1, 2)
         # The convolution's transpose; torch's own is four times slower for one channel.
         columns = self._kernel[0].numel() * phases[0, 0].numel()
-        turns = -(-len(phases) // max(1, _MOST_COLUMNS // columns))
-        back = torch.cat([self._folded(part) for part in phases.chunk(turns)])
+        chunks = -(-len(phases) // max(1, _MOST_COLUMNS // columns))
+        back = torch.cat([self._folded(part) for part in phases.chunk(chunks)])
         return back * torch.exp(SHARPNESS * (seeds - 1))
 
     def _folded(self, phases: Tensor) -> Tensor:
@@ -74,10 +74,10 @@ class SmoothMax:
 
 
 def _kernel(step: int, sigma: float, radius: int) -> Tensor:
-    """float64 [step * step, 1, taps, taps]: weight of each seed around, for each place of a pixel in its cell."""
-    places = torch.arange(step, dtype=torch.float64) - (step - 1) / 2
+    """float64 [step * step, 1, taps, taps]: weight of each seed around, for each position of a pixel in its cell."""
+    pixels = torch.arange(step, dtype=torch.float64) - (step - 1) / 2
     cells = torch.arange(-radius, radius + 1, dtype=torch.float64) * step
-    offsets = (places[:, None] - cells[None]) ** 2
+    offsets = (pixels[:, None] - cells[None]) ** 2
     distance = (offsets[:, None, :, None] + offsets[None, :, None, :]).sqrt()
     k = -2 * (distance / sigma - 0.5).clamp(min=0) ** 2
     # Relative to the nearest seed's, so that a sigma far below the step does not leave pixels without any weight.

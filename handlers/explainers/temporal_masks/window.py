@@ -48,9 +48,9 @@ def best_window(
 
     scores: float [number of windows] that they leave.
     """
-    places = [place for place, window in enumerate(windows) if length in (None, window.length)]
-    if not places:
+    indices = [index for index, window in enumerate(windows) if length in (None, window.length)]
+    if not indices:
         return None
-    masks = torch.stack([windows[place].mask(frames) for place in places])
-    best = places[int((loss.cost(masks) + scores[places]).argmin())]
+    masks = torch.stack([windows[index].mask(frames) for index in indices])
+    best = indices[int((loss.cost(masks) + scores[indices]).argmin())]
     return windows[best], float(scores[best])

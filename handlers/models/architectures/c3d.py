@@ -28,7 +28,7 @@ _NUMBERED = (
         (rf"^features\.{number}\.", f"{name}.")
         for number, (name, _, _) in zip((0, 3, 6, 8, 11, 13, 16, 18), _LAYERS, strict=True)
     ),
-    *((rf"^classifier\.{number}\.", f"fc{place}.") for place, number in enumerate((0, 3, 6), start=6)),
+    *((rf"^classifier\.{number}\.", f"fc{index}.") for index, number in enumerate((0, 3, 6), start=6)),
 )
 
 

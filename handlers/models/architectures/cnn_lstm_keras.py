@@ -67,7 +67,7 @@ def _checkpoint(path: Path, shape: Sequence[int], layers: Sequence[KerasLayer]) 
     work = [layer for layer in layers if layer.kind != "Dropout"]
     order = [layer.kind for layer in work]
     convolutions = [layer for layer in work if layer.kind == "Conv2D"]
-    pools = [_pool(path, work[place + 1 :]) for place, kind in enumerate(order) if kind == "Conv2D"]
+    pools = [_pool(path, work[index + 1 :]) for index, kind in enumerate(order) if kind == "Conv2D"]
     expected = [kind for pool in pools for kind in ("Conv2D", "MaxPooling2D")[: 1 + (pool > 1)]]
     if not pools or order != [*expected, "Flatten", "LSTM", "Dense"]:
         raise ModelError(f"{path}: has {', '.join(order)}; cnn-lstm has Conv2D and MaxPooling2D, Flatten, LSTM, Dense")

@@ -132,7 +132,7 @@ _FLOW = Input(
 )
 
 
-def _told(state: dict[str, Tensor]) -> Checkpoint:
+def _reported(state: dict[str, Tensor]) -> Checkpoint:
     """Whether the network is one of optical flow, by the channels that its first layer reads."""
     first = next((tensor for name, tensor in state.items() if name.endswith("Conv3d_1a_7x7.conv3d.weight")), None)
     if first is None or first.dim() != 5 or first.shape[1] != 2:
@@ -147,6 +147,6 @@ FAMILY = Family(
     build=I3DInception,
     layer="Mixed_5c",
     input=_RGB,
-    told=_told,
+    reported=_reported,
     small=Small({"divisor": 16, "time_stride": 2}),
 )

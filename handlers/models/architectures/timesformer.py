@@ -18,17 +18,17 @@ from handlers.models.family import Family, Small
 class TimeSformerEmbeddings(nn.Module):
     """A class token and patches of single frames, where and when they lie."""
 
-    def __init__(self, width: int, patch: int, frames: int, places: int) -> None:
+    def __init__(self, width: int, patch: int, frames: int, patches_per_frame: int) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.position_embeddings = nn.Parameter(torch.zeros(1, places + 1, width))
+        self.position_embeddings = nn.Parameter(torch.zeros(1, patches_per_frame + 1, width))
         self.time_embeddings = nn.Parameter(torch.zeros(1, frames, width))
         self.patch_embeddings = Parts(projection=FrameConv2d(3, width, patch, patch))
 
     def forward(self, clip: Tensor) -> Tensor:
         """[B, 3, T, H, W] to tokens [B, N, D]."""
-        place, time = self.position_embeddings, self.time_embeddings
-        positions = torch.cat([place[:, :1], (place[:, 1:].unsqueeze(1) + time.unsqueeze(2)).flatten(1, 2)], 1)
+        space, time = self.position_embeddings, self.time_embeddings
+        positions = torch.cat([space[:, :1], (space[:, 1:].unsqueeze(1) + time.unsqueeze(2)).flatten(1, 2)], 1)
         return with_class_token(patches(clip, self.patch_embeddings.projection), self.cls_token, positions)
 
 
@@ -56,7 +56,7 @@ class TimeSformer(VideoTransformer):
         if attention_type != "divided_space_time":
             raise ValueError(f"attention_type: {attention_type!r}; only 'divided_space_time' is known")
         size, patch = square(image_size, "image_size"), square(patch_size, "patch_size")
-        patches_of_frame = (size // patch) ** 2
+        patches_per_frame = (size // patch) ** 2
         blocks = (
             DividedBlock(
                 hidden_size,
@@ -66,7 +66,7 @@ class TimeSformer(VideoTransformer):
                 layer_norm_eps,
                 qkv_bias,
                 num_frames,
-                patches_of_frame,
+                patches_per_frame,
             )
             for _ in range(num_hidden_layers)
         )
@@ -75,7 +75,7 @@ class TimeSformer(VideoTransformer):
             classes,
             grid=(num_frames, size // patch, size // patch),
             ahead=1,
-            embeddings=TimeSformerEmbeddings(hidden_size, patch, num_frames, patches_of_frame),
+            embeddings=TimeSformerEmbeddings(hidden_size, patch, num_frames, patches_per_frame),
             encoder=Encoder(blocks),
             width=hidden_size,
             eps=layer_norm_eps,

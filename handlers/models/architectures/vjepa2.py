@@ -82,7 +82,7 @@ class VJEPA2(TokenNetwork):
         """See TokenNetwork; the question's attention."""
         cross = self.pooler.cross_attention_layer
         key = cross.cross_attn.k_proj(cross.layer_norm1(activations["tokens"]))
-        query = cross.asked(self.pooler.query_tokens).expand(len(key), -1, -1)
+        query = cross.query_of(self.pooler.query_tokens).expand(len(key), -1, -1)
         return attended(query, key, torch.ones_like(key[:, :1, 0]), cross.cross_attn.heads)
 
 

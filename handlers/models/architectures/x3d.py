@@ -153,7 +153,7 @@ RENAMED = (
 _SHORTCUT = re.compile(r"(?:^|\.)(?:s2\.pathway0_res0\.branch1_bn|blocks\.1\.res_blocks\.0\.branch1_norm)\.weight$")
 
 
-def _told(state: dict[str, Tensor]) -> Checkpoint:
+def _reported(state: dict[str, Tensor]) -> Checkpoint:
     """Whether the first stage's shortcut has batch norm."""
     found = any(_SHORTCUT.search(name) for name in state)
     return Checkpoint(state, {"shortcut_norm": True} if found else {})
@@ -169,7 +169,7 @@ FAMILIES = tuple(
             update={"frames": frames, "height": side, "width": side, "shorter": shorter, "stride": stride}
         ),
         renamed=RENAMED,
-        told=_told,
+        reported=_reported,
         small=Small({"widths": [8, 8, 8, 8], "counts": [1, 2, 1, 1], "outputs": 8}),
     )
     # One view, as PySlowFast tests it; PyTorchVideo's examples show the whole shorter side.

@@ -81,11 +81,11 @@ class Relation(nn.Module):
         A subsequence's hidden units, before the rectifier, are the sum over its slots.
         """
         hidden, (clips, frames, width) = self.first.out_features, features.shape
-        places = frames - self.scale + 1
-        windows = features.unfold(1, places, 1).permute(1, 0, 3, 2).flatten(1, 2)
+        starts = frames - self.scale + 1
+        windows = features.unfold(1, starts, 1).permute(1, 0, 3, 2).flatten(1, 2)
         # A view: copying the weights into the order of the slots would cost more than the products.
         slots = self.first.weight.view(hidden, self.scale, width).permute(1, 2, 0)
-        return torch.baddbmm(self.first.bias / self.scale, windows, slots).view(self.scale, clips, places, hidden)
+        return torch.baddbmm(self.first.bias / self.scale, windows, slots).view(self.scale, clips, starts, hidden)
 
     def forward(self, frames: Tensor) -> Tensor:
         """[..., scale * D] to logits [..., K]."""

@@ -165,6 +165,6 @@ def square(size: int | Sequence[int], name: str) -> int:
 def sinusoids(count: int, width: int) -> Tensor:
     """float32 [1, count, width]: positions as sines and cosines of falling frequencies (Vaswani et al., 2017)."""
     with torch.device("cpu"):  # layouts are compared on the meta device, where this would cost seconds
-        place, unit = torch.arange(count, dtype=torch.float64)[:, None], torch.arange(width)
-        angle = place / 10000 ** (2 * (unit // 2) / width)
+        position, unit = torch.arange(count, dtype=torch.float64)[:, None], torch.arange(width)
+        angle = position / 10000 ** (2 * (unit // 2) / width)
         return torch.where(unit % 2 == 0, angle.sin(), angle.cos()).float()[None]

@@ -73,7 +73,7 @@ class Attend(HeldWeights):
         return inputs[-1:]
 
     def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
-        parts = self._asked(inputs)
+        parts = self._query_key_value(inputs)
         lead = parts[0].shape[:-3]
         # More axes would miss torch's fused kernel, and are unknown to ONNX.
         query, key, value = (part.flatten(0, -4) for part in parts) if len(lead) > 1 else parts
@@ -81,16 +81,16 @@ class Attend(HeldWeights):
         return found if len(lead) == 1 else torch.unflatten(found, 0, lead)
 
     def pull(self, y: Tensor, site: Site) -> tuple[Tensor | None, ...]:
-        query, key, _ = (spread(x, Message(y)) for x in self._asked(site.inputs))
+        query, key, _ = (spread(x, Message(y)) for x in self._query_key_value(site.inputs))
         (slope,) = by_heads(lambda q, k, g: (probabilities(q, k).mT @ g,), query, key, y)
         return (*(None for _ in site.inputs[1:]), slope)
 
     def gradient(self, cotangent: Tensor, site: Site, guided: bool) -> tuple[Tensor | None, ...]:
-        query, key, value = (spread(x, Message(cotangent)) for x in self._asked(site.inputs))
+        query, key, value = (spread(x, Message(cotangent)) for x in self._query_key_value(site.inputs))
         found = by_heads(_gradient, query, key, value, cotangent)
         return found if self.query is None else found[1:]
 
-    def _asked(self, inputs: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
+    def _query_key_value(self, inputs: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
         if self.query is None:
             query, key, value = inputs
         else:

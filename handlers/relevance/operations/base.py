@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from handlers.relevance import messages as windows
-from handlers.relevance.messages import Message, Spans, dense, full, laid_out, look, place, settled, union, whole
+from handlers.relevance.messages import Message, Spans, dense, full, laid_out, look, settled, to_spans, union, whole
 from handlers.relevance.rules import ConvolutionRule
 
 
@@ -116,7 +116,7 @@ class Operation:
         return True
 
     @property
-    def rises(self) -> bool:
+    def has_portions(self) -> bool:
         """Whether `portions` is available."""
         return type(self).portions is not Operation.portions
 
@@ -176,7 +176,7 @@ def spanning(portion: Portion, steps: int) -> Portion:
     if portion.spans is None:
         return portion
     rows = len(portion.spans)
-    return Portion(portion.frames, whole(place(portion.values, portion.spans, full(rows, steps)), rows))
+    return Portion(portion.frames, whole(to_spans(portion.values, portion.spans, full(rows, steps)), rows))
 
 
 def joined(portions: Sequence[Portion], activations: Sequence[Tensor]) -> tuple[list[Tensor], Spans]:
@@ -186,7 +186,7 @@ def joined(portions: Sequence[Portion], activations: Sequence[Tensor]) -> tuple[
         return [w.values for w in written if w.values is not None], None
     pieces = [laid_out(w.values, w.spans) for w in written if w.values is not None]
     spans = union([own for _, own in pieces])
-    return [place(values, own, spans) for values, own in pieces], spans
+    return [to_spans(values, own, spans) for values, own in pieces], spans
 
 
 def alike(portions: Sequence[Portion]) -> bool:

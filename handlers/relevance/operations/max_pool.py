@@ -20,7 +20,7 @@ from handlers.relevance.operations.pooling import Pooling
 class MaxPool(Pooling):
     """Max pooling over two or three axes, parameters as in torch.nn.MaxPool3d.
 
-    The winner is kept as one number per output: its place in the input.
+    The winner is kept as one number per output: its index in the input.
     """
 
     dilation: tuple[int, ...]
@@ -61,7 +61,7 @@ class MaxPool(Pooling):
             winner = look(winner, written.spans)
         shape = (written.values.shape[0], *winner.shape[1:])
         result = self._lines(written.values).gather(2, self._lines(winner).expand(shape[0], -1, -1))
-        return Portion(portion.frames, self._places(result, shape), written.spans)
+        return Portion(portion.frames, self._from_lines(result, shape), written.spans)
 
     def _pull(self, y: Tensor, site: Site, message: Message) -> Tensor:
         shape = [y.shape[0], *site.inputs[0].shape[1:]]
@@ -71,12 +71,12 @@ class MaxPool(Pooling):
         result = values.new_zeros((*values.shape[:2], math.prod(shape[1:]) // values.shape[1]))
         if message.spans is None or torch.compiler.is_exporting():
             winner = self._lines(spread(self._winner(site), message))
-            return self._places(result.scatter_add_(2, winner.expand_as(values), values), shape)
+            return self._from_lines(result.scatter_add_(2, winner.expand_as(values), values), shape)
         winner = self._lines(self._winner(site))
         for at, (first, stop) in laid(message.spans):
             own = slice(at, at + stop - first)
             result[:, own].scatter_add_(2, winner[:, first:stop], values[:, own])
-        return self._places(result, shape)
+        return self._from_lines(result, shape)
 
     def _winner(self, site: Site) -> Tensor:
         """[m, C, ...] where in the winner's line (see `_lines`) of the input it stands."""
@@ -95,6 +95,6 @@ class MaxPool(Pooling):
         lines = tensor.shape[2] if self.keeps_time else 1
         return tensor.movedim(1, -1).reshape(tensor.shape[0], lines, -1)
 
-    def _places(self, lines: Tensor, shape: Sequence[int]) -> Tensor:
+    def _from_lines(self, lines: Tensor, shape: Sequence[int]) -> Tensor:
         """The inverse of `_lines`, as a view."""
         return lines.view(shape[0], *shape[2:], shape[1]).movedim(-1, 1)

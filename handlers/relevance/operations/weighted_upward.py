@@ -38,7 +38,7 @@ class UpwardLayer(WeightedLayer, Protocol):
         """c y / z (of_output) or c / z of one share, [m, O, ...]."""
 
 
-def risen(layer: UpwardLayer, portion: Portion, site: Site) -> Portion:
+def upward_portion(layer: UpwardLayer, portion: Portion, site: Site) -> Portion:
     """y f_out = (y / z) * (w+ (x f_in)): the transpose of the relevance rule, share by share.
 
     A layer of one tap in time leaves every unit with its frame, unless some unit is dead (not 0, but its

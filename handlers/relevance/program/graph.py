@@ -33,11 +33,11 @@ class ShapeValue(Operation):
 class Step:
     """One operation of the program. Value number i is what step i makes; value 0 is the clip.
 
-    place: where it stands in the module ("layer1.0.conv1"). inputs: numbers of the values that it reads.
+    step_name: where it stands in the module ("layer1.0.conv1"). inputs: numbers of the values that it reads.
     """
 
     number: int
-    place: str
+    step_name: str
     operation: Operation
     inputs: tuple[int, ...]
 
@@ -94,7 +94,7 @@ def fused(graph: Graph, wanted: Iterable[int]) -> Graph:
             continue
         joined = _join(producer.operation, step.operation)
         if joined is not None:
-            steps[step.number] = Step(step.number, producer.place, joined, producer.inputs)
+            steps[step.number] = Step(step.number, producer.step_name, joined, producer.inputs)
             del steps[producer.number]
     ordered = tuple(steps[number] for number in sorted(steps))
     layers = {name: value for name, value in graph.layers.items() if value == 0 or value in steps}

@@ -42,8 +42,8 @@ class Program:
     def describe(self) -> list[str]:
         """One line per step, for people: place, operation, what it reads."""
         graph, _ = self._plan(frozenset())
-        places = {0: "clip"} | {step.number: step.place for step in graph.steps}
-        return [f"{s.place}: {s.operation.kind} ({', '.join(places[i] for i in s.inputs)})" for s in graph.steps]
+        names = {0: "clip"} | {step.number: step.step_name for step in graph.steps}
+        return [f"{s.step_name}: {s.operation.kind} ({', '.join(names[i] for i in s.inputs)})" for s in graph.steps]
 
     @property
     def channels(self) -> int | None:
@@ -61,7 +61,7 @@ class Program:
         """Why relevance cannot be propagated through this model; empty where it can."""
         for step in self.graph.steps:
             if isinstance(step.operation, OpaqueCall):
-                return f"{step.place} has no relevance rule: {step.operation.module.no_rule}"
+                return f"{step.step_name} has no relevance rule: {step.operation.module.no_rule}"
         return ""
 
     @property
@@ -159,7 +159,7 @@ def execute(
         try:
             values[step.number] = step.operation.forward([values[i] for i in step.inputs], noted)
         except (RuntimeError, IndexError) as error:
-            refuse_misfit(clip, step.place, error)
+            refuse_misfit(clip, step.step_name, error)
         if noted:
             saved[step.number] = noted
         for value in step.inputs:

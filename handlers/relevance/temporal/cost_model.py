@@ -71,7 +71,7 @@ class CostModel:
         amounts = self._amounts()
         found, possible = [0], True
         for step in self._steps:
-            possible = possible and step.operation.rises
+            possible = possible and step.operation.has_portions
             if not possible:
                 break
             if not any(value in amounts for value in self._crossing(step.number)):

@@ -19,7 +19,7 @@ from handlers.relevance.program.protocol import Pass
 from handlers.relevance.propagation import shared_descent
 from handlers.relevance.propagation.propagate import Contrast, descend, start_slopes
 from handlers.relevance.propagation.shared_descent import SharedDescent
-from handlers.relevance.temporal.contraction import by_time, in_frames, met
+from handlers.relevance.temporal.contraction import by_time, contract, in_frames
 from handlers.relevance.temporal.cost_model import CostModel
 from handlers.relevance.temporal.frame_fractions import ancestors, ascend, crossing, gives_all
 from handlers.relevance.temporal.row_starts import first_messages
@@ -147,7 +147,7 @@ def _matrix(
             if portions[value].values is None:
                 part += in_frames(by_time(message, x, rectify), replace(portions[value], frames=tuple(range(frames))))
                 continue
-            own = met(message, portions[value], x)
+            own = contract(message, portions[value], x)
             if own.shape[1] < frames:
                 rest = by_time(message, x).sum(1, keepdim=True) - own.sum(1, keepdim=True)
                 own = torch.cat([own[:, : costs.spared], rest, own[:, costs.spared :]], 1)

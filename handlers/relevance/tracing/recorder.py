@@ -32,7 +32,7 @@ class Recorder:
         self._steps: list[Step] = []
         self._values: dict[fx.Node, Any] = {}
         self._layers: dict[str, int] = {}
-        self._place = ""
+        self._step_name = ""
 
     def record(self, recorded: fx.Graph) -> Graph:
         """All nodes; returns the graph."""
@@ -45,7 +45,7 @@ class Recorder:
         output = None
         for node in recorded.nodes:
             stack = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
-            self._place = self._where(node, stack)
+            self._step_name = self._where(node, stack)
             if node.op == "placeholder":
                 self._values[node] = Ref(0, 5, 0) if node is needed[0] else node.args[0]
             elif node.op == "get_attr":
@@ -56,7 +56,7 @@ class Recorder:
                 try:
                     self._values[node] = self._call(node)
                 except Refusal as refusal:
-                    raise UnsupportedOperation(refusal.args[0], self._place, refusal.args[1]) from None
+                    raise UnsupportedOperation(refusal.args[0], self._step_name, refusal.args[1]) from None
             value = self._values.get(node)
             if isinstance(value, Ref) and not value.is_size:
                 names = [*stack, str(node.target)] if node.op == "call_module" else stack
@@ -91,7 +91,7 @@ class Recorder:
     def step(self, operation: Operation, inputs: Sequence[Ref], axes: int, shares: Ref | None = None) -> Ref:
         """A new step; returns its value. shares: the value whose memory this one is a view of."""
         number = len(self._steps) + 1
-        self._steps.append(Step(number, self._place, operation, tuple(ref.number for ref in inputs)))
+        self._steps.append(Step(number, self._step_name, operation, tuple(ref.number for ref in inputs)))
         return Ref(number, axes, number if shares is None else shares.memory, isinstance(operation, ShapeValue))
 
     def made_by(self, ref: Ref) -> Operation | None:
@@ -106,7 +106,7 @@ class Recorder:
             readers = [s for s in self._steps if step.number in s.inputs]
             gates = all(isinstance(s.operation, Gate) and s.inputs[0] != step.number for s in readers)
             if step.number == output or not gates:
-                raise UnsupportedOperation("sigmoid", step.place, alternatives.ALTERNATIVES["sigmoid"])
+                raise UnsupportedOperation("sigmoid", step.step_name, alternatives.ALTERNATIVES["sigmoid"])
 
     # -- calls -------------------------------------------------------------------------------------------------
 

@@ -145,8 +145,8 @@ def test_a_published_file_tells_its_arguments(tmp_path: Path, segments: int) -> 
         state |= {f"{at}.3.weight": torch.zeros(27, 256), f"{at}.3.bias": torch.zeros(27)}
     path = saved(state, tmp_path / "net.pth.tar")
     entry = family("mtrn-bninception")
-    assert entry.told is not None
-    checkpoint = entry.told(read_weights(path))
+    assert entry.reported is not None
+    checkpoint = entry.reported(read_weights(path))
     assert checkpoint.arguments == {"segments": segments, "width": 256, "hidden": 256}
     assert checkpoint.input is not None
     assert (checkpoint.input.frames, checkpoint.input.color.value) == (segments, "bgr")
@@ -177,8 +177,8 @@ def test_a_file_is_served_as_its_repository_runs_it(tmp_path: Path, name: str) -
     own = small(name)
     state = {to_public(key): tensor for key, tensor in own.items()}
     made = imported(tmp_path, name, saved(state, tmp_path / "net.pth.tar"), divisor=16)
-    told = {key: value for key, value in family(name).small.arguments.items() if key != "divisor"}
-    assert read_card(made.folder).arguments == {"divisor": 16, **told}
+    reported = {key: value for key, value in family(name).small.arguments.items() if key != "divisor"}
+    assert read_card(made.folder).arguments == {"divisor": 16, **reported}
     clip = networks.clip(frames=4, height=SIZE, width=SIZE)
     expected = REFERENCES[name](doubled(state), shown(name, clip))
     torch.testing.assert_close(answered(made, clip), expected, rtol=1e-4, atol=1e-4)

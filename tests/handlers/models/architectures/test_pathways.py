@@ -215,9 +215,9 @@ FOREIGN = {
 def test_every_tensor_of_pyslowfast_has_its_place(name: str, given: pyslowfast.Shapes) -> None:
     entry = family(name)
     state = {key: torch.empty(shape, device="meta") for key, shape in given.items()}
-    told = {} if entry.told is None else entry.told(state).arguments
-    assert told == ({"shortcut_norm": True} if name == "x3d-xs" else {})
-    assert fit(entry.with_arguments(told), state).classes == 400
+    reported = {} if entry.reported is None else entry.reported(state).arguments
+    assert reported == ({"shortcut_norm": True} if name == "x3d-xs" else {})
+    assert fit(entry.with_arguments(reported), state).classes == 400
     assert name in looks_like(state)[0]
     assert looks_like(state)[1] == 1.0
 

@@ -123,10 +123,10 @@ def test_a_checkpoint_tells_how_frames_are_mixed(arguments: dict[str, object]) -
     entry = family("tam-resnet18")
     known = checks.shapes("tam-resnet18", 174, **arguments)
     state = {f"module.{name}": torch.empty(shape, device="meta") for name, shape in known.items()}
-    assert entry.told is not None
-    told = entry.told(state)
-    assert told.arguments == {"depthwise": True} | arguments
-    assert fit(entry.with_arguments(told.arguments), told.state).classes == 174
+    assert entry.reported is not None
+    reported = entry.reported(state)
+    assert reported.arguments == {"depthwise": True} | arguments
+    assert fit(entry.with_arguments(reported.arguments), reported.state).classes == 174
     assert looks_like(state) == (("tam-resnet18",), 1.0)
 
 
