@@ -1,4 +1,4 @@
-"""What spatio-temporal perturbation costs: python -m benchmarks.perturbation [--rounds 5] [--clips 4]
+"""Cost of spatio-temporal perturbation: python -m benchmarks.perturbation [--rounds 5] [--clips 4]
 
 First the cost of one iteration in units of one plain forward F of the same network, A B A B in one process, medians of
 process time on one thread: as it is done here, and with autograd through network, perturbation and masks. Then what

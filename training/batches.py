@@ -177,6 +177,6 @@ class Replay:
         return list(range(len(self._kept) - len(fresh), len(self._kept)))
 
     def judge(self, right: NDArray[np.floating]) -> None:
-        """Tell the probability [B] that the clips of the last draw were given for their right classes."""
+        """Report the probability [B] that the clips of the last draw were given for their right classes."""
         for index, probability in zip(self._drawn, right, strict=True):
             self._doubt[index] = float(1 - probability) ** 2

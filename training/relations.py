@@ -96,8 +96,8 @@ class Trainee:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         labels = torch.from_numpy(batch.labels)
-        pictures = normalise(batch.clips).contiguous(memory_format=torch.channels_last_3d)
-        maps = self.model.backbone.maps(pictures)
+        clips = normalise(batch.clips).contiguous(memory_format=torch.channels_last_3d)
+        maps = self.model.backbone.maps(clips)
         vectors = self.model.backbone.vectors(maps)
         count = int(rng.integers(2, SNIPPETS))
         some = np.sort(rng.choice(SNIPPETS, count, replace=False))

@@ -48,8 +48,8 @@ class Stage:
     plain: int = 0
 
 
-#: The network sees half-size pictures through a half-size first layer, so at 56 px exactly what the published network
-#: sees of a full picture's 2 x 2 means. Most steps are cheaper ones at still less.
+#: The network sees half-size frames through a half-size first layer, so at 56 px exactly what the published network
+#: sees of a full frame's 2 x 2 means. Most steps are cheaper ones at still less.
 STAGES = (Stage(size=48, cells=6, steps=4000, plain=80), Stage(size=56, cells=7, steps=4000))
 
 

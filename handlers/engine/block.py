@@ -21,7 +21,7 @@ _TARGET = "question.target"
 
 @dataclass(frozen=True)
 class JobBlock:
-    """What a block came to. result: None unless asked for."""
+    """The outcome of one block of a job. result: None unless requested."""
 
     state: State
     logits: Tensor

@@ -204,7 +204,7 @@ class Engine:
         return chosen, chosen.fitted(self.model, parameters)
 
     def target(self, request: ClipRequest, logits: Tensor) -> Target:
-        """What is explained, given the clip's logits, float [K]. Raises RequestError for an unknown class."""
+        """Choose the class to explain, given the clip's logits, float [K]. Raises RequestError for an unknown class."""
         index = self.class_index(request.target, "target.explained")
         contrast = self.class_index(request.contrast, "target.contrast")
         return Target(int(logits.argmax()) if index is None else index, contrast)

@@ -139,7 +139,7 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
             raise ModelError(f"with: {method} cannot explain {model.card.name}: {reason}")
         if reason := model.program.no_relevance:
             raise ModelError(f"with: {method} of {model.card.name} takes autograd, which no graph holds: {reason}")
-    held = _explanations(model, methods)
+    described = _explanations(model, methods)
     module, clip = ExplanationModule(model, methods).eval(), torch.from_numpy(noise(model.card))[None]
     with torch.no_grad():
         answers = module(clip, torch.tensor([-1]))
@@ -158,7 +158,7 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
         "card": model.card.model_dump(mode="json"),
         "methods": list(methods),
         "model": MessageToDict(_description(model, methods), preserving_proto_field_name=True),
-        "explanations": held,
+        "explanations": described,
     }
     made.model.metadata_props.update({"actionlens": json.dumps(about)})
     expected = dict(zip(module.names, answers, strict=True))
@@ -203,7 +203,7 @@ def _recorded(module: ExplanationModule, clip: Tensor) -> torch.export.ExportedP
 
 
 def _explanations(model: ActionModel, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What a reader of the graph must know of each explanation beside its values. Raises ModelError."""
+    """Describe each explanation beside its values, for readers of the graph. Raises ModelError."""
     found: dict[str, dict[str, Any]] = {}
     for each in answer_noise(Engine(model), tuple(MethodCall(method) for method in methods)).explained:
         result = each.result

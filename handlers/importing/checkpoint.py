@@ -126,7 +126,7 @@ def _called(path: Path) -> str:
 
 
 def _read(entry: Family | None, path: Path) -> Checkpoint:
-    """What weights hold; the family may have a kind of file of its own. Raises ModelError."""
+    """Read weights; the family may have a kind of file of its own. Raises ModelError."""
     found = entry.read(path) if entry is not None and entry.read is not None else None
     if found is not None:
         return found

@@ -127,7 +127,7 @@ def _named(entry: Family, expected: Shapes, given: dict[str, Tensor]) -> tuple[d
 
 
 def _prefixes(expected: Shapes, given: dict[str, Tensor]) -> list[str]:
-    """What stands before the family's own names in the file; nothing first."""
+    """The prefixes of the family's own names in the file; the empty one first."""
     first = next(iter(expected))
     ends = {name.removesuffix(first) for name in given if name.endswith("." + first)}
     return ["", *sorted(ends | {name.partition(".")[0] + "." for name in given if "." in name})]

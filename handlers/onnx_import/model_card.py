@@ -1,4 +1,4 @@
-"""What an .onnx file tells about the card of its model."""
+"""Reads off an .onnx file what its model's card can say."""
 
 from __future__ import annotations
 

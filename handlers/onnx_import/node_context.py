@@ -1,4 +1,4 @@
-"""What converting a node needs: the constants of the graph, the torch network so far, and the node's own arguments."""
+"""The context of a node's conversion: the graph's constants, the torch network so far, and the node's own arguments."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class NodeContext:
         if name in self.network.constants:
             return (tuple(self.network.constants[name].shape),) * 2
         if name not in self.network.shapes:
-            raise self.refused(f"the shape of {name!r} cannot be told before it runs")
+            raise self.refused(f"the shape of {name!r} is not known before it runs")
         return self.network.shapes[name]
 
     def layer(self, module: nn.Module, x: fx.Node | None = None, weight: int | None = None) -> fx.Node:

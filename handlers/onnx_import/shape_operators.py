@@ -16,7 +16,7 @@ _END = 2**31
 
 
 def same(context: NodeContext) -> None:
-    """What leaves an activation as it is: Identity, Dropout, Cast to the type that activations have."""
+    """Pass an activation on as it is: Identity, Dropout, Cast to the type that activations have."""
     if context.node.op_type == "Cast" and context.attribute("to") != 1:  # TensorProto.FLOAT
         raise context.refused("to another type than float32")
     context.give(context.x())

@@ -1,4 +1,4 @@
-"""What the relevance engine refuses. Every message names the step and what would work."""
+"""Errors of the relevance engine. Every message names the step and what would work."""
 
 from __future__ import annotations
 

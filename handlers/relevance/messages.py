@@ -72,7 +72,7 @@ def laid(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
 
 
 def look(tensor: Tensor, spans: Spans) -> Tensor:
-    """What the rows see of one activation [1, C, T, H, W]: [1, C, M, H, W], a view where that is possible."""
+    """The part of one activation that rows see, [1, C, T, H, W] to [1, C, M, H, W]; a view where that is possible."""
     if spans is None:
         return tensor
     source = frames(tensor)[0]

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class NormRule(StrEnum):
-    """What batch norm does to relevance. Folding equals the identity only where gamma > 0."""
+    """How batch norm passes relevance on. Folding equals the identity only where gamma > 0."""
 
     IDENTITY = "identity"
     FOLD = "fold"

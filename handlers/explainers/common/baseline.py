@@ -1,4 +1,4 @@
-"""What stands for "nothing to see" in methods that compare a clip with the absence of its content."""
+"""Clips without content, for methods that compare a clip with the absence of its content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method explains, as a number per clip."""
+"""The score that a method explains, one number per clip."""
 
 from __future__ import annotations
 

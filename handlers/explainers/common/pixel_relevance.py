@@ -1,4 +1,4 @@
-"""What the methods that end at the pixels share."""
+"""Shared by the live methods: groups of items that one call answers, and maps at the pixels."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Spread:
 
     @classmethod
     def of(cls, state: State) -> Self:
-        """What a state's iterations came to, one estimate each."""
+        """Read the statistics of a state's iterations, one estimate each."""
         nothing = torch.zeros((), dtype=torch.float64)
         arrays = state.arrays
         return cls(state.iteration, arrays.get("spread.mean", nothing), arrays.get("spread.squares", nothing))

@@ -111,7 +111,7 @@ class FrameShapley(IterativeExplainer[FrameShapleyParameters]):
 
 
 class _Game:
-    """What the model says about the clip when only some of its groups of frames are kept."""
+    """Scores the clip with only some of its groups of frames kept."""
 
     def __init__(self, question: Question[FrameShapleyParameters]) -> None:
         chosen = question.parameters
@@ -133,7 +133,7 @@ class _Game:
         return torch.cat(parts)
 
     def _clips(self, sets: Sequence[Kept]) -> Tensor:
-        """[m, C, T, H, W]. Pictures are held, not the flow between them: nothing moves where one is held."""
+        """[m, C, T, H, W]. Frames are held, not the flow between them: nothing moves where one is held."""
         if self._holds:
             return self._model.prepare([self._pixels[self.elements.held(kept).numpy()] for kept in sets])
         return torch.stack([self.elements.averaged(self._clip, kept) for kept in sets])

@@ -24,7 +24,7 @@ class ShapleySamplingParameters(BaselineParameters):
 
 
 class ShapleySampling(AdditiveExplainer[ShapleySamplingParameters]):
-    """What each frame adds to the score when frames replace the baseline's in random order; the mean over orders.
+    """Measures each frame's gain of the score when frames replace the baseline's in random order; the mean over orders.
 
     Captum's is the sampling; the orders are drawn from the job's seed, one order a term.
     """

@@ -75,10 +75,10 @@ class TemporalMask(IterativeExplainer[TemporalMaskParameters]):
 
     def result(self, question: Question[TemporalMaskParameters], state: State) -> Attribution:
         work = _Work(question)
-        held = state.arrays
-        learned = work.mask(held.get("best", held["logits"])) if len(held["losses"]) else torch.zeros(work.frames)
-        mask = work.better(learned, held["windows"]) if state.done else learned
-        frozen, turned = (float(work.scores((mask > 0.5).float()[None], kind)) for kind in Perturbation)
+        arrays = state.arrays
+        learned = work.mask(arrays.get("best", arrays["logits"])) if len(arrays["losses"]) else torch.zeros(work.frames)
+        mask = work.better(learned, arrays["windows"]) if state.done else learned
+        frozen, mirrored = (float(work.scores((mask > 0.5).float()[None], kind)) for kind in Perturbation)
         found = Findings(
             perturbation=work.perturbation,
             mask=mask,
@@ -86,12 +86,12 @@ class TemporalMask(IterativeExplainer[TemporalMaskParameters]):
             original=work.score.certainty,
             soft=float(work.scores(learned[None], work.perturbation)),
             frozen=frozen,
-            reversed=turned,
-            full=float(held["scan"][0]) if len(held["scan"]) else None,
-            losses=held["losses"],
-            scores=held["scores"],
-            windows=work.windows[: len(held["windows"])],
-            window_scores=held["windows"],
+            reversed=mirrored,
+            full=float(arrays["scan"][0]) if len(arrays["scan"]) else None,
+            losses=arrays["losses"],
+            scores=arrays["scores"],
+            windows=work.windows[: len(arrays["windows"])],
+            window_scores=arrays["windows"],
         )
         return report(found, work.loss, state.done)
 
@@ -102,7 +102,7 @@ def _no_descent(model: ActionModel) -> str:
 
 
 class _Work:
-    """What the steps of one block share."""
+    """Everything that the steps of one block share."""
 
     def __init__(self, question: Question[TemporalMaskParameters]) -> None:
         parameters = question.parameters
@@ -167,25 +167,25 @@ class _Work:
         return replace(state, iteration=self.scans, arrays={**state.arrays, "logits": start})
 
     def _learn(self, state: State) -> State:
-        held = state.arrays
+        arrays = state.arrays
         steps = state.iteration - self.scans
         with torch.enable_grad():
-            logits = held["logits"].clone().requires_grad_()
+            logits = arrays["logits"].clone().requires_grad_()
             mask = self.mask(logits)
             score = self.scores(mask[None], self.perturbation)[0]
             loss = self.loss.cost(mask) + score
             (gradient,) = torch.autograd.grad(loss, logits)
         # Reversing jumps where a frame joins or leaves a run, and the descent may fall off: its lowest point counts.
-        lowest = bool((loss < held["losses"]).all())
-        after = Descent(held["logits"], held["mean"], held["square"], steps).stepped(gradient)
+        lowest = bool((loss < arrays["losses"]).all())
+        after = Descent(arrays["logits"], arrays["mean"], arrays["square"], steps).stepped(gradient)
         arrays = {
-            **held,
+            **arrays,
             "logits": after.logits,
-            "best": held["logits"] if lowest else held.get("best", held["logits"]),
+            "best": arrays["logits"] if lowest else arrays.get("best", arrays["logits"]),
             "mean": after.mean,
             "square": after.square,
-            "losses": torch.cat([held["losses"], loss.detach()[None]]),
-            "scores": torch.cat([held["scores"], score.detach()[None]]),
+            "losses": torch.cat([arrays["losses"], loss.detach()[None]]),
+            "scores": torch.cat([arrays["scores"], score.detach()[None]]),
         }
         return replace(state, iteration=state.iteration + 1, objective=float(loss.detach()), arrays=arrays)
 

@@ -1,4 +1,4 @@
-"""What is asked of a perturbation."""
+"""The parameters of a perturbation."""
 
 from __future__ import annotations
 

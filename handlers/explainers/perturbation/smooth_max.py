@@ -63,8 +63,8 @@ class SmoothMax:
         """[N, height, width] -> [N, h, step, w, step], zeros around up to whole cells."""
         (rows, columns), step = self.grid, self.step
         right, below = columns * step - self.width - self._left, rows * step - self.height - self._top
-        whole = F.pad(fine, (self._left, right, self._top, below)) if right or below else fine
-        return whole.view(-1, rows, step, columns, step)
+        padded = F.pad(fine, (self._left, right, self._top, below)) if right or below else fine
+        return padded.view(-1, rows, step, columns, step)
 
     def _sums(self, raised: Tensor) -> Tensor:
         phases = F.conv2d(raised[:, None], self._kernel, padding=self._radius)

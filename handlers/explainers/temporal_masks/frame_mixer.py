@@ -39,7 +39,7 @@ class FrameMixer:
 
 
 class FramePicker(FrameMixer):
-    """One clip as pictures, for networks that are shown what happens between pictures.
+    """One clip as whole frames, for networks that are shown the motion between frames.
 
     A mixture of what they are shown is not what a mixed clip would show, so frames only take each other's place.
     """

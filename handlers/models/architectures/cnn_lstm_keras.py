@@ -36,13 +36,13 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "Dropout": {},
     "Flatten": {},
 }
-"""What the layers of such a model must have; what is not named is free or shows in the weights' shapes."""
+"""Settings that the layers of such a model must have; others are free or show in the weights' shapes."""
 
 
 def read_lrcn(path: Path) -> Checkpoint | None:
     """The tensors of a Keras HDF5 file under the family's names, with its arguments and input; None: another file.
 
-    The file does not say how pixels were prepared: blue, green, red over 255 is assumed, as OpenCV reads pictures.
+    The file does not say how pixels were prepared: blue, green, red over 255 is assumed, as OpenCV reads images.
     Raises ModelError naming the layer or option in which the file differs from such a network.
     """
     if path.suffix not in SUFFIXES:

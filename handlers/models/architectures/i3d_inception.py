@@ -73,7 +73,7 @@ class I3DInception(nn.Module):
 
     time_stride: 8 as published; 2 as in "Interpreting video features", where the stem and the pooling before Mixed_4b
     leave time alone, for maps of higher resolution; 1 without any temporal stride, as in the ATR paper. No weight
-    depends on it. The classifier reads means of two neighbouring feature steps over the whole picture (7 x 7 at 224
+    depends on it. The classifier reads means of two neighbouring feature steps over the whole frame (7 x 7 at 224
     pixels, as the port has it): these are the rows of relevance. channels: 3 for RGB, 2 for optical
     flow. divisor: of all widths.
     """

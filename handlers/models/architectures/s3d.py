@@ -52,7 +52,7 @@ class S3D(nn.Module):
     """Inception-v1 in 3-D, convolutions separated; time is strided by 8.
 
     temporal_pooling: False takes stride and pooling out of time, so that time steps are frames. No weight depends on
-    it. The classifier reads means of two neighbouring feature steps over the whole picture (7 x 7 at 224 pixels, as
+    it. The classifier reads means of two neighbouring feature steps over the whole frame (7 x 7 at 224 pixels, as
     published): these are the rows of relevance. divisor: of all widths.
     """
 

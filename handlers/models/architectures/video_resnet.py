@@ -104,7 +104,7 @@ class VideoResNet(nn.Module):
 
 
 # As torchvision evaluates them: 16 frames at 15 per second, the middle 112 x 112 of 128 x 171 (into which it presses
-# pictures of any shape; here they keep theirs).
+# frames of any shape; here they keep theirs).
 INPUT = Input(
     frames=16,
     height=112,

@@ -134,7 +134,7 @@ class RelationalConsensus(Whole):
 
     @property
     def total(self) -> float:
-        """What all scales count together."""
+        """The sum of all scales' votes."""
         return sum(self.votes)
 
     def share(self, frames: int) -> float:

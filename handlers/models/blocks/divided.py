@@ -88,7 +88,7 @@ class DividedBlock(nn.Module):
         return patches + found.transpose(1, 2)
 
     def _in_space(self, first: Tensor, patches: Tensor) -> Tensor:
-        """What the attention within frames reads: [B, T, 1 + P, D], the class token in every frame."""
+        """The input of the attention within frames: [B, T, 1 + P, D], the class token in every frame."""
         everywhere = torch.cat([first] * self.grid[0], 1).unsqueeze(2)
         result: Tensor = self.layernorm_before(torch.cat([everywhere, patches], 2))
         return result

@@ -16,7 +16,7 @@ class FrameCNN(nn.Module):
     channels: one block [3 x 3 convolution with a stride of 2, batch norm, ReLU] per number. cells: the map is averaged
     to cells x cells, which then become one vector by a weight per cell: so the features know where in the frame things
     are. width: D, their number. Nothing rectifies them: what two frames share cancels in the difference of their
-    features. snippet: frames that the first convolution takes as one picture; the last one is filled up with zeros (the
+    features. snippet: frames that the first convolution takes as one image; the last one is filled up with zeros (the
     mean colour). Convolutions behind that are Conv3d of one frame's depth: the clip stays [B, C, T, H, W].
     """
 

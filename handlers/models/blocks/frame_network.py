@@ -64,7 +64,7 @@ BACKBONES = {
 
 
 class FrameNetwork(FrameModel):
-    """A backbone, the mean over the picture, a linear layer where there is one, and what makes logits of all frames.
+    """A backbone, the mean over the frame, a linear layer where there is one, and what makes logits of all frames.
 
     consensus: from features [B, T, D] to logits [B, K]. width: D after the linear layer `new_fc`; 0: there is none, and
     D is what the backbone has. rectified: features are not negative. Dropout acts in training alone and is left out.

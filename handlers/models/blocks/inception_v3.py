@@ -31,7 +31,7 @@ class Branch:
 class MixedModule:
     """A module: branches, joined in this order, and the pooling.
 
-    projected: channels of the 1x1 convolution behind the pooling; 0: there is none, and the module halves the picture,
+    projected: channels of the 1x1 convolution behind the pooling; 0: there is none, and the module halves the frame,
     by the last convolution of every branch. highest: the pooling takes the maximum; one that halves always does.
     """
 

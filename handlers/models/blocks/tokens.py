@@ -1,4 +1,4 @@
-"""What transformers on video share: tokens on a grid of patches, attention between them, and how it rolls out."""
+"""Parts that transformers on video share: tokens on a grid of patches, attention between them, and how it rolls out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Parts(nn.Module):
-    """Modules and parameters under their public names: a place in the layout, with no forward of its own."""
+    """Modules and parameters under their public names: a node of the layout, with no forward of its own."""
 
     def __init__(self, **parts: nn.Module | nn.Parameter) -> None:
         super().__init__()

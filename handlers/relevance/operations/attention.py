@@ -141,7 +141,7 @@ def probabilities(query: Tensor, key: Tensor) -> Tensor:
 
 
 def by_heads(compute: Callable[..., tuple[Tensor, ...]], *tensors: Tensor) -> tuple[Tensor, ...]:
-    """What `compute` makes of queries, keys and more, [..., heads, *, *] each, computed so that memory stays small."""
+    """Call `compute` on queries, keys and more, [..., heads, *, *] each, head by head where they are large."""
     query, key = tensors[:2]
     if query[..., 0].numel() * key.shape[-2] <= _AT_ONCE:
         return compute(*tensors)

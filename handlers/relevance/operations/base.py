@@ -1,4 +1,4 @@
-"""What every operation of a traced network can do."""
+"""The base class of the operations of a traced network, and frames' portions of activations."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Portion:
     """On the way up: for each input frame j the part x * f_j of an activation x that belongs to that frame.
 
     values None: every unit belongs wholly to one frame, time step t to frame `first + step * t`; nothing is carried.
-    Otherwise values [N, C, T, H, W], or [1, C, M, H, W] with spans (see windows.py). frames: which input frames, N of
+    Otherwise values [N, C, T, H, W], or [1, C, M, H, W] with spans (see messages.py). frames: which input frames, N of
     them.
     """
 

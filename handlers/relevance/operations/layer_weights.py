@@ -33,7 +33,7 @@ class LayerWeights:
         return Kernel(weight if dtype is None else weight.to(dtype), self.geometry)
 
     def once(self, key: Any, build: Any) -> Any:
-        """What `build` returns, built at the first call with this key."""
+        """The result of `build`, built at the first call with this key."""
         with self._lock:
             if key not in self._built:
                 self._built[key] = build()

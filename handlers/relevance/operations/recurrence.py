@@ -1,6 +1,6 @@
 """Recurrences over the frames: LSTM and convolutional LSTM.
 
-Gates weigh and carry no relevance (as in gates.py; Arras et al., 2017). Everything else is z+ for units of either sign:
+Gates weigh and carry no relevance (as in gated.py; Arras et al., 2017). Everything else is z+ for units of either sign:
 relevance goes to those parts of a unit that have the unit's own sign, in proportion. With c = f c' + i g, g = tanh(z),
 z = W x + U h' + b:  a hidden state hands all its relevance to its cell; the cell shares between f c' and i g; the
 candidate g, by the sign of z, among the products w x and u h'. Biases take part in none of it. For inputs that are not
@@ -129,14 +129,14 @@ class Recurrence(Operation):
             sign = states.cells.sign()
             kept = (sign * keep * _earlier(states.cells)).clamp(min=0)
             added = (sign * enter * candidate).clamp(min=0)
-            whole = inverse(kept + added)
+            inverse_cell = inverse(kept + added)
             before = _earlier(site.output)
             seen = torch.cat([taken(self, piece, site) for piece in self._pieces], 1)
             held = torch.cat([before.clamp(min=0), before.clamp(max=0)], 1)
             above, below = (self._signed("input").apply(seen) + self._signed("hidden").apply(held)).chunk(2, 1)
             positive = (candidate > 0).to(candidate.dtype)
             z = torch.where(candidate > 0, above, below)
-            site.derived["shares"] = (kept * whole, added * whole * inverse(z), positive)
+            site.derived["shares"] = (kept * inverse_cell, added * inverse_cell * inverse(z), positive)
         found: tuple[Tensor, Tensor, Tensor] = site.derived["shares"]
         return found
 

@@ -113,7 +113,7 @@ class Slice(Operation):
 
     @property
     def time(self) -> slice:
-        """What is taken of the time steps."""
+        """The slice of the time steps."""
         return self.index[2] if len(self.index) > 2 else slice(None)
 
 

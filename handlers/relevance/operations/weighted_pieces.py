@@ -22,7 +22,7 @@ class WeightedLayer(Protocol):
 
     @property
     def path(self) -> tuple[Operation, ...]:
-        """What stands between the clip and this layer."""
+        """The operations between the clip and this layer."""
 
 
 def taken(layer: WeightedLayer, piece: Piece, site: Site) -> Tensor:

@@ -127,7 +127,7 @@ class PlainNetwork:
 
 
 class _CurrentRun(threading.local):
-    """What a thread's current run is to keep, what it has kept, and which layers it has seen put out a tensor."""
+    """A thread's current run: the layers to keep, their activations, and the layers seen to put out a tensor."""
 
     wanted: frozenset[str] = frozenset()
 
@@ -137,7 +137,7 @@ class _CurrentRun(threading.local):
         self.seen: dict[str, None] = {}
 
     def handed_over(self) -> dict[str, Tensor]:
-        """What was kept; this thread holds on to none of it."""
+        """Give away the kept activations; this thread holds on to none of it."""
         kept, self.kept = self.kept, {}
         return kept
 

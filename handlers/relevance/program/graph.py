@@ -128,7 +128,7 @@ def _pads_time(operation: Operation) -> bool:
 
 
 def annotated(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Tell every convolution what can be said about its input before any clip has been seen."""
+    """Annotate every convolution with what is known of its input before any clip has been seen."""
     positive: set[int] = set()
     paths: dict[int, tuple[Operation, ...]] = {0: ()}
     unmixed = {0}
@@ -136,16 +136,16 @@ def annotated(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     for step in steps:
         operation, inputs = step.operation, step.inputs
         if isinstance(operation, Weighted):
-            whole = inputs[0] in unmixed and _one_tap(operation)
+            unmixed_input = inputs[0] in unmixed and _one_tap(operation)
             operation = replace(
                 operation,
                 not_negative=inputs[0] in positive,
                 reads_clip=inputs[0] in paths,
                 path=paths.get(inputs[0], ()),
-                watches_dead=whole,
+                watches_dead=unmixed_input,
             )
             step = replace(step, operation=operation)
-            mixes = not whole
+            mixes = not unmixed_input
         elif isinstance(operation, Recurrence):
             step = replace(step, operation=operation.after(paths.get(inputs[0])))
             mixes = True

@@ -79,7 +79,7 @@ class Program:
         return self.head().reason
 
     def frame_centres(self, layer: str, frames: int, steps: int) -> tuple[float, ...]:
-        """See `centres.frame_centres`."""
+        """See `receptive_field.frame_centres`."""
         return frame_centres(self.graph, layer, frames, steps)
 
     def by_frame(self, layer: str) -> bool:
@@ -87,7 +87,7 @@ class Program:
         return by_frame(self.graph, self.graph.value_of(layer))
 
     def of_frames(self, clip: Tensor, layer: str) -> Tensor:
-        """What a layer that is `by_frame` makes of clips [B, C, T, H, W]: [B, C', T, H', W']. Raises as `forward`."""
+        """Run clips through a layer that is `by_frame`, [B, C, T, H, W]: [B, C', T, H', W']. Raises as `forward`."""
         number = self.graph.value_of(layer)
         graph, _ = self._plan(frozenset({number}))
         below = Graph(tuple(step for step in graph.steps if step.number <= number), number, graph.layers)

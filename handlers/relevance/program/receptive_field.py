@@ -59,7 +59,7 @@ def _length(operation: Operation, length: int) -> int:
 
 
 def _below(step: Step, window: tuple[float, float], length: int, outputs: int) -> tuple[float, float]:
-    """What a window of an operation's output, of so many steps, sees of its input of `length` steps."""
+    """The window of an operation's input of `length` steps that a window of its output, of so many steps, sees."""
     operation, (first, last) = step.operation, window
     if isinstance(operation, Slice):
         start, stride = operation.span(length)

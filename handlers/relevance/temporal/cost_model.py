@@ -1,4 +1,4 @@
-"""What carrying rows down and frames up costs at every step, to choose where they meet."""
+"""Estimates the cost of carrying rows down and frames up at every step, to choose where they meet."""
 
 from __future__ import annotations
 

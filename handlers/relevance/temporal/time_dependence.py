@@ -23,7 +23,7 @@ NOWHERE = TimeWindow(1e9, -1e9)
 
 
 class TimeDependence:
-    """What time steps of some steps' values reach, for clips of one shape. Keeps no activations."""
+    """Finds which time steps of some steps' values depend on which, for clips of one shape. Keeps no activations."""
 
     def __init__(self, forward: ForwardPass, steps: Sequence[Step]) -> None:
         self._steps = steps

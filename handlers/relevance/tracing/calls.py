@@ -1,4 +1,4 @@
-"""What each function or method call of a model becomes, one recording function per kind of call."""
+"""Records each function or method call of a model, one recording function per kind of call."""
 
 from __future__ import annotations
 

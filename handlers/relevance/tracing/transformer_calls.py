@@ -1,4 +1,4 @@
-"""What the calls of transformers become, beside those of all other networks."""
+"""Records the calls of transformers, beside those of all other networks."""
 
 from __future__ import annotations
 
