@@ -46,7 +46,7 @@ class ActionModel:
         self.memory = memory
         """Most bytes that temporal relevance allocates beyond the forward pass."""
         self.module = module
-        """The module that the program was traced from, over the same weights, for methods that need it. Never changed."""
+        """The module that the program was traced from, over the same weights; for methods that need it. Read-only."""
         self.tokens = token_network(module)
         """The module where its activations are tokens, else None."""
         entry = family(card.architecture)
