@@ -58,9 +58,9 @@ def costs(name: str, rounds: int) -> None:
     masks = Masks(plan, clip[0])
     pyramid = blurred(clip[0], 0.18 * clip.shape[3], 8)
     ascent = Ascent(Score(trace(net), 0), pyramid, masks, plan)
-    stance = ascent.start(clip)
+    state = ascent.start(clip)
     operator = SmoothMax(clip.shape[3], clip.shape[4], plan.step, plan.sigma, clip)
-    mask, sums = operator.rise(stance.seeds)
+    mask, sums = operator.upsample(state.seeds)
 
     def plain() -> object:
         with torch.no_grad():
@@ -68,11 +68,11 @@ def costs(name: str, rounds: int) -> None:
 
     def step(areas: tuple[float, ...]) -> object:
         with torch.no_grad():
-            return [ascent.step(stance, area, 0) for area in areas]
+            return [ascent.step(state, area, 0) for area in areas]
 
     def smooth_max() -> object:
-        operator.rise(stance.seeds)
-        return operator.pull(mask, stance.seeds, sums)
+        operator.upsample(state.seeds)
+        return operator.pull(mask, state.seeds, sums)
 
     found = timed(
         {
@@ -164,11 +164,11 @@ def stopped(ascent: Ascent, masks: Masks, clip: Tensor, area: float) -> tuple[in
     with torch.no_grad():
         while progress.running(early_stop=True) and progress.iteration < _PUBLISHED:
             progress = progress.next(ascent, (area,), early_stop=True)
-        used, early = progress.iteration, insertion(ascent, masks.rise(progress.seeds[0]).values)
+        used, early = progress.iteration, insertion(ascent, masks.upsample(progress.seeds[0]).values)
         # Stopping does not change the way, so the long run goes on from here.
         while progress.iteration < _PUBLISHED:
             progress = progress.next(ascent, (area,), early_stop=False)
-        return used, early, insertion(ascent, masks.rise(progress.seeds[0]).values)
+        return used, early, insertion(ascent, masks.upsample(progress.seeds[0]).values)
 
 
 def insertion(ascent: Ascent, values: Tensor) -> float:

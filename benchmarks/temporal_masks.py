@@ -49,8 +49,8 @@ def candidates(model: ActionModel, iterations: int) -> dict[str, Callable[[], ob
     target = Target(int(logits.argmax()))
     method = iterative("temporal-mask")
     # Every round is one iteration, the warming ones too, and the scan for a start comes before.
-    asked = method.parameters(iterations=2 * iterations + 10)
-    question = Question(model, clip, logits, target, asked, 0)
+    parameters = method.parameters(iterations=2 * iterations + 10)
+    question = Question(model, clip, logits, target, parameters, 0)
     state: State = method.start(question)
     while not len(state.arrays["losses"]):
         state = method.advance(question, state, 0.0)

@@ -179,7 +179,7 @@ def _check(graph: Path, clip: Tensor, expected: Outputs) -> None:
 
 
 def _save(made: Any, path: Path, check: Callable[[Path], None]) -> None:
-    """Write the graph beside its place and move it there when it is whole and right. Raises ModelError."""
+    """Write the graph beside its path and move it there when it is whole and right. Raises ModelError."""
     try:
         with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".export-") as work:
             made.save(Path(work) / path.name)

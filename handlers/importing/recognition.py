@@ -19,7 +19,7 @@ _LIKELY = 0.5
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedCheckpoint:
     """A checkpoint under a family's own names; notes: what was renamed, for people."""
 
     state: dict[str, Tensor]
@@ -27,7 +27,7 @@ class Fitted:
     notes: tuple[str, ...]
 
 
-def fit(entry: Family, given: dict[str, Tensor], said: str = "") -> Fitted:
+def fit(entry: Family, given: dict[str, Tensor], said: str = "") -> FittedCheckpoint:
     """The tensors as the family names them, with the number of classes that their head has.
 
     Prefixes are taken off, and a head of other names is mapped where exactly one pair of tensors has its shape.
@@ -55,7 +55,7 @@ def fit(entry: Family, given: dict[str, Tensor], said: str = "") -> Fitted:
             raise ModelError(
                 f"weights: {name} {list(tensor.shape)} has no place in {entry.name}{_hint(entry, given, said)}"
             )
-    return Fitted(state, classes, tuple(notes))
+    return FittedCheckpoint(state, classes, tuple(notes))
 
 
 def looks_like(given: dict[str, Tensor]) -> tuple[tuple[str, ...], float]:

@@ -72,7 +72,7 @@ def _classes(file: OnnxFile) -> int:
 
 
 def _last_map(module: nn.Module, size: tuple[int, int, int]) -> str:
-    """The last layer that puts out channels over time and more than one place; "" where there is none."""
+    """The last layer that puts out channels over time and more than one position; "" where there is none."""
     found = ""
 
     def look(name: str) -> Any:

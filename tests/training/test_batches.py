@@ -60,7 +60,7 @@ def test_normalisation_maps_bytes_to_minus_two_to_two() -> None:
 
 
 def test_replay_prefers_what_was_answered_wrong() -> None:
-    """Clips are told apart by their brightness; those of seed 3 modulo 8 are always answered wrong."""
+    """Clips are distinguished by their brightness; those of seed 3 modulo 8 are always answered wrong."""
 
     def source() -> Iterator[Batch]:
         for first in itertools.count(step=4):

@@ -16,7 +16,7 @@ _FEWEST = 4
 
 
 @dataclass(frozen=True)
-class Spread:
+class RunningStatistics:
     """count: estimates so far. mean, squares: float64, their mean and the sum of squared distances from it."""
 
     count: int
@@ -35,11 +35,11 @@ class Spread:
         """For the state."""
         return {"spread.mean": self.mean, "spread.squares": self.squares}
 
-    def with_one(self, estimate: Tensor) -> Spread:
+    def with_one(self, estimate: Tensor) -> RunningStatistics:
         """With one more (Welford's way, which does not lose digits)."""
         apart = estimate - self.mean
         mean = self.mean + apart / (self.count + 1)
-        return Spread(self.count + 1, mean, self.squares + apart * (estimate - mean))
+        return RunningStatistics(self.count + 1, mean, self.squares + apart * (estimate - mean))
 
     @property
     def error(self) -> Tensor | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Details, FrameAttribution
 from handlers.explainers.common.discard_curves import Kept, curves, different, of_target, prior, supporting
-from handlers.explainers.common.running_statistics import Spread
+from handlers.explainers.common.running_statistics import RunningStatistics
 from handlers.explainers.common.time_slices import iterate
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
@@ -93,7 +93,7 @@ class FrameShapley(IterativeExplainer[FrameShapleyParameters]):
             seen = min(state.iteration * game.batch + 2, 1 << game.count)
             notes.append(f"from {seen} of {1 << game.count} subsets" + (": exact" if state.done else " so far"))
         else:
-            spread = Spread.of(state)
+            spread = RunningStatistics.of(state)
             by_class = spread.mean
             if spread.error is not None:
                 measures["standard_error"] = float(spread.error.max())
@@ -164,7 +164,7 @@ def _permuted(question: Question[FrameShapleyParameters], game: _Game, state: St
     values = torch.cat([empty[None], *([game.probabilities(between)] if between else []), full[None]]).double()
     estimate = torch.empty(game.count, len(full), dtype=torch.float64)
     estimate[order] = values.diff(dim=0)
-    spread = Spread.of(state).with_one(estimate)
+    spread = RunningStatistics.of(state).with_one(estimate)
     done = state.iteration + 1
     stops = done == state.iterations or spread.within(question.parameters.tolerance)
     arrays = {"full": full, "empty": empty, **spread.arrays}

@@ -115,9 +115,9 @@ class Occlusion(AdditiveExplainer[OcclusionParameters]):
 def _patches(question: Question[OcclusionParameters]) -> Patches:
     """Raises RequestError for a patch that is larger than the clip."""
     frames, height, width = question.clip.shape[:3]
-    asked, shorter = question.parameters, min(height, width)
+    parameters, shorter = question.parameters, min(height, width)
     patches = Patches(
-        (frames, height, width), asked.frames or max(1, frames // 4), asked.pixels or max(1, shorter // 4)
+        (frames, height, width), parameters.frames or max(1, frames // 4), parameters.pixels or max(1, shorter // 4)
     )
     for field, patch, most in (("frames", patches.frames, frames), ("pixels", patches.pixels, shorter)):
         if patch > most:

@@ -130,7 +130,7 @@ class StPerturbation(IterativeExplainer[StPerturbationParameters]):
         reached: dict[float, Tensor] = {}
         total = torch.zeros_like(clip[0])
         for number, area in enumerate(parameters.areas):
-            mask = masks.rise(progress.seeds[number]).values
+            mask = masks.upsample(progress.seeds[number]).values
             total += mask
             chosen = kept(mask, area, by_frame=parameters.variant != "st")
             preserved, left = ascent.scores(chosen.to(mask))

@@ -20,8 +20,8 @@ _LONGEST = 0.03
 
 
 @dataclass(frozen=True)
-class Stance:
-    """Where a mask stands. seeds, momentum: [T, h, w]. score: 0 .. 1, how well it does what it is for, before the
+class AscentState:
+    """One mask on its way. seeds, momentum: [T, h, w]. score: 0 .. 1, how well it does what it is for, before the
     step. misfit: its distance from keeping its share exactly (Eq. 4), as a part of that share."""
 
     seeds: Tensor
@@ -36,26 +36,26 @@ class Ascent:
     def __init__(self, score: Score, pyramid: Pyramid, masks: Masks, plan: PerturbationPlan) -> None:
         self._score, self._pyramid, self._masks, self._plan = score, pyramid, masks, plan
 
-    def start(self, like: Tensor) -> Stance:
+    def start(self, like: Tensor) -> AscentState:
         """All seeds 1/2: nothing is kept and nothing is gone. like: gives dtype and device."""
         seeds = torch.full(self._masks.grid, 0.5).to(like)
-        return Stance(seeds, torch.zeros_like(seeds))
+        return AscentState(seeds, torch.zeros_like(seeds))
 
-    def step(self, stance: Stance, area: float, iteration: int) -> Stance:
-        """The next stance of the mask for one area. iteration: counted from 0, for lambda."""
-        raised = self._masks.rise(stance.seeds)
-        mask = raised.values
+    def step(self, state: AscentState, area: float, iteration: int) -> AscentState:
+        """The next state of the mask for one area. iteration: counted from 0, for lambda."""
+        upsampled = self._masks.upsample(state.seeds)
+        mask = upsampled.values
         score, gradient = self._slope(mask)
         rows = mask.reshape(1, -1) if self._plan.variant == "st" else mask.flatten(1)
         misfits, slopes = ranking(rows, torch.full((len(rows),), area))
         gradient -= self._plan.weight(iteration) / len(rows) * slopes.view_as(gradient)
-        towards = self._masks.pull(gradient, stance.seeds, raised)
+        towards = self._masks.pull(gradient, state.seeds, upsampled)
         if self._plan.shape:
-            towards -= self._shape(stance.seeds, area, iteration)
+            towards -= self._shape(state.seeds, area, iteration)
         # Per seed, so that a step means the same for any length and size of clip.
-        momentum = _MOMENTUM * stance.momentum + (1 - _MOMENTUM) * towards * stance.seeds.numel()
-        seeds = (stance.seeds + (_RATE * momentum).clamp_(-_LONGEST, _LONGEST)).clamp_(0, 1)
-        return Stance(seeds, momentum, score, float(misfits.mean()) / area)
+        momentum = _MOMENTUM * state.momentum + (1 - _MOMENTUM) * towards * state.seeds.numel()
+        seeds = (state.seeds + (_RATE * momentum).clamp_(-_LONGEST, _LONGEST)).clamp_(0, 1)
+        return AscentState(seeds, momentum, score, float(misfits.mean()) / area)
 
     def probability(self, mask: Tensor) -> float:
         """p of the clip under a mask [T, H, W]."""

@@ -34,10 +34,10 @@ class SmoothMax:
         self._kernel = _kernel(step, sigma, self._radius).to(like)
         self._base = 1 - self._sums(torch.ones((1, *self.grid)).to(like)).log_().div_(SHARPNESS)
 
-    def rise(self, seeds: Tensor) -> tuple[Tensor, Tensor]:
+    def upsample(self, seeds: Tensor) -> tuple[Tensor, Tensor]:
         """(masks, what `pull` needs)."""
-        raised = torch.exp(SHARPNESS * (seeds - 1))
-        sums = self._sums(raised)
+        exponentials = torch.exp(SHARPNESS * (seeds - 1))
+        sums = self._sums(exponentials)
         masks = torch.add(self._base, sums.log(), alpha=1 / SHARPNESS).clamp_(0, 1)
         return masks, sums
 
@@ -66,8 +66,8 @@ class SmoothMax:
         padded = F.pad(fine, (self._left, right, self._top, below)) if right or below else fine
         return padded.view(-1, rows, step, columns, step)
 
-    def _sums(self, raised: Tensor) -> Tensor:
-        phases = F.conv2d(raised[:, None], self._kernel, padding=self._radius)
+    def _sums(self, exponentials: Tensor) -> Tensor:
+        phases = F.conv2d(exponentials[:, None], self._kernel, padding=self._radius)
         cells = phases.view(-1, self.step, self.step, *self.grid)
         fine = cells.permute(0, 3, 1, 4, 2).flatten(3, 4).flatten(1, 2)
         return fine[:, self._top : self._top + self.height, self._left : self._left + self.width]

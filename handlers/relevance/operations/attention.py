@@ -59,7 +59,7 @@ class LayerNorm(HeldWeights):
 
 
 @dataclass(eq=False)
-class Attend(HeldWeights):
+class Attention(HeldWeights):
     """softmax(q k^T / sqrt(d)) v for q [..., heads, M, d], k and v [..., heads, N, d]; the probabilities are held.
 
     Each output is then an average of values, and relevance goes to the values, none to queries and keys.

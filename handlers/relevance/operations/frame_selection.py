@@ -29,7 +29,7 @@ class PadSame(Pad):
 
 
 @dataclass(eq=False)
-class Take(Operation):
+class FrameSelection(Operation):
     """Some of the time steps; see EvenFrames."""
 
     module: EvenFrames

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from handlers.relevance.kernels.convolution import Kernel
 from handlers.relevance.kernels.geometry import Geometry
-from handlers.relevance.operations.linear_map import Matrix
+from handlers.relevance.operations.linear_map import LinearMap
 
-Map = Kernel | Matrix
+Map = Kernel | LinearMap
 
 
 @dataclass(eq=False)
@@ -29,7 +29,7 @@ class LayerWeights:
     def map(self, weight: Tensor, dtype: torch.dtype | None = None) -> Map:
         """The layer's map with other weights. dtype: in which a convolution is computed."""
         if self.geometry is None:
-            return Matrix(weight)
+            return LinearMap(weight)
         return Kernel(weight if dtype is None else weight.to(dtype), self.geometry)
 
     def once(self, key: Any, build: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from handlers.relevance.errors import UnknownLayer
 from handlers.relevance.operations.average_pool import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation
-from handlers.relevance.operations.frame_selection import Take
+from handlers.relevance.operations.frame_selection import FrameSelection
 from handlers.relevance.operations.gated import Gate
 from handlers.relevance.operations.max_pool import MaxPool
 from handlers.relevance.operations.pointwise import Add, Factor, Norm, Relu
@@ -154,7 +154,7 @@ def annotated(steps: tuple[Step, ...]) -> tuple[Step, ...]:
         tensors = inputs if isinstance(operation, Add | Concatenate) else inputs[:1]
         if step.carries and not mixes and all(value in unmixed for value in tensors):
             unmixed.add(step.number)
-        if isinstance(operation, Identity | Slice | Pad | Take) and inputs[0] in paths:
+        if isinstance(operation, Identity | Slice | Pad | FrameSelection) and inputs[0] in paths:
             paths[step.number] = (*paths[inputs[0]], operation)
         if _not_negative(operation, [value in positive for value in tensors]):
             positive.add(step.number)
@@ -186,7 +186,7 @@ def _not_negative(operation: Operation, inputs: list[bool]) -> bool:
             | Pad()
             | Permute()
             | Reshape()
-            | Take()
+            | FrameSelection()
             | Gate()
             | MaxPool()
             | Mean()

@@ -40,7 +40,7 @@ class Program:
         return tuple(sorted(self.graph.layers, key=lambda name: (self.graph.layers[name], name)))
 
     def describe(self) -> list[str]:
-        """One line per step, for people: place, operation, what it reads."""
+        """One line per step, for people: its name, its operation, the steps that it reads."""
         graph, _ = self._plan(frozenset())
         names = {0: "clip"} | {step.number: step.step_name for step in graph.steps}
         return [f"{s.step_name}: {s.operation.kind} ({', '.join(names[i] for i in s.inputs)})" for s in graph.steps]

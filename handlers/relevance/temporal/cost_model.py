@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from handlers.relevance.errors import MemoryLimitExceeded, RelevanceError
-from handlers.relevance.operations.frame_selection import Take
+from handlers.relevance.operations.frame_selection import FrameSelection
 from handlers.relevance.operations.pointwise import Norm
 from handlers.relevance.operations.reshaping import Concatenate, Identity, Pad, Permute, Reshape, Slice
 from handlers.relevance.operations.weighted import Weighted
@@ -177,7 +177,7 @@ class CostModel:
     def _amounts(self) -> set[int]:
         """Values at which relevance itself may arrive (below a batch norm that follows no convolution)."""
         found: set[int] = set()
-        passing = (Identity, Slice, Pad, Permute, Reshape, Concatenate, Take)
+        passing = (Identity, Slice, Pad, Permute, Reshape, Concatenate, FrameSelection)
         for step in reversed(self._steps):
             moves = isinstance(step.operation, passing) or step.operation.kind in (
                 "relu",

@@ -159,7 +159,7 @@ def _matrix(
 
 
 def _shared_descent(forward: ForwardPass, item: int, slopes: Tensor, manner: Manner) -> SharedDescent | None:
-    """A place where the rows leave their part of the clip's own relevance; None where they have none."""
+    """An empty collection for the rows' part of the clip's own relevance; None where there is none."""
     if len(forward.head.values) > 1 or shared_descent.kept(forward, item, slopes, manner):
         return None  # branches of different length divide the logit by different numbers of steps
     (features,) = forward.head.values

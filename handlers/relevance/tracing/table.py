@@ -16,7 +16,7 @@ from handlers.relevance.modules.layers import EvenFrames, SamePad
 from handlers.relevance.operations.attention import LayerNorm
 from handlers.relevance.operations.average_pool import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation
-from handlers.relevance.operations.frame_selection import PadSame, Take
+from handlers.relevance.operations.frame_selection import FrameSelection, PadSame
 from handlers.relevance.operations.gated import Gelu, Sigmoid, Swish
 from handlers.relevance.operations.layer_weights import LayerWeights
 from handlers.relevance.operations.max_pool import MaxPool
@@ -204,7 +204,7 @@ def of_module(module: nn.Module, rules: Rules) -> Operation:
         case SamePad():
             return PadSame((), module)
         case EvenFrames():
-            return Take(module)
+            return FrameSelection(module)
         case ConvLSTM():
             return Recurrence(module, rules)
     name = type(module).__name__

@@ -16,7 +16,7 @@ from actionlens.card import read_card
 from handlers.engine.engine import ClipAnswer, ClipRequest, Engine
 from handlers.engine.frame_cache import FrameCache
 from handlers.errors import ModelError
-from handlers.importing.checkpoint import Imported, import_checkpoint, import_model
+from handlers.importing.checkpoint import ImportedModel, import_checkpoint, import_model
 from handlers.importing.recognition import fit
 from handlers.models import family
 from handlers.support import small_model
@@ -70,7 +70,7 @@ def saved(state: State, path: Path) -> Path:
     return path
 
 
-def imported(tmp_path: Path, name: str, weights: Path, side: int = SIZE, **arguments: object) -> Imported:
+def imported(tmp_path: Path, name: str, weights: Path, side: int = SIZE, **arguments: object) -> ImportedModel:
     shown = family(name).input
     assert shown is not None
     document = shown.model_copy(update={"frames": 4, "height": side, "width": side}).model_dump(mode="json")
@@ -78,7 +78,7 @@ def imported(tmp_path: Path, name: str, weights: Path, side: int = SIZE, **argum
     return import_model(card, weights, tmp_path / "store")
 
 
-def answered(made: Imported, clip: NDArray[Any]) -> Tensor:
+def answered(made: ImportedModel, clip: NDArray[Any]) -> Tensor:
     (answer,) = Engine.load(made.folder).explain([ClipRequest(clip)])
     assert isinstance(answer, ClipAnswer)
     return torch.as_tensor(answer.logits).double()

@@ -1,4 +1,4 @@
-"""What tracing must see: reuse, in-place operations, shapes, readers in any order, and what it must refuse."""
+"""Tracing sees what it must: reuse, in-place operations, shapes, readers in any order, and what it must refuse."""
 
 from __future__ import annotations
 
