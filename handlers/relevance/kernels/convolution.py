@@ -103,7 +103,7 @@ class Kernel:
     def _through_time(
         self, name: str, weight: Tensor, x: Tensor, bias: Tensor | None, relu: bool, geometry: Geometry
     ) -> Tensor:
-        """Each position by itself: a convolution over time and position alone, which runs faster than over three axes."""
+        """Each position by itself: a convolution over time and position alone, faster than one over three axes."""
         rows, channels, steps, height, width = x.shape
         x = x.contiguous(memory_format=torch.channels_last_3d)
         flat = x.permute(0, 2, 3, 4, 1).view(rows, steps, height * width, channels).permute(0, 3, 1, 2)
