@@ -33,7 +33,7 @@ from service.errors import ResourceExhausted
 
 _KINDS = ("none", "latency", "overhead")
 _METHODS = ("grad-cam", "selective-relevance", "atr")
-# Costs are measured and ladders find their rungs before anything counts.
+# Costs are measured and latency budgets find their levels before anything counts.
 _WARM_SECONDS = 6.0
 
 
