@@ -12,7 +12,8 @@
 | weights held constant | attention, layer norm | R = x * (transposed map of R / y) | operations/attention.py |
 | z+ by the unit's sign | LSTM | its docstring | operations/recurrence.py |
 
-Each has its transpose, for the frames' fractions of temporal relevance: `portions` of the same operation.
+Operations below which rows and frames can meet have the transpose of their rule too, for the frames' fractions of
+temporal relevance: `portions` of the same class.
 """
 
 from __future__ import annotations
