@@ -12,7 +12,7 @@ from torch import Tensor
 from actionlens.tensors import to_tensor
 from actionlens.v1 import answer_pb2, explanation_pb2, tensor_pb2
 from actionlens.worker.v1 import worker_pb2
-from handlers.engine.block import Block
+from handlers.engine.block import JobBlock
 from handlers.engine.engine import ClipAnswer, Engine
 from handlers.errors import RequestError
 from handlers.explainers.attribution import (
@@ -50,7 +50,7 @@ def clip_response(engine: Engine, compute: worker_pb2.Compute, result: ClipAnswe
     return response
 
 
-def block_response(engine: Engine, request: worker_pb2.Advance, block: Block) -> worker_pb2.ComputeResponse:
+def block_response(engine: Engine, request: worker_pb2.Advance, block: JobBlock) -> worker_pb2.ComputeResponse:
     """Write a job's progress, with its result if that was asked for. Raises TensorError as clip_response does."""
     state, output = block.state, request.compute.output
     response = worker_pb2.ComputeResponse(
