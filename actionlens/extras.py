@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 _MODULES = {
@@ -27,9 +29,11 @@ _MODULES = {
 it starts."""
 
 
-def lacks(extra: str) -> bool:
-    """Whether something that this extra brings is not installed. Nothing is imported for it."""
-    return any(find_spec(module) is None for module in _MODULES[extra])
+class MissingExtra(ModuleNotFoundError):
+    """A package that an extra brings is not installed; the message says what to type."""
+
+    def __init__(self, missing: ModuleNotFoundError, extra: str) -> None:
+        super().__init__(f"{missing.name} is not installed; {how_to_install(extra)}", name=missing.name)
 
 
 def how_to_install(extra: str) -> str:
@@ -37,18 +41,31 @@ def how_to_install(extra: str) -> str:
     return f"pip install 'actionlens[{extra}]'"
 
 
-def explained(error: ModuleNotFoundError) -> ModuleNotFoundError:
-    """The error itself, or where an extra brings the package, one that says what to type."""
-    message = explain_missing(error)
-    return ModuleNotFoundError(message, name=error.name, path=error.path) if message else error
+def lacks(extra: str) -> bool:
+    """Whether something that this extra adds is not installed. Nothing is imported for it."""
+    return any(find_spec(module) is None for module in _MODULES[extra])
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Around imports of what needs this extra, which includes what brings the missing package. Raises MissingExtra."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not _extra_of(error):
+            raise
+        raise MissingExtra(error, extra) from error
 
 
 def explain_missing(error: BaseException) -> str:
-    """Which package is missing and what to type; empty where no extra brings it, or the error is another."""
-    if not isinstance(error, ModuleNotFoundError):
-        return ""
-    module = (error.name or "").partition(".")[0]
-    for extra, modules in _MODULES.items():
-        if module in modules:
-            return f"{module} is not installed, which the extra {extra!r} brings: {how_to_install(extra)}"
+    """What is missing and what to type; empty where no extra brings it, or the error is another."""
+    if isinstance(error, MissingExtra):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and (extra := _extra_of(error)):
+        return str(MissingExtra(error, extra))
     return ""
+
+
+def _extra_of(error: ModuleNotFoundError) -> str:
+    module = (error.name or "").partition(".")[0]
+    return next((extra for extra, modules in _MODULES.items() if module in modules), "")

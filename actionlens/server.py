@@ -1,10 +1,8 @@
 """The service in a Python process; needs the extra `service`, and for TorchServe `worker`."""
 
-from actionlens.extras import explained
+from actionlens.extras import needing
 
-try:
+with needing("service"):
     from service.server import Server, serve
-except ModuleNotFoundError as error:
-    raise explained(error) from error
 
 __all__ = ["Server", "serve"]

@@ -152,8 +152,10 @@ def _client(
         with connect(address, timeout) as client:
             yield client
         return
-    from service.local import LocalClient
+    from actionlens.extras import needing
 
+    with needing("worker"):
+        from service.local import LocalClient
     only = settings.model_copy(update={"models": (model or settings.default_model,)})
     tell(f"loading {only.models[0]}")
     with LocalClient(only, timeout=timeout) as local:

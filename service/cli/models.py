@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from actionlens.extras import explain_missing
 from service.cli.options import Address, AsJson, Store, connect
 
 if TYPE_CHECKING:
@@ -199,7 +201,7 @@ def fail(reason: str) -> NoReturn:
     lines = reason.strip().splitlines() or ["no reason given"]
     # A traceback ends in what went wrong.
     line = lines[-1] if "Traceback (most recent call last):" in reason else "\n".join(lines)
-    if line.startswith("ModuleNotFoundError"):
-        line += "; install what computing needs: pip install 'actionlens[worker]'"
+    if absent := re.match(r"ModuleNotFoundError: No module named '([\w.]+)'", line):
+        line = explain_missing(ModuleNotFoundError(line, name=absent[1])) or line
     typer.echo(line, err=True)
     raise typer.Exit(1)

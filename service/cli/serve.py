@@ -146,7 +146,11 @@ def _serve(settings: Settings, spinner: contextlib.ExitStack, sample: Path | Non
     import signal
     import threading
 
-    from service.server import serve as serve_until_stopped
+    from actionlens.extras import needing
+    from service.settings import BackendName
+
+    with needing("service" if settings.backend is BackendName.ONNX else "worker"):
+        from service.server import serve as serve_until_stopped
 
     failures: list[BaseException] = []
 
