@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-_MODULES = {
+MODULES = {
     "media": ("av", "cv2", "PIL"),
     "service": (
         "dbos",
@@ -43,7 +43,7 @@ def how_to_install(extra: str) -> str:
 
 def lacks(extra: str) -> bool:
     """Whether something that this extra adds is not installed. Nothing is imported for it."""
-    return any(find_spec(module) is None for module in _MODULES[extra])
+    return any(find_spec(module) is None for module in MODULES[extra])
 
 
 @contextmanager
@@ -68,4 +68,4 @@ def explain_missing(error: BaseException) -> str:
 
 def _extra_of(error: ModuleNotFoundError) -> str:
     module = (error.name or "").partition(".")[0]
-    return next((extra for extra, modules in _MODULES.items() if module in modules), "")
+    return next((extra for extra, modules in MODULES.items() if module in modules), "")
