@@ -67,5 +67,5 @@ def explain_missing(error: BaseException) -> str:
 
 
 def _extra_of(error: ModuleNotFoundError) -> str:
-    module = (error.name or "").partition(".")[0]
-    return next((extra for extra, modules in MODULES.items() if module in modules), "")
+    # A module inside such a package is another matter: what is installed does not fit together.
+    return next((extra for extra, modules in MODULES.items() if error.name in modules), "")

@@ -60,9 +60,9 @@ def test_the_table_holds_every_requirement_of_every_extra() -> None:
 
 
 def test_a_missing_package_leaves_with_what_to_type() -> None:
-    says = r"torch\.nn is not installed; pip install 'actionlens\[worker\]'"
+    says = r"torch is not installed; pip install 'actionlens\[worker\]'"
     with pytest.raises(MissingExtra, match=says) as caught, needing("worker"):
-        raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
     assert explain_missing(caught.value) == str(caught.value)
     assert explain_missing(ModuleNotFoundError("", name="av")) == "av is not installed; pip install 'actionlens[media]'"
 
@@ -72,4 +72,5 @@ def test_other_errors_stay_as_they_are() -> None:
         raise ModuleNotFoundError("No module named 'elsewhere'", name="elsewhere")
     assert not isinstance(caught.value, MissingExtra)
     assert explain_missing(caught.value) == ""
+    assert explain_missing(ModuleNotFoundError("No module named 'onnxscript.newer'", name="onnxscript.newer")) == ""
     assert explain_missing(ImportError("cannot import name", name="torch")) == ""
