@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_ROOT = Path(__file__).resolve().parent.parent
+from actionlens.store import bundled_store
 
 
 class BackendName(StrEnum):
@@ -173,6 +173,10 @@ def _data_folder() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "actionlens"
 
 
+def _own_store(data: Path) -> Path:
+    return data / "models"
+
+
 class Settings(BaseSettings):
     """Everything that can be configured."""
 
@@ -185,8 +189,12 @@ class Settings(BaseSettings):
     """HTTP port of /metrics and /healthz; 0 picks a free one."""
     page_port: Annotated[int, Field(ge=0, le=65535)] = 8472
     """HTTP port of the live page; 0 picks a free one."""
-    model_store: Path = _ROOT / "model_store"
-    """Folder with one sub-folder per model (card.yaml, weights)."""
+    data: Path = Field(default_factory=_data_folder)
+    """Folder of what must outlive the service: imported models, jobs and their artefacts."""
+    model_store: Path = Field(default_factory=lambda given: _own_store(given["data"]))
+    """Folder with one sub-folder per model (card.yaml, weights), into which models are imported; models/ in the data
+    folder, unless named. The bundled models are served beside those of the unnamed store, and a model there stands in
+    for the bundled one of the same name. A store that is named holds all that is served."""
     models: tuple[str, ...] = ()
     """Models to load; none named means all in the store."""
     default_model: str = "motion-primitives"
@@ -214,12 +222,21 @@ class Settings(BaseSettings):
     """Clip that is explained through the whole path before the service says SERVING; none: grey frames."""
     log_format: LogFormat = LogFormat.CONSOLE
     log_level: Annotated[str, Field(pattern=r"^(debug|info|warning|error)$")] = "info"
-    data: Path = Field(default_factory=_data_folder)
-    """Folder of what must outlive the service: jobs and their artefacts."""
     limits: Limits = Limits()
     stream: StreamSettings = StreamSettings()
     jobs: JobSettings = JobSettings()
     traces: Traces = Traces()
+
+    @property
+    def stores(self) -> tuple[Path, ...]:
+        """The folders in which models are looked for, in this order. They need not exist."""
+        own = self.model_store == _own_store(self.data)
+        return (self.model_store, bundled_store()) if own else (self.model_store,)
+
+    def sample_clip(self, model: str) -> Path | None:
+        """The clip that a model brings along, sample.mp4 beside its card."""
+        folder = next((store / model for store in self.stores if (store / model).is_dir()), None)
+        return folder / "sample.mp4" if folder is not None and (folder / "sample.mp4").is_file() else None
 
     @model_validator(mode="before")
     @classmethod

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actionlens.card import CardError, list_models
+from actionlens.card import CardError
+from actionlens.store import stored_models
 from service.errors import NotFound, Unavailable
 from service.settings import Settings
 
@@ -16,7 +17,7 @@ def chosen_models(settings: Settings) -> dict[str, Path]:
     card does not fit.
     """
     try:
-        found = list_models(settings.model_store)
+        found = stored_models(settings.stores)
     except CardError as error:
         raise Unavailable(f"model store: {error}", reason="MODEL_STORE_INVALID") from error
     missing = sorted(set(settings.models) - set(found))

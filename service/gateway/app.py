@@ -50,8 +50,8 @@ def make_app(settings: Settings, rpcs: RpcBridge, schema: bytes, monitoring: Seq
     async def sample(request: Request) -> Response:
         """Send the sample clip of a model of the store."""
         name = request.path_params["model"]
-        path = settings.model_store / name / "sample.mp4"
-        if name.startswith(".") or not path.is_file():
+        path = None if name.startswith(".") else settings.sample_clip(name)
+        if path is None:
             return _refuse(NotFound(f"model {name!r} has no sample clip", reason="NO_SAMPLE"))
         return FileResponse(path, media_type="video/mp4")
 

@@ -12,8 +12,8 @@ from service.concurrency.thread_pool import Pool
 from service.decoding.display import display_frames
 from service.errors import FailedPrecondition, InvalidArgument, NotFound
 from service.jobs.protocol import JobEngine
-from service.rendering.files import DISPLAY_SIDE, json_file, mp4_file, npz_file, png_file
-from service.rendering.json_document import answer_document
+from service.rendering.files import DISPLAY_SIDE, mp4_file, png_file
+from service.rendering.json_document import answer_document, json_file, npz_file
 from service.settings import Limits
 
 _CHUNK = 2**20
