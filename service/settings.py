@@ -203,7 +203,7 @@ class Settings(BaseSettings):
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Torch threads per worker; 0 means cores // workers of one model, at least 1."""
     relevance_bytes: Annotated[int, Field(ge=2**20)] = 2 * 2**30
-    """Most memory that ATR takes in one worker beyond the forward pass: above it rows are computed in turns, and what
+    """Most memory that ATR takes in one worker beyond the forward pass: above it rows are computed in groups, and what
     does not fit row by row is refused."""
     precision: Precision = Precision.FLOAT32
     """bfloat16 and auto change relevance by less than 1 %; contrasts stay float32."""

@@ -1,4 +1,4 @@
-"""The README's grpcurl lines, run by a shell with a grpcurl that knows the service by reflection only; its Python lines."""
+"""The README's grpcurl lines, with a grpcurl that knows the service by reflection only, and its Python lines."""
 
 from __future__ import annotations
 
