@@ -95,3 +95,21 @@ def test_the_layers_are_those_that_the_linter_holds() -> None:
         for block in re.findall(r"```\n(.*?)```", section, re.DOTALL)
     ]
     assert written == held
+
+
+@pytest.mark.parametrize(
+    ("sought", "path", "proof"),
+    [
+        ("drop policy", "service/streaming/frame_buffer.py", r"oldest|DROP_OLDEST"),
+        ("ring of frames", "service/streaming/frame_buffer.py", r"ring\b.*deque"),
+        ("latency budget", "service/streaming/budget/latency.py", "class LatencyBudget"),
+        ("zB", "handlers/relevance/operations/weighted_rules.py", r"zB"),
+        ("histogram of explain seconds", "service/telemetry/metrics.py", r'Histogram\(\s+"actionlens_stage_seconds"'),
+        ("job's state", "service/jobs/store/transitions.py", r"update\(JOBS\)[\s\S]{,200}state="),
+    ],
+)
+def test_a_stranger_finds_in_one_step(sought: str, path: str, proof: str) -> None:
+    table = text_of("ARCHITECTURE.md").split("## Where do I find")[1].split("\n## ")[0]
+    row = next(line for line in table.splitlines() if sought in line)
+    assert f"]({path})" in row
+    assert re.search(proof, (ROOT / path).read_text(encoding="utf-8")), proof
