@@ -65,7 +65,7 @@ def measure(
     folder: Path,
 ) -> None:
     """What was asked for, printed as it comes."""
-    worker = next(child for child in process.children(recursive=True) if "service.jobs.worker" in child.cmdline())
+    worker = next(child for child in process.children(recursive=True) if "service.jobs.worker.process" in child.cmdline())
     time.sleep(10)
     if options.only in (None, "idle"):
         share = idle(worker, options.seconds)
