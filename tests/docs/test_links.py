@@ -100,7 +100,7 @@ def test_the_layers_are_those_that_the_linter_holds() -> None:
 @pytest.mark.parametrize(
     ("sought", "path", "proof"),
     [
-        ("drop policy", "service/streaming/frame_buffer.py", r"oldest|DROP_OLDEST"),
+        ("drop policy", "service/streaming/drop_policy.py", r"class DropPolicy"),
         ("ring of frames", "service/streaming/frame_buffer.py", r"ring\b.*deque"),
         ("latency budget", "service/streaming/budget/latency.py", "class LatencyBudget"),
         ("zB", "handlers/relevance/operations/weighted_rules.py", r"zB"),
