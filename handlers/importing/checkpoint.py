@@ -47,24 +47,29 @@ class ImportedModel:
     methods: dict[str, str]
 
 
-def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: bool = False) -> ImportedModel:
+def import_model(
+    card_path: Path, weights_path: Path, store: Path, *, weights_key: str = "", replace: bool = False
+) -> ImportedModel:
     """Check that weights and card fit, answer one clip of noise, and write the folder `store/NAME`.
 
     The card's `weights` section is filled in; labels may be `labels_file`, one label a line, beside the card.
+    weights_key: which weights of a file, or which variant of a directory, where there are several.
     Raises ModelError naming the field or the first tensor that does not fit; nothing is written then.
     """
     document = card_document(card_path)
     entry = families().get(str(document.get("architecture")))
     if entry is not None and entry.network is not None:
+        _no_key(weights_path, weights_key)
         return _write(document, weights_path, store, str(card_path), replace)
-    checkpoint = _read(entry, weights_path)
+    checkpoint = _read(entry, weights_path, weights_key)
     if reported := checkpoint.arguments:
         given = document.get("arguments", {})
         if not isinstance(given, dict) or any(given.get(name, value) != value for name, value in reported.items()):
             raise ModelError(f"arguments: the card has {given}, {weights_path} has {dict(reported)}")
         document["arguments"] = {**reported, **given}
     state = checkpoint.state if entry is None else entry.named(checkpoint.state)
-    return _write(document, state, store, str(card_path), replace)
+    made = _write(document, state, store, str(card_path), replace)
+    return dataclasses.replace(made, notes=(*checkpoint.notes, *made.notes))
 
 
 def import_checkpoint(
@@ -75,6 +80,7 @@ def import_checkpoint(
     labels_path: Path | None = None,
     name: str = "",
     frames: int = 0,
+    weights_key: str = "",
     replace: bool = False,
 ) -> ImportedModel:
     """Write the folder of a family's public checkpoint: its layout tells the classes, the family tells the input. Of an
@@ -83,11 +89,13 @@ def import_checkpoint(
     weights_path: a file, or a directory as transformers or Play Fair has it. labels_path: one label a line; without it
     the checkpoint's own, else classes are numbered. name: of the model, else the file's. frames: of its clips, where no
     tensor depends on them and it was trained on others than the family says; 0: as that says.
+    weights_key: which weights of a file, or which variant of a directory, where there are several.
     Raises ModelError naming the first tensor that does not fit and the family that the file looks like.
     """
     entry = family(architecture)
     called = name or _called(weights_path)
     if entry.network is not None:
+        _no_key(weights_path, weights_key)
         if frames:
             raise ModelError(f"frames: an {weights_path.suffix} file has its own; write a card and import that")
         document, notes = about(weights_path, None if labels_path is None else lines_of(labels_path))
@@ -98,7 +106,7 @@ def import_checkpoint(
             f"family: {architecture} has no published checkpoints whose input would be known; write a card and import "
             "that: actionlens models import CARD --weights FILE"
         )
-    checkpoint = _read(entry, weights_path)
+    checkpoint = _read(entry, weights_path, weights_key)
     check_depth(checkpoint.arguments, checkpoint.state)
     fitted = fit(entry.with_arguments(checkpoint.arguments), checkpoint.state, checkpoint.says)
     labels, notes = _labels(labels_path, weights_path, checkpoint, fitted)
@@ -125,13 +133,19 @@ def _called(path: Path) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", path.absolute().name.partition(".")[0].lower())[:_LONGEST].strip("-._")
 
 
-def _read(entry: Family | None, path: Path) -> Checkpoint:
+def _no_key(path: Path, weights_key: str) -> None:
+    if weights_key:
+        raise ModelError(f"weights-key: {path.name} holds one network; leave it out")
+
+
+def _read(entry: Family | None, path: Path, weights_key: str) -> Checkpoint:
     """Read weights; the family may have a kind of file of its own. Raises ModelError."""
     found = entry.read(path) if entry is not None and entry.read is not None else None
     if found is not None:
+        _no_key(path, weights_key)
         return found
     if entry is not None and path.is_dir():
-        return read_pretrained(entry, path)
+        return read_pretrained(entry, path, weights_key)
     state = read_weights(path)
     return Checkpoint(state) if entry is None or entry.reported is None else entry.reported(state)
 
@@ -218,6 +232,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--labels", type=Path, help="with --family: one label a line, in the order of the classes")
     parser.add_argument("--name", default="", help="with --family: the model's name, else the file's")
     parser.add_argument("--frames", type=int, default=0, help="with --family: of its clips, else as it is published")
+    parser.add_argument(
+        "--weights-key",
+        default="",
+        help="which weights, where there are several: a key of a checkpoint (state_dict_ema), or a directory's variant",
+    )
     parser.add_argument("--replace", action="store_true", help="replace a model of the same name")
     options = parser.parse_args(arguments)
     if options.card is not None and (options.labels is not None or options.name or options.frames):
@@ -225,7 +244,13 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     try:
         if options.card is not None:
-            made = import_model(options.card, options.weights, options.store, replace=options.replace)
+            made = import_model(
+                options.card,
+                options.weights,
+                options.store,
+                weights_key=options.weights_key,
+                replace=options.replace,
+            )
         else:
             made = import_checkpoint(
                 options.family,
@@ -234,6 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
                 labels_path=options.labels,
                 name=options.name,
                 frames=options.frames,
+                weights_key=options.weights_key,
                 replace=options.replace,
             )
     except ModelError as error:

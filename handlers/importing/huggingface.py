@@ -6,43 +6,38 @@ Nothing is downloaded and the library itself is not needed: a family rebuilds th
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from torch import Tensor
 
 from actionlens.card import Input, SamplingRule
 from handlers.errors import ModelError
+from handlers.importing.huggingface_weights import CONFIG_FILE, PROCESSORS, pretrained_weights, read_document
 from handlers.models.family import Checkpoint, Family
 from handlers.models.family_registry import families
-from handlers.tensor_files.weights import read_weights
 
-CONFIG_FILE = "config.json"
-_PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
 _NUMBERED = re.compile(r"LABEL_\d+")
 
 
-def read_pretrained(entry: Family, folder: Path) -> Checkpoint:
-    """Read a directory as a checkpoint of a family. Raises ModelError naming the file or field at fault."""
+def read_pretrained(entry: Family, folder: Path, variant: str = "") -> Checkpoint:
+    """Read a directory as a checkpoint of a family.
+
+    variant: of the weights, as the library's `variant` ("fp16"). Raises ModelError naming the file or field at fault.
+    """
     if not entry.model_type:
         able = [family.name for family in families().values() if family.model_type]
         raise ModelError(f"family: {entry.name} has no directories as transformers saves them; {', '.join(able)} have")
-    config = _document(folder / CONFIG_FILE)
+    config = read_document(folder / CONFIG_FILE)
     taken = [name for name in inspect.signature(entry.build).parameters if name != "classes"]
     arguments = {name: config[name] for name in taken if name in config}
     shown, notes = _input(entry, folder, config)
-    return Checkpoint(_weights(folder), arguments, shown, _labels(folder, config), notes, _says(entry, config))
-
-
-def _weights(folder: Path) -> dict[str, Tensor]:
-    for pattern in ("model*.safetensors", "pytorch_model*.bin"):
-        if files := sorted(folder.glob(pattern)):
-            return {name: tensor for file in files for name, tensor in read_weights(file).items()}
-    raise ModelError(f"{folder}: holds neither model.safetensors nor pytorch_model.bin")
+    tensors = pretrained_weights(folder, config, variant)
+    return Checkpoint(
+        tensors.state, arguments, shown, _labels(folder, config), (*notes, *tensors.notes), _says(entry, config)
+    )
 
 
 def _says(entry: Family, config: Mapping[str, Any]) -> str:
@@ -75,12 +70,12 @@ def _input(entry: Family, folder: Path, config: Mapping[str, Any]) -> tuple[Inpu
     if entry.input.sampling is SamplingRule.DENSE and isinstance(frames, int) and frames > entry.input.frames:
         # A network of more frames sees them closer together: TimeSformer's have 8 x 32, 16 x 16 and 96 x 4.
         shown["stride"] = max(1, round(entry.input.frames * entry.input.stride / frames))
-    found = next((folder / name for name in _PROCESSORS if (folder / name).is_file()), None)
+    found = next((folder / name for name in PROCESSORS if (folder / name).is_file()), None)
     notes: tuple[str, ...]
     if found is None:
-        notes = (f"no {_PROCESSORS[-1]}: pixels are normalised as the family's published checkpoints want it",)
+        notes = (f"no {PROCESSORS[-1]}: pixels are normalised as the family's published checkpoints want it",)
     else:
-        processor = _document(found)
+        processor = read_document(found)
         shown.update(_normalised(processor))
         shown["shorter"] = _shorter(processor, rows)
         notes = ()
@@ -109,13 +104,3 @@ def _shorter(processor: Mapping[str, Any], rows: int) -> int:
     if not processor.get("do_center_crop", False) or not isinstance(shorter, int) or not isinstance(rows, int):
         return 0
     return shorter if shorter > rows else 0
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ModelError(f"{path}: {error}") from error
-    if not isinstance(document, dict):
-        raise ModelError(f"{path}: is not a JSON object")
-    return document

@@ -35,8 +35,8 @@ class _Setting:
         """Ignored."""
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file by name, on the CPU.
+def read_weights(path: Path, *, whole_names: bool = False) -> dict[str, Tensor]:
+    """The tensors of a weights file by name, on the CPU. whole_names: prefixes stay, as in a part of several files.
 
     A PyTorch file is read with weights_only: code in it is never run. Options and numbers that training scripts leave
     beside the tensors are passed over (`_SETTINGS`). A nested state dict is found, and a prefix that all names share
@@ -55,7 +55,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path}: holds no tensors")
     for name, tensor in state.items():
         _check_plain(path, name, tensor)
-    while prefix := next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in state)), ""):
+    while (
+        prefix := ""
+        if whole_names
+        else next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in state)), "")
+    ):
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
 

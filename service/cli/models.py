@@ -102,6 +102,15 @@ def import_(
     frames: Annotated[
         int, typer.Option(metavar="N", min=0, show_default="as published", help="With --family: of the clips it takes.")
     ] = 0,
+    weights_key: Annotated[
+        str,
+        typer.Option(
+            metavar="KEY",
+            show_default="by rule, and said",
+            help="Which weights, where FILE has several: a checkpoint's key (state_dict_ema), or a directory's variant "
+            "(fp16).",
+        ),
+    ] = "",
     store: Store = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
 ) -> None:
@@ -115,6 +124,7 @@ def import_(
     of_family = ["--family", family, "--name", name, "--frames", str(frames)]
     arguments += ["--card", str(card)] if card is not None else of_family
     arguments += ["--labels", str(labels)] if labels is not None else []
+    arguments += ["--weights-key", weights_key] if weights_key else []
     done = run_module("handlers.importing", arguments)
     if done.returncode:
         fail(done.stderr)
