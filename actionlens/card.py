@@ -42,6 +42,19 @@ class ColorOrder(StrEnum):
     FLOW = "flow"
 
 
+class Scores(StrEnum):
+    """What a network puts out for a clip, [K] numbers.
+
+    LOGITS: any numbers, whose softmax is the prediction. PROBABILITIES: that softmax. LOG_PROBABILITIES: its logarithm.
+    SIGMOID: of every class for itself a probability; several may be near 1.
+    """
+
+    LOGITS = "logits"
+    PROBABILITIES = "probabilities"
+    LOG_PROBABILITIES = "log-probabilities"
+    SIGMOID = "sigmoid"
+
+
 _LEAST_OF_FLOW = 16
 """Pixels, of either side: optical flow is not computed in smaller pictures."""
 
@@ -111,7 +124,11 @@ class Input(_Strict):
 
 
 class ModelCard(_Strict):
-    """One served model."""
+    """One served model.
+
+    scores: what its network puts out, as importing finds or the author says; absent: not known, taken for logits unless
+    the file's graph shows otherwise. Predictions are shown as the network gives them; explanations start at the logits.
+    """
 
     name: Annotated[str, Field(pattern=_NAME)]
     version: Annotated[str, Field(pattern=r"^[0-9][A-Za-z0-9.]{0,31}$")] = "1.0"
@@ -124,6 +141,7 @@ class ModelCard(_Strict):
     input: Input
     layer: str = ""
     class_prior: tuple[float, ...] | None = None
+    scores: Scores | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelCard:

@@ -35,6 +35,7 @@ def describe(model: ActionModel) -> model_pb2.Model:
             shorter=card.input.shorter,
         ),
         ready=True,
+        scores=model.scores,
     )
     for entry in methods().values():
         reason = entry.unsupported(model)

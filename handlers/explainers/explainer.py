@@ -31,9 +31,13 @@ class Method(ABC, Generic[P]):
     parameters: type[P]
     by_gradient: ClassVar[bool] = False
     """Whether it needs gradients of the logits."""
+    by_probability: ClassVar[bool] = False
+    """Whether it needs probabilities of the classes that sum to 1."""
 
     def unsupported(self, model: ActionModel) -> str | None:
         """Why this method cannot explain the model, or None when it can."""
+        if self.by_probability and model.no_softmax:
+            return f"it needs probabilities that sum to 1: {model.no_softmax}"
         return model.program.no_gradient or None if self.by_gradient else None
 
     def largest(self, model: ActionModel) -> Mapping[str, int]:

@@ -155,7 +155,7 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
         verbose=False,
     )
     about = {
-        "card": model.card.model_dump(mode="json"),
+        "card": {**model.card.model_dump(mode="json"), "scores": model.scores},
         "methods": list(methods),
         "model": MessageToDict(_description(model, methods), preserving_proto_field_name=True),
         "explanations": described,

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from actionlens.card import ModelCard, write_card
 from handlers.engine.engine import Engine
-from handlers.engine.smoke_test import answer_noise
+from handlers.engine.smoke_test import answer_noise, recognise_scores
 from handlers.errors import ModelError
 from handlers.explainers import methods
 from handlers.importing.card_file import card_document, lines_of
@@ -196,6 +196,13 @@ def _write(
         write_card(card, made)
         model = ActionModel.load(made)
         answer_noise(Engine(model))
+        if card.scores is None:
+            found, said = recognise_scores(model)
+            notes += (said,) if said else ()
+            write_card(card.model_copy(update={"scores": found}), made)
+            if found is not model.scores:
+                model = ActionModel.load(made)
+                answer_noise(Engine(model))
         if target.exists():
             # Aside, not removed: whatever ends this process now, one of the two is there whole.
             target.rename(Path(work) / "replaced")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from actionlens.card import CardError, ColorOrder, ModelCard, read_card
+from actionlens.card import CardError, ColorOrder, ModelCard, Scores, read_card
 from handlers.errors import ModelError, RequestError
 from handlers.models.blocks.tokens import token_network
 from handlers.models.family import check_depth
 from handlers.models.family_registry import family
 from handlers.models.optical_flow import flow
+from handlers.models.score_ending import as_logits, before_softmax
 from handlers.relevance import (
     MEMORY,
     BadClip,
@@ -32,6 +34,7 @@ from handlers.relevance import (
     bounds_of_pixels,
     trace,
 )
+from handlers.scores import probe_clips
 
 _BOUNDS_OF_FLOW = (-1.0, -1.0), (1.0, 1.0)
 
@@ -45,10 +48,6 @@ class ActionModel:
         self.card = card
         self.memory = memory
         """Most bytes that temporal relevance allocates beyond the forward pass."""
-        self.module = module
-        """The module that the program was traced from, over the same weights; for methods that need it. Read-only."""
-        self.tokens = token_network(module)
-        """The module where its activations are tokens, else None."""
         entry = family(card.architecture)
         self.layer = card.layer or entry.layer
         """Layer that Grad-CAM reads; empty where no layer keeps channels over time and space."""
@@ -56,7 +55,14 @@ class ActionModel:
         self.takes_flow = card.input.color is ColorOrder.FLOW
         """Whether the network is shown the optical flow between frames in place of their pixels."""
         low, high = _BOUNDS_OF_FLOW if self.takes_flow else bounds_of_pixels(card.input.mean, card.input.std)
-        self.program = _network(card, module, Rules(low=low, high=high), precision)
+        settled = _settled(card, module, Rules(low=low, high=high), precision)
+        self.program = settled.program
+        self.module = settled.module
+        """The module that the program was traced from, over the same weights; for methods that need it. Read-only."""
+        self.scores = settled.scores
+        """What the network puts out as it was given; `program` and `module` put out logits."""
+        self.tokens = token_network(self.module)
+        """The module where its activations are tokens, else None."""
         if self.layer and self.layer not in self.program.layers:
             raise ModelError(f"layer: {self.layer!r} is not a layer of {card.architecture}")
         # One multiply-add: (pixel / 255 - mean) / std = pixel * scale - shift.
@@ -98,6 +104,15 @@ class ActionModel:
         if self.card.input.color is ColorOrder.BGR:
             pixels = pixels.flip(-1)
         return pixels.to(torch.float32).mul_(self._scale).sub_(self._shift).permute(0, 4, 1, 2, 3)
+
+    @property
+    def no_softmax(self) -> str:
+        """Why the classes have no probabilities that sum to 1; empty where they have."""
+        return "its classes are scored one by one, by a sigmoid" if self.scores is Scores.SIGMOID else ""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The network's own prediction, [..., K], of its logits: their softmax, or of every class its sigmoid."""
+        return logits.sigmoid() if self.scores is Scores.SIGMOID else logits.softmax(-1)
 
     @property
     def black(self) -> Tensor:
@@ -167,26 +182,50 @@ def _module(card: ModelCard, path: Path) -> nn.Module:
     return build(card, state)
 
 
-def _network(card: ModelCard, module: nn.Module, rules: Rules, precision: str) -> Network:
-    """The module as a program; run as it is where tracing refuses it and its family allows that."""
-    channels = len(rules.low or ())
+@dataclass(frozen=True)
+class _Settled:
+    """A network as it is run. module: what it was made of. scores: what the network as it was given puts out."""
+
+    program: Network
+    module: nn.Module
+    scores: Scores
+
+
+def _settled(card: ModelCard, module: nn.Module, rules: Rules, precision: str) -> _Settled:
+    """The module as a program that puts out logits.
+
+    It is run as it is where tracing refuses it and its family allows that, or no softmax could be taken off it.
+    """
+    given = card.scores or getattr(module, "scores", None)
+    scores = given if isinstance(given, Scores) else Scores.LOGITS
     if isinstance(module, Opaque):
-        return OpaqueNetwork(module, rules)
+        return _Settled(OpaqueNetwork(module, rules), module, scores)
+    entry = family(card.architecture)
+    plain, rebuilt = not entry.traceable, entry.network is None
+    if rebuilt and scores is not Scores.LOGITS:
+        clips = _probes(card, rules)
+        found = before_softmax(module, clips)
+        module, plain = (as_logits(module, scores, clips), True) if found is None else (found.module, plain)
     try:
         program = trace(module, rules, precision)
     except RelevanceError as error:
         refused = error
     else:
-        _check_channels(card, program.channels, channels)
-        return program
-    if family(card.architecture).traceable:
+        _check_channels(card, program.channels, len(rules.low or ()))
+        return _Settled(program, module, scores)
+    if rebuilt and card.scores is None and (found := before_softmax(module, _probes(card, rules))) is not None:
+        return _settled(card.model_copy(update={"scores": found.scores}), module, rules, precision)
+    if not plain:
         raise ModelError(f"architecture: {card.architecture}: {refused}") from refused
-    size = card.input
-    example = torch.zeros(1, channels, size.frames, size.height, size.width)
     try:
-        return PlainNetwork(module, rules, str(refused), example)
+        return _Settled(PlainNetwork(module, rules, str(refused), _probes(card, rules)[:1] * 0), module, scores)
     except BadClip as error:
         raise ModelError(f"input: {card.architecture}: {error}") from error
+
+
+def _probes(card: ModelCard, rules: Rules) -> Tensor:
+    size = card.input
+    return probe_clips(len(rules.low or ()), size.frames, size.height, size.width)
 
 
 def _check_channels(card: ModelCard, taken: int | None, given: int) -> None:

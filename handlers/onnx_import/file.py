@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handlers.errors import ModelError
+from handlers.onnx_import.ending import sorted_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -17,22 +18,52 @@ NEEDS = "reading .onnx files needs onnx and onnxruntime: pip install 'actionlens
 _LAYOUTS = {1: "[batch, 3, frames, height, width]", 2: "[batch, frames, 3, height, width]"}
 _LAYOUTS[4] = "[batch, frames, height, width, 3]"
 _EXPORTED = "actionlens"
-_FLOAT = 1  # TensorProto.FLOAT
+_LONGEST = 400
+"""Characters of a reason."""
+_INPUT_TYPES = {1: "float32", 10: "float16"}  # TensorProto.FLOAT, FLOAT16
+_HALF_TYPES = (10, 16)  # TensorProto.FLOAT16, BFLOAT16
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The input. kind: NumPy's name of its type. colours: which axis they are. size: frames, height, width as the file
+    fixes them, None where it leaves them open."""
+
+    name: str
+    kind: str
+    colours: int
+    size: tuple[int | None, int | None, int | None]
 
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """model: its graph ends in the logits. input, output: names. colours: which axis of the input they are.
-    size: frames, height, width as the file fixes them, None where it leaves them open. notes: what was changed.
-    """
+    """output: the name of that with the scores. notes: what was changed at reading, for people."""
 
     path: Path
     model: onnx.ModelProto
-    input: str
+    entry: Entry
     output: str
-    colours: int
-    size: tuple[int | None, int | None, int | None]
     notes: tuple[str, ...]
+
+    @property
+    def input(self) -> str:
+        """The input's name."""
+        return self.entry.name
+
+    @property
+    def colours(self) -> int:
+        """Which axis of the input they are."""
+        return self.entry.colours
+
+    @property
+    def size(self) -> tuple[int | None, int | None, int | None]:
+        """Frames, height, width as the file fixes them, None where it leaves them open."""
+        return self.entry.size
+
+    @property
+    def half(self) -> bool:
+        """Whether weights in it are of half precision."""
+        return any(tensor.data_type in _HALF_TYPES for tensor in self.model.graph.initializer)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -58,6 +89,11 @@ def read_onnx(path: Path) -> OnnxFile:
             f"{path}: {outside[0].name} and {len(outside) - 1} more tensors lie in other files; save it as one: "
             "onnx.save(onnx.load('model.onnx'), 'one.onnx')"
         )
+    notes: tuple[str, ...] = ()
+    if (order := sorted_nodes(model.graph)) is not None:
+        del model.graph.node[:]
+        model.graph.node.extend(order)
+        notes = ("its nodes were put in order: converters to half precision leave them out of it",)
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
@@ -67,12 +103,10 @@ def read_onnx(path: Path) -> OnnxFile:
             f"{path}: holds explanations already, as `actionlens models export` writes them; put it into a folder and "
             "serve that: actionlens serve --backend onnx --store FOLDER"
         )
-    name, colours, size = _input(path, model.graph)
-    output, notes = _output(path, model.graph)
-    return OnnxFile(path, model, name, output, colours, size, notes)
+    return OnnxFile(path, model, _input(path, model.graph), _output(path, model.graph), notes)
 
 
-def _input(path: Path, graph: onnx.GraphProto) -> tuple[str, int, tuple[int | None, int | None, int | None]]:
+def _input(path: Path, graph: onnx.GraphProto) -> Entry:
     known = {tensor.name for tensor in graph.initializer}
     inputs = [entry for entry in graph.input if entry.name not in known]
     if len(inputs) != 1:
@@ -82,7 +116,7 @@ def _input(path: Path, graph: onnx.GraphProto) -> tuple[str, int, tuple[int | No
     tensor = entry.type.tensor_type
     dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
     shown = f"input {entry.name!r} is {_shown(dims)}"
-    if tensor.elem_type != _FLOAT:
+    if tensor.elem_type not in _INPUT_TYPES:
         raise ModelError(f"{path}: {shown} of another type than float32; export it for float32 clips")
     if len(dims) != 5:
         raise ModelError(f"{path}: {shown}; clips have 5 axes: {' or '.join(_LAYOUTS.values())}")
@@ -95,23 +129,16 @@ def _input(path: Path, graph: onnx.GraphProto) -> tuple[str, int, tuple[int | No
     if colours is None:
         raise ModelError(f"{path}: {shown}, without an axis of 3 colours; it must be {' or '.join(_LAYOUTS.values())}")
     frames, height, width = (dims[axis] for axis in range(1, 5) if axis != colours)
-    return entry.name, colours, (frames, height, width)
+    return Entry(entry.name, _INPUT_TYPES[tensor.elem_type], colours, (frames, height, width))
 
 
-def _output(path: Path, graph: onnx.GraphProto) -> tuple[str, tuple[str, ...]]:
-    """The name of the logits: the output, or what its softmax is taken of."""
+def _output(path: Path, graph: onnx.GraphProto) -> str:
+    """The name of the output with the scores."""
     names = [entry.name for entry in graph.output]
     chosen = names if len(names) == 1 else [name for name in names if name == "logits"]
     if len(chosen) != 1:
         raise ModelError(f"{path}: outputs {', '.join(names)}; keep the logits alone, or call them 'logits'")
-    makers = {name: node for node in graph.node for name in node.output}
-    output, notes = chosen[0], list[str]()
-    while output in makers and makers[output].op_type in ("Softmax", "LogSoftmax", "Identity"):
-        node = makers[output]
-        if node.op_type != "Identity":
-            notes.append(f"the {node.op_type} at its end is left out: explanations start at the logits")
-        output = node.input[0]
-    return output, tuple(notes)
+    return chosen[0]
 
 
 def _shown(dims: Sequence[int | None]) -> str:
@@ -119,4 +146,6 @@ def _shown(dims: Sequence[int | None]) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """The reason in one line: the checker's goes over several, and the node comes last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines)[:_LONGEST] or type(error).__name__

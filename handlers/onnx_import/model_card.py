@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from actionlens.card import ModelCard
 from handlers.errors import ModelError
 from handlers.onnx_import.file import OnnxFile, read_onnx
-from handlers.onnx_import.module import checked, network
+from handlers.onnx_import.module import checked, fitting, made
 from handlers.onnx_import.opaque_runtime import OnnxRuntime
 
 _MEASURES = ("mean", "std", "color", "resize", "sampling", "stride", "shorter")
@@ -47,22 +47,26 @@ def about(path: Path, labels: Sequence[str] | None) -> tuple[dict[str, Any], lis
 
 
 def settled(card: ModelCard, path: Path) -> tuple[ModelCard, tuple[str, ...]]:
-    """The card with the layer that Grad-CAM reads, and what came of converting the file, after comparing the two.
+    """The card with the layer that Grad-CAM reads and what the file's scores are, and what came of converting the file,
+    after comparing the two.
 
     Raises ModelError when the labels are not as many as the classes, or the conversion answers otherwise.
     """
-    file, module = read_onnx(path), network(path, card)
+    settled_file = fitting(read_onnx(path), card)
+    file, notes = settled_file.file, (*settled_file.file.notes, *settled_file.notes)
+    module = made(file, card)
+    card = card.model_copy(update={"scores": settled_file.scores})
     size = (card.input.frames, card.input.height, card.input.width)
     classes = checked(file, module, size)
     if len(card.labels) != classes:
         raise ModelError(f"labels: {len(card.labels)} labels, but {path.name} has {classes} classes")
     if isinstance(module, OnnxRuntime):
         return card, (
-            *file.notes,
+            *notes,
             f"onnxruntime predicts; methods that need gradients cannot explain it: {module.reason}",
         )
     layer = card.layer or _last_map(module, size)
-    return card.model_copy(update={"layer": layer}), (*file.notes, "every operator was converted to torch")
+    return card.model_copy(update={"layer": layer}), (*notes, "every operator was converted to torch")
 
 
 def _classes(file: OnnxFile) -> int:

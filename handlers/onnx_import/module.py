@@ -11,25 +11,43 @@ from actionlens.card import ModelCard
 from handlers.errors import ModelError
 from handlers.onnx_import.convert import convert
 from handlers.onnx_import.file import OnnxFile, read_onnx
+from handlers.onnx_import.logits import LogitsFile, with_logits
 from handlers.onnx_import.node_context import Unconverted
 from handlers.onnx_import.opaque_runtime import OnnxRuntime
 
 _BATCHES = (2, 3)
+_SINGLE, _HALF = 1e-3, 3e-2
+"""By how much, of the largest score, a converted network may differ from onnxruntime, which computes in the file's own
+precision."""
 
 
 def network(path: Path, card: ModelCard) -> nn.Module:
     """The file's network, in evaluation mode: as torch modules where every operator converts, else in onnxruntime.
 
     Argument `convert: false` of the card: in onnxruntime all the same. Raises ModelError for a file that does not fit
-    the card.
+    the card. What the file says at its end may be probabilities (`with_logits`); the network gives logits.
     """
     unknown = set(card.arguments) - {"convert"}
     if unknown:
         raise ModelError(f"arguments: {', '.join(sorted(unknown))}: onnx takes convert alone")
-    file, size = read_onnx(path), (card.input.frames, card.input.height, card.input.width)
+    found = fitting(read_onnx(path), card)
+    module = made(found.file, card)
+    module.__dict__["scores"] = found.scores  # for cards that do not say
+    return module
+
+
+def fitting(file: OnnxFile, card: ModelCard) -> LogitsFile:
+    """The file for clips of the card's size, ending in logits. Raises ModelError where it takes others."""
+    size = (card.input.frames, card.input.height, card.input.width)
     for name, fixed, given in zip(("frames", "height", "width"), file.size, size, strict=True):
         if fixed not in (None, given):
-            raise ModelError(f"input.{name}: {given}, but {path.name} takes {fixed}")
+            raise ModelError(f"input.{name}: {given}, but {file.path.name} takes {fixed}")
+    return with_logits(file, size, card.scores)
+
+
+def made(file: OnnxFile, card: ModelCard) -> nn.Module:
+    """The module of a file that ends in logits."""
+    size = (card.input.frames, card.input.height, card.input.width)
     if card.arguments.get("convert", True) is False:
         return OnnxRuntime(file, "the card says convert: false").eval()
     try:
@@ -61,7 +79,7 @@ def checked(file: OnnxFile, module: nn.Module, size: tuple[int, int, int]) -> in
         with torch.no_grad():
             found: Tensor = module(clips)
         apart = float((found - expected).abs().max()) / max(1.0, float(expected.abs().max()))
-        if not apart <= 1e-3:
+        if not apart <= (_HALF if file.half else _SINGLE):
             raise ModelError(
                 f"{file.path}: converted to torch, it answers otherwise than in onnxruntime (by {apart:.2g}); "
                 "import it with a card that has arguments: {convert: false}, and report the file"

@@ -54,13 +54,17 @@ class Constants:
 
 
 class PartialNetwork:
-    """The torch network as far as it has been made. values: by ONNX name."""
+    """The torch network as far as it has been made.
+
+    values: by ONNX name. half: whether the file is of half precision.
+    """
 
     def __init__(self, file: OnnxFile, constants: Constants, shapes: Shapes, wanted: Sequence[onnx.NodeProto]) -> None:
         self.fx = fx.Graph()
         self.modules: dict[str, Any] = {}
         self.constants = constants
         self.shapes = shapes
+        self.half = file.half
         self.readers: dict[str, int] = {}
         for node in wanted:
             for name in node.input:
@@ -108,7 +112,8 @@ class NodeContext:
             if name not in self.network.constants:
                 raise self.refused(f"its input {name!r} is not an activation")
             buffer = self.network.named(f"constant_{name}")
-            self.network.modules[buffer] = nn.Buffer(torch.from_numpy(np.array(self.network.constants[name])))
+            value = torch.from_numpy(np.array(self.network.constants[name]))
+            self.network.modules[buffer] = nn.Buffer(value.float() if value.is_floating_point() else value)
             self.network.values[name] = self.network.fx.get_attr(buffer)
         return self.network.values[name]
 

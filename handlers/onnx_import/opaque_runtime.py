@@ -38,14 +38,14 @@ class OnnxRuntime(Opaque):
             )
         except Exception as error:  # onnxruntime's own, of many classes
             raise ModelError(f"{file.path}: onnxruntime cannot run it: {str(error).splitlines()[0]}") from error
-        self._input = file.input
+        self._input, self._kind = file.input, file.entry.kind
         self._colours = file.colours
 
     def forward(self, clips: Tensor) -> Tensor:
         """float32 [B, 3, T, H, W] to logits [B, K]. Raises RuntimeError for clips that do not fit."""
-        given = clips.detach().movedim(1, self._colours).contiguous().numpy()
+        given = clips.detach().movedim(1, self._colours).contiguous().numpy().astype(self._kind, copy=False)
         try:
             (found,) = self._session.run(None, {self._input: given})
         except Exception as error:  # onnxruntime's own, of many classes
             raise RuntimeError(str(error).splitlines()[0]) from error
-        return torch.from_numpy(found)
+        return torch.from_numpy(found).float()

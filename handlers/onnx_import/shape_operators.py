@@ -11,13 +11,17 @@ import torch.nn.functional as F
 
 from handlers.onnx_import.node_context import NodeContext
 
+_FLOATS = (1, 10, 16)  # TensorProto.FLOAT, FLOAT16, BFLOAT16
 _END = 2**31
 """Slices that end at or beyond it go to the end."""
 
 
 def same(context: NodeContext) -> None:
-    """Pass an activation on as it is: Identity, Dropout, Cast to the type that activations have."""
-    if context.node.op_type == "Cast" and context.attribute("to") != 1:  # TensorProto.FLOAT
+    """Pass an activation on as it is: Identity, Dropout, Cast to the type that activations have.
+
+    In a file of half precision that is a cast to and from half precision too: all is computed in float32 here.
+    """
+    if context.node.op_type == "Cast" and context.attribute("to") not in (_FLOATS if context.network.half else (1,)):
         raise context.refused("to another type than float32")
     context.give(context.x())
 

@@ -72,7 +72,7 @@ def block_response(engine: Engine, request: worker_pb2.Advance, block: JobBlock)
 
 
 def _prediction(engine: Engine, logits: Tensor, top_k: int) -> explanation_pb2.Prediction:
-    probabilities = logits.softmax(0)
+    probabilities = engine.model.probabilities(logits)
     best = logits.topk(min(top_k or 5, len(logits))).indices
     return explanation_pb2.Prediction(
         top=[_score(engine, int(index), logits, probabilities) for index in best],
@@ -84,7 +84,7 @@ def _explanation(
     engine: Engine, logits: Tensor, target: Target, method: str, parameters: Mapping[str, Any]
 ) -> explanation_pb2.Explanation:
     """An explanation without its value yet."""
-    probabilities = logits.softmax(0)
+    probabilities = engine.model.probabilities(logits)
     explanation = explanation_pb2.Explanation(method=method, target=_score(engine, target.index, logits, probabilities))
     if target.contrast is not None:
         explanation.contrast.CopyFrom(_score(engine, target.contrast, logits, probabilities))

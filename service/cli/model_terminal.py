@@ -24,6 +24,8 @@ def show_model(row: dict[str, Any]) -> None:
         f"{size['sampling']} sampling, stride {size['stride']}"
     )
     console.print(f"  weights  sha256 {digest[:16]}")
+    if row.get("scores"):
+        console.print(f"  scores   {row['scores']}")
     console.print(f"  classes  {', '.join(row['labels'])}", soft_wrap=True)
     table = Table(box=None, header_style="bold", padding=(0, 2))
     for column in ("method", "parameter", "default", "what it is"):

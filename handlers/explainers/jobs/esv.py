@@ -41,13 +41,14 @@ class Esv(IterativeExplainer[EsvParameters]):
     name = "esv"
     summary = "the fair share of every frame in the class's probability (Element Shapley Values)"
     parameters = EsvParameters
+    by_probability = True
 
     def unsupported(self, model: ActionModel) -> str | None:
         if frame_model(model.module) is None:
             if hasattr(model.module, "frame_features"):
                 return "its head takes one number of frames alone, so fewer have no value; frame-shapley can explain it"
             return "it mixes frames before it has features of single ones; frame-shapley can explain it"
-        return None
+        return super().unsupported(model)
 
     @torch.no_grad()
     def start(self, question: Question[EsvParameters]) -> State:

@@ -49,6 +49,7 @@ class FrameShapley(IterativeExplainer[FrameShapleyParameters]):
     name = "frame-shapley"
     summary = "the fair share of groups of frames in the class's probability, for models of a fixed clip length"
     parameters = FrameShapleyParameters
+    by_probability = True
 
     def fitted(self, model: ActionModel, parameters: FrameShapleyParameters) -> FrameShapleyParameters:
         if parameters.absent == "mean" and model.no_mixing:

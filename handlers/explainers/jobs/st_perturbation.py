@@ -96,6 +96,7 @@ class StPerturbation(IterativeExplainer[StPerturbationParameters]):
     name = "st-perturbation"
     summary = "the smallest parts of the clip that suffice for the class, found by perturbing all else"
     parameters = StPerturbationParameters
+    by_probability = True
     by_gradient = True
 
     def start(self, question: Question[StPerturbationParameters]) -> State:

@@ -57,11 +57,12 @@ class TemporalMask(IterativeExplainer[TemporalMaskParameters]):
     name = "temporal-mask"
     summary = "learned mask over time: frames that, frozen or reversed, lower the score most"
     parameters = TemporalMaskParameters
+    by_probability = True
 
     def unsupported(self, model: ActionModel) -> str | None:
         if (reason := _no_descent(model)) and max(model.most_frames, model.card.input.frames) > _ENUMERATED:
             return f"clips of more than {_ENUMERATED} frames need gradients: {reason}"
-        return None
+        return super().unsupported(model)
 
     def start(self, question: Question[TemporalMaskParameters]) -> State:
         work = _Work(question)

@@ -35,8 +35,13 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "Dense": {"use_bias": True},
     "Dropout": {},
     "Flatten": {},
+    "Softmax": {"axis": -1},
+    "Activation": {},
 }
 """Settings that the layers of such a model must have; others are free or show in the weights' shapes."""
+
+_ENDS = {"softmax": "softmax", "linear": "", None: ""}
+"""Activations behind the classes, and what of them is left out."""
 
 
 def read_lrcn(path: Path) -> Checkpoint | None:
@@ -65,6 +70,8 @@ def _checkpoint(path: Path, shape: Sequence[int], layers: Sequence[KerasLayer]) 
         _check(path, layer)
     frames, size = shape[0], shape[1]
     work = [layer for layer in layers if layer.kind != "Dropout"]
+    note = _ending(path, work)
+    work = [layer for layer in work if layer.kind not in ("Softmax", "Activation")]
     order = [layer.kind for layer in work]
     convolutions = [layer for layer in work if layer.kind == "Conv2D"]
     pools = [_pool(path, work[index + 1 :]) for index, kind in enumerate(order) if kind == "Conv2D"]
@@ -91,7 +98,29 @@ def _checkpoint(path: Path, shape: Sequence[int], layers: Sequence[KerasLayer]) 
         "size": shape[1],
     }
     read = Input(frames=frames, height=shape[1], width=shape[2], color=ColorOrder.BGR)
-    return Checkpoint(state, arguments, read)
+    return Checkpoint(state, arguments, read, notes=(note,) if note else ())
+
+
+def _ending(path: Path, work: Sequence[KerasLayer]) -> str:
+    """What is to be said about the activations behind the classes, which the family does not have.
+
+    Raises ModelError for another than softmax: no logits give its scores as their softmax.
+    """
+    found = list[str]()
+    for index, layer in enumerate(work):
+        if layer.kind in ("Softmax", "Activation") and work[index - 1].kind not in ("Dense", "Softmax", "Activation"):
+            raise ModelError(f"{path}: layer {layer.name!r} is a {layer.kind}; cnn-lstm has it at its end alone")
+        if layer.kind in ("Dense", "Softmax", "Activation"):
+            name = "softmax" if layer.kind == "Softmax" else layer.options.get("activation", "linear")
+            if not isinstance(name, str | None) or name not in _ENDS:
+                raise ModelError(
+                    f"{path}: layer {layer.name!r}: activation is {name!r}, cnn-lstm has 'softmax' or none: with "
+                    "another, its scores are not the softmax of logits"
+                )
+            found += [_ENDS[name]] if _ENDS[name] else []
+    if len(found) > 1:
+        raise ModelError(f"{path}: has more than one softmax at its end, so its scores are not the softmax of logits")
+    return "the softmax at its end is left out: explanations start at the logits" if found else ""
 
 
 def _check(path: Path, layer: KerasLayer) -> None:

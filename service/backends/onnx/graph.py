@@ -13,6 +13,7 @@ import numpy as np
 from google.protobuf.json_format import ParseDict, ParseError
 from numpy.typing import NDArray
 
+from actionlens.card import Scores
 from actionlens.v1 import model_pb2
 from service.backends.onnx.time_shares import Shares
 from service.errors import Unavailable
@@ -79,6 +80,8 @@ class Graph:
         try:
             about = json.loads(whole.get_modelmeta().custom_metadata_map[_METADATA])
             self.model = ParseDict(about["model"], model_pb2.Model())
+            self.one_by_one = about["card"].get("scores") == Scores.SIGMOID
+            """Whether a class's probability is its logit's sigmoid, else the softmax of all."""
             self.held = {
                 name: Held(entry["parameters"], entry["layer"], tuple(entry["frame_positions"]))
                 for name, entry in about["explanations"].items()

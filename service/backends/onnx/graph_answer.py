@@ -129,12 +129,16 @@ def _explanation(graph: Graph, found: Outputs, name: str) -> explanation_pb2.Exp
 
 
 def _score(graph: Graph, index: int, logits: NDArray[np.float32]) -> explanation_pb2.ClassScore:
-    powers = np.exp(logits - logits.max())
+    if graph.one_by_one:
+        probability = 1 / (1 + np.exp(-float(logits[index])))
+    else:
+        powers = np.exp(logits - logits.max())
+        probability = float(powers[index] / powers.sum())
     return explanation_pb2.ClassScore(
         index=index,
         label=graph.model.labels[index],
         logit=float(logits[index]),
-        probability=float(powers[index] / powers.sum()),
+        probability=probability,
     )
 
 

@@ -128,6 +128,52 @@ def test_a_card_may_leave_the_arguments_to_the_file_but_not_contradict_it(tmp_pa
         import_model(card, weights, tmp_path / "other")
 
 
+def _ended(activation: object, *behind: Config) -> Callable[[list[Config]], None]:
+    """Another activation of the last layer, and layers behind it."""
+
+    def change(made: list[Config]) -> None:
+        made[-1]["config"]["activation"] = activation
+        made.extend(behind)
+
+    return change
+
+
+SOFTMAX: Config = {"class_name": "Softmax", "config": {"name": "h", "axis": -1}}
+ACTIVATION: Config = {"class_name": "Activation", "config": {"name": "h", "activation": "softmax"}}
+SIGMOID: Config = {"class_name": "Activation", "config": {"name": "h", "activation": "sigmoid"}}
+
+
+@pytest.mark.parametrize(
+    ("activation", "behind", "said"),
+    [("softmax", [], True), ("linear", [], False), (None, [SOFTMAX], True), ("linear", [ACTIVATION], True)],
+)
+def test_the_softmax_of_the_classes_is_left_out_and_said(
+    tmp_path: Path, activation: str | None, behind: list[Config], said: bool
+) -> None:
+    made = import_checkpoint("cnn-lstm", write(tmp_path / "m.h5", _ended(activation, *behind)), tmp_path / "store")
+    assert sum("softmax at its end is left out" in note for note in made.notes) == int(said)
+    clip = networks.clip(3, 5, 8, 8)
+    (answer,) = Engine.load(made.folder).explain([ClipRequest(clip)])
+    assert isinstance(answer, ClipAnswer)
+    np.testing.assert_allclose(answer.logits, as_keras_does(clip, layers()[1]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("activation", "behind", "message"),
+    [
+        ("sigmoid", [], "layer 'g': activation is 'sigmoid', cnn-lstm has 'softmax' or none"),
+        ("linear", [SIGMOID], "layer 'h': activation is 'sigmoid'"),
+        ("relu", [], "layer 'g': activation is 'relu'"),
+        ("softmax", [SOFTMAX], "more than one softmax at its end"),
+    ],
+)
+def test_scores_that_are_no_softmax_are_refused(
+    tmp_path: Path, activation: str, behind: list[Config], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        import_checkpoint("cnn-lstm", write(tmp_path / "m.h5", _ended(activation, *behind)), tmp_path / "store")
+
+
 def _set(place: int, **options: Any) -> Callable[[list[Config]], None]:
     def change(made: list[Config]) -> None:
         config = made[place]["config"]
