@@ -26,12 +26,12 @@ from handlers.errors import ModelError
 from handlers.explainers import methods
 from handlers.importing.card_file import card_document, lines_of
 from handlers.importing.huggingface import read_pretrained
-from handlers.importing.recognition import FittedCheckpoint, fit
+from handlers.importing.recognition import FittedCheckpoint, fit, unwrapped
 from handlers.models.action_model import ActionModel
 from handlers.models.family import Checkpoint, Family, check_depth
 from handlers.models.family_registry import families, family
 from handlers.onnx_import import about, settled
-from handlers.tensor_files.weights import SUFFIXES, read_weights
+from handlers.tensor_files.weights import SUFFIXES, read_weights_file
 
 WEIGHTS_FILE = "weights.safetensors"
 _LONGEST = 64
@@ -57,19 +57,26 @@ def import_model(
     Raises ModelError naming the field or the first tensor that does not fit; nothing is written then.
     """
     document = card_document(card_path)
+    _folder(store)
     entry = families().get(str(document.get("architecture")))
     if entry is not None and entry.network is not None:
         _no_key(weights_path, weights_key)
         return _write(document, weights_path, store, str(card_path), replace)
+    given = document.get("arguments", {})
+    if entry is not None and isinstance(given, dict):
+        entry = entry.with_arguments(given)
     checkpoint = _read(entry, weights_path, weights_key)
     if reported := checkpoint.arguments:
-        given = document.get("arguments", {})
         if not isinstance(given, dict) or any(given.get(name, value) != value for name, value in reported.items()):
             raise ModelError(f"arguments: the card has {given}, {weights_path} has {dict(reported)}")
-        document["arguments"] = {**reported, **given}
-    state = checkpoint.state if entry is None else entry.named(checkpoint.state)
+        document["arguments"] = given = {**reported, **given}
+    state, notes = checkpoint.state, checkpoint.notes
+    if entry is not None and isinstance(given, dict):
+        check_depth(given, state)
+        fitted = fit(entry.with_arguments(given), state, checkpoint.says)
+        state, notes = fitted.state, (*fitted.notes, *notes)
     made = _write(document, state, store, str(card_path), replace)
-    return dataclasses.replace(made, notes=(*checkpoint.notes, *made.notes))
+    return dataclasses.replace(made, notes=(*notes, *made.notes))
 
 
 def import_checkpoint(
@@ -146,8 +153,15 @@ def _read(entry: Family | None, path: Path, weights_key: str) -> Checkpoint:
         return found
     if entry is not None and path.is_dir():
         return read_pretrained(entry, path, weights_key)
-    state = read_weights(path)
-    return Checkpoint(state) if entry is None or entry.reported is None else entry.reported(state)
+    file = read_weights_file(path, weights_key)
+    state, notes, key = file.state, file.notes, "" if file.by_key else weights_key
+    if entry is None:
+        if key:
+            raise ModelError(f"weights-key: {key!r} is no key of {path}; it has {', '.join(file.keys) or 'none'}")
+        return Checkpoint(state, notes=notes)
+    state, more = unwrapped(entry, state, key)
+    found = Checkpoint(state) if entry.reported is None else entry.reported(state)
+    return dataclasses.replace(found, notes=(*notes, *more, *found.notes))
 
 
 def _labels(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,9 +12,18 @@ from torch import Tensor
 from handlers.errors import ModelError
 from handlers.models.family import Family
 from handlers.models.family_registry import families
+from handlers.tensor_files.weights import is_averaged, some
 
 Shapes = dict[str, tuple[int, ...]]
 
+_INNER = re.compile(r"(^|\.)(?:module\.)+")
+"""What data parallelism puts into the names of a part that it wraps."""
+_BESIDE = re.compile(
+    r"(criterion|loss(es)?(_fn|_func|_function)?|metrics?|(train|val|valid|test)_(acc|accuracy|loss|metrics?|f1|auroc)\w*)\."
+    r"|(\w+_)?(ema|swa|shadow|averaged)(_\w+)?\.",
+    re.IGNORECASE,
+)
+"""What training frameworks keep beside the network in its own state: losses with weights, metrics, other averages."""
 _LIKELY = 0.5
 """From this share of equal tensors on, a checkpoint looks like a family's."""
 
@@ -36,7 +46,8 @@ def fit(entry: Family, given: dict[str, Tensor], said: str = "") -> FittedCheckp
     family that the file looks like.
     """
     expected, head = _shapes(entry)
-    state, notes = _named(entry, expected, given)
+    state, said_of_names = unwrapped(entry, given)
+    notes = list(said_of_names)
     state, classes = _with_head(expected, head, state, notes)
     for name, shape in expected.items():
         if name not in state:
@@ -73,7 +84,7 @@ def looks_like(given: dict[str, Tensor]) -> tuple[tuple[str, ...], float]:
         except ModelError:
             # Without a card's arguments it has no layout of its own.
             continue
-        state, _ = _named(entry, expected, given)
+        state = _named(entry, expected, given)
         body = [name for name in expected if name not in head]
         equal = sum(name in state and tuple(state[name].shape) == expected[name] for name in body)
         spare = sum(name not in head and not name.endswith("num_batches_tracked") for name in state)
@@ -114,23 +125,118 @@ def _layout(entry: Family, classes: int) -> Shapes:
     }
 
 
-def _named(entry: Family, expected: Shapes, given: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+def unwrapped(entry: Family, given: dict[str, Tensor], key: str = "") -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Name the tensors as the family does, without the prefix behind which most have these names.
+
+    Where several prefixes have the whole network behind them, the averaged weights are taken; key chooses otherwise.
+    What training frameworks write beside the network is left out and named; all else stays, and is refused later.
+    Raises ModelError for a key that is no prefix, or where prefixes have several networks behind them.
+    """
+    if key:
+        start = key.rstrip(".") + "."
+        inside = {name.removeprefix(start): tensor for name, tensor in given.items() if name.startswith(start)}
+        if not inside:
+            prefixes = sorted({name.partition(".")[0] for name in given if "." in name})
+            raise ModelError(f"weights-key: {key!r} is no key or prefix of the file; it has {some(prefixes)}")
+        notes = [f"weights are those behind {start!r}, as was asked for"]
+        rest = [name for name in given if not name.startswith(start)]
+        notes += [f"not taken: {some(rest)}"] if rest else []
+        state, more = unwrapped(entry, inside)
+        return state, (*notes, *more)
+    try:
+        expected, head = _shapes(entry)
+    except ModelError:
+        return entry.named(given), ()  # without a card's arguments it has no names of its own
+    options = _options(entry, expected, given)
+    best = max(option.hits for option in options)
+    # Part of a network, or another family's, is no reason to ask which of several is meant.
+    whole = best >= len(expected) - len(head) and best
+    tied = [option for option in options if option.hits == best][: None if whole else 1]
+    networks: dict[int, _Option] = {}
+    for option in tied:  # the shortest prefix of each set of tensors
+        networks.setdefault(
+            id(option.state[next(name for name in expected if name in option.state)]) if best else 0, option
+        )
+    several = list(networks.values())
+    averaged = [option for option in several if is_averaged(option.prefix)]
+    plain = [option for option in several if not is_averaged(option.prefix)]
+    if len(plain) > 1 and not averaged:
+        named = ", ".join(option.prefix.rstrip(".") or "(none)" for option in plain)
+        raise ModelError(f"weights: several networks, behind the prefixes {named}: --weights-key chooses")
+    chosen = (averaged or plain)[0]
+    notes = [f"prefix {chosen.prefix!r} taken off"] if chosen.prefix else []
+    if len(several) > 1:
+        others = ", ".join(repr(option.prefix) for option in several if option is not chosen)
+        notes = [
+            f"weights are those behind {chosen.prefix!r} (averaged over training), not behind {others}: --weights-key "
+            "chooses"
+        ]
+    if twice := [name for name in expected if chosen.prefix and name in given and chosen.prefix + name in given]:
+        if not any(option.prefix == "" for option in several):
+            raise ModelError(
+                f"weights: {twice[0]} is there twice, with {chosen.prefix!r} before it and without, and neither alone is "
+                f"the whole network; keep one of the two"
+            )
+    unused = [option for option in several if option is not chosen]
+    copies = {id(option.state[name]) for option in unused for name in expected if name in option.state}
+    own: dict[str, Tensor] = {}
+    left = list[str]()
+    for name, tensor in chosen.state.items():
+        layer, _, counter = name.rpartition("num_batches_tracked")
+        if name in expected:
+            own[name] = tensor
+        elif counter == "" and layer:
+            if f"{layer}running_mean" in expected:
+                own[name] = tensor
+        elif id(tensor) in copies or _BESIDE.match(name):
+            left.append(name)
+        else:
+            own[name] = tensor
+    if left:
+        notes.append(f"left out, as no part of the network: {some(left)}")
+    return own, tuple(notes)
+
+
+@dataclass(frozen=True)
+class _Option:
+    """The tensors as they are called without a prefix. hits: how many the family has."""
+
+    prefix: str
+    state: dict[str, Tensor]
+    hits: int
+
+
+def _options(entry: Family, expected: Shapes, given: dict[str, Tensor]) -> list[_Option]:
+    """The ways to read the names: without each prefix that many share, the shortest first."""
+    found = list[_Option]()
+    for names in ({name: name for name in given}, {name: _INNER.sub(r"\1", name) for name in given}):
+        if len(set(names.values())) < len(names):
+            continue
+        shorter = {short: given[name] for name, short in names.items()}
+        for prefix in _prefixes(expected, shorter):
+            inside = {name.removeprefix(prefix): shorter[name] for name in shorter if name.startswith(prefix)}
+            outside = {name: shorter[name] for name in shorter if not name.startswith(prefix)}
+            state = entry.named(outside | inside)
+            found.append(_Option(prefix, state, sum(name in state for name in expected)))
+    return found
+
+
+def _named(entry: Family, expected: Shapes, given: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors without the prefix behind which most of them have the family's names."""
-    best: dict[str, Tensor] = given
-    hits, notes = -1, list[str]()
-    for prefix in _prefixes(expected, given):
-        state = entry.named({name.removeprefix(prefix): tensor for name, tensor in given.items()})
-        found = sum(name in state for name in expected)
-        if found > hits:
-            best, hits, notes = state, found, [f"prefix {prefix!r} taken off"] if prefix else []
-    return best, notes
+    return max(_options(entry, expected, given), key=lambda option: option.hits).state
 
 
 def _prefixes(expected: Shapes, given: dict[str, Tensor]) -> list[str]:
-    """The prefixes of the family's own names in the file; the empty one first."""
+    """The prefixes that many names in the file share; the empty one first, then the shorter."""
+    counts: dict[str, int] = {}
+    for name in given:
+        for index, letter in enumerate(name):
+            if letter == ".":
+                counts[name[: index + 1]] = counts.get(name[: index + 1], 0) + 1
+    shared = {prefix for prefix, count in counts.items() if 2 * count >= len(expected)}
     first = next(iter(expected))
-    ends = {name.removesuffix(first) for name in given if name.endswith("." + first)}
-    return ["", *sorted(ends | {name.partition(".")[0] + "." for name in given if "." in name})]
+    shared |= {name.removesuffix(first) for name in given if name.endswith("." + first)}
+    return ["", *sorted(shared, key=lambda prefix: (prefix.count("."), prefix))]
 
 
 def _with_head(

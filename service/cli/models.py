@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -201,6 +202,8 @@ def run_module(module: str, arguments: list[str]) -> subprocess.CompletedProcess
                 text=True,
                 timeout=_WORK_SECONDS,
                 check=False,
+                # Warnings of libraries are advice to programmers; reasons are written in full.
+                env={**os.environ, "PYTHONWARNINGS": "ignore", "TORCH_CPP_LOG_LEVEL": "ERROR"},
             )
         except subprocess.TimeoutExpired:
             fail(f"{module} took longer than {_WORK_SECONDS:g} s")
