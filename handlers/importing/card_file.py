@@ -8,24 +8,27 @@ from typing import Any
 import yaml
 
 from handlers.errors import ModelError
+from handlers.labels import Labels, labels_of, read_labels
 
 
-def card_document(path: Path) -> dict[str, Any]:
-    """Read a card, its `labels_file` replaced by the labels. Raises ModelError naming the file."""
+def card_document(path: Path) -> tuple[dict[str, Any], Labels | None]:
+    """Read a card, and its labels, which replace its `labels_file`; None where it has none.
+
+    Raises ModelError naming the file, that of the labels where these are at fault.
+    """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(document, dict):
-            raise ModelError(f"{path}: a card is a YAML mapping")
-        if (name := document.pop("labels_file", None)) is not None:
-            document["labels"] = lines_of(path.parent / str(name))
+        document = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ModelError(f"{path}: {error}") from error
-    return document
-
-
-def lines_of(path: Path) -> list[str]:
-    """Labels, one a line, without empty lines. Raises ModelError naming the file."""
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"labels: {path}: {error}") from error
+    if not isinstance(document, dict):
+        raise ModelError(f"{path}: a card is a YAML mapping")
+    labels = None
+    if (name := document.pop("labels_file", None)) is not None:
+        if "labels" in document:
+            raise ModelError(f"{path}: labels and labels_file: give one of the two")
+        labels = read_labels(path.parent / str(name))
+    elif document.get("labels") is not None:
+        labels = labels_of(document["labels"], str(path))
+    if labels is not None:
+        document["labels"] = list(labels.names)
+    return document, labels

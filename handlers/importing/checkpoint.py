@@ -24,9 +24,10 @@ from handlers.engine.engine import Engine
 from handlers.engine.smoke_test import answer_noise, recognise_scores
 from handlers.errors import ModelError
 from handlers.explainers import methods
-from handlers.importing.card_file import card_document, lines_of
+from handlers.importing.card_file import card_document
 from handlers.importing.huggingface import read_pretrained
 from handlers.importing.recognition import FittedCheckpoint, fit, unwrapped
+from handlers.labels import Labels, read_labels
 from handlers.models.action_model import ActionModel
 from handlers.models.family import Checkpoint, Family, check_depth
 from handlers.models.family_registry import families, family
@@ -52,16 +53,18 @@ def import_model(
 ) -> ImportedModel:
     """Check that weights and card fit, answer one clip of noise, and write the folder `store/NAME`.
 
-    The card's `weights` section is filled in; labels may be `labels_file`, one label a line, beside the card.
+    The card's `weights` section is filled in; labels may be a `labels_file` beside the card, as `read_labels` takes it.
     weights_key: which weights of a file, or which variant of a directory, where there are several.
     Raises ModelError naming the field or the first tensor that does not fit; nothing is written then.
     """
-    document = card_document(card_path)
+    document, labels = card_document(card_path)
+    said = () if labels is None else labels.notes
     _folder(store)
     entry = families().get(str(document.get("architecture")))
     if entry is not None and entry.network is not None:
         _no_key(weights_path, weights_key)
-        return _write(document, weights_path, store, str(card_path), replace)
+        made = _write(document, weights_path, store, str(card_path), replace, labels)
+        return dataclasses.replace(made, notes=(*said, *made.notes))
     given = document.get("arguments", {})
     if entry is not None and isinstance(given, dict):
         entry = entry.with_arguments(given)
@@ -75,8 +78,10 @@ def import_model(
         check_depth(given, state)
         fitted = fit(entry.with_arguments(given), state, checkpoint.says)
         state, notes = fitted.state, (*fitted.notes, *notes)
-    made = _write(document, state, store, str(card_path), replace)
-    return dataclasses.replace(made, notes=(*notes, *made.notes))
+        if labels is not None and labels.source != str(card_path) and len(labels.names) != fitted.classes:
+            raise ModelError(_other_number(labels, fitted.classes))
+    made = _write(document, state, store, str(card_path), replace, labels)
+    return dataclasses.replace(made, notes=(*said, *notes, *made.notes))
 
 
 def import_checkpoint(
@@ -93,9 +98,9 @@ def import_checkpoint(
     """Write the folder of a family's public checkpoint: its layout tells the classes, the family tells the input. Of an
     .onnx file, the file tells both.
 
-    weights_path: a file, or a directory as transformers or Play Fair has it. labels_path: one label a line; without it
-    the checkpoint's own, else classes are numbered. name: of the model, else the file's. frames: of its clips, where no
-    tensor depends on them and it was trained on others than the family says; 0: as that says.
+    weights_path: a file, or a directory as transformers or Play Fair has it. labels_path: as `read_labels` takes it;
+    without it the checkpoint's own, else classes are numbered. name: of the model, else the file's. frames: of its
+    clips, where no tensor depends on them and it was trained on others than the family says; 0: as that says.
     weights_key: which weights of a file, or which variant of a directory, where there are several.
     Raises ModelError naming the first tensor that does not fit and the family that the file looks like.
     """
@@ -105,9 +110,11 @@ def import_checkpoint(
         _no_key(weights_path, weights_key)
         if frames:
             raise ModelError(f"frames: an {weights_path.suffix} file has its own; write a card and import that")
-        document, notes = about(weights_path, None if labels_path is None else lines_of(labels_path))
-        made = _write({"name": called or architecture, **document}, weights_path, store, "card", replace)
-        return dataclasses.replace(made, notes=(*notes, *made.notes))
+        given = None if labels_path is None else read_labels(labels_path)
+        document, notes = about(weights_path, None if given is None else given.names)
+        said = () if given is None else given.notes
+        made = _write({"name": called or architecture, **document}, weights_path, store, "card", replace, given)
+        return dataclasses.replace(made, notes=(*said, *notes, *made.notes))
     if entry.input is None:
         raise ModelError(
             f"family: {architecture} has no published checkpoints whose input would be known; write a card and import "
@@ -168,22 +175,36 @@ def _labels(
     path: Path | None, weights: Path, checkpoint: Checkpoint, fitted: FittedCheckpoint
 ) -> tuple[list[str], list[str]]:
     """The labels of a checkpoint, and what is to be said about them."""
-    labels = list(checkpoint.labels) if path is None else lines_of(path)
-    if path is None and not labels:
+    if path is not None:
+        given = read_labels(path)
+        if len(given.names) != fitted.classes:
+            raise ModelError(_other_number(given, fitted.classes))
+        return list(given.names), list(given.notes)
+    labels = list(checkpoint.labels)
+    if not labels:
         note = f"no labels given: the {fitted.classes} classes are called by number; name them with --labels FILE"
         return [str(number) for number in range(fitted.classes)], [note]
     if len(labels) != fitted.classes:
-        raise ModelError(
-            f"labels: {path or weights} has {len(labels)} labels, the weights have {fitted.classes} classes"
-        )
+        raise ModelError(_other_number(Labels(tuple(labels), str(weights)), fitted.classes))
     return labels, []
 
 
+def _other_number(labels: Labels, classes: int) -> str:
+    return f"labels: {labels.source} has {len(labels.names)} labels, the weights have {classes} classes"
+
+
 def _write(
-    document: dict[str, Any], weights: dict[str, Tensor] | Path, store: Path, source: str, replace: bool
+    document: dict[str, Any],
+    weights: dict[str, Tensor] | Path,
+    store: Path,
+    source: str,
+    replace: bool,
+    labels: Labels | None = None,
 ) -> ImportedModel:
-    """Everything after a card and weights are there: tensors, or a file that is the network. source: what a message
-    blames for a field that does not fit."""
+    """Everything after a card and weights are there: tensors, or a file that is the network.
+
+    source: what a message blames for a field that does not fit. labels: with the file that they are blamed on.
+    """
     with tempfile.TemporaryDirectory(dir=_folder(store), prefix=".import-") as work:
         made = Path(work) / "model"
         made.mkdir()
@@ -206,7 +227,7 @@ def _write(
         if target.exists() and not replace:
             raise ModelError(f"name: {card.name!r} is already in {store}; replace it with --replace")
         if isinstance(weights, Path):
-            card, notes = settled(card, weights)
+            card, notes = settled(card, weights, "" if labels is None else labels.source)
         write_card(card, made)
         model = ActionModel.load(made)
         answer_noise(Engine(model))
@@ -250,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"the trained weights: {kinds}, or a directory as transformers saves it or Play Fair's script leaves it",
     )
     parser.add_argument("--store", type=Path, required=True, help="the model store to write into")
-    parser.add_argument("--labels", type=Path, help="with --family: one label a line, in the order of the classes")
+    parser.add_argument("--labels", type=Path, help="with --family: a label a line, JSON or CSV")
     parser.add_argument("--name", default="", help="with --family: the model's name, else the file's")
     parser.add_argument("--frames", type=int, default=0, help="with --family: of its clips, else as it is published")
     parser.add_argument(

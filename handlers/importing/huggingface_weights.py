@@ -64,7 +64,7 @@ def pretrained_weights(folder: Path, config: Mapping[str, Any], variant: str = "
 def read_document(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises ModelError naming the file."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise ModelError(f"{path}: {error}") from error
     if not isinstance(document, dict):

@@ -171,12 +171,12 @@ def unwrapped(entry: Family, given: dict[str, Tensor], key: str = "") -> tuple[d
             f"weights are those behind {chosen.prefix!r} (averaged over training), not behind {others}: --weights-key "
             "chooses"
         ]
-    if twice := [name for name in expected if chosen.prefix and name in given and chosen.prefix + name in given]:
-        if not any(option.prefix == "" for option in several):
-            raise ModelError(
-                f"weights: {twice[0]} is there twice, with {chosen.prefix!r} before it and without, and neither alone is "
-                f"the whole network; keep one of the two"
-            )
+    twice = [name for name in expected if chosen.prefix and name in given and chosen.prefix + name in given]
+    if twice and not any(option.prefix == "" for option in several):
+        raise ModelError(
+            f"weights: {twice[0]} is there twice, with {chosen.prefix!r} before it and without, and the names without "
+            "are not the whole network; keep one of the two"
+        )
     unused = [option for option in several if option is not chosen]
     copies = {id(option.state[name]) for option in unused for name in expected if name in option.state}
     own: dict[str, Tensor] = {}

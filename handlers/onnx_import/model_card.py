@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from actionlens.card import ModelCard
 from handlers.errors import ModelError
+from handlers.labels import labels_of
 from handlers.onnx_import.file import OnnxFile, read_onnx
 from handlers.onnx_import.module import checked, fitting, made
 from handlers.onnx_import.opaque_runtime import OnnxRuntime
@@ -38,7 +39,8 @@ def about(path: Path, labels: Sequence[str] | None) -> tuple[dict[str, Any], lis
     if not {"mean", "std"} & set(given):
         notes.append("no mean and std in the file's metadata: pixels are taken as 0 .. 1; if wrong, write a card")
     if labels is None and "labels" in file.metadata:
-        labels = _json(file, "labels")
+        found = labels_of(_json(file, "labels"), f"{path}, its metadata")
+        labels, notes = found.names, [*notes, *found.notes]
     if labels is None:
         classes = _classes(file)
         labels = [str(number) for number in range(classes)]
@@ -46,11 +48,12 @@ def about(path: Path, labels: Sequence[str] | None) -> tuple[dict[str, Any], lis
     return {"architecture": "onnx", "labels": list(labels), "input": {**size, **given}}, notes
 
 
-def settled(card: ModelCard, path: Path) -> tuple[ModelCard, tuple[str, ...]]:
+def settled(card: ModelCard, path: Path, labels_from: str = "") -> tuple[ModelCard, tuple[str, ...]]:
     """The card with the layer that Grad-CAM reads and what the file's scores are, and what came of converting the file,
     after comparing the two.
 
-    Raises ModelError when the labels are not as many as the classes, or the conversion answers otherwise.
+    labels_from: the file with them. Raises ModelError when the labels are not as many as the classes, or the
+    conversion answers otherwise.
     """
     settled_file = fitting(read_onnx(path), card)
     file, notes = settled_file.file, (*settled_file.file.notes, *settled_file.notes)
@@ -59,7 +62,10 @@ def settled(card: ModelCard, path: Path) -> tuple[ModelCard, tuple[str, ...]]:
     size = (card.input.frames, card.input.height, card.input.width)
     classes = checked(file, module, size)
     if len(card.labels) != classes:
-        raise ModelError(f"labels: {len(card.labels)} labels, but {path.name} has {classes} classes")
+        raise ModelError(
+            f"labels: {labels_from and labels_from + ' has '}{len(card.labels)} labels, but {path.name} has {classes} "
+            "classes"
+        )
     if isinstance(module, OnnxRuntime):
         return card, (
             *notes,

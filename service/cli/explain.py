@@ -19,7 +19,6 @@ from service.cli.options import (
     Store,
     Target,
     chosen_methods,
-    class_of,
     connect,
 )
 
@@ -97,8 +96,8 @@ def explain(
     options: ClipOptions = {
         "model": model,
         "methods": chosen_methods(method),
-        "target": class_of(target),
-        "contrast": class_of(contrast),
+        "target": target,
+        "contrast": contrast,
         "top_k": top,
         "encoding": encoding,
         "sampling": sampling,

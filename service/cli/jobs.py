@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.options import Address, AsJson, Contrast, Model, Target, class_of, connect
+from service.cli.options import Address, AsJson, Contrast, Model, Target, connect
 
 if TYPE_CHECKING:
     from actionlens.v1 import job_pb2
@@ -83,8 +83,8 @@ def submit(
         raise typer.BadParameter(f"{missing[0]} does not exist", param_hint="CLIP")
     options: JobOptions = {
         "model": model,
-        "target": class_of(target),
-        "contrast": class_of(contrast),
+        "target": target,
+        "contrast": contrast,
         "sampling": sampling,
         "tenant": tenant,
         "priority": priority,

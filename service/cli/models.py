@@ -97,7 +97,7 @@ def import_(
     ] = "",
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="With --family: one label a line."),
+        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="With --family: a label a line, JSON or CSV."),
     ] = None,
     name: Annotated[str, typer.Option(metavar="NAME", show_default="the file's", help="With --family: its name.")] = "",
     frames: Annotated[

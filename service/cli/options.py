@@ -49,7 +49,7 @@ Target = Annotated[
     typer.Option(
         metavar="LABEL",
         show_default="the class that the model finds likeliest",
-        help="The class to explain, by label or number.",
+        help="The class to explain: a label, else (where no label is a number) the class of that number, from 0.",
     ),
 ]
 Contrast = Annotated[
@@ -102,11 +102,6 @@ def budgets(budget_ms: float | None, max_overhead: float | None) -> StreamOption
     if max_overhead is not None:
         given["overhead_budget"] = max_overhead / 100
     return given
-
-
-def class_of(text: str | None) -> int | str | None:
-    """A class by number when it is written as one, else by label."""
-    return int(text) if text is not None and text.isdecimal() else text
 
 
 def service_address(given: str) -> str:

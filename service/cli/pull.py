@@ -20,7 +20,7 @@ def pull(
         ),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="One label a line.")
+        Path | None, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="A label a line, JSON or CSV.")
     ] = None,
     store: Store = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,

@@ -22,7 +22,6 @@ from service.cli.options import (
     Target,
     budgets,
     chosen_methods,
-    class_of,
     connect,
 )
 
@@ -95,8 +94,8 @@ def stream(
     options: StreamOptions = {
         "model": model,
         "methods": chosen_methods(method),
-        "target": class_of(target),
-        "contrast": class_of(contrast),
+        "target": target,
+        "contrast": contrast,
         "encoding": "float16",
         "stride": stride,
         "hop": hop,

@@ -18,7 +18,6 @@ from service.cli.options import (
     Target,
     budgets,
     chosen_methods,
-    class_of,
     connect,
 )
 
@@ -76,8 +75,8 @@ def webcam(
         question: StreamOptions = {
             "model": model,
             "methods": chosen_methods(method),
-            "target": class_of(target),
-            "contrast": class_of(contrast),
+            "target": target,
+            "contrast": contrast,
             **budgets(budget_ms, max_overhead),
         }
         state = ViewState(question)

@@ -100,7 +100,7 @@ def check_method(method: method_pb2.Method, model: model_pb2.Model, path: str, *
 
 
 def resolve_target(target: method_pb2.Target, model: model_pb2.Model, path: str) -> method_pb2.Target:
-    """Resolve a target's labels to class numbers.
+    """Resolve a target's labels to class numbers. Text that is no label is a number where no label is one.
 
     Raises InvalidArgument for an unknown label (with near matches), a number that is no class, a contrast without a
     class, and a contrast that is the explained class.
@@ -123,6 +123,10 @@ def resolve_target(target: method_pb2.Target, model: model_pb2.Model, path: str)
     return resolved
 
 
+_MOST = 2**32 - 1
+"""The largest number of a class in a message."""
+
+
 def _class_index(selector: method_pb2.ClassSelector, model: model_pb2.Model, path: str) -> int:
     labels = list(model.labels)
     if selector.WhichOneof("selector") == "index":
@@ -135,6 +139,9 @@ def _class_index(selector: method_pb2.ClassSelector, model: model_pb2.Model, pat
         return selector.index
     if selector.label in labels:
         return labels.index(selector.label)
+    if selector.label.isdecimal() and not any(label.isdecimal() for label in labels):
+        # Written by people: a number that is no label is a class's. Where labels are numbers it is a wrong label.
+        return _class_index(method_pb2.ClassSelector(index=min(int(selector.label), _MOST)), model, path)
     by_folded = {label.casefold(): label for label in labels}
     near = get_close_matches(selector.label.casefold(), by_folded, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(by_folded[key]) for key in near)}?" if near else "GetModel lists the labels"

@@ -44,7 +44,8 @@ class Prompt:
     def _found(self) -> list[str]:
         typed = (self.typed or "").lower()
         return sorted(
-            (label for label in self.labels if typed in label.lower()), key=lambda label: label.lower().find(typed)
+            (label for label in self.labels if typed in label.lower()),
+            key=lambda label: (label.lower() != typed, label.lower().find(typed)),
         )
 
     def _chosen(self) -> tuple[str, str | None] | None:

@@ -6,7 +6,7 @@ import pytest
 
 from actionlens.v1 import method_pb2, model_pb2
 from service.errors import FailedPrecondition, InvalidArgument
-from service.validation.request import check_method, check_methods
+from service.validation.request import check_method, check_methods, resolve_target
 
 
 def test_a_method_of_the_other_kind_is_sent_to_the_right_call():
@@ -53,3 +53,45 @@ def test_parameters_at_their_bounds_are_taken():
     model = model_pb2.Model(name="m", methods=[_support()])
     given = {"mode": "delete", "iterations": 5000, "areas": [1e-9, 1.0], "variant": "left to the worker"}
     check_method(method_pb2.Method(st_perturbation=given), model, "method", job=True)
+
+
+NAMED, NUMBERED = ("left", "right", "still", "spin"), ("1", "2", "3", "4")
+
+
+@pytest.mark.parametrize(
+    ("labels", "text", "index"),
+    [
+        (NAMED, "right", 1),
+        (NAMED, "3", 3),
+        (NAMED, "0", 0),
+        (NUMBERED, "3", 2),
+        (NUMBERED, "1", 0),
+        (("0", "1"), "1", 1),
+    ],
+)
+@pytest.mark.parametrize("field", ["explained", "contrast"])
+def test_text_means_a_label_and_where_none_is_a_number_a_class(labels, text, index, field):
+    target = method_pb2.Target(**{field: {"label": text}})
+    resolved = resolve_target(target, model_pb2.Model(name="m", labels=labels), "target")
+    assert getattr(resolved, field).index == index
+
+
+@pytest.mark.parametrize(
+    ("labels", "selector", "message"),
+    [
+        (NUMBERED, {"label": "0"}, r"target\.explained\.label: '0' is not a class of m"),
+        (NUMBERED, {"label": "5"}, r"target\.explained\.label: '5' is not a class of m"),
+        (NAMED, {"label": "4"}, r"target\.explained\.index: 4 is not a class; m has 0 to 3"),
+        (NAMED, {"label": "9" * 30}, r"target\.explained\.index: \d+ is not a class; m has 0 to 3"),
+        (NAMED, {"label": "-1"}, r"target\.explained\.label: '-1' is not a class of m"),
+    ],
+)
+def test_a_number_that_is_no_label_or_class_is_refused(labels, selector, message):
+    target = method_pb2.Target(explained=selector)
+    with pytest.raises(InvalidArgument, match=message):
+        resolve_target(target, model_pb2.Model(name="m", labels=labels), "target")
+
+
+def test_a_number_sent_as_one_is_a_class_whatever_the_labels():
+    target = method_pb2.Target(explained={"index": 3})
+    assert resolve_target(target, model_pb2.Model(name="m", labels=NUMBERED), "target").explained.index == 3

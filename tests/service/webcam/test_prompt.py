@@ -49,3 +49,7 @@ def test_what_is_mistyped_can_be_taken_back() -> None:
     assert typed(prompt, "tstx\r") == []
     assert "no class of this name" in prompt.line("", None)
     assert typed(prompt, "\x7f\r") == [("target", "still")]
+
+
+def test_a_label_typed_in_full_goes_before_one_that_only_starts_so() -> None:
+    assert typed(Prompt(("10", "1", "21")), "t1\r") == [("target", "1")]
