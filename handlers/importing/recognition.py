@@ -46,8 +46,8 @@ def fit(entry: Family, given: dict[str, Tensor], said: str = "") -> FittedCheckp
     family that the file looks like.
     """
     expected, head = _shapes(entry)
-    state, said_of_names = unwrapped(entry, given)
-    notes = list(said_of_names)
+    plain, said_of_names = unwrapped(entry, given)
+    state, notes = entry.named(plain), list(said_of_names)
     state, classes = _with_head(expected, head, state, notes)
     for name, shape in expected.items():
         if name not in state:
@@ -126,7 +126,7 @@ def _layout(entry: Family, classes: int) -> Shapes:
 
 
 def unwrapped(entry: Family, given: dict[str, Tensor], key: str = "") -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Name the tensors as the family does, without the prefix behind which most have these names.
+    """Take the prefix off behind which most tensors have names that the family knows; these stay as they are.
 
     Where several prefixes have the whole network behind them, the averaged weights are taken; key chooses otherwise.
     What training frameworks write beside the network is left out and named; all else stays, and is refused later.
@@ -146,7 +146,7 @@ def unwrapped(entry: Family, given: dict[str, Tensor], key: str = "") -> tuple[d
     try:
         expected, head = _shapes(entry)
     except ModelError:
-        return entry.named(given), ()  # without a card's arguments it has no names of its own
+        return given, ()  # without a card's arguments it has no names of its own
     options = _options(entry, expected, given)
     best = max(option.hits for option in options)
     # Part of a network, or another family's, is no reason to ask which of several is meant.
@@ -181,9 +181,10 @@ def unwrapped(entry: Family, given: dict[str, Tensor], key: str = "") -> tuple[d
     copies = {id(option.state[name]) for option in unused for name in expected if name in option.state}
     own: dict[str, Tensor] = {}
     left = list[str]()
-    for name, tensor in chosen.state.items():
-        layer, _, counter = name.rpartition("num_batches_tracked")
-        if name in expected:
+    for name, tensor in chosen.plain.items():
+        named = next(iter(entry.named({name: tensor})), name)
+        layer, _, counter = named.rpartition("num_batches_tracked")
+        if named in expected:
             own[name] = tensor
         elif counter == "" and layer:
             if f"{layer}running_mean" in expected:
@@ -199,9 +200,11 @@ def unwrapped(entry: Family, given: dict[str, Tensor], key: str = "") -> tuple[d
 
 @dataclass(frozen=True)
 class _Option:
-    """The tensors as they are called without a prefix. hits: how many the family has."""
+    """The tensors without a prefix: plain, as they are called then; state, as the family calls them. hits: how many of
+    these it has."""
 
     prefix: str
+    plain: dict[str, Tensor]
     state: dict[str, Tensor]
     hits: int
 
@@ -216,8 +219,9 @@ def _options(entry: Family, expected: Shapes, given: dict[str, Tensor]) -> list[
         for prefix in _prefixes(expected, shorter):
             inside = {name.removeprefix(prefix): shorter[name] for name in shorter if name.startswith(prefix)}
             outside = {name: shorter[name] for name in shorter if not name.startswith(prefix)}
-            state = entry.named(outside | inside)
-            found.append(_Option(prefix, state, sum(name in state for name in expected)))
+            plain = outside | inside
+            state = entry.named(plain)
+            found.append(_Option(prefix, plain, state, sum(name in state for name in expected)))
     return found
 
 

@@ -252,6 +252,11 @@ def build(card: ModelCard, state: dict[str, Tensor]) -> nn.Module:
             state.setdefault(name, torch.zeros((), dtype=tensor.dtype))
         elif name not in state:
             raise ModelError(f"weights: {name} {list(tensor.shape)} is missing; the file has {_some(state)}")
+        elif state[name].is_floating_point() != tensor.is_floating_point():
+            raise ModelError(
+                f"weights: {name} is {state[name].dtype}, {card.architecture} takes {tensor.dtype}; quantised weights "
+                "are not read"
+            )
         elif state[name].shape != tensor.shape:
             raise ModelError(
                 f"weights: {name} is {list(state[name].shape)}, {card.architecture} with {len(card.labels)} labels "

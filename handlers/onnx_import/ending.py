@@ -49,10 +49,10 @@ def find_ending(graph: onnx.GraphProto, output: str) -> Ending | None:
             if kind is None:
                 return None
             averages = any(each.op_type in _AVERAGING for each in behind)
-            return Ending(kind, logits, tuple(behind), averages, said)
+            return Ending(kind, _uncast(logits, makers), tuple(behind), averages, said)
         if node.op_type == "Sigmoid" and not logarithms:
             averages = any(each.op_type in _AVERAGING for each in behind)
-            return Ending(Scores.SIGMOID, node.input[0], tuple(behind), averages, "Sigmoid")
+            return Ending(Scores.SIGMOID, _uncast(node.input[0], makers), tuple(behind), averages, "Sigmoid")
         if node.op_type in _OF_SCORES:
             logarithms += {"Log": 1, "Exp": -1}.get(node.op_type, 0)
         elif node.op_type in _ARRANGING | _AVERAGING:
@@ -154,6 +154,13 @@ def _unshifted(name: str, makers: dict[str, onnx.NodeProto]) -> str:
         largest = _maker(node.input[1], makers)
         if largest is not None and largest.op_type == "ReduceMax" and largest.input[0] == node.input[0]:
             return str(node.input[0])
+    return name
+
+
+def _uncast(name: str, makers: dict[str, onnx.NodeProto]) -> str:
+    """A value before it was cast for the softmax alone, as to double precision."""
+    while (node := makers.get(name)) is not None and node.op_type == "Cast":
+        name = node.input[0]
     return name
 
 

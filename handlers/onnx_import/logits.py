@@ -46,8 +46,18 @@ def with_logits(file: OnnxFile, size: tuple[int, int, int], said: Scores | None 
         return LogitsFile(file, said)
     rows = _answers(file, size)
     found, total = recognised(rows)
-    if said not in (None, Scores.SIGMOID, found):
+    if said not in (None, Scores.SIGMOID, found) and not (ending is not None and said is ending.kind):
         raise ModelError(f"scores: the card says {said}, but {file.path.name} puts out {found}")
+    dropped = found is Scores.LOGITS and ending is not None and ending.kind is Scores.PROBABILITIES
+    if dropped and ending is not None and bool(((rows >= 0) & (rows <= 1)).all()):
+        candidate = _before(file, ending)
+        shares = rows / rows.sum(1, keepdim=True)
+        if apart(_answers(candidate, size), shares, Scores.PROBABILITIES) <= _FITS:
+            note = (
+                f"the {ending.said} near its end is left out: explanations start at the logits; the file leaves "
+                "classes out behind it, so predictions are shares among those that are left"
+            )
+            return LogitsFile(candidate, Scores.PROBABILITIES, (note,))
     if found is Scores.LOGITS:
         return _independent(file, ending, rows, size, said)
     if ending is not None and ending.kind is found:

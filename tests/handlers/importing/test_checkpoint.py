@@ -216,6 +216,13 @@ def test_not_finite_weights_are_refused(tmp_path: Path, state: dict[str, Tensor]
         import_model(write(tmp_path / "card.yaml"), tmp_path / "w.safetensors", tmp_path / "store")
 
 
+def test_quantised_weights_are_not_taken_for_others(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    state["conv2.weight"] = (100 * state["conv2.weight"]).to(torch.int8)
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match=r"conv2\.weight is torch\.int8, conv3d takes torch\.float32; quantised"):
+        import_model(write(tmp_path / "card.yaml"), tmp_path / "w.safetensors", tmp_path / "store")
+
+
 def test_changed_weights_are_noticed_at_loading(tmp_path: Path) -> None:
     folder = networks.folder(tmp_path / "tiny")
     save_file(networks.module(networks.card(), seed=1).state_dict(), folder / "weights.safetensors")

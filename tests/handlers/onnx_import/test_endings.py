@@ -109,6 +109,10 @@ LINEAR: dict[str, tuple[Callable[[], Parts], Scores]] = {
         ended(*POWERS, node("Reciprocal", "t", out="r"), node("Mul", "e", "r"), **LAST),
         Scores.PROBABILITIES,
     ),
+    "softmax in double precision": (
+        ended(node("Cast", "logits", out="w", to=11), node("Softmax", "w", out="s"), node("Cast", "s", to=1)),
+        Scores.PROBABILITIES,
+    ),
     "log-softmax, exp": (ended(node("LogSoftmax", "logits", out="l"), node("Exp", "l")), Scores.PROBABILITIES),
     "log-softmax": (ended(node("LogSoftmax", "logits")), Scores.LOG_PROBABILITIES),
     "softmax, log": (ended(node("Softmax", "logits", out="s"), node("Log", "s")), Scores.LOG_PROBABILITIES),
@@ -217,6 +221,24 @@ def test_sigmoid_scores_are_shown_class_by_class(tmp_path: Path, convert: bool) 
     for name in ("frame-shapley", "st-perturbation", "temporal-mask"):
         assert "needs probabilities that sum to 1" in made.methods[name]
     assert (made.methods["dtd"] == "") == convert
+
+
+def test_a_class_that_is_dropped_behind_the_softmax_leaves_shares(tmp_path: Path) -> None:
+    """As detectors drop their background: what is left does not sum to 1."""
+    drop = ended(
+        node("Softmax", "logits", out="s"),
+        node("Slice", "s", "from1", "to3", "axis1"),
+        from1=np.array([1]),
+        to3=np.array([3]),
+        axis1=np.array([1]),
+    )
+    made = imported(tmp_path, drop(), labels=["right", "still"])
+    assert read_card(made.folder).scores is Scores.PROBABILITIES
+    assert [note for note in made.notes if "shares among those that are left" in note]
+    for clip in CLIPS:
+        given = own(tmp_path / "net.onnx", clip)
+        torch.testing.assert_close(predicted(made.folder, clip), given / given.sum(), atol=1e-5, rtol=1e-4)
+    assert made.methods["dtd"] == ""
 
 
 def test_what_cannot_be_told_apart_is_said(tmp_path: Path) -> None:
