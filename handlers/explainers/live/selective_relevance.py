@@ -58,15 +58,16 @@ def motion_mask(relevance: Tensor, threshold: float = 4.0, *, signed: bool = Fal
     return (derivative if signed else derivative.abs()) > bound
 
 
-def selectivity(relevance: Tensor, mask: Tensor) -> tuple[float, float]:
+def selectivity(relevance: Tensor, mask: Tensor) -> tuple[float | None, float | None]:
     """The two selectivity numbers: share of the positive positions kept, share of the positive relevance kept.
 
-    The second is the motion share: how much of the decision moves. Both are 0 when nothing is positive.
+    The second is the motion share: how much of the decision moves. Both are None when nothing is
+    positive: there is nothing to have a share of.
     """
     positive = relevance > 0
     count, mass = positive.sum(), relevance[positive].sum()
     if count == 0:
-        return 0.0, 0.0
+        return None, None
     kept = positive & mask
     return float(kept.sum() / count), float(relevance[kept].sum() / mass)
 
@@ -112,10 +113,13 @@ class SelectiveRelevance(Explainer[SelectiveParameters]):
         forward: Pass,
         items: Sequence[tuple[int, Target]],
         parameters: SelectiveParameters,
-    ) -> list[Attribution]:
+    ) -> list[Attribution | RequestError]:
         base = self._base(parameters)
-        results: list[Attribution] = []
+        results: list[Attribution | RequestError] = []
         for volume in base.attribute(model, forward, items, base.parameters()):
+            if isinstance(volume, RequestError):
+                results.append(volume)
+                continue
             if not isinstance(volume, SaliencyVolume):
                 raise RequestError(
                     f"base: {base.name!r} makes no map over time and space, so nothing in it can move",

@@ -82,6 +82,19 @@ class Weighted(Operation):
         return result
 
     @property
+    def gain(self) -> tuple[float, float]:
+        """(a, b): no output is larger than a times the largest input plus b, in magnitude and before rounding."""
+
+        mapping, bias = self.folded
+
+        def build() -> tuple[float, float]:
+            rows = mapping.weight.detach().flatten(1).abs().sum(1, dtype=torch.float64)
+            return float(rows.max()), 0.0 if bias is None else float(bias.detach().abs().max())
+
+        result: tuple[float, float] = self.weights.once(("gain", id(self.scale)), build)
+        return result
+
+    @property
     def _scale_of_outputs(self) -> Tensor:
         assert self.scale is not None
         return self.scale.view(-1, *([1] * (self.weights.weight.dim() - 1)))

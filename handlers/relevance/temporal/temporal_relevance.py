@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from actionlens.row_lengths import row_lengths, summary
-from handlers.relevance.errors import RelevanceError
+from handlers.relevance.errors import NoFrameLogits, RelevanceError
 from handlers.relevance.messages import Message
 from handlers.relevance.operations.base import Manner, Portion
 from handlers.relevance.precision import manner_of
@@ -77,7 +77,8 @@ def temporal_relevance(
     sums, a cheaper and different quantity. share: sigma of the lengths. memory: bytes; rows are taken in chunks
     that fit. meeting: step number at which rows and frames meet; None lets the cost model choose. items: only these
     clips of the batch, in this order; target and contrast still count the whole batch.
-    Raises NoFrameLogits (with the reason), UnknownClass, NotKept, MemoryLimitExceeded, RelevanceError.
+    Raises NoFrameLogits (with the reason), UnknownClass, NotKept, MemoryLimitExceeded, RelevanceError. A clip
+    whose logits are not finite has NaN everywhere, and no length.
     """
     forward = propagating(forward)
     if rectify not in (None, "element", "frame"):
@@ -88,12 +89,18 @@ def temporal_relevance(
     slopes = start_slopes(forward, target, contrast)
     chosen = start_slopes(forward, target, None)
     wanted = list(range(len(forward)) if items is None else items)
+    broken = forward.broken
+    for item in wanted:
+        if reason := forward.no_frame_logits_of(item):
+            raise NoFrameLogits(f"clip {item}: no logits per frame: {reason}")
     costs = CostModel.of(forward)
     cut = 0 if rectify == "element" else costs.best(memory) if meeting is None else costs.checked(meeting)
     size = costs.rows_at_once(cut, memory)
     with torch.no_grad():
         matrices = [
-            _matrix(forward, item, slopes[item], isinstance(contrast, str), rectify == "element", cut, size, costs)
+            torch.full((logits.shape[1], forward.clip.shape[2]), torch.nan).to(logits)
+            if item in broken
+            else _matrix(forward, item, slopes[item], isinstance(contrast, str), rectify == "element", cut, size, costs)
             for item in wanted
         ]
         values = torch.stack(matrices)

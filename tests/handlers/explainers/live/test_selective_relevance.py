@@ -91,7 +91,7 @@ def test_shares_by_hand() -> None:
     relevance = torch.tensor([[[3.0, 1.0, -5.0, 0.0]]])
     mask = torch.tensor([[[True, False, True, True]]])
     assert selectivity(relevance, mask) == (0.5, 0.75)
-    assert selectivity(-relevance.abs(), mask) == (0.0, 0.0)
+    assert selectivity(-relevance.abs(), mask) == (None, None)
 
 
 def test_a_model_without_relevance_is_explained_by_what_explains_it() -> None:
