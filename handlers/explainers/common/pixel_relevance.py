@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,18 +50,24 @@ def attribute_groups(
     forward: Pass,
     items: Sequence[tuple[int, Target]],
     attribute: Callable[[ItemGroup], Iterable[Attribution]],
-) -> list[Attribution]:
-    """Explain all items, one call of `attribute` for each group; it answers in the order of the group's items."""
-    found: dict[int, Attribution] = {}
-    for group in item_groups(len(forward), items):
+    refused: Mapping[int, RequestError] | None = None,
+) -> list[Attribution | RequestError]:
+    """Explain all items, one call of `attribute` for each group; it answers in the order of the group's items.
+
+    refused: by position, the errors of items that are in no group.
+    """
+    found: dict[int, Attribution | RequestError] = dict(refused or {})
+    for group in item_groups(len(forward), items, found.keys()):
         found.update(zip(group.positions, attribute(group), strict=True))
     return [found[position] for position in range(len(items))]
 
 
-def item_groups(batch: int, items: Sequence[tuple[int, Target]]) -> list[ItemGroup]:
-    """The items of a batch of so many clips in as few groups as they fit in, in order."""
+def item_groups(batch: int, items: Sequence[tuple[int, Target]], without: Collection[int] = ()) -> list[ItemGroup]:
+    """The items of a batch of so many clips in as few groups as they fit in, in order. without: positions left out."""
     groups: list[tuple[list[int], list[tuple[int, Target]]]] = []
     for position, (clip, target) in enumerate(items):
+        if position in without:
+            continue
         for positions, members in groups:
             fits = (members[0][1].contrast is None) == (target.contrast is None)
             if fits and all(clip != other for other, _ in members):
@@ -83,11 +89,14 @@ def _group(batch: int, positions: Sequence[int], members: Sequence[tuple[int, Ta
     return ItemGroup(tuple(positions), clips, explained, None if members[0][1].contrast is None else contrast)
 
 
-def refuse_contrast(items: Sequence[tuple[int, Target]], instead: str) -> None:
-    """Raise RequestError (field "target.contrast") where an item of clrp has a contrast. instead: what would work."""
-    if any(target.contrast is not None for _, target in items):
-        raise RequestError(
-            f"target.contrast: clrp contrasts the class with its own negation; {instead}",
-            field="target.contrast",
-            reason="CONTRAST_UNSUPPORTED",
-        )
+def refused_contrasts(items: Sequence[tuple[int, Target]], why: str) -> dict[int, RequestError]:
+    """By position, an error (field "target.contrast") for every item that has a contrast. why: and what would work."""
+    return {
+        position: RequestError(f"target.contrast: {why}", field="target.contrast", reason="CONTRAST_UNSUPPORTED")
+        for position, (_, target) in enumerate(items)
+        if target.contrast is not None
+    }
+
+
+OWN_NEGATION = "clrp contrasts the class with its own negation"
+"""Why CLRP takes no second class."""

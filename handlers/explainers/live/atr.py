@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
+from handlers.errors import FAILED_PRECONDITION, RequestError
 from handlers.explainers.attribution import Attribution, Quality, RelevanceMatrix, Target
-from handlers.explainers.common.pixel_relevance import ItemGroup, attribute_groups, refuse_contrast
+from handlers.explainers.common.pixel_relevance import OWN_NEGATION, ItemGroup, attribute_groups, refused_contrasts
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, temporal_relevance
@@ -44,11 +45,17 @@ class Atr(Explainer[AtrParameters]):
 
     def attribute(
         self, model: ActionModel, forward: Pass, items: Sequence[tuple[int, Target]], parameters: AtrParameters
-    ) -> list[Attribution]:
+    ) -> list[Attribution | RequestError]:
         rectify = None if parameters.rectify == "none" else parameters.rectify
         negated = parameters.relevance == "clrp"
-        if negated:
-            refuse_contrast(items, "use relevance lrp for two classes")
+        refused = refused_contrasts(items, f"{OWN_NEGATION}; use relevance lrp for two classes") if negated else {}
+        for position, (clip, _) in enumerate(items):
+            if reason := forward.no_frame_logits_of(clip):
+                refused[position] = RequestError(
+                    f"{self.name} cannot explain this clip: it has no logits per time step: {reason}",
+                    reason="METHOD_UNSUPPORTED",
+                    code=FAILED_PRECONDITION,
+                )
 
         def matrices(group: ItemGroup) -> Iterator[Attribution]:
             found = temporal_relevance(
@@ -73,7 +80,7 @@ class Atr(Explainer[AtrParameters]):
                     quality=Quality(conservation_defect=_defect(values, row_logits, group.contrast, rectify, negated)),
                 )
 
-        return attribute_groups(forward, items, matrices)
+        return attribute_groups(forward, items, matrices, refused)
 
 
 def _defect(

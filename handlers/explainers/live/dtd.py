@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Target
 from handlers.explainers.common.pixel_relevance import ItemGroup, attribute_groups, pixel_map
 from handlers.explainers.explainer import Explainer, Parameters
@@ -67,7 +68,7 @@ class Dtd(Explainer[DtdParameters]):
 
     def attribute(
         self, model: ActionModel, forward: Pass, items: Sequence[tuple[int, Target]], parameters: DtdParameters
-    ) -> list[Attribution]:
+    ) -> list[Attribution | RequestError]:
         def maps(group: ItemGroup) -> list[Attribution]:
             found = relevance(forward, group.target, group.contrast, items=group.clips, rule=parameters.of_layers)
             defects = [None if math.isnan(defect) else defect for defect in found.defect.tolist()]
