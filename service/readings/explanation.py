@@ -139,7 +139,7 @@ def _temporal_length(explanation: explanation_pb2.Explanation, frames: int) -> l
         return []
     matrix = explanation.relevance_matrix
     if not matrix.HasField("average_length"):
-        return ["no ATR: the class has no positive score at any time"]
+        return [f"no ATR: {matrix.undefined or 'the class has no positive score at any time'}"]
     return [f"avg-ATR {matrix.average_length:.1f} of {frames} frames"]
 
 

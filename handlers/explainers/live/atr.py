@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from handlers.errors import FAILED_PRECONDITION, RequestError
-from handlers.explainers.attribution import Attribution, Quality, RelevanceMatrix, Target
+from handlers.explainers.attribution import Attribution, Details, Quality, RelevanceMatrix, Target
 from handlers.explainers.common.pixel_relevance import OWN_NEGATION, ItemGroup, attribute_groups, refused_contrasts
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.models.action_model import ActionModel
@@ -23,9 +23,18 @@ class AtrParameters(Parameters):
         Literal["lrp", "clrp"], Field(description="lrp: rows sum to their logits; clrp: contrastive")
     ] = "lrp"
     rectify: Annotated[
-        Literal["none", "element", "frame"], Field(description="element: Eq. 2 as printed; frame: another quantity")
+        Literal["none", "element", "frame"],
+        Field(description="element: Eq. 2 as printed, what clrp has when left out; frame: another quantity"),
     ] = "none"
     share: Annotated[float, Field(gt=0, le=1, description="share of a row that its window must hold")] = 0.975
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rectify_contrasts(cls, given: Any) -> Any:
+        """Un-rectified rows of CLRP sum to 0: lengths of them would be those of rounding errors."""
+        if isinstance(given, dict) and given.get("relevance") == "clrp":
+            return {"rectify": "element"} | given
+        return given
 
 
 class Atr(Explainer[AtrParameters]):
@@ -77,10 +86,18 @@ class Atr(Explainer[AtrParameters]):
                     average_length=found.average[row],
                     maximum_length=found.maximum[row],
                     undefined=found.reasons[row],
+                    details=Details(notes=_notes(rectify, row_logits, found.maximum[row])),
                     quality=Quality(conservation_defect=_defect(values, row_logits, group.contrast, rectify, negated)),
                 )
 
         return attribute_groups(forward, items, matrices, refused)
+
+
+def _notes(rectify: str | None, row_logits: Tensor, maximum: float | None) -> tuple[str, ...]:
+    of_frames = "sums over frames are rectified, not single values: another quantity than Eq. 2 of the ATR paper"
+    of_rows = "only time steps with a positive score count; the paper's max-ATR counts all"
+    counts = maximum is not None and bool((row_logits <= 0).any())
+    return (*([of_frames] if rectify == "frame" else []), *([of_rows] if counts else []))
 
 
 def _defect(

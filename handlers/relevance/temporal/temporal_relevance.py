@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -26,6 +27,11 @@ from handlers.relevance.temporal.row_starts import first_messages
 
 Rectify = Literal["element", "frame"] | None
 
+_SUMS_TO_ZERO = "the rows of un-rectified CLRP sum to 0, so no share of them is defined; rectify by element (Eq. 2)"
+_BOTH_SIGNS = (
+    "un-rectified rows of several classes have parts of both signs, so no share of them is defined; rectify by element"
+)
+
 MEMORY = 2 * 2**30
 """Default bound in bytes of what temporal relevance allocates beyond the forward pass."""
 
@@ -34,10 +40,11 @@ MEMORY = 2 * 2**30
 class TemporalRelevance:
     """values: [B, T', N] relevance a_ij of input frame j for output time step i.
 
-    row_logits: [B, T'] logit of the target per time step. anchors: [T'] the input frame at the centre of each row's
-    receptive field, may be fractional. lengths: [B, T'] frames of the shortest window around the anchor that
-    holds the share sigma of the row, 0 where undefined. average, maximum: avg-ATR and max-ATR of each clip, None
-    with the reason in `reasons` (else "") where no row has a positive logit. meeting: number of the step above which
+    row_logits: [B, T'] logit of the target per time step, with a contrast class less that of the contrast.
+    anchors: [T'] the frame at the centre of each row's receptive field, may be fractional. lengths: [B, T'] frames
+    of the shortest window around the anchor that holds the share sigma of the row, 0 where undefined. average, maximum:
+    avg-ATR and max-ATR of each clip, None with the reason in `reasons` (else "") where no row has a positive logit, and
+    for contrasts that are not rectified, which have no lengths by construction. meeting: number of the step above which
     rows were carried; 0: down to the clip.
     """
 
@@ -87,7 +94,6 @@ def temporal_relevance(
         raise RelevanceError(f"share: must be above 0 and at most 1, got {share}")
     logits = forward.frame_logits
     slopes = start_slopes(forward, target, contrast)
-    chosen = start_slopes(forward, target, None)
     wanted = list(range(len(forward)) if items is None else items)
     broken = forward.broken
     for item in wanted:
@@ -106,13 +112,29 @@ def temporal_relevance(
         values = torch.stack(matrices)
         if rectify == "frame":
             values = values.clamp(min=0)
-        row_logits = (logits * chosen[:, None]).sum(2)[wanted]
+        row_logits = (logits * slopes[:, None]).sum(2)[wanted]
     anchors = costs.anchors
-    lengths = [row_lengths(matrix, anchors, share) for matrix in values.double().tolist()]
-    found = [summary(own, row) for own, row in zip(lengths, row_logits.double().tolist(), strict=True)]
+    undefined = [_undefined(slopes[item], isinstance(contrast, str), rectify) for item in wanted]
+    lengths = [
+        [0] * len(matrix) if reason else row_lengths(matrix, anchors, share)
+        for matrix, reason in zip(values.double().tolist(), undefined, strict=True)
+    ]
+    found = [
+        (None, None, reason) if reason and all(map(math.isfinite, row)) else summary(own, row)
+        for own, row, reason in zip(lengths, row_logits.double().tolist(), undefined, strict=True)
+    ]
     average, maximum, reasons = (tuple(part) for part in zip(*found, strict=True))
     counted = torch.tensor(lengths, device=values.device)
     return TemporalRelevance(values, row_logits, anchors, counted, average, maximum, reasons, cut)
+
+
+def _undefined(slopes: Tensor, negated: bool, rectify: Rectify) -> str:
+    """Why rows with these weights of the logits have no lengths, whatever their values are; empty where they have."""
+    if rectify is not None:
+        return ""
+    if negated:
+        return _SUMS_TO_ZERO
+    return _BOTH_SIGNS if int((slopes != 0).sum()) > 1 else ""
 
 
 def relevance_matrix(forward: Pass, slopes: Tensor, memory: int = MEMORY) -> Tensor:
