@@ -83,22 +83,30 @@ class SelectiveRelevance(_message.Message):
     def __init__(self, threshold: _Optional[float] = ..., signed: bool = ..., peer: bool = ..., base: _Optional[str] = ...) -> None: ...
 
 class Dtd(_message.Message):
-    __slots__ = ("rule", "alpha", "beta", "gamma")
+    __slots__ = ("rule", "alpha", "beta", "gamma", "norm", "add")
     RULE_FIELD_NUMBER: _ClassVar[int]
     ALPHA_FIELD_NUMBER: _ClassVar[int]
     BETA_FIELD_NUMBER: _ClassVar[int]
     GAMMA_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    ADD_FIELD_NUMBER: _ClassVar[int]
     rule: str
     alpha: float
     beta: float
     gamma: float
-    def __init__(self, rule: _Optional[str] = ..., alpha: _Optional[float] = ..., beta: _Optional[float] = ..., gamma: _Optional[float] = ...) -> None: ...
+    norm: str
+    add: str
+    def __init__(self, rule: _Optional[str] = ..., alpha: _Optional[float] = ..., beta: _Optional[float] = ..., gamma: _Optional[float] = ..., norm: _Optional[str] = ..., add: _Optional[str] = ...) -> None: ...
 
 class Clrp(_message.Message):
-    __slots__ = ("rectify",)
+    __slots__ = ("rectify", "norm", "add")
     RECTIFY_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    ADD_FIELD_NUMBER: _ClassVar[int]
     rectify: bool
-    def __init__(self, rectify: bool = ...) -> None: ...
+    norm: str
+    add: str
+    def __init__(self, rectify: bool = ..., norm: _Optional[str] = ..., add: _Optional[str] = ...) -> None: ...
 
 class GuidedBackprop(_message.Message):
     __slots__ = ()
@@ -111,14 +119,18 @@ class GuidedGradCam(_message.Message):
     def __init__(self, layer: _Optional[str] = ...) -> None: ...
 
 class Atr(_message.Message):
-    __slots__ = ("relevance", "rectify", "share")
+    __slots__ = ("relevance", "rectify", "share", "norm", "add")
     RELEVANCE_FIELD_NUMBER: _ClassVar[int]
     RECTIFY_FIELD_NUMBER: _ClassVar[int]
     SHARE_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    ADD_FIELD_NUMBER: _ClassVar[int]
     relevance: str
     rectify: str
     share: float
-    def __init__(self, relevance: _Optional[str] = ..., rectify: _Optional[str] = ..., share: _Optional[float] = ...) -> None: ...
+    norm: str
+    add: str
+    def __init__(self, relevance: _Optional[str] = ..., rectify: _Optional[str] = ..., share: _Optional[float] = ..., norm: _Optional[str] = ..., add: _Optional[str] = ...) -> None: ...
 
 class AttentionRollout(_message.Message):
     __slots__ = ()

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, explanation_pb2
-from service.readings.explanation import busiest_window, frame_profile, read_explanation
+from service.readings.explanation import busiest_window, frame_profile, propagation, read_explanation
 from service.rendering.colours import ACCENT, AGAINST, FAINT, GROUND, INK, PANEL
 from service.rendering.filmstrip import Filmstrip
 from service.rendering.heatmap import prepare_heatmap
@@ -124,6 +124,8 @@ def _heading(
     lines = wrap(sentence, 18, _INNER - 330 if peak > 0 else _INNER)
     canvas = Image.new("RGB", (_INNER, 42 + _READING_LINE * len(lines)), GROUND)
     title = _TITLES.get(explanation.method, explanation.method)
+    rule = propagation(explanation)
+    title += f" by {rule}" if rule and f"({rule})" not in title else ""
     write(canvas, (0, 0), title, 24, INK)
     about = f"why “{_name(explanation.target)}”" if explanation.HasField("target") else ""
     if explanation.HasField("contrast"):

@@ -4,14 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Quality, SaliencyVolume, Target
+from handlers.explainers.explainer import Parameters
 from handlers.models.action_model import ActionModel
-from handlers.relevance import Pass, Program
+from handlers.relevance import AddRule, NormRule, Pass, Program
+
+
+class PropagationParameters(Parameters):
+    """Rules of relevance propagation that the papers leave open."""
+
+    norm: Annotated[
+        Literal["identity", "fold"],
+        Field(description="batch norm: identity passes relevance; fold counts it as part of its convolution"),
+    ] = "identity"
+    add: Annotated[
+        Literal["proportional", "positive"],
+        Field(description="sums share relevance by the values of their terms, or by their positive parts"),
+    ] = "proportional"
+
+    @property
+    def norm_rule(self) -> NormRule | None:
+        """For `relevance`; None for the identity, with which models are traced."""
+        return NormRule.FOLD if self.norm == "fold" else None
+
+    @property
+    def add_rule(self) -> AddRule | None:
+        """For `relevance`; None for sharing by values, with which models are traced."""
+        return AddRule.POSITIVE if self.add == "positive" else None
+
 
 # Rounding and zB leave specks of the other sign in maps that are one-signed by construction.
 _SPECKS = 0.01

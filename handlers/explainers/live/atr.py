@@ -10,13 +10,19 @@ from torch import Tensor
 
 from handlers.errors import FAILED_PRECONDITION, RequestError
 from handlers.explainers.attribution import Attribution, Details, Quality, RelevanceMatrix, Target
-from handlers.explainers.common.pixel_relevance import OWN_NEGATION, ItemGroup, attribute_groups, refused_contrasts
-from handlers.explainers.explainer import Explainer, Parameters
+from handlers.explainers.common.pixel_relevance import (
+    OWN_NEGATION,
+    ItemGroup,
+    PropagationParameters,
+    attribute_groups,
+    refused_contrasts,
+)
+from handlers.explainers.explainer import Explainer
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, temporal_relevance
 
 
-class AtrParameters(Parameters):
+class AtrParameters(PropagationParameters):
     """Parameters of ATR."""
 
     relevance: Annotated[
@@ -75,6 +81,8 @@ class Atr(Explainer[AtrParameters]):
                 parameters.share,
                 model.memory,
                 items=group.clips,
+                norm=parameters.norm_rule,
+                add=parameters.add_rule,
             )
             for row in range(len(group.clips)):
                 values, row_logits = found.values[row], found.row_logits[row]

@@ -12,16 +12,17 @@ from handlers.explainers.attribution import Attribution, Target
 from handlers.explainers.common.pixel_relevance import (
     OWN_NEGATION,
     ItemGroup,
+    PropagationParameters,
     attribute_groups,
     pixel_map,
     refused_contrasts,
 )
-from handlers.explainers.explainer import Explainer, Parameters
+from handlers.explainers.explainer import Explainer
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, relevance
 
 
-class ClrpParameters(Parameters):
+class ClrpParameters(PropagationParameters):
     """Parameters of CLRP."""
 
     rectify: Annotated[bool, Field(description="keep the positive differences only, Eq. 2 as printed")] = True
@@ -41,7 +42,8 @@ class Clrp(Explainer[ClrpParameters]):
         self, model: ActionModel, forward: Pass, items: Sequence[tuple[int, Target]], parameters: ClrpParameters
     ) -> list[Attribution | RequestError]:
         def maps(group: ItemGroup) -> list[Attribution]:
-            found = relevance(forward, group.target, "negated", items=group.clips).values
+            norm, add = parameters.norm_rule, parameters.add_rule
+            found = relevance(forward, group.target, "negated", items=group.clips, norm=norm, add=add).values
             return [pixel_map(values) for values in (found.clamp(min=0) if parameters.rectify else found)]
 
         refused = refused_contrasts(items, f"{OWN_NEGATION}; ask dtd for class against class")

@@ -17,7 +17,7 @@ from handlers.relevance.precision import manner_of
 from handlers.relevance.program.forward_pass import ForwardPass, propagating
 from handlers.relevance.program.protocol import Pass
 from handlers.relevance.propagation import shared_descent
-from handlers.relevance.rules import ConvolutionRule
+from handlers.relevance.rules import AddRule, ConvolutionRule, NormRule
 
 Contrast = Tensor | int | Literal["negated"] | None
 
@@ -42,6 +42,8 @@ def relevance(
     layer: str = "",
     items: Sequence[int] | None = None,
     rule: ConvolutionRule | None = None,
+    norm: NormRule | None = None,
+    add: AddRule | None = None,
 ) -> Relevance:
     """Share the target's logit among the input (selective-relevance paper; ATR paper, 3.1).
 
@@ -49,8 +51,9 @@ def relevance(
     l_target - l_c is shared ("why the target and not c"); "negated", then R - R-bar of CLRP (ATR paper, Eq. 2
     before its max): both start from the target's logit, one through W, one through -W of the last layer.
     layer: relevance at that layer's output instead of at the clip. items: only these clips of the batch, in this order;
-    target and contrast still count the whole batch. rule: of convolutions and linear layers, where it shall not be
-    the one that the model was traced with.
+    target and contrast still count the whole batch. rule, norm, add: of convolutions and linear layers, of batch norm
+    and of sums, where they shall not be those that the model was traced with (batch norm that tracing folded stays so
+    where it follows no convolution).
     Linear in its start, so a contrast is merged and propagated once. Raises UnknownClass, UnknownLayer, NotKept.
     A clip whose logits are not finite has NaN everywhere.
     """
@@ -67,7 +70,7 @@ def relevance(
                 parts.append(torch.full_like(forward.value(floor, item), torch.nan))
                 continue
             start = {forward.graph.output: Message(slopes[item : item + 1])}
-            manner = manner_of(forward.reduced, slopes[item], negated, rule)
+            manner = manner_of(forward.reduced, slopes[item], negated, rule, norm, add)
             if not negated and floor == 0:
                 start = shared_descent.kept(forward, item, slopes[item], manner) or start
             found = descend(forward, item, start, floor, negated, manner).get(floor)

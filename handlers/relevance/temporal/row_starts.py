@@ -7,15 +7,18 @@ from torch import Tensor
 
 from handlers.relevance.errors import NoFrameLogits
 from handlers.relevance.messages import Message
-from handlers.relevance.operations.base import Site
+from handlers.relevance.operations.base import Manner, Site
 from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.program.forward_pass import ForwardPass
 
 
-def first_messages(forward: ForwardPass, item: int, slopes: Tensor, negated: bool, rows: range) -> dict[int, Message]:
+def first_messages(
+    forward: ForwardPass, item: int, slopes: Tensor, negated: bool, rows: range, manner: Manner
+) -> dict[int, Message]:
     """The rows at the features of every branch: row i lives at time step i only.
 
     slopes: [K] weight of every class. negated: R - R-bar at the classifier. rows: which output time steps.
+    manner: how the explanation is computed.
     A branch with fewer steps takes part in every r-th row (ATR paper, appendix B).
     """
     logits = forward.frame_logits[item]
@@ -37,7 +40,7 @@ def first_messages(forward: ForwardPass, item: int, slopes: Tensor, negated: boo
     seen = torch.cat(pooled, 1)[chosen]
     shape = (*seen.shape, *([1] * (layer.weights.weight.dim() - 2)))
     outputs = logits[chosen].reshape(len(chosen), -1, *shape[2:])
-    site = Site((seen.reshape(shape),), outputs, {}, torch.Size((1, *forward.clip.shape[1:])))
+    site = Site((seen.reshape(shape),), outputs, {}, torch.Size((1, *forward.clip.shape[1:])), {}, manner)
     start = Message(slopes.expand(len(chosen), -1).reshape(outputs.shape))
     answer = (layer.contrast if negated else layer.relevance)(start, site)[0]
     assert answer is not None

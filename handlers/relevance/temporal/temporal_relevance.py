@@ -20,6 +20,7 @@ from handlers.relevance.program.protocol import Pass
 from handlers.relevance.propagation import shared_descent
 from handlers.relevance.propagation.propagate import Contrast, descend, start_slopes
 from handlers.relevance.propagation.shared_descent import SharedDescent
+from handlers.relevance.rules import AddRule, NormRule
 from handlers.relevance.temporal.contraction import by_time, contract, in_frames
 from handlers.relevance.temporal.cost_model import CostModel
 from handlers.relevance.temporal.frame_fractions import ancestors, ascend, crossing, gives_all
@@ -74,6 +75,8 @@ def temporal_relevance(
     memory: int = MEMORY,
     meeting: int | None = None,
     items: Sequence[int] | None = None,
+    norm: NormRule | None = None,
+    add: AddRule | None = None,
 ) -> TemporalRelevance:
     """The relevance matrix of every clip, exact, at the cost of a few forward passes.
 
@@ -83,7 +86,7 @@ def temporal_relevance(
     printed, max(0, .) at every input value, which needs all rows carried to the clip; "frame" rectifies the frame
     sums, a cheaper and different quantity. share: sigma of the lengths. memory: bytes; rows are taken in chunks
     that fit. meeting: step number at which rows and frames meet; None lets the cost model choose. items: only these
-    clips of the batch, in this order; target and contrast still count the whole batch.
+    clips of the batch, in this order; target and contrast still count the whole batch. norm, add: as in `relevance`.
     Raises NoFrameLogits (with the reason), UnknownClass, NotKept, MemoryLimitExceeded, RelevanceError. A clip
     whose logits are not finite has NaN everywhere, and no length.
     """
@@ -106,7 +109,17 @@ def temporal_relevance(
         matrices = [
             torch.full((logits.shape[1], forward.clip.shape[2]), torch.nan).to(logits)
             if item in broken
-            else _matrix(forward, item, slopes[item], isinstance(contrast, str), rectify == "element", cut, size, costs)
+            else _matrix(
+                forward,
+                item,
+                slopes[item],
+                isinstance(contrast, str),
+                rectify == "element",
+                cut,
+                size,
+                costs,
+                manner_of(forward.reduced, slopes[item], isinstance(contrast, str), None, norm, add),
+            )
             for item in wanted
         ]
         values = torch.stack(matrices)
@@ -145,7 +158,8 @@ def relevance_matrix(forward: Pass, slopes: Tensor, memory: int = MEMORY) -> Ten
     forward = propagating(forward)
     costs = CostModel(forward)
     with torch.no_grad():
-        return _matrix(forward, 0, slopes[0], False, False, 0, costs.rows_at_once(0, memory), costs)
+        manner = manner_of(forward.reduced, slopes[0], False)
+        return _matrix(forward, 0, slopes[0], False, False, 0, costs.rows_at_once(0, memory), costs, manner)
 
 
 def _matrix(
@@ -157,16 +171,16 @@ def _matrix(
     cut: int,
     size: int,
     costs: CostModel,
+    manner: Manner,
 ) -> Tensor:
     """[T', N] of one clip."""
     rows, frames = forward.frame_logits.shape[1], forward.clip.shape[2]
-    manner = manner_of(forward.reduced, slopes, negated)
     portions = _portions(forward, item, cut, manner, costs)
     parts = []
     gathered = None if negated or cut == 0 else _shared_descent(forward, item, slopes, manner)
     for first in range(0, rows, size):
         chunk = range(first, min(rows, first + size))
-        start = first_messages(forward, item, slopes, negated, chunk)
+        start = first_messages(forward, item, slopes, negated, chunk, manner)
         found = descend(forward, item, start, cut, manner=manner)
         if gathered is not None:
             gathered.add(forward, start[forward.head.values[0]], found)

@@ -124,7 +124,8 @@ def test_describe_tells_what_the_model_is(engine: Engine) -> None:
     assert (threshold.type, threshold.default_value) == ("number", "4.0")
     rules = {entry.name: (entry.type, entry.default_value) for entry in methods["dtd"].parameters}
     numbers = {"alpha": ("number", "2.0"), "beta": ("number", "1.0"), "gamma": ("number", "0.25")}
-    assert rules == {"rule": ("string", '"z-plus"')} | numbers
+    choices = {"norm": ("string", '"identity"'), "add": ("string", '"proportional"')}
+    assert rules == {"rule": ("string", '"z-plus"')} | numbers | choices
 
 
 def test_running_out_of_memory_is_a_failure_of_the_batch_only(

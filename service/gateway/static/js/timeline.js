@@ -45,11 +45,12 @@ export class Timeline {
     const fps = frames.effective_fps ? `, seen at ${frames.effective_fps.toFixed(1)} frames/s` : "";
     $("time-note").textContent = `${frames.used.length} frames${fps}`;
     const found = this.matrix?.relevance_matrix;
+    const rule = (this.matrix?.provenance?.parameters?.relevance ?? "").toUpperCase(); // LRP or CLRP
     $("atr").textContent = !found
       ? ""
       : found.average_length === undefined
         ? `temporal relevance: ${found.undefined}`
-        : `Relevance matrix: a row for each output step of the model, a column for each frame; bright counts for the class, blue against it. A step rests on ${found.average_length.toFixed(1)} frames on average (avg-ATR), ${found.maximum_length} at most (max-ATR).`;
+        : `Relevance matrix${rule && ` (${rule})`}: a row for each output step of the model, a column for each frame; bright counts for the class, blue against it. A step rests on ${found.average_length.toFixed(1)} frames on average (avg-ATR), ${found.maximum_length} at most (max-ATR).`;
     const values = this.curve?.values ?? [];
     const sum = values.reduce((total, value) => total + Math.max(0, value), 0);
     const most = values.indexOf(Math.max(...values));

@@ -118,6 +118,9 @@ def test_message_reading_and_metrics_have_no_length_but_the_reason() -> None:
     assert "rectif" in bare.relevance_matrix.undefined
     assert rectified.provenance.parameters["rectify"] == "element"
     report = answer_pb2.FrameReport(used=range(frames))
-    assert read_explanation(bare, report).startswith("no ATR: the rows of un-rectified CLRP sum to 0")
+    assert read_explanation(bare, report).startswith(
+        "CLRP, not rectified: no ATR: the rows of un-rectified CLRP sum to 0"
+    )
+    assert read_explanation(rectified, report).startswith("CLRP: avg-ATR")
     record = _record_method(bare, 0.0)
     assert (record.average_length, record.maximum_length) == (None, None)
