@@ -119,18 +119,20 @@ class GuidedGradCam(_message.Message):
     def __init__(self, layer: _Optional[str] = ...) -> None: ...
 
 class Atr(_message.Message):
-    __slots__ = ("relevance", "rectify", "share", "norm", "add")
+    __slots__ = ("relevance", "rectify", "share", "norm", "add", "blocks")
     RELEVANCE_FIELD_NUMBER: _ClassVar[int]
     RECTIFY_FIELD_NUMBER: _ClassVar[int]
     SHARE_FIELD_NUMBER: _ClassVar[int]
     NORM_FIELD_NUMBER: _ClassVar[int]
     ADD_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
     relevance: str
     rectify: str
     share: float
     norm: str
     add: str
-    def __init__(self, relevance: _Optional[str] = ..., rectify: _Optional[str] = ..., share: _Optional[float] = ..., norm: _Optional[str] = ..., add: _Optional[str] = ...) -> None: ...
+    blocks: bool
+    def __init__(self, relevance: _Optional[str] = ..., rectify: _Optional[str] = ..., share: _Optional[float] = ..., norm: _Optional[str] = ..., add: _Optional[str] = ..., blocks: bool = ...) -> None: ...
 
 class AttentionRollout(_message.Message):
     __slots__ = ()

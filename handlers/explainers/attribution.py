@@ -67,10 +67,10 @@ class SaliencyVolume:
 class RelevanceMatrix:
     """How much model frame j contributes to output time step i.
 
-    values: float32 [T', N]. row_logits: float32 [T'] of the target, less the contrast class's where there is one.
-    row_lengths: frames of the shortest window around each row's frame that holds its share of relevance. The two
-    lengths are None, with the reason in `undefined`, when no row has a positive logit, and for contrasts that are not
-    rectified.
+    values: float32 [T', N], or sums over blocks of frames, which the lengths count then. row_logits: float32 [T'] of
+    the target, less the contrast class's where there is one. row_lengths: frames of the shortest window around each
+    row's frame that holds its share of relevance. The two lengths are None, with the reason in `undefined`, when no row
+    has a positive logit, and for contrasts that are not rectified.
     """
 
     values: Tensor

@@ -173,7 +173,9 @@ def _temporal_length(explanation: explanation_pb2.Explanation, frames: int) -> l
     matrix = explanation.relevance_matrix
     if not matrix.HasField("average_length"):
         return [f"no ATR: {matrix.undefined or 'the class has no positive score at any time'}"]
-    return [f"avg-ATR {matrix.average_length:.1f} of {frames} frames"]
+    columns = matrix.values.shape[1] if len(matrix.values.shape) == 2 else frames
+    of = f"{frames} frames" if columns == frames else f"{columns} blocks of {frames // columns} frames"
+    return [f"avg-ATR {matrix.average_length:.1f} of {of}"]
 
 
 def _profile(explanation: explanation_pb2.Explanation, frames: int) -> Profile | None:

@@ -34,6 +34,10 @@ class AtrParameters(PropagationParameters):
     ] = "none"
     share: Annotated[float, Field(gt=0, le=1, description="share of a row that its window must hold")] = 0.975
 
+    blocks: Annotated[
+        bool, Field(description="of networks with a slower pathway: sums over blocks of one of its frames each")
+    ] = False
+
     @model_validator(mode="before")
     @classmethod
     def _rectify_contrasts(cls, given: Any) -> Any:
@@ -83,6 +87,7 @@ class Atr(Explainer[AtrParameters]):
                 items=group.clips,
                 norm=parameters.norm_rule,
                 add=parameters.add_rule,
+                blocks=parameters.blocks,
             )
             for row in range(len(group.clips)):
                 values, row_logits = found.values[row], found.row_logits[row]

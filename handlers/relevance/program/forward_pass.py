@@ -11,6 +11,7 @@ from torch import Tensor
 from handlers.relevance.errors import BadClip, NoFrameLogits, NotKept, UnknownLayer
 from handlers.relevance.operations.base import AS_TRACED, Manner, Site
 from handlers.relevance.operations.weighted import Weighted
+from handlers.relevance.program.branches import branch_rows
 from handlers.relevance.program.clip_checks import check_logits
 from handlers.relevance.program.graph import Graph, Step
 from handlers.relevance.program.head import Head
@@ -96,7 +97,8 @@ class ForwardPass:
     def frame_logits(self) -> Tensor:
         """[B, T', K] logits per output time step; their mean over T' is `logits` (for one branch).
 
-        Branches with fewer time steps (SlowFast) count at every r-th step and are 0 between (ATR paper, appendix B);
+        Branches with fewer time steps (SlowFast) count at the frames that they sample and are 0 between (ATR paper,
+        appendix B);
         the bias counts once per step. Raises NoFrameLogits with the reason where the head is not linear; clips for
         which only their numbers say that (`no_frame_logits_of`) have rows that mean nothing.
         """
@@ -116,6 +118,15 @@ class ForwardPass:
         """Why this clip of the batch has no logits per frame; empty where it has."""
         found = self._frame_logits()
         return found.reason or (_NOT_THE_MEAN if found.misfits and found.misfits[item] else "")
+
+    def rows_of(self, value: int, steps: int, rows: int) -> tuple[int, ...]:
+        """The output time steps, of so many, at which the `steps` of one of the head's values count."""
+        return branch_rows(self.graph, value, self.clip.shape[2], steps, rows)
+
+    @property
+    def pace(self) -> int:
+        """Output time steps per step of the slowest branch; 1 where all are equally fast. Raises NoFrameLogits."""
+        return int(self.frame_logits.shape[1] // min(self.value(value).shape[2] for value in self.head.values))
 
     def _frame_logits(self) -> _FrameLogits:
         if self._frames is None:
@@ -139,9 +150,11 @@ class ForwardPass:
             return _FrameLogits(None, "the classifier does not see averages of whole feature maps")
         result = self.logits.new_zeros((clips, steps, weight.shape[0]))
         mean = self.logits.new_zeros(self.logits.shape)
-        for part, columns in zip(pooled, torch.split(weight, [p.shape[2] for p in pooled], 1), strict=True):
+        columns_of = torch.split(weight, [p.shape[2] for p in pooled], 1)
+        for value, part, columns in zip(self.head.values, pooled, columns_of, strict=True):
             own = part @ columns.T
-            result[:, :: steps // part.shape[1]] += own
+            rows = list(self.rows_of(value, part.shape[1], steps))
+            result[:, rows] = result[:, rows] + own
             mean += own.mean(1)
         if bias is not None:
             result += bias

@@ -19,7 +19,7 @@ def first_messages(
 
     slopes: [K] weight of every class. negated: R - R-bar at the classifier. rows: which output time steps.
     manner: how the explanation is computed.
-    A branch with fewer steps takes part in every r-th row (ATR paper, appendix B).
+    A branch with fewer steps takes part in the rows of the frames that it samples (ATR paper, appendix B).
     """
     logits = forward.frame_logits[item]
     step = forward.head.classifier
@@ -31,10 +31,13 @@ def first_messages(
     features = [forward.value(value, item) for value in forward.head.values]
     count = logits.shape[0]
     pooled = []
-    for x in features:
+    slots = []
+    for value, x in zip(forward.head.values, features, strict=True):
         own = x[0].mean((2, 3)).T
         spaced = own.new_zeros((count, own.shape[1]))
-        spaced[:: count // own.shape[0]] = own
+        taken = forward.rows_of(value, own.shape[0], count)
+        slots.append({row: slot for slot, row in enumerate(taken)})
+        spaced[list(taken)] = own
         pooled.append(spaced)
     chosen = list(rows)
     seen = torch.cat(pooled, 1)[chosen]
@@ -47,15 +50,14 @@ def first_messages(
     assert answer.slope is not None
     slope = answer.slope.flatten(1)
     messages: dict[int, Message] = {}
-    for value, x, part in zip(
-        forward.head.values, features, torch.split(slope, [p.shape[1] for p in pooled], 1), strict=True
+    for value, x, slot_of, part in zip(
+        forward.head.values, features, slots, torch.split(slope, [p.shape[1] for p in pooled], 1), strict=True
     ):
-        every = count // x.shape[2]
-        present = [at for at, row in enumerate(chosen) if row % every == 0]
+        present = [at for at, row in enumerate(chosen) if row in slot_of]
         if not present:
             continue
         part = part[present] / (x.shape[3] * x.shape[4])
         spread = part.T[None, :, :, None, None].expand(-1, -1, -1, x.shape[3], x.shape[4])
-        spans = tuple((row // every, row // every + 1) if row % every == 0 else (0, 0) for row in chosen)
+        spans = tuple((slot_of[row], slot_of[row] + 1) if row in slot_of else (0, 0) for row in chosen)
         messages[value] = Message(spread.contiguous(memory_format=torch.channels_last_3d), None, spans)
     return messages

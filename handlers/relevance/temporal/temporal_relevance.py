@@ -60,10 +60,7 @@ class TemporalRelevance:
 
     def merged(self, block: int) -> Tensor:
         """[B, T' / block, N / block] block sums (SlowFast: block = frames per slow frame; ATR paper, appendix B)."""
-        batch, rows, columns = self.values.shape
-        if block < 1 or rows % block or columns % block:
-            raise RelevanceError(f"block: {block} does not divide {rows} rows and {columns} frames")
-        return self.values.reshape(batch, rows // block, block, columns // block, block).sum((2, 4))
+        return _blocks(self.values, block)
 
 
 def temporal_relevance(
@@ -77,6 +74,7 @@ def temporal_relevance(
     items: Sequence[int] | None = None,
     norm: NormRule | None = None,
     add: AddRule | None = None,
+    blocks: bool = False,
 ) -> TemporalRelevance:
     """The relevance matrix of every clip, exact, at the cost of a few forward passes.
 
@@ -87,6 +85,7 @@ def temporal_relevance(
     sums, a cheaper and different quantity. share: sigma of the lengths. memory: bytes; rows are taken in chunks
     that fit. meeting: step number at which rows and frames meet; None lets the cost model choose. items: only these
     clips of the batch, in this order; target and contrast still count the whole batch. norm, add: as in `relevance`.
+    blocks: sums over blocks of r x r, r the frames per step of the slowest branch, and lengths that count those.
     Raises NoFrameLogits (with the reason), UnknownClass, NotKept, MemoryLimitExceeded, RelevanceError. A clip
     whose logits are not finite has NaN everywhere, and no length.
     """
@@ -126,10 +125,17 @@ def temporal_relevance(
         if rectify == "frame":
             values = values.clamp(min=0)
         row_logits = (logits * slopes[:, None]).sum(2)[wanted]
-    anchors = costs.anchors
+    anchors = centres = costs.anchors
+    if blocks:
+        pace = forward.pace
+        if pace == 1:
+            raise RelevanceError("blocks: no branch of the model is slower than another")
+        values, row_logits = _blocks(values, pace), row_logits.reshape(len(wanted), -1, pace).sum(2)
+        anchors = tuple(sum(anchors[first : first + pace]) / pace for first in range(0, len(anchors), pace))
+        centres = tuple(float(block) for block in range(len(anchors)))
     undefined = [_undefined(slopes[item], isinstance(contrast, str), rectify) for item in wanted]
     lengths = [
-        [0] * len(matrix) if reason else row_lengths(matrix, anchors, share)
+        [0] * len(matrix) if reason else row_lengths(matrix, centres, share)
         for matrix, reason in zip(values.double().tolist(), undefined, strict=True)
     ]
     found = [
@@ -139,6 +145,13 @@ def temporal_relevance(
     average, maximum, reasons = (tuple(part) for part in zip(*found, strict=True))
     counted = torch.tensor(lengths, device=values.device)
     return TemporalRelevance(values, row_logits, anchors, counted, average, maximum, reasons, cut)
+
+
+def _blocks(values: Tensor, block: int) -> Tensor:
+    batch, rows, columns = values.shape
+    if block < 1 or rows % block or columns % block:
+        raise RelevanceError(f"block: {block} does not divide {rows} rows and {columns} frames")
+    return values.reshape(batch, rows // block, block, columns // block, block).sum((2, 4))
 
 
 def _undefined(slopes: Tensor, negated: bool, rectify: Rectify) -> str:
