@@ -71,16 +71,18 @@ class GradCam(_message.Message):
     def __init__(self, pool_time: bool = ..., signed: bool = ..., layer: _Optional[str] = ...) -> None: ...
 
 class SelectiveRelevance(_message.Message):
-    __slots__ = ("threshold", "signed", "peer", "base")
+    __slots__ = ("threshold", "signed", "peer", "base", "upsample")
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     SIGNED_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
+    UPSAMPLE_FIELD_NUMBER: _ClassVar[int]
     threshold: float
     signed: bool
     peer: bool
     base: str
-    def __init__(self, threshold: _Optional[float] = ..., signed: bool = ..., peer: bool = ..., base: _Optional[str] = ...) -> None: ...
+    upsample: bool
+    def __init__(self, threshold: _Optional[float] = ..., signed: bool = ..., peer: bool = ..., base: _Optional[str] = ..., upsample: bool = ...) -> None: ...
 
 class Dtd(_message.Message):
     __slots__ = ("rule", "alpha", "beta", "gamma", "norm", "add")
