@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Step:
+class CheckStep:
     """One check: whether it passed, and what was found or why it did not."""
 
     name: str
@@ -48,7 +48,7 @@ class Report:
     """All checks in order, up to the first that failed; methods only when all passed."""
 
     model: str
-    steps: list[Step] = field(default_factory=list)
+    steps: list[CheckStep] = field(default_factory=list)
     methods: list[MethodCheck] = field(default_factory=list)
 
     @property
@@ -67,9 +67,9 @@ def check_model(folder: Path) -> Report:
         try:
             value, detail = check()
         except (CardError, ModelError) as error:
-            report.steps.append(Step(name, False, str(error)))
+            report.steps.append(CheckStep(name, False, str(error)))
             return None
-        report.steps.append(Step(name, True, detail))
+        report.steps.append(CheckStep(name, True, detail))
         return value
 
     card = step("card", lambda: _read_card(folder))

@@ -6,7 +6,7 @@ from actionlens.extras import explain_missing
 
 
 def explain_failure(error: BaseException) -> str:
-    """What happened and where, without a traceback."""
+    """An error in one line, without a traceback: what happened and where."""
     if missing := explain_missing(error):
         return missing
     field = getattr(error, "field", "")

@@ -106,14 +106,14 @@ def explain(
     settings = Settings() if store is None else Settings(model_store=store)
     console = out()
     failed = False
-    with stages() as tell, _client(in_process, settings, model, address, timeout, tell) as client:
+    with stages() as report, _client(in_process, settings, model, address, timeout, report) as client:
         for number, (clip, name) in enumerate(zip(clips, result_names(clips), strict=True), start=1):
-            tell(f"explaining {clip.name}{f' ({number} of {len(clips)})' if len(clips) > 1 else ''}")
+            report(f"explaining {clip.name}{f' ({number} of {len(clips)})' if len(clips) > 1 else ''}")
             try:
                 result = client.explain_clip(clip, **options)
                 written: Sequence[Path] = ()
                 if output is not None:
-                    written = write_results(output, name, clip, result, settings.limits, tell)
+                    written = write_results(output, name, clip, result, settings.limits, report)
             except Exception as error:
                 if len(clips) == 1:
                     raise
@@ -145,7 +145,7 @@ def _complain(clip: Path, error: Exception) -> None:
 
 @contextmanager
 def _client(
-    in_process: bool, settings: Settings, model: str, address: str, timeout: float, tell: Stage
+    in_process: bool, settings: Settings, model: str, address: str, timeout: float, report: Stage
 ) -> Iterator[Client | LocalClient]:
     """Something that explains clips: the running service, or the engine in this process."""
     if not in_process:
@@ -157,6 +157,6 @@ def _client(
     with needing("worker"):
         from service.local import LocalClient
     only = settings.model_copy(update={"models": (model or settings.default_model,)})
-    tell(f"loading {only.models[0]}")
+    report(f"loading {only.models[0]}")
     with LocalClient(only, timeout=timeout) as local:
         yield local

@@ -182,8 +182,8 @@ def run_module(module: str, arguments: list[str]) -> subprocess.CompletedProcess
     """Run a module of the torch side in a process of its own, so that this one never loads torch."""
     from service.cli.terminal import stages
 
-    with stages() as tell:
-        tell("loading the model")
+    with stages() as report:
+        report("loading the model")
         try:
             return subprocess.run(
                 [sys.executable, "-m", module, *arguments],

@@ -1,4 +1,4 @@
-"""What an explained clip leaves in a folder: overlay videos, a contact sheet, JSON and the arrays."""
+"""Writes the files of an explained clip: overlay videos, a contact sheet, JSON and the arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from actionlens.extras import lacks
 from actionlens.v1 import answer_pb2
-from service.client.clip_messages import picture_files
+from service.client.clip_messages import image_files
 from service.client.results import Result
 from service.rendering.json_document import answer_document, json_file, npz_file
 from service.settings import Limits
@@ -24,7 +24,7 @@ def write_results(
 
     `NAME.METHOD.mp4` per explanation over space or with a value per frame, `NAME.sheet.png`, `NAME.json` (arrays are
     named by their keys in the NPZ) and `NAME.npz`. Each file appears whole or not at all; what was there is replaced.
-    Without the extra `media`, the JSON and NPZ files alone. progress: called with what is being written. Raises
+    Without the extra `media`, the JSON and NPZ files alone. progress: called with a description of each step. Raises
     InvalidArgument when the clip cannot be read any more, and OSError for the disk.
     """
     answer = result.message
@@ -68,16 +68,16 @@ def result_names(clips: Sequence[Path]) -> list[str]:
 
 
 def _drawings(name: str, clip: Path, result: Result, limits: Limits) -> dict[str, Callable[[], bytes | None]]:
-    """What draws each picture and video, over the frames that the model saw at a size for people."""
+    """The functions that draw each image and video, over the frames that the model saw at a size for people."""
     # Late: these bring OpenCV, FFmpeg and Pillow, which a client need not have.
     from service.decoding.display import decode_for_display
-    from service.rendering.files import DISPLAY_SIDE, film, sheet
+    from service.rendering.files import DISPLAY_SIDE, mp4_file, png_file
 
     answer: answer_pb2.Answer = result.message
-    source = picture_files(clip) if clip.is_dir() else clip
+    source = image_files(clip) if clip.is_dir() else clip
     frames = decode_for_display(source, list(answer.frames.used), max_side=DISPLAY_SIDE, limits=limits)
     contents: dict[str, Callable[[], bytes | None]] = {}
     for method, entry in result.explanations.items():
-        contents[f"{name}.{method}.mp4"] = partial(film, frames, entry.message, answer.frames)
-    contents[f"{name}.sheet.png"] = partial(sheet, frames, answer)
+        contents[f"{name}.{method}.mp4"] = partial(mp4_file, frames, entry.message, answer.frames)
+    contents[f"{name}.sheet.png"] = partial(png_file, frames, answer)
     return contents

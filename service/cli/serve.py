@@ -134,8 +134,8 @@ def serve(
     if demo:
         settings = settings.model_copy(update={"canary": sample})
     with contextlib.ExitStack() as spinner:
-        tell = spinner.enter_context(stages())
-        tell("starting: loading models, answering a first clip")
+        report = spinner.enter_context(stages())
+        report("starting: loading models, answering a first clip")
         failed = _serve(settings, spinner, sample, demo, once)
     if failed:
         raise typer.Exit(1)
@@ -190,10 +190,10 @@ def _demonstrate(server: Server, clip: Path) -> None:
     from service.cli.terminal import out, show_result, stages
     from service.client import Client
 
-    with stages() as tell, Client(_address(server)) as client:
-        tell(f"explaining {clip.name}")
+    with stages() as report, Client(_address(server)) as client:
+        report(f"explaining {clip.name}")
         result = client.explain_clip(clip, methods=chosen_methods(None))
-        written = write_results(Path("out"), clip.stem, clip, result, server.settings.limits, tell)
+        written = write_results(Path("out"), clip.stem, clip, result, server.settings.limits, report)
     console = out()
     show_result(console, clip.name, result)
     for path in written:
@@ -201,7 +201,7 @@ def _demonstrate(server: Server, clip: Path) -> None:
 
 
 def _announce(server: Server, clip: Path | None) -> None:
-    """Where everything is, and one line to paste."""
+    """The addresses of everything, and one line to paste."""
     from service.cli.terminal import out
 
     settings = server.settings
@@ -231,7 +231,7 @@ def _address(server: Server) -> str:
 
 
 def _program() -> str:
-    """What to type to run this program again."""
+    """The command that runs this program again."""
     return "actionlens" if shutil.which("actionlens") else _near(Path(sys.argv[0]))
 
 

@@ -1,4 +1,4 @@
-"""Answers as files for people: a film per explanation, and a contact sheet."""
+"""Encodes answers as files for people: a video per explanation, and a contact sheet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DISPLAY_SIDE = 640
 _DEFAULT_FPS = 10.0
 
 
-def film(
+def mp4_file(
     frames: NDArray[np.uint8], explanation: explanation_pb2.Explanation, report: answer_pb2.FrameReport
 ) -> bytes | None:
     """The explanation laid over the frames as an mp4 file; values per frame run along below. None where there are
@@ -30,19 +30,19 @@ def film(
     """
     match explanation.WhichOneof("value"):
         case "saliency":
-            pictures = blend(frames, explanation, report.placement)
+            images = blend(frames, explanation, report.placement)
         case "frame_attribution":
-            pictures = timeline(frames, frame_scores(explanation))
+            images = timeline(frames, frame_scores(explanation))
         case _:
             return None
     drawn = io.BytesIO()
-    write_mp4(drawn, pictures, report.effective_fps or _DEFAULT_FPS)
+    write_mp4(drawn, images, report.effective_fps or _DEFAULT_FPS)
     return drawn.getvalue()
 
 
-def sheet(frames: NDArray[np.uint8], answer: answer_pb2.Answer) -> bytes:
-    """The contact sheet of an answer as a PNG file. Arguments and errors as of `film`."""
-    picture = contact_sheet(frames, answer.prediction, list(answer.explanations), answer.frames)
-    done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+def png_file(frames: NDArray[np.uint8], answer: answer_pb2.Answer) -> bytes:
+    """The contact sheet of an answer as a PNG file. Arguments and errors as of `mp4_file`."""
+    image = contact_sheet(frames, answer.prediction, list(answer.explanations), answer.frames)
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert done
     return data.tobytes()

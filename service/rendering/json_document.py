@@ -1,4 +1,4 @@
-"""Answers as files for programs: JSON documents, and the arrays, which those name by their keys in an NPZ file."""
+"""Encodes answers as files for programs: JSON documents, and the arrays that they name by keys, in an NPZ file."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from service.cli.main import app
 from tests.handlers import networks
 from tests.service.cli.absent import EVERYTHING, command_without
 from tests.service.cli.service_process import PROGRAM, ServiceProcess, environment, serving
-from tests.service.client.footage import write_video
+from tests.service.client.numbered_video import write_video
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -204,7 +204,7 @@ def test_an_overhead_budget_is_kept_by_a_real_model(address: str, clip: Path) ->
     times = [answer["timings"] for answer in answers]
     explain = [sum(entry.get("explain", ())) for entry in times]
     predict = sum(entry["forward"] / entry["batch_size"] for entry in times)
-    # One dear window too many, and those that were in work beside it.
+    # One expensive window too many, and those that were in work beside it.
     assert sum(explain) <= 0.5 * predict + 5 * max(explain)
     assert all(
         "left out: explaining may take 50 % of predicting" in answer["level_reason"]

@@ -23,7 +23,7 @@ from tests.service.backends.requests import TINY
 
 ROOT = Path(__file__).resolve().parents[3]
 _RUN = (
-    "import sys; from service.settings import Settings; from service.jobs.worker import run_worker; "
+    "import sys; from service.settings import Settings; from service.jobs.worker.process import run_worker; "
     "run_worker(Settings.model_validate_json(sys.argv[1]), '', sys.argv[2])"
 )
 
@@ -114,12 +114,12 @@ class Worker:
     def wait_for(self, text: str, seconds: float) -> None:
         """Wait until the log has a text."""
         end = time.monotonic() + seconds
-        while text not in self.said:
-            assert time.monotonic() < end, self.said
+        while text not in self.logged:
+            assert time.monotonic() < end, self.logged
             time.sleep(0.05)
 
     @property
-    def said(self) -> str:
+    def logged(self) -> str:
         return self._log.read_text()
 
 
