@@ -50,7 +50,7 @@ def explain(
             metavar="DIR",
             file_okay=False,
             help="Write CLIP.METHOD.mp4 (overlay), CLIP.sheet.png (contact sheet), CLIP.json and CLIP.npz (all values) "
-            "there, over what is there. Without it the answer is only printed.",
+            "there, over what is there; the first two need the extra `media`. Without it the answer is only printed.",
         ),
     ] = None,
     target: Target = None,
@@ -86,6 +86,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Say what action a clip shows, and why the model thinks so."""
+    from actionlens.extras import how_to_install, lacks
     from service.cli.result_files import result_names, write_results
     from service.cli.terminal import out, show_result, stages
     from service.rendering.json_document import answer_document
@@ -130,6 +131,8 @@ def explain(
                 if entry.failed:
                     failed = True
                     typer.echo(f"{clip}: {name}: {entry.message.failure.message}", err=True)
+    if output is not None and lacks("media"):
+        typer.echo(f"for overlay videos and contact sheets, {how_to_install('media')}", err=True)
     if failed:
         raise typer.Exit(1)
 
@@ -149,8 +152,10 @@ def _client(
         with connect(address, timeout) as client:
             yield client
         return
-    from service.local import LocalClient
+    from actionlens.extras import needing
 
+    with needing("worker"):
+        from service.local import LocalClient
     only = settings.model_copy(update={"models": (model or settings.default_model,)})
     report(f"loading {only.models[0]}")
     with LocalClient(only, timeout=timeout) as local:

@@ -127,7 +127,7 @@ def serve(
     sample = _sample(settings)
     if demo and sample is None:
         typer.echo(
-            f"{settings.model_store}/{settings.default_model} has no sample.mp4; name a clip with ACTIONLENS_CANARY",
+            f"model {settings.default_model} brings no sample.mp4 along; name a clip with ACTIONLENS_CANARY",
             err=True,
         )
         raise typer.Exit(1)
@@ -146,7 +146,11 @@ def _serve(settings: Settings, spinner: contextlib.ExitStack, sample: Path | Non
     import signal
     import threading
 
-    from service.server import serve as serve_until_stopped
+    from actionlens.extras import needing
+    from service.settings import BackendName
+
+    with needing("service" if settings.backend is BackendName.ONNX else "worker"):
+        from service.server import serve as serve_until_stopped
 
     failures: list[BaseException] = []
 
@@ -176,8 +180,7 @@ def _serve(settings: Settings, spinner: contextlib.ExitStack, sample: Path | Non
 
 def _sample(settings: Settings) -> Path | None:
     """A clip to show the service with: the configured canary, or the default model's own."""
-    shipped = settings.model_store / settings.default_model / "sample.mp4"
-    return settings.canary or (shipped if shipped.is_file() else None)
+    return settings.canary or settings.sample_clip(settings.default_model)
 
 
 def _demonstrate(server: Server, clip: Path) -> None:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from actionlens.extras import needing
 from actionlens.v1 import method_pb2, service_pb2
 from service.client.clip_messages import QuestionOptions, output_message, target_message
 from service.client.method_messages import method_messages
@@ -162,5 +162,8 @@ def _shrunk(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     ratio = side / max(height, width) if side > 0 else 1.0
     if ratio >= 1:
         return np.ascontiguousarray(image)
+    # Late: most clients have frames of this size, or OpenCV anyway.
+    with needing("media"):
+        import cv2
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

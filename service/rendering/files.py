@@ -1,9 +1,8 @@
-"""Encodes answers as files for people and programs: a video per explanation, a contact sheet, JSON and NPZ."""
+"""Encodes answers as files for people: a video per explanation, and a contact sheet."""
 
 from __future__ import annotations
 
 import io
-import json
 
 import cv2
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.readings.explanation import frame_scores
 from service.rendering.contact_sheet import contact_sheet
-from service.rendering.json_document import Arrays, Document
 from service.rendering.overlay import blend, write_mp4
 from service.rendering.timeline import timeline
 
@@ -48,15 +46,3 @@ def png_file(frames: NDArray[np.uint8], answer: answer_pb2.Answer) -> bytes:
     done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert done
     return data.tobytes()
-
-
-def json_file(document: Document) -> bytes:
-    """A document as a JSON file."""
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def npz_file(arrays: Arrays) -> bytes:
-    """Arrays by key as an NPZ file."""
-    file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **arrays)
-    return file.getvalue()

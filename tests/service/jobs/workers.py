@@ -114,12 +114,12 @@ class Worker:
     def wait_for(self, text: str, seconds: float) -> None:
         """Wait until the log has a text."""
         end = time.monotonic() + seconds
-        while text not in self.said:
-            assert time.monotonic() < end, self.said
+        while text not in self.logged:
+            assert time.monotonic() < end, self.logged
             time.sleep(0.05)
 
     @property
-    def said(self) -> str:
+    def logged(self) -> str:
         return self._log.read_text()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -46,18 +45,17 @@ async def test_a_clip_that_waits_for_its_store_can_be_cancelled(
     settings = job_settings(tmp_path, store)
     engine = await open_engine(settings)
     job, _ = await engine.create(request(1))
-    place = ClipKey(job.id, 0, 1)
-    assert begin(engine.database, place)
-    loop = asyncio.get_running_loop()
-    desk = WorkerContext(settings, engine.database, Artefacts(settings), BackendPool(settings, make_backend), loop)
-    work = ClipRunner(desk, place)
-    block = asyncio.create_task(asyncio.to_thread(work.block, ""))
+    key = ClipKey(job.id, 0, 1)
+    assert begin(engine.database, key)
+    context = WorkerContext(settings, engine.database, Artefacts(settings), BackendPool(settings, make_backend))
+    runner = ClipRunner(context, key)
+    block = asyncio.create_task(runner.block(""))
     await asyncio.sleep(0.3)
     assert not block.done(), "that the store is unfit is no fault of the clip's"
     assert (await engine.cancel(job.id)).cancelling
     report = await asyncio.wait_for(block, 20)
     assert report == {"outcome": Outcome.CANCELLED}
-    await asyncio.to_thread(work.end, report, "")
+    await runner.end(report, "")
     assert (await engine.get(job.id)).state == job_pb2.JOB_STATE_CANCELLED
 
 
@@ -67,28 +65,26 @@ async def test_a_worker_that_stops_waits_until_the_last_block_is_on_record(
     settings = job_settings(tmp_path, tmp_path)
     engine = await open_engine(settings)
     job, _ = await engine.create(request(1))
-    place = ClipKey(job.id, 0, 1)
-    assert begin(engine.database, place)
-    desk = WorkerContext(
-        settings, engine.database, Artefacts(settings), BackendPool(settings, pixels), asyncio.get_running_loop()
-    )
-    work = ClipRunner(desk, place)
+    key = ClipKey(job.id, 0, 1)
+    assert begin(engine.database, key)
+    context = WorkerContext(settings, engine.database, Artefacts(settings), BackendPool(settings, pixels))
+    runner = ClipRunner(context, key)
     assert (await engine.cancel(job.id)).cancelling
-    assert await asyncio.to_thread(work.block, "") == {"outcome": Outcome.CANCELLED}
-    draining = asyncio.create_task(asyncio.to_thread(desk.drain, 60))
+    assert await runner.block("") == {"outcome": Outcome.CANCELLED}
+    draining = asyncio.create_task(context.drain(60))
     await asyncio.sleep(0.2)
     assert not draining.done(), "DBOS has not noted what the block came to"
-    work.put_down()
+    runner.put_down()
     await asyncio.wait_for(draining, 20)
 
 
 async def test_models_that_come_and_go_at_once_are_each_stopped_once_and_never_in_use() -> None:
-    bench = BackendPool(Settings(jobs=JobSettings(models=2, processes=8)), pixels)
+    pool = BackendPool(Settings(jobs=JobSettings(models=2, processes=8)), pixels)
     made: list[SlowBackend] = []
 
     async def use(model: str) -> bool:
         # High priority makes room at once.
-        async with bench.borrowed(model, job_pb2.JOB_PRIORITY_HIGH) as backend:
+        async with pool.borrowed(model, job_pb2.JOB_PRIORITY_HIGH) as backend:
             assert isinstance(backend, SlowBackend)
             made.append(backend)
             await asyncio.sleep(0.1)
@@ -96,15 +92,15 @@ async def test_models_that_come_and_go_at_once_are_each_stopped_once_and_never_i
 
     for models in ("abcd", "efb", "aceg"):
         assert all(await asyncio.gather(*(use(model) for model in models)))
-    await bench.stop()
+    await pool.stop()
     assert not any(backend.up for backend in made)
 
 
-async def blocks(bench: BackendPool, model: str, count: int) -> None:
-    """What a clip does block by block."""
+async def blocks(pool: BackendPool, model: str, count: int) -> None:
+    """Does as a clip does block by block."""
     while count:
         try:
-            async with bench.borrowed(model, NORMAL):
+            async with pool.borrowed(model, NORMAL):
                 await asyncio.sleep(0)
                 count -= 1
         except NoRoom:
@@ -121,17 +117,17 @@ async def test_more_models_than_there_is_room_for_are_not_loaded_for_every_block
         loaded.extend(settings.models)
         return pixels(settings)
 
-    bench = BackendPool(Settings(jobs=JobSettings(models=2)), make)
-    await asyncio.gather(*(blocks(bench, model, 10) for model in "abc"))
+    pool = BackendPool(Settings(jobs=JobSettings(models=2)), make)
+    await asyncio.gather(*(blocks(pool, model, 10) for model in "abc"))
     assert sorted(loaded) == ["a", "b", "c"]
     # However long the others go on, a model's turn comes.
     monkeypatch.setattr("service.jobs.worker.backend_pool._TURN_SECONDS", 0.05)
-    others = [asyncio.create_task(blocks(bench, model, 1_000_000)) for model in "ab"]
-    await asyncio.wait_for(blocks(bench, "d", 1), 20)
+    others = [asyncio.create_task(blocks(pool, model, 1_000_000)) for model in "ab"]
+    await asyncio.wait_for(blocks(pool, "d", 1), 20)
     for other in others:
         other.cancel()
     await asyncio.wait(others)
-    await bench.stop()
+    await pool.stop()
 
 
 async def test_a_clip_that_waits_for_its_models_turn_holds_up_neither_a_stop_nor_a_cancel(
@@ -140,24 +136,23 @@ async def test_a_clip_that_waits_for_its_models_turn_holds_up_neither_a_stop_nor
     monkeypatch.setattr("service.jobs.worker.clip_runner._MODEL_WAIT", 0.05)
     settings = job_settings(tmp_path, tmp_path, models=1, processes=2)
     engine = await open_engine(settings)
-    bench = BackendPool(settings, pixels)
+    pool = BackendPool(settings, pixels)
     jobs = [(await engine.create(request(1)))[0] for _ in range(2)]
-    desks = [
-        WorkerContext(settings, engine.database, Artefacts(settings), bench, asyncio.get_running_loop())
-        for _ in range(2)
-    ]
-    works = []
-    for job, desk in zip(jobs, desks, strict=True):
-        place = ClipKey(job.id, 0, 1)
-        assert begin(engine.database, place)
-        works.append(ClipRunner(desk, place))
-    async with bench.borrowed("another", NORMAL):
-        cancelled = asyncio.create_task(asyncio.to_thread(works[0].block, ""))
-        # In a thread that the end of this process does not wait for: it never comes back.
-        threading.Thread(target=works[1].block, args=("",), daemon=True).start()
+    contexts = [WorkerContext(settings, engine.database, Artefacts(settings), pool) for _ in range(2)]
+    runners = []
+    for job, context in zip(jobs, contexts, strict=True):
+        key = ClipKey(job.id, 0, 1)
+        assert begin(engine.database, key)
+        runners.append(ClipRunner(context, key))
+    async with pool.borrowed("another", NORMAL):
+        cancelled = asyncio.create_task(runners[0].block(""))
+        stopped = asyncio.create_task(runners[1].block(""))
         await asyncio.sleep(0.3)
-        await asyncio.wait_for(asyncio.to_thread(desks[1].drain, 60), 20)
+        await asyncio.wait_for(contexts[1].drain(60), 20)
         assert not cancelled.done()
         await engine.cancel(jobs[0].id)
         assert await asyncio.wait_for(cancelled, 20) == {"outcome": Outcome.CANCELLED}
-    await bench.stop()
+        # It never comes back.
+        assert not stopped.done()
+        stopped.cancel()
+    await pool.stop()
