@@ -1,4 +1,4 @@
-"""The job endpoint on gRPC: checks, asks the engine, answers."""
+"""Serves the jobs' RPCs: checks requests, hands them to the engine, answers."""
 
 from __future__ import annotations
 

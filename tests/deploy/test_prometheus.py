@@ -82,7 +82,7 @@ class Load:
 
 @pytest.fixture(scope="module")
 def spans() -> Iterator[InMemorySpanExporter]:
-    """Where the spans are kept of all that this process does meanwhile."""
+    """Keeps the spans of all that this process does meanwhile."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     with pytest.MonkeyPatch.context() as patch:

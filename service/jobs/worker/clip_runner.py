@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from actionlens.v1 import answer_pb2, explanation_pb2, job_pb2, model_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.protocol import InferenceBackend
+from service.backends.protocol import InferenceBackend, Work
+from service.dataplane import timings
 from service.dataplane.answer import build_answer, check_response
 from service.dataplane.explain_service import frame_report
 from service.dataplane.resolved_request import ResolvedRequest
@@ -165,14 +166,15 @@ class ClipRunner:
             self._decoded = await context.patiently(lambda: self._decode(model.input))
         resolved = ResolvedRequest(model, request.target, (request.method,), answer_pb2.OutputOptions())
         block = worker_pb2.Advance(
-            compute=resolved.compute(self._decoded.frames),
+            compute=resolved.compute(),
             state=held,
             budget_seconds=0.0 if final else context.settings.jobs.block_seconds,
             seed=request.seed,
             # The explanation so far: when somebody watches, and of the last state.
             result=final or entry.watched,
         )
-        reply = await backend.compute(request.model, block, context.settings.jobs.response_seconds)
+        work = Work(worker_pb2.ComputeRequest(advance=block), self._decoded.frames)
+        reply = await backend.compute(request.model, work, context.settings.jobs.response_seconds)
         check_response(resolved, reply.response)
         seconds = time.monotonic() - begun
         if final:
@@ -225,8 +227,7 @@ class ClipRunner:
         answer = self._answer(resolved, response)
         with context.database.reading() as connection:
             seconds = float(connection.scalar(sa.select(CLIPS.c.seconds).where(self._of_clip)) or 0.0)
-        answer.timings.explain[:] = [seconds]
-        answer.timings.total = seconds
+        timings.job_done(answer, seconds)
         data = answer.SerializeToString()
         stored = context.artefacts.write(key.job, f"result-{key.clip_index}", data)
         self._finish(job_pb2.CLIP_STATE_SUCCEEDED, result=stored, size=len(data))

@@ -1,4 +1,4 @@
-"""What every backend promises."""
+"""Promises of every backend."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from actionlens.v1 import method_pb2
-from service.backends.protocol import InferenceBackend, Reply
+from service.backends.protocol import InferenceBackend, Reply, Work
 from service.errors import DeadlineExceeded, NotFound, ResourceExhausted, Unavailable
 from tests.service.backends import requests
-from tests.service.backends.conftest import PLACES, ROOM
+from tests.service.backends.conftest import ROOM, SLOTS
 from tests.service.backends.requests import SLOW, TINY
 
 # Graphs are exported first, for the backend that serves them.
@@ -56,22 +56,21 @@ async def test_describes_its_models(backend: InferenceBackend, model_store: Path
     assert (models[SLOW].input.frames, models[SLOW].input.height) == (16, 96)
     assert models[TINY].ready
     assert backend.healthy()
-    assert backend.capacity() == 2 * PLACES
+    assert backend.capacity() == 2 * SLOTS
 
 
 async def test_a_bad_item_fails_alone(backend: InferenceBackend, model_store: Path) -> None:
-    short = requests.tiny(1)
-    short.frames = 5
+    short = Work(requests.tiny(1).request, requests.tiny(1).pixels[:5])
     nobody = requests.tiny(1, target=method_pb2.Target(explained=method_pb2.ClassSelector(label="nobody")))
     good = [requests.tiny(seed) for seed in range(4)]
-    order = [good[0], short, good[1], nobody, good[2], good[3]]
-    replies = await asyncio.gather(*(backend.compute(TINY, item, SECONDS) for item in order))
+    batch = [good[0], short, good[1], nobody, good[2], good[3]]
+    replies = await asyncio.gather(*(backend.compute(TINY, item, SECONDS) for item in batch))
     assert replies[1].response.failure.field == "clip"
     assert replies[3].response.failure.field == "target.explained.label"
     assert "'nobody' is not a class of tiny" in replies[3].response.failure.message
-    for place, seed in ((0, 0), (2, 1), (4, 2), (5, 3)):
+    for index, seed in ((0, 0), (2, 1), (4, 2), (5, 3)):
         expected = requests.expected_logits(model_store, seed)
-        np.testing.assert_allclose(requests.logits(replies[place].response), expected, atol=1e-5)
+        np.testing.assert_allclose(requests.logits(replies[index].response), expected, atol=1e-5)
 
 
 async def test_an_unknown_model_is_named_with_those_there_are(backend: InferenceBackend) -> None:
@@ -99,12 +98,12 @@ async def test_a_deadline_of_a_millisecond_is_kept_and_harms_nobody(backend: Inf
 
 async def test_what_waited_past_its_deadline_is_never_computed(backend: InferenceBackend) -> None:
     await idle(backend)
-    before = [asyncio.create_task(backend.compute(SLOW, requests.slow(), SECONDS)) for _ in range(PLACES)]
+    before = [asyncio.create_task(backend.compute(SLOW, requests.slow(), SECONDS)) for _ in range(SLOTS)]
     await asyncio.sleep(0)
     with pytest.raises(DeadlineExceeded):
         await backend.compute(SLOW, requests.slow(), 0.01)
     # Fewer where the machine was slow to say so.
-    assert backend.in_flight() <= PLACES
+    assert backend.in_flight() <= SLOTS
     await asyncio.gather(*before)
     assert backend.in_flight() == 0
 
@@ -114,7 +113,7 @@ async def test_over_capacity_is_refused_at_once_with_a_time_to_come_back(backend
     surplus = 5
     begun = time.monotonic()
     calls = [
-        asyncio.create_task(backend.compute(SLOW, requests.slow(), SECONDS)) for _ in range(PLACES + ROOM + surplus)
+        asyncio.create_task(backend.compute(SLOW, requests.slow(), SECONDS)) for _ in range(SLOTS + ROOM + surplus)
     ]
     refused = calls[-surplus:]
     done, _ = await asyncio.wait(refused, timeout=5)
@@ -128,9 +127,9 @@ async def test_over_capacity_is_refused_at_once_with_a_time_to_come_back(backend
     assert all(isinstance(reply, Reply) for reply in await asyncio.gather(*calls[:-surplus]))
 
 
-async def test_a_caller_that_leaves_gives_its_place_back(backend: InferenceBackend) -> None:
+async def test_a_caller_that_leaves_gives_its_slot_back(backend: InferenceBackend) -> None:
     await idle(backend)
-    calls = [asyncio.create_task(backend.compute(SLOW, requests.slow(), SECONDS)) for _ in range(PLACES + 2)]
+    calls = [asyncio.create_task(backend.compute(SLOW, requests.slow(), SECONDS)) for _ in range(SLOTS + 2)]
     await asyncio.sleep(0)
     for call in calls:
         call.cancel()
@@ -144,15 +143,15 @@ async def test_stop_finishes_what_is_in_work_and_refuses_the_rest(fresh: Inferen
     with pytest.raises(Unavailable):
         await fresh.compute(TINY, requests.tiny(), SECONDS)
     await fresh.start()
-    calls = [asyncio.create_task(fresh.compute(SLOW, requests.slow(), SECONDS)) for _ in range(2 * PLACES)]
+    calls = [asyncio.create_task(fresh.compute(SLOW, requests.slow(), SECONDS)) for _ in range(2 * SLOTS)]
     await asyncio.sleep(0.02)
     begun = time.monotonic()
     await asyncio.gather(fresh.stop(), fresh.stop())
     assert time.monotonic() - begun < 15
     ends = await asyncio.gather(*calls, return_exceptions=True)
-    # In their order: those that were in work, and those whose place came free before the stop, however late that came.
+    # In their order: those that were in work, and those whose slot came free before the stop, however late that came.
     answered = sum(isinstance(end, Reply) for end in ends)
-    assert PLACES <= answered < len(ends)
+    assert SLOTS <= answered < len(ends)
     assert all(isinstance(end, Reply) for end in ends[:answered])
     assert all(isinstance(end, Unavailable) for end in ends[answered:])
     assert not fresh.healthy()

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import av
 
-from tests.service.client.footage import grey
+from tests.service.client.numbered_video import grey
 
 FRAMES, FPS = 38, 20
 _SIZE = (96, 128)

@@ -14,7 +14,7 @@ import pytest
 
 from service.client.frame_sources import open_source
 from service.errors import ActionLensError, InvalidArgument, Unavailable
-from tests.service.client.footage import number_of, write_video
+from tests.service.client.numbered_video import number_of, write_video
 from tests.service.client.rtsp import FPS, FRAMES, RtspCamera
 
 
@@ -66,7 +66,7 @@ def test_a_slow_reader_of_a_live_source_gets_the_newest_frame(video: Path) -> No
     source.close()
 
 
-def test_a_folder_of_pictures_has_the_rate_that_is_given(tmp_path: Path) -> None:
+def test_a_folder_of_images_has_the_rate_that_is_given(tmp_path: Path) -> None:
     for name in ("1.png", "0.png"):
         (tmp_path / name).write_bytes(name.encode())
     frames = list(open_source(str(tmp_path), fps=4).frames)
@@ -174,7 +174,7 @@ def test_an_rtsp_camera_is_a_live_source() -> None:
         assert camera.requests[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
     first = frames[0]
     for frame in frames:
-        # The picture is the one that was filmed at that time.
+        # The image is the one that was filmed at that time.
         since = round((frame.timestamp - first.timestamp) * FPS)
         shown = number_of(np.asarray(first.picture)) + since
         assert number_of(np.asarray(frame.picture)) == shown % FRAMES

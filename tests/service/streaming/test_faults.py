@@ -68,7 +68,7 @@ async def test_a_camera_skips_what_a_dead_worker_cannot_answer_and_says_so(backe
     assert exact(summary.counts)
 
 
-async def test_a_camera_does_not_wait_for_a_dead_backend_for_ever(serve: Serve, backend: PixelBackend) -> None:
+async def test_a_camera_does_not_wait_for_a_dead_backend_forever(serve: Serve, backend: PixelBackend) -> None:
     async with serve(stream={"idle_seconds": 1.0}) as server, connect(server) as stub:
         client = await StreamClient.open(stub, fill=DROP, consume=NEWEST)
         backend.failures.extend([Unavailable("no worker")] * 1000)
@@ -101,7 +101,7 @@ async def test_a_stream_that_waits_for_the_backend_is_not_idle(serve: Serve, bac
         assert (await client.end()).windows == 1
 
 
-async def test_more_streams_than_allowed_are_told_when_to_come_back(serve: Serve) -> None:
+async def test_more_streams_than_allowed_are_refused_with_a_time_to_retry(serve: Serve) -> None:
     async with serve(stream={"max_streams": 2}) as server, connect(server) as stub:
         one, two = await StreamClient.open(stub), await StreamClient.open(stub)
         with pytest.raises(grpc.aio.AioRpcError) as caught:

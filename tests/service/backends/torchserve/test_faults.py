@@ -89,7 +89,7 @@ async def test_a_killed_server_is_replaced(torchserve: TorchServeBackend, load: 
     begun = time.monotonic()
     victim.kill()
     await processes.until(lambda: not torchserve.healthy(), 5.0)
-    with pytest.raises(Unavailable) as caught:  # who comes while nothing runs is told when to come back
+    with pytest.raises(Unavailable) as caught:  # who comes while nothing runs hears when to come back
         await torchserve.compute(TINY, requests.tiny(), 30.0)
     assert caught.value.retry_after
     took = await load.answered_since(begun + 0.2)
