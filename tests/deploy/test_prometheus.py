@@ -21,7 +21,7 @@ from service.client import Client
 from service.client.frame_sources import open_source
 from service.settings import BackendName, Settings
 from service.telemetry import spans as tracing
-from tests.conftest import SYSTEM
+from tests.conftest import absent
 from tests.deploy.prometheus import Prometheus
 from tests.deploy.test_files import dashboard_queries, rules
 from tests.service.gateway.running import MODEL, ROOT, Running
@@ -96,7 +96,7 @@ def prometheus(spans: InMemorySpanExporter, tmp_path_factory: pytest.TempPathFac
     """Prometheus at a service under load."""
     program = shutil.which("prometheus")
     if program is None:
-        pytest.skip(f"{SYSTEM} prometheus is absent")
+        absent("prometheus", "apt-get install prometheus")
     store = tmp_path_factory.mktemp("store")
     (store / MODEL).symlink_to(ROOT / "model_store" / MODEL)
     service = Running(

@@ -14,6 +14,7 @@ import pytest
 
 from service.client.frame_sources import open_source
 from service.errors import ActionLensError, InvalidArgument, Unavailable
+from tests.conftest import absent
 from tests.service.client.footage import number_of, write_video
 from tests.service.client.rtsp import FPS, FRAMES, RtspCamera
 
@@ -119,7 +120,7 @@ def test_an_address_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatc
 def test_a_network_stream_is_played(video: Path, free_port: int) -> None:
     """A real sender: ffmpeg plays the file at its own speed over TCP."""
     if shutil.which("ffmpeg") is None:
-        pytest.skip("system component ffmpeg is absent")
+        absent("ffmpeg", "apt-get install ffmpeg")
     command = ["ffmpeg", "-loglevel", "error", "-re", "-stream_loop", "2", "-i", str(video)]
     command += ["-c:v", "mpeg2video", "-b:v", "4M", "-f", "mpegts", f"tcp://127.0.0.1:{free_port}?listen=1"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as sender:

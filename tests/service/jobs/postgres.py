@@ -8,10 +8,9 @@ import socket
 import subprocess
 from pathlib import Path
 
-import pytest
 import sqlalchemy as sa
 
-from tests.conftest import SYSTEM
+from tests.conftest import absent
 
 
 class Postgres:
@@ -22,7 +21,7 @@ class Postgres:
             Path(path).parent for path in [shutil.which("postgres")] if path
         ]
         if not found:
-            pytest.skip(f"{SYSTEM} PostgreSQL is absent")
+            absent("PostgreSQL", "apt-get install postgresql")
         self._bin = found[-1]
         self._data = folder / "data"
         self._user = "postgres" if os.getuid() == 0 else None

@@ -93,7 +93,7 @@ async def test_what_a_crash_left_half_written_is_swept(idle: DatabaseJobEngine, 
     sweep(idle.database, blobs)
     assert state in blobs.ages(job.id), "young ones may belong to a block that is being recorded"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service.jobs.upkeep._ORPHAN_SECONDS", -1.0)
+        patch.setattr("service.jobs.store.retention._ORPHAN_SECONDS", -1.0)
         sweep(idle.database, blobs)
     assert list(blobs.ages(job.id)) == [result]
     await idle.delete(job.id)

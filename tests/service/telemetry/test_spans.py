@@ -158,9 +158,9 @@ def test_spans_reach_a_collector() -> None:
     server.start()
     # In a process of its own, because OpenTelemetry is set up once per process.
     program = (
-        "import time; from service import tracing, trace_export, settings\n"
-        f"with trace_export.exporting(settings.Traces(collector='http://127.0.0.1:{port}')):\n"
-        "    with tracing.answering('clip', 'm', since=time.perf_counter()): print(tracing.trace_id())"
+        "import time; from service import settings; from service.telemetry import span_export, spans\n"
+        f"with span_export.exporting(settings.Traces(collector='http://127.0.0.1:{port}')):\n"
+        "    with spans.answering('clip', 'm', since=time.perf_counter()): print(spans.trace_id())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     server.stop(None).wait()

@@ -221,7 +221,7 @@ async def test_what_is_too_old_expires_and_says_so(engine: DatabaseJobEngine, sh
     sweep(engine.database, blobs)
     assert orphan.is_dir(), "young ones may belong to a job that is being accepted"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service.jobs.upkeep._ORPHAN_SECONDS", -1.0)
+        patch.setattr("service.jobs.store.retention._ORPHAN_SECONDS", -1.0)
         sweep(engine.database, blobs)
     assert not orphan.exists()
     await engine.result(job.id, 0)
