@@ -17,9 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 _ASSETS = "ACTIONLENS_TEST_ASSETS"
 _REQUIRE = "ACTIONLENS_REQUIRE_SYSTEM"
 _SYSTEM = "system component"
-NO_ASSETS = (
-    f"real models and clips are not here: set {_ASSETS} to a folder with models/ and clips/ (see CONTRIBUTING.md)"
-)
+NO_ASSETS = f"real clips are not here: set {_ASSETS} to a folder with models/ and clips/ (see CONTRIBUTING.md)"
 
 
 def absent(component: str, remedy: str) -> NoReturn:

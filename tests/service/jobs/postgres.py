@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -25,6 +26,8 @@ class Postgres:
         self._bin = found[-1]
         self._data = folder / "data"
         self._user = "postgres" if os.getuid() == 0 else None
+        if self._user and self._user not in {entry.pw_name for entry in pwd.getpwall()}:
+            absent("the user postgres, as whom root has PostgreSQL run,", "apt-get install postgresql")
         with socket.socket() as held:
             held.bind(("127.0.0.1", 0))
             self._port = int(held.getsockname()[1])
