@@ -25,7 +25,8 @@ from service.server import Server, channel_options
 from service.settings import Settings
 from tests.service.backend import PixelBackend, describe
 from tests.service.conftest import Serve, connect
-from tests.service.requests import GRAD_CAM, SELECTIVE, clip_request, eventually
+from tests.service.requests import GRAD_CAM, SELECTIVE, clip_request
+from tests.waiting import eventually
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -20,7 +20,8 @@ from service.server import Server
 from service.settings import Settings
 from tests.service.backend import FRAMES, PixelBackend
 from tests.service.conftest import Serve
-from tests.service.requests import eventually, png
+from tests.service.requests import png
+from tests.waiting import eventually
 
 
 def http(server: Server, **headers: str) -> httpx.AsyncClient:

@@ -20,7 +20,8 @@ from service.rpc.job_servicer import JOB_SERVICE
 from service.server import Server
 from service.settings import JobSettings, Settings
 from tests.service.conftest import Serve, connect
-from tests.service.requests import GRAD_CAM, clip_request, eventually, refusal
+from tests.service.requests import GRAD_CAM, clip_request, refusal
+from tests.waiting import eventually
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 

@@ -15,7 +15,8 @@ from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, method_pb2, service_pb2
 from service.errors import Unavailable
 from tests.service.backend import PixelBackend, frames_seen
-from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, clip_request, eventually, png, raw_clip, refusal
+from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, clip_request, png, raw_clip, refusal
+from tests.waiting import eventually
 
 
 async def test_prediction_and_explanations_of_the_frames_that_were_sent(stub: Any) -> None:

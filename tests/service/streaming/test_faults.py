@@ -12,8 +12,9 @@ from actionlens.v1 import explanation_pb2
 from service.errors import Unavailable
 from tests.service.backend import PixelBackend
 from tests.service.conftest import Serve, connect
-from tests.service.requests import eventually, refusal
+from tests.service.requests import refusal
 from tests.service.stream_client import DROP, NEWEST, WINDOW, StreamClient, exact, refused
+from tests.waiting import eventually
 
 
 async def test_a_file_waits_out_a_dead_worker(backend: PixelBackend, stub: Any) -> None:

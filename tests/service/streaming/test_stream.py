@@ -15,8 +15,9 @@ from actionlens.v1 import service_pb2
 from service.streaming.frame_decoder import EncodedFrame
 from tests.service.backend import PixelBackend, frames_seen
 from tests.service.conftest import Serve, connect
-from tests.service.requests import GRAD_CAM, eventually, refusal
+from tests.service.requests import GRAD_CAM, refusal
 from tests.service.stream_client import BLOCK, DROP, EVERY, NEWEST, WINDOW, StreamClient, exact, raw
+from tests.waiting import eventually
 
 
 async def test_a_file_gets_every_window_in_order(stub: Any) -> None:

@@ -21,8 +21,9 @@ from service.server import Server
 from service.streaming.frame_decoder import DecodedFrame, EncodedFrame
 from tests.service.backend import PixelBackend
 from tests.service.conftest import Serve, connect
-from tests.service.requests import GRAD_CAM, clip_request, eventually
+from tests.service.requests import GRAD_CAM, clip_request
 from tests.service.stream_client import BLOCK, DROP, EVERY, NEWEST, StreamClient, exact, raw
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -22,8 +22,9 @@ from service.streaming.scheduler import Slot, WindowScheduler
 from service.streaming.stream_admission import check_room
 from tests.service.backend import PixelBackend, describe
 from tests.service.conftest import Serve, connect
-from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, eventually, refusal
+from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, refusal
 from tests.service.stream_client import DROP, NEWEST, StreamClient, refused
+from tests.waiting import eventually
 
 ATR = method_pb2.Method(atr=method_pb2.Atr())
 
