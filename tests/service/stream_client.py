@@ -11,6 +11,7 @@ import grpc
 from actionlens.v1 import method_pb2, service_pb2
 from tests.service.backend import FRAMES
 from tests.service.requests import Refusal, pixels, png, refusal
+from tests.waiting import PATIENCE
 
 BLOCK, DROP = service_pb2.FILL_POLICY_BLOCK, service_pb2.FILL_POLICY_DROP_OLDEST
 EVERY, NEWEST = service_pb2.CONSUME_POLICY_EVERY, service_pb2.CONSUME_POLICY_NEWEST
@@ -41,7 +42,7 @@ class StreamClient:
         """Send a frame whose red is its number (mod 250), waiting for credit; 25 frames per second."""
         while self.credit == 0:
             self._more.clear()
-            await asyncio.wait_for(self._more.wait(), 10)
+            await asyncio.wait_for(self._more.wait(), PATIENCE)
         self.credit -= 1
         await self.push(number, **fields)
 
@@ -68,7 +69,7 @@ class StreamClient:
 
     async def finish(self) -> service_pb2.StreamSummary:
         """Wait for the summary. Raises AioRpcError when the stream failed."""
-        await asyncio.wait_for(asyncio.shield(self.reading), 20)
+        await asyncio.wait_for(asyncio.shield(self.reading), PATIENCE)
         if self.summary is None:
             raise await failure(self.call)
         return self.summary

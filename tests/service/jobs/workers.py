@@ -24,7 +24,7 @@ from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 _RUN = (
-    "import sys; from service.settings import Settings; from service.jobs.worker import run_worker; "
+    "import sys; from service.settings import Settings; from service.jobs.worker.process import run_worker; "
     "run_worker(Settings.model_validate_json(sys.argv[1]), '', sys.argv[2])"
 )
 

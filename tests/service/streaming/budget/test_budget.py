@@ -24,7 +24,7 @@ from tests.service.backend import PixelBackend, describe
 from tests.service.conftest import Serve, connect
 from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, refusal
 from tests.service.stream_client import DROP, NEWEST, StreamClient, refused
-from tests.waiting import eventually
+from tests.waiting import eventually, settled
 
 ATR = method_pb2.Method(atr=method_pb2.Atr())
 
@@ -161,7 +161,7 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
         tasks = []
 
         async def work(turn: Slot) -> None:
-            await asyncio.sleep(0.001)
+            await settled()
             turn.end()
             working.release()
 
@@ -194,7 +194,7 @@ async def test_windows_that_take_long_are_not_batched() -> None:
             taken.append(turn)
 
         streams = [asyncio.create_task(stream()) for _ in range(16)]
-        await asyncio.sleep(0.01)
+        await settled()
         assert len(taken) == inside  # two keep the worker busy, eight are the backend's places
         streams[12].cancel()
         for place in range(15):
