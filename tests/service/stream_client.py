@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -57,14 +58,14 @@ class StreamClient:
         fields = {"image": png(number % 250), "sequence": number, "timestamp": number / 25} | fields
         if "raw" in fields:
             del fields["image"]
-        await self.call.write(service_pb2.ExplainStreamRequest(frame=service_pb2.StreamFrame(**fields)))
+        await self._write(frame=service_pb2.StreamFrame(**fields))
 
     async def update(self, **fields: Any) -> None:
-        await self.call.write(service_pb2.ExplainStreamRequest(update=service_pb2.StreamUpdate(**fields)))
+        await self._write(update=service_pb2.StreamUpdate(**fields))
 
     async def end(self) -> service_pb2.StreamSummary:
         """Say that no more frames come, and wait for the summary."""
-        await self.call.write(service_pb2.ExplainStreamRequest(end=service_pb2.StreamEnd()))
+        await self._write(end=service_pb2.StreamEnd())
         return await self.finish()
 
     async def finish(self) -> service_pb2.StreamSummary:
@@ -73,6 +74,11 @@ class StreamClient:
         if self.summary is None:
             raise await failure(self.call)
         return self.summary
+
+    async def _write(self, **message: Any) -> None:
+        """Send a message, unless the service has ended the call already; `finish` tells why."""
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await self.call.write(service_pb2.ExplainStreamRequest(**message))
 
     async def _read(self) -> None:
         try:

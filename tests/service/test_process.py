@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,12 +17,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.service.backends.requests import TINY, store
 from tests.waiting import PATIENCE
 
+# A stop that waited for its time and not for what is in work would never end.
 PROGRAM = """
 import sys
 from service.server import serve
 from service.settings import Settings
 settings = Settings(port=0, metrics_port=0, page_port=0, backend="in-process", models=("tiny",), threads=1,
-                    log_format="json", model_store=sys.argv[1], drain_seconds=2)
+                    log_format="json", model_store=sys.argv[1], drain_seconds=3600)
 serve(settings, lambda server: print(server.port, flush=True))
 print("stopped", flush=True)
 """
@@ -54,7 +54,6 @@ def process(tmp_path: Path, program: str) -> Iterator[subprocess.Popen[str]]:
                 started.kill()
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serves_until_a_signal_and_ends_well(process: subprocess.Popen[str], number: signal.Signals) -> None:
     assert process.stdout is not None
@@ -64,9 +63,7 @@ def test_serves_until_a_signal_and_ends_well(process: subprocess.Popen[str], num
     assert status == health_pb2.HealthCheckResponse.SERVING
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
-    started = time.monotonic()
-    out, err = process.communicate(timeout=20)
-    assert time.monotonic() - started < 10
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "stopped" in out
     assert not [child for child in children if child.is_running()]

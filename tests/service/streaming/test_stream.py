@@ -32,6 +32,14 @@ def note_frames(monkeypatch: pytest.MonkeyPatch, step: str, note: Callable[[Fram
     monkeypatch.setattr(FrameBuffer, step, noted)
 
 
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[FrameBuffer]:
+    """A buffer for every frame that has come into it decoded."""
+    buffers: list[FrameBuffer] = []
+    note_frames(monkeypatch, "push", buffers.append)
+    return buffers
+
+
 async def test_a_file_gets_every_window_in_order(stub: Any) -> None:
     client = await StreamClient.open(stub, GRAD_CAM)
     assert (client.opened.model, client.opened.version, client.opened.window.stride) == ("colours", "1.0", 1)
@@ -116,15 +124,8 @@ def newest(client: StreamClient) -> list[int]:
 
 
 async def test_a_camera_gets_the_newest_window_and_every_drop_is_counted(
-    backend: PixelBackend, stub: Any, monkeypatch: pytest.MonkeyPatch
+    backend: PixelBackend, stub: Any, decoded: list[FrameBuffer]
 ) -> None:
-    decoded = 0
-
-    def note(_: FrameBuffer) -> None:
-        nonlocal decoded
-        decoded += 1
-
-    note_frames(monkeypatch, "push", note)
     client = await StreamClient.open(stub, fill=DROP, consume=NEWEST)
     expected = []
     for first in range(0, 80, 8):
@@ -134,7 +135,7 @@ async def test_a_camera_gets_the_newest_window_and_every_drop_is_counted(
         await client.feed(range(first, at_work + 1))
         await eventually(lambda: backend.busy == 1)
         await client.feed(range(at_work + 1, first + 8))
-        await eventually(lambda count=first + 8: decoded == count)
+        await eventually(lambda count=first + 8: len(decoded) == count)
         backend.open.set()
         expected += [at_work, first + 7]
         await eventually(lambda last=first + 7: newest(client)[-1:] == [last])
@@ -184,7 +185,9 @@ async def test_frames_that_wait_undecoded_are_dropped_oldest_first(
     assert client.windows[-1].answer.frames.effective_fps > 0
 
 
-async def test_a_client_that_ignores_its_credit_is_sent_away(serve: Serve, backend: PixelBackend) -> None:
+async def test_a_client_that_ignores_its_credit_is_sent_away(
+    serve: Serve, backend: PixelBackend, decoded: list[FrameBuffer]
+) -> None:
     backend.open.set()
     async with serve(stream={"credit": 4}) as server, connect(server) as stub:
         backend.open.clear()
@@ -192,7 +195,7 @@ async def test_a_client_that_ignores_its_credit_is_sent_away(serve: Serve, backe
         # Nine frames become the four windows in flight and the two that wait; twice the credit may wait undecoded.
         for number in range(9):
             await client.push(number)
-        await eventually(lambda: backend.busy == 4)
+        await eventually(lambda: backend.busy == 4 and len(decoded) == 9)
         for number in range(9, 9 + 2 * 4 + 1):
             await client.push(number)
         with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -136,10 +136,14 @@ async def test_a_client_that_takes_no_answers_is_sent_away(serve: Serve, backend
             if number > 10 and server.metrics.registry.get_sample_value("actionlens_streams") == 0:
                 break
             frame = service_pb2.StreamFrame(sequence=number, timestamp=number / 25, raw=raw(number % 250))
-            await call.write(service_pb2.ExplainStreamRequest(frame=frame))
+            try:
+                await call.write(service_pb2.ExplainStreamRequest(frame=frame))
+            except grpc.aio.AioRpcError:
+                break
             await asyncio.sleep(0.005)
         else:
             pytest.fail("the stream was never given up")
+        await eventually(lambda: server.metrics.registry.get_sample_value("actionlens_streams") == 0)
         await eventually(lambda: pictures_alive() == 0)
         # A client that reads again after all finds its call ended.
         with contextlib.suppress(grpc.aio.AioRpcError):
