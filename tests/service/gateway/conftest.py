@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from service.settings import BackendName, Settings
 from tests.conftest import absent
@@ -57,6 +57,7 @@ def browser(camera: Path) -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
         absent("chromium", "apt-get install chromium")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=arguments(camera))
         yield browser
