@@ -1,5 +1,5 @@
 # Serves the bundled models: docker build -t actionlens . && docker run --rm -p 8470:8470 -p 8471:8471 -p 8472:8472 actionlens
-# Other models: -v /my/models:/models -e ACTIONLENS_MODEL_STORE=/models
+# Other models instead: -v /my/models:/models -e ACTIONLENS_MODEL_STORE=/models; beside them: -v /my/models:/data/models
 # Jobs that outlive the container: -v actionlens:/data
 FROM python:3.11-slim AS build
 # An index with torch's CPU build keeps the image small; PyPI's carries CUDA.
@@ -9,11 +9,14 @@ WORKDIR /source
 COPY pyproject.toml constraints.txt ./
 COPY scripts/environment scripts/build-image-steps scripts/
 RUN scripts/build-image-steps dependencies /opt/actionlens
-COPY README.md LICENSE ./
+COPY README.md LICENSE setup.py ./
 COPY actionlens actionlens
 COPY handlers handlers
 COPY service service
+COPY protos protos
 COPY model_store model_store
+# What `actionlens --version` says of the commit: --build-arg SOURCE_COMMIT="commit $(git rev-parse --short HEAD)"
+ARG SOURCE_COMMIT=
 RUN scripts/build-image-steps application /opt/actionlens
 
 FROM python:3.11-slim
@@ -22,8 +25,7 @@ COPY --from=build /opt/actionlens /opt/actionlens
 ENV PATH=/opt/actionlens/bin:$PATH \
     ACTIONLENS_HOST=0.0.0.0 \
     ACTIONLENS_LOG_FORMAT=json \
-    ACTIONLENS_DATA=/data \
-    ACTIONLENS_MODEL_STORE=/opt/actionlens/model_store
+    ACTIONLENS_DATA=/data
 USER actionlens
 WORKDIR /home/actionlens
 EXPOSE 8470 8471 8472

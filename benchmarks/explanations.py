@@ -1,4 +1,4 @@
-"""What the live explanations add to a forward: python -m benchmarks.explanations [--rounds N]
+"""Cost of the live explanations on top of a forward: python -m benchmarks.explanations [--rounds N]
 
 Side by side in one process, by turns (A B C A B C ...), medians over rounds, at 1 x 16 x 112 x 112:
 
@@ -66,11 +66,11 @@ def measure(pair: tuple[torch.nn.Module, ActionModel], rounds: int) -> dict[str,
         request = ClipRequest(clip, methods, target=0)
         runs[name] = lambda request=request: engine.explain([request])  # type: ignore[misc]
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(rounds + 2):
+    for round_index in range(rounds + 2):
         for name, run in runs.items():
             start = time.perf_counter()
             run()
-            if turn >= 2:
+            if round_index >= 2:
                 times[name].append(1000 * (time.perf_counter() - start))
     return {name: statistics.median(found) for name, found in times.items()}
 

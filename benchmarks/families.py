@@ -1,4 +1,4 @@
-"""What each family's live methods cost, in units of its own plain forward F: results/families.md.
+"""Cost of each family's live methods, in units of its own plain forward F: results/families.md.
 
     PYTHONPATH=. python -m benchmarks.families [--families c3d,slow-r50] [--size 112] [--rounds 2] [--threads 1]
 

@@ -1,4 +1,4 @@
-"""What overlapping windows of frame-wise models cost: python -m benchmarks.frame_features [--threads 1] [--rounds 7]
+"""Cost of overlapping windows of frame-wise models: python -m benchmarks.frame_features [--threads 1] [--rounds 7]
 
 Windows (16 frames for a wide temporal segment network, 8 for a temporal relation network) follow each other by a hop of
 1, 2, 4 ... frames, as in a live stream. "plain" computes every window anew; "reused" computes the frames that the
@@ -43,7 +43,7 @@ def wide(architecture: str, frames: int) -> ActionModel:
 
 
 def explained(model: ActionModel, forward: Pass, cam: bool) -> None:
-    """What an explanation by Grad-CAM adds to a forward."""
+    """The part of Grad-CAM beyond the forward."""
     if cam:
         forward.gradient(model.layer, torch.ones_like(forward.logits))
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.client.results import Result
-from service.decoding.image import decode_picture
+from service.decoding.image import decode_image
 from service.local import LocalClient
 from service.readings.explanation import frame_profile
 from service.settings import Limits, Settings
@@ -38,7 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     store = {"model_store": options.store} if options.store else {}
     settings = Settings(models=(options.model,), default_model=options.model, **store)
-    frames = [decode_picture(path.read_bytes(), Limits(), path.name) for path in sorted(options.clip.glob("*.png"))]
+    frames = [decode_image(path.read_bytes(), Limits(), path.name) for path in sorted(options.clip.glob("*.png"))]
     clip = np.stack(frames)
     with LocalClient(settings, timeout=600) as client:
         for name, change in _CHANGES.items():

@@ -1,4 +1,4 @@
-"""What jobs cost: python -m benchmarks.jobs [--only submit] [--rounds 3] [--queued 1000] [--seconds 20]
+"""Measures the cost of jobs: python -m benchmarks.jobs [--only submit] [--rounds 3] [--queued 1000] [--seconds 20]
 
 * submit: CreateJob of one clip over gRPC, milliseconds until the answer; uploaded, and as a path; first with the job
   worker suspended, so that nothing but accepting is timed, then with it at work; by turns with its two floors: a call
@@ -35,6 +35,7 @@ from service.client import Client
 from service.errors import ActionLensError
 
 _ROOT = Path(__file__).resolve().parent.parent
+_WORKER = "service.jobs.worker.process"
 _LOGGED = 100 * 2**10
 _SAMPLE = _ROOT / "model_store/motion-primitives/sample.mp4"
 
@@ -64,8 +65,8 @@ def measure(
     process: psutil.Process,
     folder: Path,
 ) -> None:
-    """What was asked for, printed as it comes."""
-    worker = next(child for child in process.children(recursive=True) if "service.jobs.worker" in child.cmdline())
+    """Take the measurements that the options name, and print each as it comes."""
+    worker = next(child for child in process.children(recursive=True) if _WORKER in child.cmdline())
     time.sleep(10)
     if options.only in (None, "idle"):
         share = idle(worker, options.seconds)

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.held_out import moving_samples
 from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.explainers import Question, iterative
 from handlers.explainers.attribution import SaliencyVolume, Target
 from handlers.explainers.jobs.st_perturbation import StPerturbationParameters
 from handlers.malloc import keep_freed_memory
-from training.clips import HELD_OUT_SEED, Sample, generate
-from training.labels import STILL
+from training.clips import Sample
 
 _MODEL = Path(__file__).resolve().parents[1] / "model_store" / "motion-primitives"
 _LIVE = ("grad-cam", "dtd")
@@ -48,12 +48,7 @@ def main() -> None:
     )
     rows: dict[str, list[tuple[float, float]]] = {}
     kept: list[tuple[float, ...]] = []
-    seed = HELD_OUT_SEED
-    while len(kept) < options.clips:
-        sample = generate(seed)
-        seed += 1
-        if sample.label == STILL:
-            continue
+    for sample in moving_samples():
         (answer,) = engine.explain([ClipRequest(sample.clip, [MethodCall(name) for name in _LIVE])])
         assert isinstance(answer, ClipAnswer)
         if answer.target.index != sample.label:
@@ -73,6 +68,8 @@ def main() -> None:
             draw(options.sheet, sample, found, options.areas[-1])
         if len(kept) % 10 == 0 or len(kept) == options.clips:
             report(rows, kept, options.areas)
+        if len(kept) == options.clips:
+            break
 
 
 def explained(engine: Engine, sample: Sample, logits: Tensor, parameters: StPerturbationParameters) -> SaliencyVolume:

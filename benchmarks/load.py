@@ -33,7 +33,7 @@ from service.errors import ResourceExhausted
 
 _KINDS = ("none", "latency", "overhead")
 _METHODS = ("grad-cam", "selective-relevance", "atr")
-# Costs are measured and ladders find their rungs before anything counts.
+# Costs are measured and latency budgets find their levels before anything counts.
 _WARM_SECONDS = 6.0
 
 
@@ -41,7 +41,7 @@ _WARM_SECONDS = 6.0
 class Clip:
     """JPEG frames and their rate."""
 
-    pictures: Sequence[bytes]
+    images: Sequence[bytes]
     fps: float
 
 
@@ -81,17 +81,17 @@ def main() -> None:
 
 
 def read(path: Path) -> Clip:
-    """The frames of a clip as JPEG or as the pictures of its folder: encoding takes nothing while clients run."""
+    """The frames of a clip as JPEG or as the images of its folder: encoding takes nothing while clients run."""
     source = open_source(str(path))
     frames = list(source.frames)
     source.close()
-    pictures = [
+    images = [
         frame.picture
         if isinstance(frame.picture, bytes)
         else simplejpeg.encode_jpeg(frame.picture, quality=90, colorspace="RGB")
         for frame in frames
     ]
-    return Clip(pictures, (len(frames) - 1) / (frames[-1].timestamp - frames[0].timestamp))
+    return Clip(images, (len(frames) - 1) / (frames[-1].timestamp - frames[0].timestamp))
 
 
 async def measure(
@@ -119,12 +119,12 @@ async def stream(client: AsyncClient, run: Run, clip: Clip, number: int, begin: 
 
     async def frames() -> AsyncIterator[Frame]:
         first = time.monotonic() + number / run.streams / clip.fps
-        for sequence, picture in enumerate(itertools.cycle(clip.pictures)):
+        for sequence, image in enumerate(itertools.cycle(clip.images)):
             due = first + sequence / clip.fps
             if due > end:
                 return
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            yield Frame(picture, sequence, sequence / clip.fps)
+            yield Frame(image, sequence, sequence / clip.fps)
 
     options: StreamOptions = {"methods": _METHODS, "fill": "drop-oldest", "consume": "newest", **budget}
     try:

@@ -1,4 +1,4 @@
-"""The results of benchmarks/load.py as a table and as a picture."""
+"""The results of benchmarks/load.py as a table and as a plot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COLOURS = ("#b8b8b8", "#7fb3d5", "#2e86c1", "#1b4f72")
 
 @dataclass
 class Run:
-    """What all streams of one run saw after the warm-up. memory: MiB of the service and of all its processes."""
+    """Counts over all streams of one run after the warm-up. memory: MiB of the service and of all its processes."""
 
     budget: str
     streams: int

@@ -9,6 +9,7 @@ method keeps nothing do not count for it: the last column says how many counted.
 from __future__ import annotations
 
 import argparse
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.held_out import moving_samples
 from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.explainers.attribution import SaliencyVolume
-from training.clips import HELD_OUT_SEED, generate
-from training.labels import STILL
 
 _MODEL = Path(__file__).resolve().parents[1] / "model_store" / "motion-primitives"
 _BASES = ("grad-cam", "dtd")
@@ -44,12 +44,7 @@ def main() -> None:
             MethodCall("selective-relevance", {"base": base, "threshold": options.threshold}),
         )
     ]
-    seed = HELD_OUT_SEED
-    while len(areas) < options.clips:
-        sample = generate(seed)
-        seed += 1
-        if sample.label == STILL:
-            continue
+    for sample in islice(moving_samples(), options.clips):
         (answer,) = engine.explain([ClipRequest(sample.clip, methods, target=sample.label)])
         assert isinstance(answer, ClipAnswer)
         moving = torch.from_numpy(sample.mask)

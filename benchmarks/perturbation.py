@@ -1,4 +1,4 @@
-"""What spatio-temporal perturbation costs: python -m benchmarks.perturbation [--rounds 5] [--clips 4]
+"""Cost of spatio-temporal perturbation: python -m benchmarks.perturbation [--rounds 5] [--clips 4]
 
 First the cost of one iteration in units of one plain forward F of the same network, A B A B in one process, medians of
 process time on one thread: as it is done here, and with autograd through network, perturbation and masks. Then what
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
@@ -20,15 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.held_out import moving_samples
 from benchmarks.networks import network
-from handlers.explainers.perturbation import Ascent, Masks, Plan, Progress, Score, blurred
+from handlers.explainers.perturbation import Ascent, Masks, PerturbationPlan, Progress, Score, blurred
 from handlers.explainers.perturbation.smooth_max import SHARPNESS, SmoothMax
 from handlers.malloc import keep_freed_memory
 from handlers.models.action_model import ActionModel, build
 from handlers.relevance import trace
 from handlers.tensor_files.weights import read_weights
 from training.clips import HELD_OUT_SEED, generate
-from training.labels import STILL
 
 _MODEL = Path(__file__).resolve().parents[1] / "model_store" / "motion-primitives"
 _PUBLISHED = 2000
@@ -54,13 +54,13 @@ def main() -> None:
 def costs(name: str, rounds: int) -> None:
     """Print what one iteration on a network costs, and the mask's operators alone."""
     net, clip = bundled() if name == "motion-primitives" else network(name)
-    plan = Plan()
+    plan = PerturbationPlan()
     masks = Masks(plan, clip[0])
     pyramid = blurred(clip[0], 0.18 * clip.shape[3], 8)
     ascent = Ascent(Score(trace(net), 0), pyramid, masks, plan)
-    stance = ascent.start(clip)
+    state = ascent.start(clip)
     operator = SmoothMax(clip.shape[3], clip.shape[4], plan.step, plan.sigma, clip)
-    mask, sums = operator.rise(stance.seeds)
+    mask, sums = operator.upsample(state.seeds)
 
     def plain() -> object:
         with torch.no_grad():
@@ -68,11 +68,11 @@ def costs(name: str, rounds: int) -> None:
 
     def step(areas: tuple[float, ...]) -> object:
         with torch.no_grad():
-            return [ascent.step(stance, area, 0) for area in areas]
+            return [ascent.step(state, area, 0) for area in areas]
 
     def smooth_max() -> object:
-        operator.rise(stance.seeds)
-        return operator.pull(mask, stance.seeds, sums)
+        operator.upsample(state.seeds)
+        return operator.pull(mask, state.seeds, sums)
 
     found = timed(
         {
@@ -137,12 +137,11 @@ def stopping(clips: int, areas: tuple[float, ...]) -> None:
     model = ActionModel.load(_MODEL)
     used: list[int] = []
     gained: list[float] = []
-    moving = (sample for sample in map(generate, count(HELD_OUT_SEED)) if sample.label != STILL)
-    for number, sample in enumerate(islice(moving, clips)):
+    for number, sample in enumerate(islice(moving_samples(), clips)):
         clip = model.prepare([sample.clip])[0]
-        masks = Masks(Plan(), clip)
+        masks = Masks(PerturbationPlan(), clip)
         pyramid = blurred(clip, 0.18 * clip.shape[2], 8)
-        ascent = Ascent(Score(model.program, sample.label), pyramid, masks, Plan())
+        ascent = Ascent(Score(model.program, sample.label), pyramid, masks, PerturbationPlan())
         for area in areas:
             iterations, early, late = stopped(ascent, masks, clip, area)
             used.append(iterations)
@@ -165,11 +164,11 @@ def stopped(ascent: Ascent, masks: Masks, clip: Tensor, area: float) -> tuple[in
     with torch.no_grad():
         while progress.running(early_stop=True) and progress.iteration < _PUBLISHED:
             progress = progress.next(ascent, (area,), early_stop=True)
-        used, early = progress.iteration, insertion(ascent, masks.rise(progress.seeds[0]).values)
+        used, early = progress.iteration, insertion(ascent, masks.upsample(progress.seeds[0]).values)
         # Stopping does not change the way, so the long run goes on from here.
         while progress.iteration < _PUBLISHED:
             progress = progress.next(ascent, (area,), early_stop=False)
-        return used, early, insertion(ascent, masks.rise(progress.seeds[0]).values)
+        return used, early, insertion(ascent, masks.upsample(progress.seeds[0]).values)
 
 
 def insertion(ascent: Ascent, values: Tensor) -> float:

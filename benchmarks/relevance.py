@@ -1,4 +1,4 @@
-"""What explaining costs, in units of one plain forward F of the same network: the table and plot in results/.
+"""Cost of explanations, in units of one plain forward F of the same network: the table and plot in results/.
 
     PYTHONPATH=. python -m benchmarks.relevance [--networks "small 16f,I3D 8f"] [--rounds 2] [--threads 1]
 

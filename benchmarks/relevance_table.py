@@ -42,7 +42,7 @@ class Row:
 
 @dataclass(frozen=True)
 class How:
-    """What the table says about the measurement."""
+    """The notes on the measurement under the table."""
 
     threads: int
     keeps_memory: bool
@@ -60,7 +60,7 @@ def machine() -> str:
 
 
 def stored() -> dict[str, Row]:
-    """What earlier runs measured on this machine; a run replaces the networks that it names."""
+    """Results of earlier runs on this machine; a run replaces the networks that it names."""
     path = RESULTS / "relevance.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if found.get("machine") != machine():

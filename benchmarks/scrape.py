@@ -1,4 +1,4 @@
-"""What one scrape costs the service's event loop: python -m benchmarks.scrape [--models 1] [--methods 5]
+"""Measures what one scrape costs the service's event loop: python -m benchmarks.scrape [--models 1] [--methods 5]
 
 Processor time of the text of a service that has answered with so many methods, eleven classes per model and every gRPC
 call, in both formats; OpenMetrics with a trace's exemplar in every bucket that has been filled.
@@ -36,12 +36,15 @@ def main() -> None:
             text = metrics.text(exemplars)
             seconds.append(time.thread_time() - begun)
         lines = text.count(b"\n")
-        low, half, high = (f"{1000 * quantile:.2f}" for quantile in statistics.quantiles(seconds, n=20)[::9])
-        print(f"{name:<12}{lines} lines, {len(text) / 1024:.0f} KiB: half {half} ms, 5 % {low}, 95 % {high}")
+        low, middle, high = (f"{1000 * quantile:.2f}" for quantile in statistics.quantiles(seconds, n=20)[::9])
+        print(
+            f"{name:<12}{lines} lines, {len(text) / 1024:.0f} KiB: median {middle} ms, best {1000 * min(seconds):.2f}, "
+            f"5 % {low}, 95 % {high}"
+        )
 
 
 def filled(models: int, most: int) -> Metrics:
-    """Metrics of a service with so many models and methods that has answered a few thousand times."""
+    """Fill the metrics of a service with so many models and methods that has answered a few thousand times."""
     chance = random.Random(0)
     metrics = Metrics(InProcessBackend(Settings()))
     metrics.register(JobMetrics(NoJobs()))
@@ -50,8 +53,8 @@ def filled(models: int, most: int) -> Metrics:
         for method in service.methods:
             call = ("unary", service.full_name, method.name)
             for code in ("OK", "CANCELLED", "INVALID_ARGUMENT"):
-                metrics.calls.started(call)
-                metrics.calls.ended(call, code, chance.random(), 1, 1)
+                metrics.rpcs.started(call)
+                metrics.rpcs.ended(call, code, chance.random(), 1, 1)
     for number in range(1000 * models):
         entries = tuple(_entry(method, chance) for method in chance.sample(methods, min(3, most)))
         record = AnswerRecord(

@@ -1,4 +1,4 @@
-"""What Element Shapley Values cost: python -m benchmarks.shapley [--threads 2] [--rounds 15]
+"""Cost of Element Shapley Values: python -m benchmarks.shapley [--threads 2] [--rounds 15]
 
 A multi-scale relational model as in Play Fair: 256 features a frame, 256 hidden units, 174 classes, 8 scales. All
 candidates take turns in one process (A B C A B C ...); medians of wall time and of the process's CPU time, which other
@@ -39,7 +39,7 @@ def joined(consensus: RelationalConsensus, features: Tensor) -> Iterator[Tensor]
 
 
 def candidates() -> dict[str, Callable[[], object]]:
-    """What is timed, by name."""
+    """The timed functions, by name."""
     torch.manual_seed(0)
     consensus = RelationalConsensus(FEATURES, HIDDEN, CLASSES, SCALES)
     prior = torch.full((CLASSES,), 1 / CLASSES)

@@ -26,7 +26,7 @@ from service.client.frame_sources import open_source
 
 @dataclass
 class Totals:
-    """What all streams saw."""
+    """Counts over all streams."""
 
     windows: int = 0
     lags: list[float] = field(default_factory=list)
@@ -53,13 +53,13 @@ async def run(options: argparse.Namespace) -> None:
     source = open_source(str(options.clip))
     frames = list(source.frames)
     source.close()
-    pictures = [frame.picture for frame in frames]
+    images = [frame.picture for frame in frames]
     fps = (len(frames) - 1) / (frames[-1].timestamp - frames[0].timestamp)
     totals, memory = Totals(), []
     end = time.monotonic() + options.seconds
     async with AsyncClient(options.address) as client:
         streams = [
-            asyncio.create_task(stream(client, number, pictures, fps, end, totals, options))
+            asyncio.create_task(stream(client, number, images, fps, end, totals, options))
             for number in range(options.streams)
         ]
         process = psutil.Process(options.pid)
@@ -70,17 +70,17 @@ async def run(options: argparse.Namespace) -> None:
     report(options, totals, memory)
 
 
-async def stream(client, number, pictures, fps, end, totals, options) -> None:  # type: ignore[no-untyped-def]
+async def stream(client, number, images, fps, end, totals, options) -> None:  # type: ignore[no-untyped-def]
     """One stream until the end."""
 
     async def frames() -> AsyncIterator[Frame]:
         begun = time.monotonic()
-        for sequence, picture in enumerate(itertools.cycle(pictures)):
+        for sequence, image in enumerate(itertools.cycle(images)):
             due = begun + sequence / fps
             if due > end:
                 return
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            yield Frame(picture, sequence, sequence / fps)
+            yield Frame(image, sequence, sequence / fps)
 
     async with client.explain_stream(frames(), methods=options.method, fill="drop-oldest", consume="newest") as answers:
         async for window in answers:

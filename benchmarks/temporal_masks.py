@@ -1,4 +1,4 @@
-"""What learning a temporal mask costs: python -m benchmarks.temporal_masks [--iterations 300] [--threads 1]
+"""Cost of learning a temporal mask: python -m benchmarks.temporal_masks [--iterations 300] [--threads 1]
 
 One iteration of the freeze mask beside one forward and backward of the same clip, by the model's program, which the
 mask uses, and by autograd through its module. The three take turns, iteration by iteration (A B C A B C ...), in one
@@ -42,15 +42,15 @@ def main() -> None:
 
 
 def candidates(model: ActionModel, iterations: int) -> dict[str, Callable[[], object]]:
-    """What is timed, by name, the mask first; each call is one iteration."""
+    """The timed functions by name, the mask first; each call is one iteration."""
     clip = noise(model.card)
     prepared = model.prepare([clip])
     logits = model.program.forward(prepared, relevance=False).logits[0]
     target = Target(int(logits.argmax()))
     method = iterative("temporal-mask")
     # Every round is one iteration, the warming ones too, and the scan for a start comes before.
-    asked = method.parameters(iterations=2 * iterations + 10)
-    question = Question(model, clip, logits, target, asked, 0)
+    parameters = method.parameters(iterations=2 * iterations + 10)
+    question = Question(model, clip, logits, target, parameters, 0)
     state: State = method.start(question)
     while not len(state.arrays["losses"]):
         state = method.advance(question, state, 0.0)
@@ -76,11 +76,11 @@ def candidates(model: ActionModel, iterations: int) -> dict[str, Callable[[], ob
 def measured(runs: dict[str, Callable[[], object]], iterations: int) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds of wall and of CPU time in all iterations, by name."""
     wall, processor = dict.fromkeys(runs, 0.0), dict.fromkeys(runs, 0.0)
-    for turn in range(-3, iterations):
+    for round_index in range(-3, iterations):
         for name, run in runs.items():
             begun, worked = time.perf_counter(), time.process_time()
             run()
-            if turn >= 0:  # the first rounds warm up
+            if round_index >= 0:  # the first rounds warm up
                 wall[name] += time.perf_counter() - begun
                 processor[name] += time.process_time() - worked
     return wall, processor

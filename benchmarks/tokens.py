@@ -44,9 +44,9 @@ def clips(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tenso
         x[item, :, :, row : row + SIDE, column : column + SIDE] = textures[item, 0]
         row, column = drawn(0, SIZE - SIDE), drawn(16, SIZE - SIDE - 16)
         for frame in range(FRAMES):
-            place = column + (2 if classes[item] else -2) * frame
-            x[item, :, frame, row : row + SIDE, place : place + SIDE] = textures[item, 1, :, 0]
-            moving[item, frame, row : row + SIDE, place : place + SIDE] = True
+            left = column + (2 if classes[item] else -2) * frame
+            x[item, :, frame, row : row + SIDE, left : left + SIDE] = textures[item, 1, :, 0]
+            moving[item, frame, row : row + SIDE, left : left + SIDE] = True
     return x, classes, moving
 
 

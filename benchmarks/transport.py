@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from actionlens.card import Input, ModelCard, Weights, write_card
@@ -75,24 +76,24 @@ def main() -> None:
 async def _run(settings: Settings, options: argparse.Namespace) -> None:
     ((name, folder),) = chosen_models(settings).items()
     engine = Engine.load(folder, len(os.sched_getaffinity(0)))
-    compute = _request(engine, options.grad_cam)
+    work = _work(engine, options.grad_cam)
     backend = Recording(settings)
     async with Server(settings, backend) as server:
+        count, height, width, _ = work.pixels.shape
         clip = clip_pb2.Clip(
-            raw=clip_pb2.RawFrames(data=compute.clip, count=compute.frames, height=compute.height, width=compute.width)
+            raw=clip_pb2.RawFrames(data=work.pixels.tobytes(), count=count, height=height, width=width)
         )
-        question = service_pb2.ExplainClipRequest(model=name, clip=clip, methods=compute.methods)
+        question = service_pb2.ExplainClipRequest(model=name, clip=clip, methods=work.request.compute.methods)
         client = ClientProcess(server.port, question)
-        envelope = worker_pb2.ComputeRequest(compute=compute)
 
         async def by_engine() -> Round:
             async def ask() -> None:
-                answer(engine, [envelope])  # in this thread, which has torch's threads
+                answer(engine, [work.request], [work.pixels])  # in this thread, which has torch's threads
 
             return await _loop(options.clips, ask)
 
         async def by_backend() -> Round:
-            return await _loop(options.clips, lambda: backend.compute(name, compute, _DEADLINE))
+            return await _loop(options.clips, lambda: backend.compute(name, work, _DEADLINE))
 
         async def by_grpc() -> Round:
             return await asyncio.to_thread(client.round, options.clips, 1)
@@ -110,7 +111,7 @@ async def _run(settings: Settings, options: argparse.Namespace) -> None:
             for way in ways:
                 await way.round(backend.worker_seconds, client.pid, keep=number > 0)  # the first warms up
         client.close()
-    _report(compute, ways)
+    _report(work.pixels, ways)
 
 
 async def _loop(clips: int, call: Callable[[], Awaitable[object]]) -> Round:
@@ -130,9 +131,9 @@ class Recording(TorchServeBackend):
         super().__init__(settings)
         self.worker_seconds: list[float] = []
 
-    async def compute(self, model: str, request: Work, deadline: float) -> Reply:
+    async def compute(self, model: str, work: Work, deadline: float) -> Reply:
         """See TorchServeBackend."""
-        reply = await super().compute(model, request, deadline)
+        reply = await super().compute(model, work, deadline)
         self.worker_seconds.append(reply.response.timings.total)
         return reply
 
@@ -185,8 +186,8 @@ class Way:
             self.beyond += [took - worked for took, worked in zip(done.seconds, worker_seconds, strict=True)]
 
 
-def _report(compute: worker_pb2.Compute, ways: list[Way]) -> None:
-    print(f"clip {compute.frames} x {compute.height} x {compute.width}, {len(compute.clip) / 1000:.0f} kB")
+def _report(pixels: NDArray[np.uint8], ways: list[Way]) -> None:
+    print(f"clip {' x '.join(map(str, pixels.shape[:3]))}, {pixels.nbytes / 1000:.0f} kB")
     print(f"{'':<50}{'processor ms per clip':>44}")
     print(f"{'way':<14}{'clips/s':>8}{'of engine':>10}{'worker ms':>10}{'beyond ms':>10}{'p10':>6}{'p90':>6}", end="")
     print("".join(f"{kind:>9}" for kind in _PROCESSES))
@@ -201,16 +202,11 @@ def _report(compute: worker_pb2.Compute, ways: list[Way]) -> None:
         print(f"{line:<64}" + "".join(f"{1000 * value:>9.1f}" for value in processor))
 
 
-def _request(engine: Engine, grad_cam: bool) -> worker_pb2.Compute:
+def _work(engine: Engine, grad_cam: bool) -> Work:
     shape = engine.model.card.input
     pixels = np.random.default_rng(0).integers(0, 256, (shape.frames, shape.height, shape.width, 3), dtype=np.uint8)
-    return worker_pb2.Compute(
-        clip=pixels.tobytes(),
-        frames=shape.frames,
-        height=shape.height,
-        width=shape.width,
-        methods=[method_pb2.Method(grad_cam=method_pb2.GradCam())] if grad_cam else [],
-    )
+    methods = [method_pb2.Method(grad_cam=method_pb2.GradCam())] if grad_cam else []
+    return Work(worker_pb2.ComputeRequest(compute=worker_pb2.Compute(methods=methods)), pixels)
 
 
 def _stand_in(folder: Path, channels: list[int]) -> None:

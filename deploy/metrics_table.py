@@ -1,4 +1,4 @@
-"""docs/metrics.md from the service's own registry: python -m deploy.metrics_table"""
+"""Writes docs/metrics.md from the service's own registry: python -m deploy.metrics_table"""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ No label has an id in it, and none takes a value that a client can make up.
 
 
 class NoJobs:
-    """What a service without jobs tells of them."""
+    """Stands for the jobs of a service that has none."""
 
     counts = Counts({}, {}, ((1.0, 0, 0.0),))
     restarts = 0
 
     def is_open(self) -> bool:
-        """Never."""
+        """Tell that jobs are not open."""
         return False
 
 
 def page() -> str:
-    """The page's text."""
+    """Make the page's text."""
     rows = "".join(
         f"| `{_name(metric)}` | {metric.type} | {_labels(metric)} | {metric.documentation} |\n" for metric in families()
     )
@@ -67,12 +67,12 @@ def page() -> str:
 
 
 def families() -> Iterable[Metric]:
-    """Every metric of a service, each with a sample at least where it has labels."""
+    """Collect every metric of a service, each with a sample at least where it has labels."""
     metrics = Metrics(InProcessBackend(Settings()))
     metrics.register(JobMetrics(NoJobs()))
     call = ("", "", "")
-    metrics.calls.started(call)
-    metrics.calls.ended(call, "OK", 0.0, 0, 0)
+    metrics.rpcs.started(call)
+    metrics.rpcs.ended(call, "OK", 0.0, 0, 0)
     method = MethodRecord(
         "", 0.0, failed=False, motion_share=0.0, conservation_defect=0.0, average_length=1.0, maximum_length=1.0
     )

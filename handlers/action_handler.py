@@ -12,7 +12,7 @@ from actionlens.worker.v1 import worker_pb2
 from handlers import errors, relevance
 from handlers.engine import engine
 from handlers.malloc import keep_freed_memory
-from handlers.wire import requests as envelope
+from handlers.wire.requests import answer_bytes
 
 _THREADS = int(os.environ.get("ACTIONLENS_WORKER_THREADS", "1"))
 _MEMORY = int(os.environ.get("ACTIONLENS_WORKER_RELEVANCE_BYTES", str(relevance.MEMORY)))
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class ActionHandler:
-    """What TorchServe makes once per worker. It takes the only class of this file."""
+    """One per worker: TorchServe makes an instance of the only class of this file."""
 
     def initialize(self, context: Any) -> None:
         """Load the model unpacked from the archive. Raises handlers.errors.ModelError, which ends the worker."""
@@ -38,7 +38,7 @@ class ActionHandler:
         """
         bodies = [item.get("body") or item.get("data") or b"" for item in data]
         try:
-            answers = envelope.answer_bytes(self._engine, bodies)
+            answers = answer_bytes(self._engine, bodies)
         except Exception as error:
             _log.exception("the batch failed")
             answers = [self._failure(f"{type(error).__name__} while answering the batch", "ENGINE_FAILED")] * len(data)

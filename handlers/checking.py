@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from actionlens.card import CARD_FILE, CardError, ModelCard, list_models, read_card
+from actionlens.card import CARD_FILE, CardError, ModelCard, read_card
+from actionlens.store import stored_models
 from handlers.engine.block import advance
 from handlers.engine.engine import ClipRequest, Engine, MethodCall
 from handlers.engine.smoke_test import answer_noise, noise
@@ -24,7 +25,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Step:
+class CheckStep:
     """One check: whether it passed, and what was found or why it did not."""
 
     name: str
@@ -47,7 +48,7 @@ class Report:
     """All checks in order, up to the first that failed; methods only when all passed."""
 
     model: str
-    steps: list[Step] = field(default_factory=list)
+    steps: list[CheckStep] = field(default_factory=list)
     methods: list[MethodCheck] = field(default_factory=list)
 
     @property
@@ -66,9 +67,9 @@ def check_model(folder: Path) -> Report:
         try:
             value, detail = check()
         except (CardError, ModelError) as error:
-            report.steps.append(Step(name, False, str(error)))
+            report.steps.append(CheckStep(name, False, str(error)))
             return None
-        report.steps.append(Step(name, True, detail))
+        report.steps.append(CheckStep(name, True, detail))
         return value
 
     card = step("card", lambda: _read_card(folder))
@@ -135,19 +136,21 @@ def check_method(engine: Engine, name: str) -> MethodCheck:
 def main(arguments: list[str] | None = None) -> int:
     """Command line: the report as JSON; 0 when the model can be served, 1 when not, 2 when there is no such model."""
     parser = argparse.ArgumentParser(prog="python -m handlers.checking", description=__doc__)
-    parser.add_argument("model", help="a model's folder, or its name in the store")
-    parser.add_argument("--store", type=Path, required=True, help="the model store to look names up in")
+    parser.add_argument("model", help="a model's folder, or its name in a store")
+    parser.add_argument(
+        "--store", type=Path, required=True, action="append", help="a model store to look names up in; repeatable"
+    )
     options = parser.parse_args(arguments)
     folder = Path(options.model)
     if not (folder / CARD_FILE).is_file():
         try:
-            found = list_models(options.store)
+            found = stored_models(options.store)
         except CardError as error:
             print(error, file=sys.stderr)
             return 2
         if options.model not in found:
-            names = ", ".join(found) or "no model"
-            print(f"{options.model}: no folder with a {CARD_FILE}, and {options.store} holds {names}", file=sys.stderr)
+            holds = f"{' and '.join(map(str, options.store))} holds {', '.join(found) or 'no model'}"
+            print(f"{options.model}: no folder with a {CARD_FILE}, and {holds}", file=sys.stderr)
             return 2
         folder = found[options.model]
     report = check_model(folder)

@@ -41,7 +41,7 @@ def _model(entry: Family, card: ModelCard) -> ActionModel:
 
 
 def cases() -> dict[str, Callable[[], ActionModel]]:
-    """What makes the small model of every family, by name.
+    """By name, the functions that make the small model of every family.
 
     Of a family whose files are networks of their own: one that is not converted. Those that are have what their
     operators have. Of one with networks of optical flow: one of these too.
@@ -58,12 +58,12 @@ def cases() -> dict[str, Callable[[], ActionModel]]:
 
 
 def declared(model: ActionModel) -> Support:
-    """What the methods say of a model before they have run."""
+    """Ask every method whether it can explain a model, before any has run."""
     return {name: method.unsupported(model) or "" for name, method in methods().items()}
 
 
 def tried(model: ActionModel) -> Support:
-    """What comes of running every method on a model: live ones once, jobs for one block."""
+    """Run every method on a model, live ones once and jobs for one block, and collect why each cannot explain it."""
     engine = Engine(model)
     return {name: check_method(engine, name).reason for name in methods()}
 

@@ -1,4 +1,4 @@
-"""Domain errors of the service. Each knows its gRPC status; `service/status.py` puts them on the wire."""
+"""Domain errors of the service. Each knows its gRPC status; `service/rpc/status.py` puts them on the wire."""
 
 from __future__ import annotations
 

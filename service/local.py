@@ -49,7 +49,7 @@ class LocalClient:
 
     def get_model(self, name: str, version: str = "") -> model_pb2.Model:
         """One loaded model. Raises NotFound."""
-        return self._service.catalog.find(name, version)
+        return self._service.served_models.find(name, version)
 
     def close(self) -> None:
         """Stop the threads and forget the models. Safe to call twice."""

@@ -1,4 +1,4 @@
-"""The gRPC server: servicers, lifecycle, and the process around them."""
+"""The composition root: every part of the service, made from the settings, and the process around them."""
 
 from __future__ import annotations
 
@@ -10,40 +10,44 @@ from types import TracebackType
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from actionlens.v1 import job_pb2, job_pb2_grpc, service_pb2, service_pb2_grpc
+from service.backends.canary import service_canary
 from service.backends.factory import make_backend
 from service.backends.protocol import InferenceBackend
 from service.dataplane.explain_service import ExplainService
 from service.errors import Unavailable
 from service.gateway.app import make_app
-from service.gateway.rpc_bridge import Calls
-from service.gateway.schema import schema
-from service.gateway.server import Gateway
+from service.gateway.monitoring import make_monitoring_app, monitoring_routes
+from service.gateway.rpc_bridge import RpcBridge
+from service.gateway.schema import make_schema
+from service.gateway.server import HttpServer
 from service.jobs.lifecycle import JobService
 from service.jobs.metrics import JobMetrics
-from service.rpc.health_servicer import EXPLANATION_SERVICE, Health, canary_request
+from service.rpc.health_servicer import EXPLANATION_SERVICE, Health
 from service.rpc.interceptor import CallInterceptor
 from service.rpc.job_servicer import JOB_SERVICE, MAX_WATCHERS, ExplanationJobServicer
 from service.rpc.servicers import ExplanationServicer
 from service.settings import Settings
 from service.streaming.manager import StreamManager
-from service.telemetry.http_endpoint import HttpEndpoint
 from service.telemetry.log import configure, get_logger
 from service.telemetry.metrics import Metrics
 from service.telemetry.span_export import exporting
 
 # Calls beside clips and streams that may run at once: health, reflection, model lists.
 _SMALL_CALLS = 64
+# Scrapers and probes hold one connection each; more are no scrapers, and their files are those of clips.
+_MONITORING_CONNECTIONS = 256
 
 
 class Server:
     """The whole service over one backend: `async with Server(settings, backend)` serves until the block ends."""
 
     def __init__(self, settings: Settings, backend: InferenceBackend, *, jobs: bool = False) -> None:
-        """jobs: also take jobs, and have them computed."""
+        """Make the parts from the settings; none listens or runs yet. jobs: also take jobs, and have them computed."""
         self.settings = settings
         self.backend = backend
         self.metrics = Metrics(backend)
@@ -56,9 +60,9 @@ class Server:
         self.port = 0
         self.metrics_port = 0
         self.page_port = 0
-        self._http = HttpEndpoint(self.metrics.text, lambda: self.health.serving)
         self._grpc: Any = None
-        self._gateway: Gateway | None = None
+        self._monitoring: HttpServer | None = None
+        self._gateway: HttpServer | None = None
         self._follower: asyncio.Task[None] | None = None
         self._log = get_logger()
 
@@ -109,7 +113,9 @@ class Server:
         if self._job_servicer is not None:
             self._job_servicer.close()
         await self.backend.stop()
-        await self._http.stop()
+        if self._monitoring is not None:
+            await self._monitoring.stop(0.0)
+            self._monitoring = None
         self.explain.close()
 
     async def __aenter__(self) -> Server:
@@ -123,33 +129,18 @@ class Server:
 
     async def _listen(self) -> None:
         settings = self.settings
-        self._grpc = grpc.aio.server(
-            interceptors=[CallInterceptor(self.metrics)],
-            maximum_concurrent_rpcs=settings.stream.max_streams + 2 * settings.queue + MAX_WATCHERS + _SMALL_CALLS,
-            options=channel_options(settings),
-        )
-        servicer = ExplanationServicer(self.explain, self.streams)
-        doors: list[tuple[Any, object]] = [(service_pb2.DESCRIPTOR.services_by_name["ExplanationService"], servicer)]
-        service_pb2_grpc.add_ExplanationServiceServicer_to_server(servicer, self._grpc)  # type: ignore[no-untyped-call]
-        health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, self._grpc)
+        servicers = self._make_grpc_server()
         await self.health.set(False)
-        if self.jobs is not None:
-            self._job_servicer = ExplanationJobServicer(
-                self.jobs.engine, self.explain.catalog, settings.limits, settings.jobs.input_root
-            )
-            job_pb2_grpc.add_ExplanationJobServiceServicer_to_server(  # type: ignore[no-untyped-call]
-                self._job_servicer, self._grpc
-            )
-            doors.append((job_pb2.DESCRIPTOR.services_by_name["ExplanationJobService"], self._job_servicer))
-        names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
-        app = make_app(settings, Calls(*doors), schema(*(service for service, _ in doors)), self.metrics.text)
-        gateway = Gateway(app, message_bytes=settings.limits.message_bytes)
+        monitoring = monitoring_routes(self.metrics, lambda: self.health.serving)
+        self._monitoring = HttpServer(make_monitoring_app(monitoring), connections=_MONITORING_CONNECTIONS)
+        self._gateway = HttpServer(
+            make_app(settings, RpcBridge(*servicers), make_schema(*(service for service, _ in servicers)), monitoring),
+            message_bytes=settings.limits.message_bytes,
+        )
         try:
             self.port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")
-            self.metrics_port = await self._http.start(settings.host, settings.metrics_port)
-            self.page_port = await gateway.start(settings.host, settings.page_port)
-            self._gateway = gateway
+            self.metrics_port = await self._monitoring.start(settings.host, settings.metrics_port)
+            self.page_port = await self._gateway.start(settings.host, settings.page_port)
         except (OSError, RuntimeError) as error:
             raise Unavailable(
                 f"cannot listen on {settings.host}, ports {settings.port}, {settings.metrics_port} and "
@@ -159,13 +150,39 @@ class Server:
             ) from None
         await self._grpc.start()
 
+    def _make_grpc_server(self) -> list[tuple[ServiceDescriptor, object]]:
+        """Make the gRPC server with all its services. Returns those that the gateway serves too."""
+        settings = self.settings
+        self._grpc = grpc.aio.server(
+            interceptors=[CallInterceptor(self.metrics)],
+            maximum_concurrent_rpcs=settings.stream.max_streams + 2 * settings.queue + MAX_WATCHERS + _SMALL_CALLS,
+            options=channel_options(settings),
+        )
+        servicer = ExplanationServicer(self.explain, self.streams)
+        service_pb2_grpc.add_ExplanationServiceServicer_to_server(servicer, self._grpc)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, self._grpc)
+        servicers: list[tuple[ServiceDescriptor, object]] = [
+            (service_pb2.DESCRIPTOR.services_by_name["ExplanationService"], servicer)
+        ]
+        if self.jobs is not None:
+            self._job_servicer = ExplanationJobServicer(
+                self.jobs.engine, self.explain.served_models, settings.limits, settings.jobs.input_root
+            )
+            job_pb2_grpc.add_ExplanationJobServiceServicer_to_server(  # type: ignore[no-untyped-call]
+                self._job_servicer, self._grpc
+            )
+            servicers.append((job_pb2.DESCRIPTOR.services_by_name["ExplanationJobService"], self._job_servicer))
+        names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._grpc)
+        return servicers
+
     async def _prove(self) -> None:
         """Explain a canary with every model through the server's own port. Raises Unavailable."""
         host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}.get(self.settings.host, self.settings.host)
         async with grpc.aio.insecure_channel(f"{host}:{self.port}", options=channel_options(self.settings)) as channel:
             stub: Any = service_pb2_grpc.ExplanationServiceStub(channel)  # type: ignore[no-untyped-call]
             for model in self.backend.models().values():
-                request = await asyncio.to_thread(canary_request, model, self.settings.canary)
+                request = await asyncio.to_thread(service_canary, model, self.settings.canary)
                 try:
                     await stub.ExplainClip(request, timeout=self.settings.response_seconds)
                 except grpc.aio.AioRpcError as error:

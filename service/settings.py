@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_ROOT = Path(__file__).resolve().parent.parent
+from actionlens.store import bundled_store
 
 
 class BackendName(StrEnum):
@@ -44,7 +44,7 @@ class Limits(BaseModel):
     message_bytes: Annotated[int, Field(gt=0)] = 32 * 2**20
     """Largest gRPC message in bytes."""
     pixels: Annotated[int, Field(gt=0)] = 4096 * 2304
-    """Largest picture, width x height."""
+    """Largest frame, width x height."""
     frames: Annotated[int, Field(gt=0)] = 9000
     """Most frames of one clip."""
     seconds: Annotated[float, Field(gt=0)] = 300.0
@@ -82,6 +82,7 @@ class StreamSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_streams: Annotated[int, Field(gt=0)] = 32
+    """Streams that may be open at once."""
     credit: Annotated[int, Field(gt=0)] = 32
     """Frames that a client may have outstanding."""
     buffer_bytes: Annotated[int, Field(gt=0)] = 32 * 2**20
@@ -104,8 +105,11 @@ class Slots(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     high: Annotated[int, Field(ge=1, le=64)] = 3
+    """Clips of jobs of high priority."""
     normal: Annotated[int, Field(ge=1, le=64)] = 3
+    """Clips of jobs of normal priority."""
     low: Annotated[int, Field(ge=1, le=64)] = 3
+    """Clips of jobs of low priority."""
 
 
 class JobSettings(BaseModel):
@@ -144,13 +148,13 @@ class JobSettings(BaseModel):
     poll_seconds: Annotated[float, Field(ge=0.01, le=60)] = 1.0
     """How often a worker looks for new clips."""
     live_p95_seconds: Annotated[float, Field(gt=0)] = 0.25
-    """While 95 % of the live answers take longer than this, jobs stand back between blocks,"""
+    """While the 95th percentile of live answers is above this, jobs pause between blocks."""
     yield_seconds: Annotated[float, Field(ge=0)] = 20.0
-    """but for no longer than this before each block, so that they still get done."""
+    """Longest such pause before each block, so that jobs still get done."""
     max_queued: Annotated[int, Field(gt=0)] = 100_000
-    """Clips that may wait before CreateJob answers RESOURCE_EXHAUSTED,"""
+    """Clips that may wait before CreateJob answers RESOURCE_EXHAUSTED."""
     max_queued_per_tenant: Annotated[int, Field(gt=0)] = 50_000
-    """and those of one tenant among them, so that none keeps the others out."""
+    """Clips of one tenant that may wait, so that none keeps the others out."""
     retention_days: Annotated[float, Field(gt=0)] = 30.0
     """Uploads and results of a job are removed so long after its end."""
     retention_bytes: Annotated[int, Field(gt=0)] = 50 * 2**30
@@ -173,34 +177,46 @@ def _data_folder() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "actionlens"
 
 
+def _own_store(data: Path) -> Path:
+    return data / "models"
+
+
 class Settings(BaseSettings):
     """Everything that can be configured."""
 
     model_config = SettingsConfigDict(env_prefix="ACTIONLENS_", env_nested_delimiter="__", extra="ignore")
 
     host: str = "127.0.0.1"
+    """Address that all ports are opened on; 0.0.0.0 for all interfaces."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8470
     """gRPC port; 0 picks a free one."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8471
     """HTTP port of /metrics and /healthz; 0 picks a free one."""
     page_port: Annotated[int, Field(ge=0, le=65535)] = 8472
     """HTTP port of the live page; 0 picks a free one."""
-    model_store: Path = _ROOT / "model_store"
-    """Folder with one sub-folder per model (card.yaml, weights)."""
+    data: Path = Field(default_factory=_data_folder)
+    """Folder of what must outlive the service: imported models, jobs and their artefacts."""
+    model_store: Path = Field(default_factory=lambda given: _own_store(given["data"]))
+    """Folder with one sub-folder per model (card.yaml, weights), into which models are imported; models/ in the data
+    folder, unless named. The bundled models are served beside those of the unnamed store, and a model there stands in
+    for the bundled one of the same name. A store that is named holds all that is served."""
     models: tuple[str, ...] = ()
     """Models to load; none named means all in the store."""
     default_model: str = "motion-primitives"
+    """Model of requests that name none."""
     backend: BackendName = BackendName.TORCHSERVE
+    """Who computes: supervised TorchServe workers, this process, or onnxruntime on exported graphs."""
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     """TorchServe workers per model; 0 means one."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Torch threads per worker; 0 means cores // workers of one model, at least 1."""
     relevance_bytes: Annotated[int, Field(ge=2**20)] = 2 * 2**30
-    """Most memory that ATR takes in one worker beyond the forward pass: above it rows are computed in turns, and what
+    """Most memory that ATR takes in one worker beyond the forward pass: above it rows are computed in groups, and what
     does not fit row by row is refused."""
     precision: Precision = Precision.FLOAT32
     """bfloat16 and auto change relevance by less than 1 %; contrasts stay float32."""
     batch_size: Annotated[int, Field(ge=1, le=64)] = 4
+    """Most clips that a worker computes in one forward pass."""
     batch_delay_ms: Annotated[int, Field(ge=1, le=1000)] = 1
     """How long a worker waits for a batch to fill. A lone request waits all of it."""
     queue: Annotated[int, Field(ge=1, le=10000)] = 32
@@ -208,18 +224,32 @@ class Settings(BaseSettings):
     response_seconds: Annotated[float, Field(gt=0)] = 60.0
     """A worker that takes longer for one batch is killed and replaced."""
     start_seconds: Annotated[float, Field(gt=0)] = 180.0
+    """Longest time until the workers of all models are ready."""
     drain_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """Time that calls in flight have to end after SIGTERM."""
     decode_threads: Annotated[int, Field(ge=1, le=64)] = 2
+    """Threads that decode clips, and as many more that decode the frames of streams."""
     canary: Path | None = None
     """Clip that is explained through the whole path before the service says SERVING; none: grey frames."""
     log_format: LogFormat = LogFormat.CONSOLE
+    """Of the log on standard error."""
     log_level: Annotated[str, Field(pattern=r"^(debug|info|warning|error)$")] = "info"
-    data: Path = Field(default_factory=_data_folder)
-    """Folder of what must outlive the service: jobs and their artefacts."""
+    """Least severe messages that are logged."""
     limits: Limits = Limits()
     stream: StreamSettings = StreamSettings()
     jobs: JobSettings = JobSettings()
     traces: Traces = Traces()
+
+    @property
+    def stores(self) -> tuple[Path, ...]:
+        """The folders in which models are looked for, in this order. They need not exist."""
+        own = self.model_store == _own_store(self.data)
+        return (self.model_store, bundled_store()) if own else (self.model_store,)
+
+    def sample_clip(self, model: str) -> Path | None:
+        """The clip that a model brings along, sample.mp4 beside its card."""
+        folder = next((store / model for store in self.stores if (store / model).is_dir()), None)
+        return folder / "sample.mp4" if folder is not None and (folder / "sample.mp4").is_file() else None
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Different names for things of one name: files, and the explanations of an answer."""
+"""Makes different names for things of one name: files, and the explanations of an answer."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from actionlens.v1 import answer_pb2
 
 def distinct(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
     """The names in order, with "-2", "-3" ... appended where one was there before. taken: names not to give at all."""
-    used, turns = set(taken), dict[str, int]()
+    used, counts = set(taken), dict[str, int]()
     chosen = []
     for name in names:
-        turn, candidate = turns.get(name, 1), name
+        count, candidate = counts.get(name, 1), name
         while candidate in used:
-            turn += 1
-            candidate = f"{name}-{turn}"
-        turns[name] = turn
+            count += 1
+            candidate = f"{name}-{count}"
+        counts[name] = count
         used.add(candidate)
         chosen.append(candidate)
     return chosen
@@ -24,9 +24,4 @@ def distinct(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
 
 def explanation_names(answer: answer_pb2.Answer) -> list[str]:
     """A different name for each explanation: its method, with "-2", "-3" ... where one was asked for again."""
-    seen: dict[str, int] = {}
-    names = []
-    for entry in answer.explanations:
-        seen[entry.method] = turn = seen.get(entry.method, 0) + 1
-        names.append(entry.method if turn == 1 else f"{entry.method}-{turn}")
-    return names
+    return distinct(entry.method for entry in answer.explanations)

@@ -10,6 +10,7 @@ PATIENCE = 60.0
 """Seconds after which what a test waits for is taken never to come: only a hang lasts so long, also on a machine of a
 tenth of the speed with other work."""
 _LOOK_SECONDS = 0.005
+_CALL_SECONDS = 0.02
 
 
 async def eventually(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
@@ -25,7 +26,7 @@ def wait_until(holds: Callable[[], bool], seconds: float = PATIENCE, why: Callab
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"waited in vain {why()}"
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_CALL_SECONDS)
 
 
 async def settled(rounds: int = 5) -> None:

@@ -23,7 +23,7 @@ from training.labels import MIRROR_COLUMNS, MIRROR_ROWS, REVERSE_TIME, STILL, TR
 #: Input normalisation of the model, per channel: (value / 255 - MEAN) / STD.
 MEAN, STD = 0.5, 0.25
 
-#: Where no answer is asked for in `Batch.places`.
+#: Where no answer is asked for in `Batch.cell_labels`.
 IGNORED = -100
 
 Clips = NDArray[np.uint8]
@@ -32,13 +32,13 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`clips` uint8 RGB [B, 16, S, S, 3]; `labels` int64 [B]; `places` int64 [B, 16, C, C] for the C x C cells of the
-    network's feature map: the label where the stroke is seen, STILL where nothing moves, IGNORED at the mover's edges
-    and while it comes or leaves."""
+    """`clips` uint8 RGB [B, 16, S, S, 3]; `labels` int64 [B]; `cell_labels` int64 [B, 16, C, C] for the C x C cells of
+    the network's feature map: the label where the stroke is seen, STILL where nothing moves, IGNORED at the mover's
+    edges and while it comes or leaves."""
 
     clips: Clips
     labels: Labels
-    places: Labels
+    cell_labels: Labels
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,12 +46,12 @@ class Batch:
     def __getitem__(self, item: int) -> Batch:
         """One clip as a batch."""
         part = slice(item, item + 1)
-        return Batch(self.clips[part], self.labels[part], self.places[part])
+        return Batch(self.clips[part], self.labels[part], self.cell_labels[part])
 
 
 def joined(batches: list[Batch]) -> Batch:
     """One batch of all clips."""
-    parts = zip(*((batch.clips, batch.labels, batch.places) for batch in batches), strict=True)
+    parts = zip(*((batch.clips, batch.labels, batch.cell_labels) for batch in batches), strict=True)
     return Batch(*(np.concatenate(part) for part in parts))
 
 
@@ -61,14 +61,14 @@ def normalise(clips: Clips) -> Tensor:
     return tensor.to(torch.float32).div_(255 * STD).sub_(MEAN / STD)
 
 
-def _places(sample: Sample, cells: int) -> Labels:
-    """One clip's part of `Batch.places`."""
+def _cell_labels(sample: Sample, cells: int) -> Labels:
+    """One clip's part of `Batch.cell_labels`."""
     mask = sample.mask.astype(np.float32)
     share = np.stack([cv2.resize(frame, (cells, cells), interpolation=cv2.INTER_AREA) for frame in mask])
-    places = np.full(share.shape, IGNORED, np.int64)
-    places[share < 0.01] = STILL
-    places[(share > 0.25) & sample.stroke[:, None, None]] = sample.label
-    return places
+    cell_labels = np.full(share.shape, IGNORED, np.int64)
+    cell_labels[share < 0.01] = STILL
+    cell_labels[(share > 0.25) & sample.stroke[:, None, None]] = sample.label
+    return cell_labels
 
 
 def make_batch(seeds: range, size: int, cells: int = 7, plain: float = 0.0) -> Batch:
@@ -77,7 +77,7 @@ def make_batch(seeds: range, size: int, cells: int = 7, plain: float = 0.0) -> B
     return Batch(
         np.stack([sample.clip for sample in samples]),
         np.array([sample.label for sample in samples]),
-        np.stack([_places(sample, cells) for sample in samples]),
+        np.stack([_cell_labels(sample, cells) for sample in samples]),
     )
 
 
@@ -121,23 +121,27 @@ def flipped(rng: np.random.Generator, batch: Batch) -> Batch:
 
     Motion keeps its exact meaning under these, so each generated clip serves as sixteen.
     """
-    clips, labels, places = np.empty_like(batch.clips), np.empty_like(batch.labels), np.empty_like(batch.places)
+    clips, labels, cell_labels = (
+        np.empty_like(batch.clips),
+        np.empty_like(batch.labels),
+        np.empty_like(batch.cell_labels),
+    )
     for item in range(len(batch)):
-        clip, place, label = batch.clips[item], batch.places[item], int(batch.labels[item])
+        clip, cells_of_clip, label = batch.clips[item], batch.cell_labels[item], int(batch.labels[item])
         columns, rows, swap, back, colours = rng.random(5) < 0.5
         if columns:
-            clip, place, label = clip[:, :, ::-1], place[:, :, ::-1], MIRROR_COLUMNS[label]
+            clip, cells_of_clip, label = clip[:, :, ::-1], cells_of_clip[:, :, ::-1], MIRROR_COLUMNS[label]
         if rows:
-            clip, place, label = clip[:, ::-1], place[:, ::-1], MIRROR_ROWS[label]
+            clip, cells_of_clip, label = clip[:, ::-1], cells_of_clip[:, ::-1], MIRROR_ROWS[label]
         if swap:
-            clip, place, label = clip.transpose(0, 2, 1, 3), place.transpose(0, 2, 1), TRANSPOSE[label]
+            clip, cells_of_clip, label = clip.transpose(0, 2, 1, 3), cells_of_clip.transpose(0, 2, 1), TRANSPOSE[label]
         if back:
-            clip, place, label = clip[::-1], place[::-1], REVERSE_TIME[label]
+            clip, cells_of_clip, label = clip[::-1], cells_of_clip[::-1], REVERSE_TIME[label]
         if colours:
             clip = clip[..., rng.permutation(3)]
         clips[item], labels[item] = clip, label
-        places[item] = np.where(place == batch.labels[item], label, place)
-    return Batch(clips, labels, places)
+        cell_labels[item] = np.where(cells_of_clip == batch.labels[item], label, cells_of_clip)
+    return Batch(clips, labels, cell_labels)
 
 
 class Replay:
@@ -173,6 +177,6 @@ class Replay:
         return list(range(len(self._kept) - len(fresh), len(self._kept)))
 
     def judge(self, right: NDArray[np.floating]) -> None:
-        """Tell the probability [B] that the clips of the last draw were given for their right classes."""
+        """Report the probability [B] that the clips of the last draw were given for their right classes."""
         for index, probability in zip(self._drawn, right, strict=True):
             self._doubt[index] = float(1 - probability) ** 2

@@ -1,4 +1,4 @@
-"""What a camera and a codec do to a clip: exposure, blur, noise, compression, repeated frames, black bars."""
+"""Camera and codec effects on a clip: exposure, blur, noise, compression, repeated frames, black bars."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def generate(seed: int, label: int | None = None, frames: int = 16, size: int = 
 
 def _attempt(rng: np.random.Generator, label: int, frames: int, size: int, plain: bool) -> Sample | None:
     """One clip, or None if too little of its stroke is seen (outside the frame, hidden, of the background's colour)
-    for its label to be true of the picture."""
+    for its label to be true of the frames."""
     aspect = float(rng.choice((4 / 3, 16 / 9, 1.0, 0.75), p=(0.45, 0.35, 0.1, 0.1)))
     scene = make_scene(rng, frames, size, aspect, calm=label == labels.STILL, plain=plain)
     sprite, path = _mover(rng, label, frames, size, aspect, plain)

@@ -54,14 +54,14 @@ def read_clip(path: Path) -> Clip:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(np.uint8)
 
 
-def letterboxed(picture: Clip) -> Clip:
-    """A picture [H, W, 3] scaled until its longer side is 112, centred on black, [112, 112, 3]."""
-    height, width = picture.shape[:2]
+def letterboxed(frame: Clip) -> Clip:
+    """A frame [H, W, 3] scaled until its longer side is 112, centred on black, [112, 112, 3]."""
+    height, width = frame.shape[:2]
     scale = SIZE / max(height, width)
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
     top, left = (SIZE - rows) // 2, (SIZE - columns) // 2
     square = np.zeros((SIZE, SIZE, 3), np.uint8)
-    square[top : top + rows, left : left + columns] = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+    square[top : top + rows, left : left + columns] = cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_AREA)
     return square
 
 
@@ -73,8 +73,9 @@ def prepare(clip: Clip) -> Clip:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a held-out clip of class `label` was taken for, and how much of its stroke there was to see: `area`, the
-    mean share of the frame that the mover covers, and `frames`, how many of the 16. Both are 0 for "still"."""
+    """The class that a held-out clip of class `label` was taken for, and how much of its stroke there was to see:
+    `area`, the mean share of the frame that the mover covers, and `frames`, how many of the 16. Both are 0 for
+    "still"."""
 
     label: int
     answer: int

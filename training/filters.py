@@ -25,7 +25,7 @@ def moving_edges(filters: int, kernel: tuple[int, int, int]) -> Tensor:
 
 
 def start_with_motion(convolution: nn.Conv3d) -> None:
-    """Set a first layer's weights so that a still picture gives no response and a moving edge gives a directed one.
+    """Set a first layer's weights so that a still frame gives no response and a moving edge gives a directed one.
 
     From the usual random start the surfaces in a clip drown what moves: the loss stays at chance for hundreds of
     steps. From this start it falls within twenty. Nothing holds the filters there during training.
@@ -39,7 +39,7 @@ def start_with_motion(convolution: nn.Conv3d) -> None:
 
 
 def half_size(layer: nn.Conv3d) -> nn.Conv3d:
-    """A fresh layer for pictures half as large as `layer`'s: kernel, stride and padding are half of its."""
+    """A fresh layer for frames half as large as `layer`'s: kernel, stride and padding are half of its."""
     depth, height, width = layer.kernel_size
     narrow = nn.Conv3d(
         layer.in_channels,
@@ -54,13 +54,13 @@ def half_size(layer: nn.Conv3d) -> nn.Conv3d:
 
 
 def take_over(layer: nn.Conv3d, narrow: nn.Conv3d) -> None:
-    """Make `layer` do on full-size pictures exactly what `narrow` does on their 2 x 2 means."""
+    """Make `layer` do on full-size frames exactly what `narrow` does on their 2 x 2 means."""
     with torch.no_grad():
         layer.weight.copy_(narrow.weight.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4) / 4)
 
 
 def give_back(layer: nn.Conv3d, narrow: nn.Conv3d) -> None:
-    """The reverse of `take_over`: make `narrow` do on 2 x 2 means what `layer` does on pictures that equal their own
+    """The reverse of `take_over`: make `narrow` do on 2 x 2 means what `layer` does on frames that equal their own
     2 x 2 means (each pixel the same as its three neighbours)."""
     with torch.no_grad():
         outputs, inputs, depth, height, width = layer.weight.shape

@@ -93,9 +93,9 @@ def _rotation(
     sign = 1.0 if label == labels.CLOCKWISE else -1.0
     orbit = rng.random() < (0.5 if arm else 0.3)
     span = rng.uniform(200, 720) if orbit else rng.uniform(55, 120) if arm else rng.uniform(75, 540)
-    turn = np.radians(min(span, (50 if orbit else 38) * duration))
+    rotation = np.radians(min(span, (50 if orbit else 38) * duration))
     phase = _ease((now - start) / duration, rng.random() * 0.6)
-    angle = sign * turn * (phase - rng.random())
+    angle = sign * rotation * (phase - rng.random())
     poses = np.zeros((len(now), 4))
     poses[:, :2] = rng.uniform(0.35, 0.65, 2) + np.outer(phase - 0.5, rng.normal(0, 0.03, 2))
     if orbit:

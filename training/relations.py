@@ -25,7 +25,7 @@ from training.clips import HELD_OUT_SEED, generate
 from training.evaluate import print_confusion
 from training.filters import start_with_motion
 from training.labels import CLASSES
-from training.train import learning_rate, place_loss, save
+from training.train import cell_loss, learning_rate, save
 
 SNIPPET, SNIPPETS, SIZE, CELLS = 2, 8, 48, 6
 CHANNELS, WIDTH, HIDDEN, BATCH = (24, 48, 64), 120, 160, 32
@@ -55,24 +55,24 @@ def _part(seeds: range) -> Batch:
 
 
 def training_clips(folder: Path, seeds: range = SEEDS, processes: int = 2) -> Batch:
-    """The clips of the seeds with the places of what moves, mapped from files in `folder`, which are made once."""
+    """The clips of the seeds with the labels of their cells, mapped from files in `folder`, which are made once."""
     names = [folder / f"{name}.npy" for name in ("clips", "labels", "places")]
     if not names[-1].exists():
         folder.mkdir(parents=True, exist_ok=True)
         parts = [seeds[first : first + _PART] for first in range(0, len(seeds), _PART)]
         clips = np.lib.format.open_memmap(names[0], "w+", np.uint8, (len(seeds), 16, SIZE, SIZE, 3))
         labels = np.empty(len(seeds), np.int64)
-        places = np.empty((len(seeds), 16, CELLS, CELLS), np.int64)
+        cell_labels = np.empty((len(seeds), 16, CELLS, CELLS), np.int64)
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
             for first, part in zip(range(0, len(seeds), _PART), pool.imap(_part, parts), strict=True):
                 here = slice(first, first + len(part))
-                clips[here], labels[here], places[here] = part.clips, part.labels, part.places
+                clips[here], labels[here], cell_labels[here] = part.clips, part.labels, part.cell_labels
                 print(f"clips {first + len(part)}/{len(seeds)}", end="\r", flush=True)
         clips.flush()
         np.save(names[1], labels)
-        np.save(names[2], places)
-    clips, labels, places = (np.load(name, mmap_mode="c") for name in names)
-    return Batch(clips, labels, places)
+        np.save(names[2], cell_labels)
+    clips, labels, cell_labels = (np.load(name, mmap_mode="c") for name in names)
+    return Batch(clips, labels, cell_labels)
 
 
 class Trainee:
@@ -80,8 +80,8 @@ class Trainee:
 
     def __init__(self, model: MultiScaleTRN) -> None:
         self.model = model.to(memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
-        self.places = nn.Linear(CHANNELS[-1], len(CLASSES))
-        learnt = [*self.model.parameters(), *self.places.parameters()]
+        self.cell_classifier = nn.Linear(CHANNELS[-1], len(CLASSES))
+        learnt = [*self.model.parameters(), *self.cell_classifier.parameters()]
         self.optimiser = torch.optim.AdamW(learnt, weight_decay=0.02, fused=True)
         self.average = Average(self.model, KEEP)
         self.done = 0
@@ -96,17 +96,17 @@ class Trainee:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         labels = torch.from_numpy(batch.labels)
-        pictures = normalise(batch.clips).contiguous(memory_format=torch.channels_last_3d)
-        maps = self.model.backbone.maps(pictures)
+        clips = normalise(batch.clips).contiguous(memory_format=torch.channels_last_3d)
+        maps = self.model.backbone.maps(clips)
         vectors = self.model.backbone.vectors(maps)
         count = int(rng.integers(2, SNIPPETS))
         some = np.sort(rng.choice(SNIPPETS, count, replace=False))
         logits, fewer = self.model.consensus(vectors), self.model.consensus(vectors[:, torch.from_numpy(some)])
         whole = functional.cross_entropy(logits, labels, label_smoothing=0.05)
         part = functional.cross_entropy(fewer, labels, label_smoothing=0.05)
-        place = place_loss(self.places, maps, batch.places[:, ::SNIPPET])
+        cell_term = cell_loss(self.cell_classifier, maps, batch.cell_labels[:, ::SNIPPET])
         self.optimiser.zero_grad()
-        (whole + 0.5 * part + place).backward()  # type: ignore[no-untyped-call]
+        (whole + 0.5 * part + cell_term).backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.average.update()
         self.done += 1
@@ -120,7 +120,7 @@ class Trainee:
         """Write a checkpoint; a process killed meanwhile leaves the last one."""
         parts = {
             "model": self.model.state_dict(),
-            "places": self.places.state_dict(),
+            "places": self.cell_classifier.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
         torch.save({"done": self.done, "average": self.average.state, **parts}, path.with_suffix(".new"))
@@ -130,7 +130,7 @@ class Trainee:
         """Go on from a checkpoint."""
         state = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
-        self.places.load_state_dict(state["places"])
+        self.cell_classifier.load_state_dict(state["places"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average.state, self.done = state["average"], int(state["done"])
 
@@ -146,7 +146,7 @@ def train(seed: int, folder: Path, steps: int, resume: bool, seeds: range = SEED
     started, first, mean, share = time.monotonic(), trainee.done, 0.0, 0.0
     while trainee.done < steps:
         drawn = np.sort(rng.choice(len(clips), min(BATCH, len(clips)), replace=False))
-        batch = flipped(rng, Batch(clips.clips[drawn], clips.labels[drawn], clips.places[drawn]))
+        batch = flipped(rng, Batch(clips.clips[drawn], clips.labels[drawn], clips.cell_labels[drawn]))
         loss, right = trainee.step(batch, learning_rate(trainee.done, steps, RATE), rng)
         pace = max(0.01, 1 / (trainee.done - first))
         mean, share = mean + pace * (loss - mean), share + pace * (right - share)

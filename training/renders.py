@@ -19,7 +19,7 @@ _LEAST_CONTRAST = 10.0  # mean difference in 0..255
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """All that a clip shows. `sprite` None: nobody there. `aspect`: width over height of the camera picture, which is
+    """All that a clip shows. `sprite` None: nobody there. `aspect`: width over height of the camera image, which is
     squashed into a square. `shutter`: share of the frame time the shutter is open. `flutter`: how fast fingers move."""
 
     scene: Scene
@@ -82,10 +82,10 @@ def _exposed(shot: Shot, sprite: Sprite, time: int, size: int) -> NDArray[np.uin
     total = np.zeros((size, size, 4), np.float32)
     for x, y, log_scale, angle in poses:
         zoom = np.exp(log_scale) * size / sprite.diameter
-        turn = zoom * np.array(((np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))))
-        turn[0] /= shot.aspect
-        place = (np.array((x, y)) + shot.scene.camera[time]) * size - turn @ np.array(sprite.origin)
-        layer = warp(view, np.column_stack((turn, place)), size)
+        rotation = zoom * np.array(((np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))))
+        rotation[0] /= shot.aspect
+        shift = (np.array((x, y)) + shot.scene.camera[time]) * size - rotation @ np.array(sprite.origin)
+        layer = warp(view, np.column_stack((rotation, shift)), size)
         if steps == 1:
             return layer
         cv2.accumulate(layer, total)

@@ -48,8 +48,8 @@ def sample_clip(seed: int = 51) -> NDArray[np.uint8]:
     sprite = hand(rng, int(0.36 * WIDTH), 1.3 * WIDTH)
     shot = Shot(scene, sprite, leftwards(), WIDTH / HEIGHT, shutter=0.5, flutter=0.05)
     square = render(shot, np.arange(FRAMES), WIDTH).clip
-    pictures = [cv2.resize(frame, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for frame in square]
-    return np.stack(pictures).astype(np.uint8)
+    frames = [cv2.resize(frame, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for frame in square]
+    return np.stack(frames).astype(np.uint8)
 
 
 def write_video(clip: NDArray[np.uint8], path: Path) -> None:
@@ -58,8 +58,8 @@ def write_video(clip: NDArray[np.uint8], path: Path) -> None:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": "23", "preset": "slow"})
         stream.height, stream.width = clip.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        for picture in clip:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for frame in clip:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
 
 

@@ -1,4 +1,4 @@
-"""What is behind the moving object: a cluttered room, often a person who sways a little, a camera that trembles."""
+"""The background of the moving object: a cluttered room, often a person who sways a little, a camera that trembles."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def wander(rng: np.random.Generator, frames: int, drift: float, tremble: float) 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A picture that moves a little. `image`: uint8 RGB or premultiplied RGBA; `shifts` [T, 2] in shares of the frame;
-    `matrix`: 2 x 3, from picture to frame pixels at rest."""
+    """An image that moves a little. `image`: uint8 RGB or premultiplied RGBA; `shifts` [T, 2] in shares of the frame;
+    `matrix`: 2 x 3, from image to frame pixels at rest."""
 
     image: NDArray[np.uint8]
     shifts: NDArray[np.float64]
@@ -72,7 +72,7 @@ class Scene:
 
 
 def make_scene(rng: np.random.Generator, frames: int, size: int, aspect: float, calm: bool, plain: bool) -> Scene:
-    """A random scene. `aspect`: width over height of the camera picture, squashed into the square frame. `calm`: nobody
+    """A random scene. `aspect`: width over height of the camera image, squashed into the square frame. `calm`: nobody
     in the background moves by more than a breath (for the class "still"). `plain`: a still room without people."""
     camera = np.zeros((frames, 2))
     if rng.random() < 0.45:
@@ -88,8 +88,8 @@ def make_scene(rng: np.random.Generator, frames: int, size: int, aspect: float, 
     for scale in (1.0, 0.55) if rng.random() < 0.15 else (1.0,):
         if rng.random() > 0.6:
             continue
-        picture = person(rng, size)
-        half = picture.shape[0] / 2
+        image = person(rng, size)
+        half = image.shape[0] / 2
         zoom = scale / aspect
         matrix = np.array(((zoom, 0, size / 2 - zoom * half), (0, 1.0, size / 2 - half + (1 - scale) * size / 3)))
         if scale < 1:  # a second, smaller person further back, off to a side
@@ -97,13 +97,13 @@ def make_scene(rng: np.random.Generator, frames: int, size: int, aspect: float, 
             matrix[:, 2] = (size * (rng.uniform(0.1, 0.9)) - zoom * half, size * 0.5 - scale * half)
         breath = (0.02, 0.0015) if calm or rng.random() < 0.6 else (0.09, 0.002)
         sway = wander(rng, frames, rng.uniform(0, breath[0]), breath[1] * rng.random())
-        layers.insert(1, Layer(picture, camera + sway, matrix))
+        layers.insert(1, Layer(image, camera + sway, matrix))
     if not calm and rng.random() < 0.12:  # something small passes slowly
         spot = texture(rng, 8, 8)
         stamp = np.dstack((spot, np.full((8, 8), 255, np.uint8)))
         zoom = rng.uniform(0.05, 0.14) * size / 8
-        place = rng.uniform(0, size, 2)
-        matrix = np.array(((zoom, 0, place[0]), (0, zoom, place[1])))
+        corner = rng.uniform(0, size, 2)
+        matrix = np.array(((zoom, 0, corner[0]), (0, zoom, corner[1])))
         layers.append(Layer(stamp, camera + wander(rng, frames, 0.15, 0.0), matrix))
     occluder = None
     if rng.random() < 0.1:

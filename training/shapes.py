@@ -136,7 +136,7 @@ def person(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
         cv2.ellipse(alpha, (int(x), int(centre_y)), axes, 0, 0, 360, 255, -1, cv2.LINE_AA)
         cv2.ellipse(colour, (int(x), int(centre_y)), axes, 0, 0, 360, tuple(map(float, tone)), -1, cv2.LINE_AA)
     for eye in (-0.04, 0.04):
-        place = (int(x + eye * scale), int(y - 0.02 * scale))
-        cv2.circle(colour, place, max(1, int(0.012 * scale)), (25, 20, 20), -1, cv2.LINE_AA)
+        centre = (int(x + eye * scale), int(y - 0.02 * scale))
+        cv2.circle(colour, centre, max(1, int(0.012 * scale)), (25, 20, 20), -1, cv2.LINE_AA)
     lit = np.clip(colour * shading(rng, side, side, 0.12), 0, 255).astype(np.uint8)
     return _premultiply(lit, alpha)

@@ -48,8 +48,8 @@ class Stage:
     plain: int = 0
 
 
-#: The network sees half-size pictures through a half-size first layer, so at 56 px exactly what the published network
-#: sees of a full picture's 2 x 2 means. Most steps are cheaper ones at still less.
+#: The network sees half-size frames through a half-size first layer, so at 56 px exactly what the published network
+#: sees of a full frame's 2 x 2 means. Most steps are cheaper ones at still less.
 STAGES = (Stage(size=48, cells=6, steps=4000, plain=80), Stage(size=56, cells=7, steps=4000))
 
 
@@ -68,7 +68,7 @@ def save(weights: dict[str, Tensor], folder: Path) -> None:
 class Trainee:
     """The model, its training-only second head, the optimiser, and how many steps they have done.
 
-    It has a first layer for half-size pictures; `weights` puts the full-size one in its place. `start`: folder with the
+    It has a first layer for half-size frames; `weights` puts the full-size one in its place. `start`: folder with the
     weights of an earlier sitting.
     """
 
@@ -81,12 +81,12 @@ class Trainee:
             self.model.load_state_dict(load_file(start / "weights.safetensors"))
             give_back(self.first, narrow)
         self.model.features[0] = narrow
-        self.places = nn.Linear(self.model.head.in_features, len(CLASSES))
+        self.cell_classifier = nn.Linear(self.model.head.in_features, len(CLASSES))
         self.rate = RATE if start is None else RATE / 2
         self.done = 0
         # Measured 15-40 % faster than the default layout; the weights are the same numbers.
         self.model = self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        learnt = [*self.model.parameters(), *self.places.parameters()]
+        learnt = [*self.model.parameters(), *self.cell_classifier.parameters()]
         self.optimiser = torch.optim.AdamW(learnt, weight_decay=0.02, fused=True)
         self.average = Average(self.model, KEEP)
 
@@ -114,7 +114,7 @@ class Trainee:
             "done": self.done,
             "model": self.model.state_dict(),
             "average": self.average.state,
-            "places": self.places.state_dict(),
+            "places": self.cell_classifier.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
         torch.save(state, path.with_suffix(".new"))
@@ -125,7 +125,7 @@ class Trainee:
         state = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average.state = state["average"]
-        self.places.load_state_dict(state["places"])
+        self.cell_classifier.load_state_dict(state["places"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.done = int(state["done"])
 
@@ -157,23 +157,23 @@ def train(seed: int, folder: Path, scale: float, start: Path | None, resume: boo
     checkpoint.unlink(missing_ok=True)
 
 
-def losses(model: MotionCNN, places: nn.Linear, batch: Batch) -> tuple[Tensor, Tensor]:
+def losses(model: MotionCNN, cell_classifier: nn.Linear, batch: Batch) -> tuple[Tensor, Tensor]:
     """The training loss and the clips' logits [B, classes].
 
-    Beside the class of the clip, `places` (used in training only) must name the motion at every cell of the feature map
-    from the exact masks. That gives hundreds of answers per clip to learn from instead of one, and makes the features,
-    hence the explanations, speak of the place where something moves.
+    Beside the class of the clip, `cell_classifier` (used in training only) must name the motion at every cell of the
+    feature map from the exact masks. That gives hundreds of answers per clip to learn from instead of one, and makes
+    the features, hence the explanations, speak of where something moves.
     """
     features = model.features(normalise(batch.clips).contiguous(memory_format=torch.channels_last_3d))
     logits = model.head(features.mean(dim=(2, 3, 4)))
     labels = torch.from_numpy(batch.labels)
     clip_loss = functional.cross_entropy(logits, labels, label_smoothing=0.05)
-    return clip_loss + place_loss(places, features, batch.places), logits.detach()
+    return clip_loss + cell_loss(cell_classifier, features, batch.cell_labels), logits.detach()
 
 
-def place_loss(places: nn.Linear, features: Tensor, wanted: Labels) -> Tensor:
-    """Of naming the motion at every cell. features: [B, C, T, H, W]. wanted: [B, T, H, W], see `Batch.places`."""
-    cells = places(features.movedim(1, -1)).flatten(0, 3)
+def cell_loss(cell_classifier: nn.Linear, features: Tensor, wanted: Labels) -> Tensor:
+    """Of naming the motion at every cell. features: [B, C, T, H, W]. wanted: [B, T, H, W], see `Batch.cell_labels`."""
+    cells = cell_classifier(features.movedim(1, -1)).flatten(0, 3)
     right = torch.from_numpy(np.ascontiguousarray(wanted)).flatten()
     weights = torch.ones(len(CLASSES))
     weights[STILL] = 0.15  # most cells show nothing: they must not outweigh those that do
@@ -192,7 +192,7 @@ def run_stage(trainee: Trainee, stage: Stage, seed: int, before: int, steps: int
         replay = Replay(rng, fresh, BATCH)
         while trainee.done < end:
             batch = replay.draw()
-            loss, logits = losses(trainee.model, trainee.places, batch)
+            loss, logits = losses(trainee.model, trainee.cell_classifier, batch)
             trainee.update(loss, learning_rate(trainee.done, steps, trainee.rate))
             replay.judge(logits.softmax(1).numpy()[np.arange(BATCH), batch.labels])
             right = (logits.argmax(1).numpy() == batch.labels)[: stage.fresh].mean()  # the first are the new ones

@@ -102,7 +102,7 @@ class SaliencyVolume(_message.Message):
     mask: _tensor_pb2.Tensor
     frame_positions: _containers.RepeatedScalarFieldContainer[float]
     layer: str
-    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., signed: _Optional[bool] = ..., mask: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame_positions: _Optional[_Iterable[float]] = ..., layer: _Optional[str] = ...) -> None: ...
+    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., signed: bool = ..., mask: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame_positions: _Optional[_Iterable[float]] = ..., layer: _Optional[str] = ...) -> None: ...
 
 class RelevanceMatrix(_message.Message):
     __slots__ = ("values", "frame_positions", "row_logits", "row_lengths", "average_length", "maximum_length", "undefined")

@@ -112,7 +112,7 @@ class CreateJobResponse(_message.Message):
     CREATED_FIELD_NUMBER: _ClassVar[int]
     job: Job
     created: bool
-    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., created: _Optional[bool] = ...) -> None: ...
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., created: bool = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("id", "request_id", "tenant", "priority", "state", "model", "version", "method", "target", "seed", "clips", "created", "started", "ended", "expires", "failure", "cancelling")
@@ -150,7 +150,7 @@ class Job(_message.Message):
     expires: _timestamp_pb2.Timestamp
     failure: _explanation_pb2.Failure
     cancelling: bool
-    def __init__(self, id: _Optional[str] = ..., request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., priority: _Optional[_Union[JobPriority, str]] = ..., state: _Optional[_Union[JobState, str]] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., method: _Optional[_Union[_method_pb2.Method, _Mapping]] = ..., target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., seed: _Optional[int] = ..., clips: _Optional[_Union[ClipCounts, _Mapping]] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure: _Optional[_Union[_explanation_pb2.Failure, _Mapping]] = ..., cancelling: _Optional[bool] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., priority: _Optional[_Union[JobPriority, str]] = ..., state: _Optional[_Union[JobState, str]] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., method: _Optional[_Union[_method_pb2.Method, _Mapping]] = ..., target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., seed: _Optional[int] = ..., clips: _Optional[_Union[ClipCounts, _Mapping]] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure: _Optional[_Union[_explanation_pb2.Failure, _Mapping]] = ..., cancelling: bool = ...) -> None: ...
 
 class ClipCounts(_message.Message):
     __slots__ = ("total", "queued", "running", "succeeded", "failed", "cancelled")
@@ -262,7 +262,7 @@ class WatchJobRequest(_message.Message):
     PARTIAL_RESULTS_FIELD_NUMBER: _ClassVar[int]
     id: str
     partial_results: bool
-    def __init__(self, id: _Optional[str] = ..., partial_results: _Optional[bool] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., partial_results: bool = ...) -> None: ...
 
 class WatchJobResponse(_message.Message):
     __slots__ = ("job", "running", "partial", "objective")

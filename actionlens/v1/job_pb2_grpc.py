@@ -5,7 +5,7 @@ import warnings
 
 from actionlens.v1 import job_pb2 as actionlens_dot_v1_dot_job__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class ExplanationJobServiceStub:
+class ExplanationJobServiceStub(object):
     """Explanations that take seconds to hours, as durable jobs: once CreateJob has answered, the job is done, whatever dies.
     """
 
@@ -82,7 +82,7 @@ class ExplanationJobServiceStub:
                 _registered_method=True)
 
 
-class ExplanationJobServiceServicer:
+class ExplanationJobServiceServicer(object):
     """Explanations that take seconds to hours, as durable jobs: once CreateJob has answered, the job is done, whatever dies.
     """
 
@@ -203,7 +203,7 @@ def add_ExplanationJobServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class ExplanationJobService:
+class ExplanationJobService(object):
     """Explanations that take seconds to hours, as durable jobs: once CreateJob has answered, the job is done, whatever dies.
     """
 

@@ -68,7 +68,7 @@ class GradCam(_message.Message):
     pool_time: bool
     signed: bool
     layer: str
-    def __init__(self, pool_time: _Optional[bool] = ..., signed: _Optional[bool] = ..., layer: _Optional[str] = ...) -> None: ...
+    def __init__(self, pool_time: bool = ..., signed: bool = ..., layer: _Optional[str] = ...) -> None: ...
 
 class SelectiveRelevance(_message.Message):
     __slots__ = ("threshold", "signed", "peer", "base")
@@ -80,7 +80,7 @@ class SelectiveRelevance(_message.Message):
     signed: bool
     peer: bool
     base: str
-    def __init__(self, threshold: _Optional[float] = ..., signed: _Optional[bool] = ..., peer: _Optional[bool] = ..., base: _Optional[str] = ...) -> None: ...
+    def __init__(self, threshold: _Optional[float] = ..., signed: bool = ..., peer: bool = ..., base: _Optional[str] = ...) -> None: ...
 
 class Dtd(_message.Message):
     __slots__ = ("rule", "alpha", "beta", "gamma")
@@ -98,7 +98,7 @@ class Clrp(_message.Message):
     __slots__ = ("rectify",)
     RECTIFY_FIELD_NUMBER: _ClassVar[int]
     rectify: bool
-    def __init__(self, rectify: _Optional[bool] = ...) -> None: ...
+    def __init__(self, rectify: bool = ...) -> None: ...
 
 class GuidedBackprop(_message.Message):
     __slots__ = ()
@@ -180,7 +180,7 @@ class StPerturbation(_message.Message):
     sigma: float
     ranking: float
     growth: float
-    def __init__(self, areas: _Optional[_Iterable[float]] = ..., mode: _Optional[str] = ..., variant: _Optional[str] = ..., perturbation: _Optional[str] = ..., iterations: _Optional[int] = ..., early_stop: _Optional[bool] = ..., smoothing: _Optional[float] = ..., shape: _Optional[bool] = ..., sufficient: _Optional[float] = ..., blur: _Optional[float] = ..., step: _Optional[int] = ..., sigma: _Optional[float] = ..., ranking: _Optional[float] = ..., growth: _Optional[float] = ...) -> None: ...
+    def __init__(self, areas: _Optional[_Iterable[float]] = ..., mode: _Optional[str] = ..., variant: _Optional[str] = ..., perturbation: _Optional[str] = ..., iterations: _Optional[int] = ..., early_stop: bool = ..., smoothing: _Optional[float] = ..., shape: bool = ..., sufficient: _Optional[float] = ..., blur: _Optional[float] = ..., step: _Optional[int] = ..., sigma: _Optional[float] = ..., ranking: _Optional[float] = ..., growth: _Optional[float] = ...) -> None: ...
 
 class TemporalMask(_message.Message):
     __slots__ = ("perturbation", "iterations", "sparsity", "smoothness", "power")

@@ -26,7 +26,7 @@ class Model(_message.Message):
     input: ModelInput
     methods: _containers.RepeatedCompositeFieldContainer[MethodSupport]
     ready: bool
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., description: _Optional[str] = ..., architecture: _Optional[str] = ..., weights_digest: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., input: _Optional[_Union[ModelInput, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., ready: _Optional[bool] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., description: _Optional[str] = ..., architecture: _Optional[str] = ..., weights_digest: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., input: _Optional[_Union[ModelInput, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., ready: bool = ...) -> None: ...
 
 class ModelInput(_message.Message):
     __slots__ = ("frames", "height", "width", "resize", "sampling", "stride", "most_frames", "color", "shorter")
@@ -64,7 +64,7 @@ class MethodSupport(_message.Message):
     parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
     description: str
     job: bool
-    def __init__(self, method: _Optional[str] = ..., supported: _Optional[bool] = ..., reason: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., description: _Optional[str] = ..., job: _Optional[bool] = ...) -> None: ...
+    def __init__(self, method: _Optional[str] = ..., supported: bool = ..., reason: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., description: _Optional[str] = ..., job: bool = ...) -> None: ...
 
 class Parameter(_message.Message):
     __slots__ = ("name", "type", "default_value", "description", "minimum", "maximum", "above_minimum", "below_maximum", "choices", "most_entries")
@@ -88,4 +88,4 @@ class Parameter(_message.Message):
     below_maximum: bool
     choices: _containers.RepeatedScalarFieldContainer[str]
     most_entries: int
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default_value: _Optional[str] = ..., description: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., above_minimum: _Optional[bool] = ..., below_maximum: _Optional[bool] = ..., choices: _Optional[_Iterable[str]] = ..., most_entries: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default_value: _Optional[str] = ..., description: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., above_minimum: bool = ..., below_maximum: bool = ..., choices: _Optional[_Iterable[str]] = ..., most_entries: _Optional[int] = ...) -> None: ...

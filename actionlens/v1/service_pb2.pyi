@@ -138,7 +138,7 @@ class StreamUpdate(_message.Message):
     methods: _containers.RepeatedCompositeFieldContainer[_method_pb2.Method]
     clear_methods: bool
     budget: Budget
-    def __init__(self, target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., clear_methods: _Optional[bool] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ...) -> None: ...
+    def __init__(self, target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., clear_methods: bool = ..., budget: _Optional[_Union[Budget, _Mapping]] = ...) -> None: ...
 
 class StreamEnd(_message.Message):
     __slots__ = ()

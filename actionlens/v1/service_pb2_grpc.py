@@ -5,7 +5,7 @@ import warnings
 
 from actionlens.v1 import service_pb2 as actionlens_dot_v1_dot_service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class ExplanationServiceStub:
+class ExplanationServiceStub(object):
     """Predictions of video action models with their explanations.
     """
 
@@ -57,7 +57,7 @@ class ExplanationServiceStub:
                 _registered_method=True)
 
 
-class ExplanationServiceServicer:
+class ExplanationServiceServicer(object):
     """Predictions of video action models with their explanations.
     """
 
@@ -118,7 +118,7 @@ def add_ExplanationServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class ExplanationService:
+class ExplanationService(object):
     """Predictions of video action models with their explanations.
     """
 

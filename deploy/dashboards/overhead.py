@@ -1,10 +1,10 @@
-"""The dashboard *Overhead*: what explaining costs beside predicting, and whether the machine bears it."""
+"""The dashboard *Overhead*: the cost of explaining beside predicting, and whether the machine bears it."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
-from deploy.dashboards.panels import board, density, graph, number
+from deploy.dashboards.panels import density, graph, make_dashboard, number
 
 MODEL = 'model=~"$model"'
 
@@ -21,8 +21,8 @@ def rate(by: str, counter: str, selector: str = MODEL) -> str:
 
 
 def overhead() -> Dashboard:
-    """The whole dashboard."""
-    made = board(
+    """Make the dashboard."""
+    made = make_dashboard(
         "actionlens-overhead", "ActionLens: Overhead", "What explaining costs beside predicting, where the time goes."
     )
     for part in (_price, _latency, _streams, _machine, _jobs):
@@ -35,7 +35,7 @@ def _price(made: Dashboard) -> None:
         graph(
             "A method, beside one prediction",
             "Time of one explanation over the time of the prediction whose forward it shares: 50 % makes an answer "
-            "half as dear again.",
+            "half as expensive again.",
             "percentunit",
             (f"model_method:actionlens_overhead:mean5m{{{MODEL}}}", "{{model}} {{method}}"),
             width=10,
@@ -115,7 +115,7 @@ def _streams(made: Dashboard) -> None:
     made.with_row(Row("What streams get")).with_panel(
         graph(
             "Windows by level",
-            "The ladder: budgets lower the level, and every answer says so.",
+            "Budgets lower the level, and every answer says so.",
             "ops",
             (rate("level", "actionlens_windows_total"), "{{level}}"),
             stacked=True,

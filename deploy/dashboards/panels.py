@@ -24,8 +24,8 @@ Query = tuple[str, str]
 """An expression and the legend of its series."""
 
 
-def board(name: str, title: str, says: str) -> Dashboard:
-    """An empty dashboard with the choice of the data source and of models."""
+def make_dashboard(name: str, title: str, says: str) -> Dashboard:
+    """Make an empty dashboard with the choice of the data source and of models."""
     models = (
         QueryVariable("model")
         .label("model")
@@ -86,7 +86,7 @@ def number(title: str, says: str, unit: str, *queries: Query, width: int = 4, al
 
 
 def density(title: str, says: str, unit: str, histogram: str, selector: str = 'model=~"$model"', width: int = 8) -> Any:
-    """How the observations of a histogram lie over time."""
+    """Make a heatmap of a histogram's observations over time."""
     expression = f"sum by (le) (increase({histogram}_bucket{{{selector}}}[$__rate_interval]))"
     panel = (
         Heatmap()
@@ -101,8 +101,8 @@ def density(title: str, says: str, unit: str, histogram: str, selector: str = 'm
 
 def _filled(panel: Any, title: str, says: str, unit: str, queries: tuple[Query, ...], width: int) -> Any:
     panel = _described(panel, title, says, width).unit(unit)
-    for place, (expression, legend) in enumerate(queries):
-        panel.with_target(_query("ABC"[place], expression, legend))
+    for index, (expression, legend) in enumerate(queries):
+        panel.with_target(_query("ABC"[index], expression, legend))
     return panel
 
 

@@ -1,11 +1,11 @@
-"""The dashboard *What the model looks at*: what explanations say, and whether that changes."""
+"""The dashboard *What the model looks at*: shows what explanations say, and whether that changes."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from deploy.dashboards.overhead import MODEL, quantile, rate
-from deploy.dashboards.panels import board, density, graph
+from deploy.dashboards.panels import density, graph, make_dashboard
 
 
 def mean(by: str, histogram: str, selector: str = MODEL) -> str:
@@ -14,8 +14,8 @@ def mean(by: str, histogram: str, selector: str = MODEL) -> str:
 
 
 def reasons() -> Dashboard:
-    """The whole dashboard."""
-    made = board(
+    """Make the dashboard."""
+    made = make_dashboard(
         "actionlens-reasons",
         "ActionLens: What the model looks at",
         "What predictions and explanations say over time. A model whose reasons change is being asked something else.",
@@ -71,7 +71,7 @@ def _motion(made: Dashboard) -> None:
         graph(
             "Frames needed",
             "avg-ATR and max-ATR: the shortest run of frames that carries most of an output step's relevance. Near 1 "
-            "the model looks at single pictures.",
+            "the model looks at single frames.",
             "short",
             (mean("model, statistic", "actionlens_atr_frames"), "{{model}} {{statistic}}"),
             width=6,

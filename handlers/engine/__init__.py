@@ -1,1 +1,5 @@
-"""What comes in, what goes out, who calls: to be written."""
+"""Answers clips with one loaded model.
+
+In come ClipRequests (uint8 clips, methods, target) and job states; out go ClipAnswers (logits, attributions) and job
+blocks. Called by handlers.wire in a worker, by checking, importing and exporting, and by the in-process backend.
+"""

@@ -20,8 +20,8 @@ _TARGET = "question.target"
 
 
 @dataclass(frozen=True)
-class Block:
-    """What a block came to. result: None unless asked for."""
+class JobBlock:
+    """The outcome of one block of a job. result: None unless requested."""
 
     state: State
     logits: Tensor
@@ -31,7 +31,7 @@ class Block:
     result: Attribution | None
 
 
-def advance(engine: Engine, request: ClipRequest, state: bytes, seconds: float, seed: int, result: bool) -> Block:
+def advance(engine: Engine, request: ClipRequest, state: bytes, seconds: float, seed: int, result: bool) -> JobBlock:
     """Take a request's one method further from a serialised state, empty at the start.
 
     The clip's logits and target are found at the start and travel in the state. Raises RequestError.
@@ -65,7 +65,7 @@ def advance(engine: Engine, request: ClipRequest, state: bytes, seconds: float, 
         found = method.result(question, after) if result else None
     except MemoryLimitExceeded as error:
         raise RequestError(str(error), reason="MEMORY_LIMIT", code=RESOURCE_EXHAUSTED) from None
-    return Block(after, logits, target, method.name, parameters.model_dump(), found)
+    return JobBlock(after, logits, target, method.name, parameters.model_dump(), found)
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""What a loaded model says about itself, as the protobuf message that clients see."""
+"""Describes a loaded model as the protobuf message that clients see."""
 
 from __future__ import annotations
 

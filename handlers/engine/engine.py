@@ -44,7 +44,7 @@ class ClipRequest:
 
 
 @dataclass(frozen=True)
-class Explained:
+class MethodAnswer:
     """One method's result: an attribution, or the error that this method alone ended in."""
 
     method: str
@@ -60,14 +60,14 @@ class ClipAnswer:
     logits: Tensor
     frame_logits: Tensor | None
     target: Target
-    explained: Sequence[Explained]
+    explained: Sequence[MethodAnswer]
     forward_seconds: float
 
 
 @dataclass
-class _Call:
+class _FittedCall:
     item: int
-    place: int
+    slot: int
     explainer: Explainer[Any]
     parameters: Parameters
 
@@ -136,19 +136,19 @@ class Engine:
 
     @torch.inference_mode()
     def _batch(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
-        calls: list[_Call] = []
-        explained: list[list[Explained | None]] = [[None] * len(request.methods) for request in requests]
+        calls: list[_FittedCall] = []
+        explained: list[list[MethodAnswer | None]] = [[None] * len(request.methods) for request in requests]
         keep: dict[str, None] = {}
         propagates = False
         for item, request in enumerate(requests):
-            for place, method in enumerate(request.methods):
+            for slot, method in enumerate(request.methods):
                 try:
-                    call = _Call(item, place, *self.resolve(explainer(method.name), method))
+                    call = _FittedCall(item, slot, *self.resolve(explainer(method.name), method))
                     layers = call.explainer.layers(self.model, call.parameters)
                     for layer in layers:
                         self.model.check_layer(layer)
                 except RequestError as error:
-                    explained[item][place] = Explained(method.name, method.parameters, error, 0.0)
+                    explained[item][slot] = MethodAnswer(method.name, method.parameters, error, 0.0)
                 else:
                     keep.update(dict.fromkeys(layers))
                     propagates = propagates or call.explainer.propagates(call.parameters)
@@ -165,7 +165,7 @@ class Engine:
             self.target(request, logits[item]) if not broken[item] else None for item, request in enumerate(requests)
         ]
         for call, result, seconds in self._attribute(forward, calls, targets):
-            explained[call.item][call.place] = Explained(
+            explained[call.item][call.slot] = MethodAnswer(
                 call.explainer.name, call.parameters.model_dump(), result, seconds
             )
         answers: list[ClipAnswer | RequestError] = []
@@ -204,17 +204,17 @@ class Engine:
         return chosen, chosen.fitted(self.model, parameters)
 
     def target(self, request: ClipRequest, logits: Tensor) -> Target:
-        """What is explained, given the clip's logits, float [K]. Raises RequestError for an unknown class."""
+        """Choose the class to explain, given the clip's logits, float [K]. Raises RequestError for an unknown class."""
         index = self.class_index(request.target, "target.explained")
         contrast = self.class_index(request.contrast, "target.contrast")
         return Target(int(logits.argmax()) if index is None else index, contrast)
 
     def _attribute(
-        self, forward: Pass, calls: Sequence[_Call], targets: Sequence[Target | None]
-    ) -> list[tuple[_Call, Attribution | RequestError, float]]:
+        self, forward: Pass, calls: Sequence[_FittedCall], targets: Sequence[Target | None]
+    ) -> list[tuple[_FittedCall, Attribution | RequestError, float]]:
         """Run each method once for all items that ask for it with the same parameters."""
-        groups: dict[tuple[str, str], list[tuple[_Call, Target]]] = {}
-        done: list[tuple[_Call, Attribution | RequestError, float]] = []
+        groups: dict[tuple[str, str], list[tuple[_FittedCall, Target]]] = {}
+        done: list[tuple[_FittedCall, Attribution | RequestError, float]] = []
         for call in calls:
             target = targets[call.item]
             if target is None:

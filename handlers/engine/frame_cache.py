@@ -21,9 +21,9 @@ ROOM = 64 * 2**20
 
 
 class FrameCache:
-    """What a model whose backbone looks at frames one by one made of the frames it saw last.
+    """Keeps the activations of the latest frames, for a model whose backbone looks at frames one by one.
 
-    A frame is known by the digest of its pixels. So nothing must be told about streams, dropped frames change nothing,
+    A frame is known by the digest of its pixels. So nothing need be known of streams, dropped frames change nothing,
     every batch may mix them, and a worker that starts anew, or did not see a frame, computes it. Several threads may
     ask. room: most bytes that are kept; the frames that were used longest ago go first.
     """

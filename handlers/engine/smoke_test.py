@@ -1,4 +1,8 @@
-"""One clip of noise through a loaded model: shows that what loads also runs."""
+"""Runs one clip of noise through a loaded model: shows that what loads also runs.
+
+For importing, checking and exporting a model, in the process that does so and without a service. A service that starts
+sends its own grey canaries instead.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,13 @@ from handlers.relevance import BadClip
 
 
 def noise(card: ModelCard) -> NDArray[np.uint8]:
-    """A clip of uniform noise (seed 0) as the model takes it: uint8 [T, H, W, 3]."""
+    """Make a clip of uniform noise (seed 0) as the model takes it: uint8 [T, H, W, 3]."""
     shape = (card.input.frames, card.input.height, card.input.width, 3)
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
 def answer_noise(engine: Engine, methods: tuple[MethodCall, ...] = ()) -> ClipAnswer:
-    """The model's answer to a clip of noise, with these methods.
+    """Answer a clip of noise, with these methods.
 
     Raises ModelError naming the part of the card that does not fit when the network cannot run on its own input, gives
     another number of logits than there are labels, or logits that are not finite.

@@ -1,4 +1,4 @@
-"""What explainers return."""
+"""The values that explainers return."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Details:
-    """What belongs to an explanation beside its values: series, notes for the reader ("freezing changes nothing"),
+    """An explanation beside its values: series, notes for the reader ("freezing changes nothing"),
     single numbers by name, further float or uint8 arrays by name."""
 
     curves: tuple[Curve, ...] = ()

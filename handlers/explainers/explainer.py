@@ -1,4 +1,4 @@
-"""What an explanation method is, and one that is live: one verb, `attribute`, on a forward that has been run."""
+"""Base classes of explanation methods; a live one has one verb, `attribute`, on a forward that has been run."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from handlers.models.action_model import ActionModel
 
 @dataclass(frozen=True)
 class Question(Generic[P]):
-    """What is asked. clip: uint8 RGB [T, H, W, 3] at the model's size; logits: float32 [K] of this clip."""
+    """One clip to explain. clip: uint8 RGB [T, H, W, 3] at the model's size; logits: float32 [K] of this clip."""
 
     model: ActionModel
     clip: NDArray[np.uint8]
@@ -90,4 +90,4 @@ class IterativeExplainer(Method[P]):
 
     @abstractmethod
     def result(self, question: Question[P], state: State) -> Attribution:
-        """What the explanation is so far, its details included."""
+        """Read the explanation off a state as far as it has come, its details included."""

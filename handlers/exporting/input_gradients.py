@@ -67,4 +67,4 @@ FORWARD: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.avg_pool2d_backward.default: of_average_pool,
     torch.ops.aten.avg_pool3d_backward.default: of_average_pool,
 }
-"""What stands for each gradient in a graph."""
+"""By operation, the forward operation that replaces its gradient in a graph."""

@@ -91,7 +91,7 @@ _TOLERANCE = 1e-3
 _TAKE_SEVERAL = {"grad-cam"}
 
 
-class Explained(nn.Module):
+class ExplanationModule(nn.Module):
     """A model and explanations of it as one function of a clip.
 
     Input: clip uint8 [B, T, H, W, 3], RGB at the card's size; target int64 [B], the class to explain or -1 for the
@@ -139,8 +139,8 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
             raise ModelError(f"with: {method} cannot explain {model.card.name}: {reason}")
         if reason := model.program.no_relevance:
             raise ModelError(f"with: {method} of {model.card.name} takes autograd, which no graph holds: {reason}")
-    held = _explanations(model, methods)
-    module, clip = Explained(model, methods).eval(), torch.from_numpy(noise(model.card))[None]
+    described = _explanations(model, methods)
+    module, clip = ExplanationModule(model, methods).eval(), torch.from_numpy(noise(model.card))[None]
     with torch.no_grad():
         answers = module(clip, torch.tensor([-1]))
         recorded = _recorded(module, clip)
@@ -158,7 +158,7 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
         "card": model.card.model_dump(mode="json"),
         "methods": list(methods),
         "model": MessageToDict(_description(model, methods), preserving_proto_field_name=True),
-        "explanations": held,
+        "explanations": described,
     }
     made.model.metadata_props.update({"actionlens": json.dumps(about)})
     expected = dict(zip(module.names, answers, strict=True))
@@ -179,7 +179,7 @@ def _check(graph: Path, clip: Tensor, expected: Outputs) -> None:
 
 
 def _save(made: Any, path: Path, check: Callable[[Path], None]) -> None:
-    """Write the graph beside its place and move it there when it is whole and right. Raises ModelError."""
+    """Write the graph beside its path and move it there when it is whole and right. Raises ModelError."""
     try:
         with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".export-") as work:
             made.save(Path(work) / path.name)
@@ -191,7 +191,7 @@ def _save(made: Any, path: Path, check: Callable[[Path], None]) -> None:
         raise ModelError(f"output: {path}: {error.strerror}") from error
 
 
-def _recorded(module: Explained, clip: Tensor) -> torch.export.ExportedProgram:
+def _recorded(module: ExplanationModule, clip: Tensor) -> torch.export.ExportedProgram:
     """The module's operations: for any number of clips where all of them take it, else for one."""
     if _TAKE_SEVERAL.issuperset(module.methods):
         several = {0: torch.export.Dim.AUTO}
@@ -203,7 +203,7 @@ def _recorded(module: Explained, clip: Tensor) -> torch.export.ExportedProgram:
 
 
 def _explanations(model: ActionModel, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What a reader of the graph must know of each explanation beside its values. Raises ModelError."""
+    """Describe each explanation beside its values, for readers of the graph. Raises ModelError."""
     found: dict[str, dict[str, Any]] = {}
     for each in answer_noise(Engine(model), tuple(MethodCall(method) for method in methods)).explained:
         result = each.result

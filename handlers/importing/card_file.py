@@ -11,7 +11,7 @@ from handlers.errors import ModelError
 
 
 def card_document(path: Path) -> dict[str, Any]:
-    """What a card says, with the labels of its `labels_file` in their place. Raises ModelError naming the file."""
+    """Read a card, its `labels_file` replaced by the labels. Raises ModelError naming the file."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(document, dict):

@@ -26,7 +26,7 @@ from handlers.errors import ModelError
 from handlers.explainers import methods
 from handlers.importing.card_file import card_document, lines_of
 from handlers.importing.huggingface import read_pretrained
-from handlers.importing.recognition import Fitted, fit
+from handlers.importing.recognition import FittedCheckpoint, fit
 from handlers.models.action_model import ActionModel
 from handlers.models.family import Checkpoint, Family, check_depth
 from handlers.models.family_registry import families, family
@@ -39,7 +39,7 @@ _LONGEST = 64
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportedModel:
     """A model's folder, what was settled without being asked, and per method why it cannot explain ("": it can)."""
 
     folder: Path
@@ -47,7 +47,7 @@ class Imported:
     methods: dict[str, str]
 
 
-def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: bool = False) -> Imported:
+def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: bool = False) -> ImportedModel:
     """Check that weights and card fit, answer one clip of noise, and write the folder `store/NAME`.
 
     The card's `weights` section is filled in; labels may be `labels_file`, one label a line, beside the card.
@@ -58,11 +58,11 @@ def import_model(card_path: Path, weights_path: Path, store: Path, *, replace: b
     if entry is not None and entry.network is not None:
         return _write(document, weights_path, store, str(card_path), replace)
     checkpoint = _read(entry, weights_path)
-    if told := checkpoint.arguments:
+    if reported := checkpoint.arguments:
         given = document.get("arguments", {})
-        if not isinstance(given, dict) or any(given.get(name, value) != value for name, value in told.items()):
-            raise ModelError(f"arguments: the card has {given}, {weights_path} has {dict(told)}")
-        document["arguments"] = {**told, **given}
+        if not isinstance(given, dict) or any(given.get(name, value) != value for name, value in reported.items()):
+            raise ModelError(f"arguments: the card has {given}, {weights_path} has {dict(reported)}")
+        document["arguments"] = {**reported, **given}
     state = checkpoint.state if entry is None else entry.named(checkpoint.state)
     return _write(document, state, store, str(card_path), replace)
 
@@ -76,7 +76,7 @@ def import_checkpoint(
     name: str = "",
     frames: int = 0,
     replace: bool = False,
-) -> Imported:
+) -> ImportedModel:
     """Write the folder of a family's public checkpoint: its layout tells the classes, the family tells the input. Of an
     .onnx file, the file tells both.
 
@@ -126,17 +126,19 @@ def _called(path: Path) -> str:
 
 
 def _read(entry: Family | None, path: Path) -> Checkpoint:
-    """What weights hold; the family may have a kind of file of its own. Raises ModelError."""
+    """Read weights; the family may have a kind of file of its own. Raises ModelError."""
     found = entry.read(path) if entry is not None and entry.read is not None else None
     if found is not None:
         return found
     if entry is not None and path.is_dir():
         return read_pretrained(entry, path)
     state = read_weights(path)
-    return Checkpoint(state) if entry is None or entry.told is None else entry.told(state)
+    return Checkpoint(state) if entry is None or entry.reported is None else entry.reported(state)
 
 
-def _labels(path: Path | None, weights: Path, checkpoint: Checkpoint, fitted: Fitted) -> tuple[list[str], list[str]]:
+def _labels(
+    path: Path | None, weights: Path, checkpoint: Checkpoint, fitted: FittedCheckpoint
+) -> tuple[list[str], list[str]]:
     """The labels of a checkpoint, and what is to be said about them."""
     labels = list(checkpoint.labels) if path is None else lines_of(path)
     if path is None and not labels:
@@ -151,7 +153,7 @@ def _labels(path: Path | None, weights: Path, checkpoint: Checkpoint, fitted: Fi
 
 def _write(
     document: dict[str, Any], weights: dict[str, Tensor] | Path, store: Path, source: str, replace: bool
-) -> Imported:
+) -> ImportedModel:
     """Everything after a card and weights are there: tensors, or a file that is the network. source: what a message
     blames for a field that does not fit."""
     with tempfile.TemporaryDirectory(dir=_folder(store), prefix=".import-") as work:
@@ -184,7 +186,7 @@ def _write(
             # Aside, not removed: whatever ends this process now, one of the two is there whole.
             target.rename(Path(work) / "replaced")
         made.rename(target)
-    return Imported(target, notes, {entry.name: entry.unsupported(model) or "" for entry in methods().values()})
+    return ImportedModel(target, notes, {entry.name: entry.unsupported(model) or "" for entry in methods().values()})
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -46,7 +46,7 @@ def _weights(folder: Path) -> dict[str, Tensor]:
 
 
 def _says(entry: Family, config: Mapping[str, Any]) -> str:
-    """What config.json says about a checkpoint that does not fit; empty where it is the family's own."""
+    """Explain by config.json why a checkpoint does not fit; empty where it is the family's own."""
     said = config.get("model_type")
     if said == entry.model_type:
         return ""

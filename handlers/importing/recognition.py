@@ -19,7 +19,7 @@ _LIKELY = 0.5
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedCheckpoint:
     """A checkpoint under a family's own names; notes: what was renamed, for people."""
 
     state: dict[str, Tensor]
@@ -27,7 +27,7 @@ class Fitted:
     notes: tuple[str, ...]
 
 
-def fit(entry: Family, given: dict[str, Tensor], said: str = "") -> Fitted:
+def fit(entry: Family, given: dict[str, Tensor], said: str = "") -> FittedCheckpoint:
     """The tensors as the family names them, with the number of classes that their head has.
 
     Prefixes are taken off, and a head of other names is mapped where exactly one pair of tensors has its shape.
@@ -55,7 +55,7 @@ def fit(entry: Family, given: dict[str, Tensor], said: str = "") -> Fitted:
             raise ModelError(
                 f"weights: {name} {list(tensor.shape)} has no place in {entry.name}{_hint(entry, given, said)}"
             )
-    return Fitted(state, classes, tuple(notes))
+    return FittedCheckpoint(state, classes, tuple(notes))
 
 
 def looks_like(given: dict[str, Tensor]) -> tuple[tuple[str, ...], float]:
@@ -66,8 +66,8 @@ def looks_like(given: dict[str, Tensor]) -> tuple[tuple[str, ...], float]:
     names: tuple[str, ...] = ()
     most = 0.0
     for entry in families().values():
-        if entry.told is not None:
-            entry = _told(entry, tuple(entry.told(given).arguments.items()))
+        if entry.reported is not None:
+            entry = _reported(entry, tuple(entry.reported(given).arguments.items()))
         try:
             expected, head = _shapes(entry)
         except ModelError:
@@ -84,7 +84,7 @@ def looks_like(given: dict[str, Tensor]) -> tuple[tuple[str, ...], float]:
 
 
 @cache
-def _told(entry: Family, arguments: tuple[tuple[str, object], ...]) -> Family:
+def _reported(entry: Family, arguments: tuple[tuple[str, object], ...]) -> Family:
     """The same family for the same arguments, so that its shapes are worked out once."""
     return entry.with_arguments(dict(arguments))
 
@@ -127,7 +127,7 @@ def _named(entry: Family, expected: Shapes, given: dict[str, Tensor]) -> tuple[d
 
 
 def _prefixes(expected: Shapes, given: dict[str, Tensor]) -> list[str]:
-    """What stands before the family's own names in the file; nothing first."""
+    """The prefixes of the family's own names in the file; the empty one first."""
     first = next(iter(expected))
     ends = {name.removesuffix(first) for name in given if name.endswith("." + first)}
     return ["", *sorted(ends | {name.partition(".")[0] + "." for name in given if "." in name})]

@@ -46,12 +46,12 @@ class ActionModel:
         self.memory = memory
         """Most bytes that temporal relevance allocates beyond the forward pass."""
         self.module = module
-        """What the program was traced from, sharing its weights; for methods that need modules. Never to be changed."""
+        """The module that the program was traced from, over the same weights; for methods that need it. Read-only."""
         self.tokens = token_network(module)
         """The module where its activations are tokens, else None."""
         entry = family(card.architecture)
         self.layer = card.layer or entry.layer
-        """What Grad-CAM reads; empty where no layer keeps channels over time and space."""
+        """Layer that Grad-CAM reads; empty where no layer keeps channels over time and space."""
         self.most_frames = max(entry.most_frames, card.input.frames) if entry.most_frames else 0
         self.takes_flow = card.input.color is ColorOrder.FLOW
         """Whether the network is shown the optical flow between frames in place of their pixels."""
@@ -106,7 +106,7 @@ class ActionModel:
 
     @property
     def no_mixing(self) -> str:
-        """Why a mixture of frames is not what the network would make of mixed pictures; empty where it is."""
+        """Why a mixture of prepared frames is not the preparation of mixed frames; empty where it is."""
         return "the optical flow of mixed frames is no mixture of theirs" if self.takes_flow else ""
 
     def check_clip(self, clip: NDArray[np.uint8]) -> None:
@@ -130,7 +130,7 @@ class ActionModel:
             )
 
     def on_grid(self, layer: str, values: Tensor) -> Tensor:
-        """What a layer puts out as a map over time and space [B, C, T', H', W'].
+        """Arrange a layer's output as a map over time and space [B, C, T', H', W'].
 
         values: as the layer has them, such a map or the tokens [B, N, C] of patches. Raises RequestError (field
         "layer") when they are neither.

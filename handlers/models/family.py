@@ -1,4 +1,4 @@
-"""What a model family declares about its networks."""
+"""The declaration of a model family."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Small:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file says of a network: its tensors by the family's names and, where it knows, arguments and input.
+    """The content of a file of weights: its tensors by the family's names and, where it knows, arguments and input.
 
     labels: of the classes in order; empty where it has no names for them. notes: what is to be said about it to people.
     says: of which family it says it is, as the end of a message, where that is another than the one asked for.
@@ -65,7 +65,7 @@ class Family:
         mistake. False: such a network is run as it is (`PlainNetwork`), without the methods that need relevance.
     read: reads files and directories of a kind of its own, None for any other, which `read_weights` or
         `read_pretrained` reads; raises ModelError.
-    told: what names and shapes of the tensors of a file say of the arguments, where those are not always the same.
+    reported: reads the arguments off names and shapes of a file's tensors, where those are not always the same.
     unused: pattern of whole tensor names that checkpoints have beside the classifier's; "": none.
     model_type: in the config.json of a Hugging Face transformers directory of this family, whose other fields are the
         arguments of `build`; "": there are no such directories.
@@ -83,7 +83,7 @@ class Family:
     renamed: tuple[tuple[str, str], ...] = ()
     traceable: bool = True
     read: Callable[[Path], Checkpoint | None] | None = None
-    told: Callable[[dict[str, Tensor]], Checkpoint] | None = None
+    reported: Callable[[dict[str, Tensor]], Checkpoint] | None = None
     unused: str = ""
     model_type: str = ""
     network: Callable[[Path, ModelCard], nn.Module] | None = None

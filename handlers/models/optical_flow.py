@@ -17,7 +17,7 @@ def flow(clip: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     clip: uint8 RGB [T, H, W, 3], T >= 2, H and W >= 16. Row t belongs to frame t: it is the way from frame t to t + 1
     in units of REACH. The last frame has no next one and repeats the row before it. Frames that are the same give 0.
-    DIS (Kroeger et al., 2016) on grey pictures; the published networks were trained on TV-L1.
+    DIS (Kroeger et al., 2016) on grey frames; the published networks were trained on TV-L1.
     """
     grey = [np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)) for frame in clip]
     # One for every call: its buffers must not be shared between threads.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import fx
 
 from handlers.onnx_import.file import OnnxFile
-from handlers.onnx_import.node_context import Call, Constants, Network, Unconverted
+from handlers.onnx_import.node_context import Constants, NodeContext, PartialNetwork, Unconverted
 from handlers.onnx_import.operator_table import FIRST_ONLY, OPERATORS
 from handlers.onnx_import.shape_inference import inferred
 
@@ -24,11 +24,11 @@ def convert(file: OnnxFile, size: tuple[int, int, int]) -> fx.GraphModule:
     wanted = _needed(file, constants)
     unknown = {node.op_type: node.name or node.output[0] for node in wanted if node.op_type not in OPERATORS}
     if unknown:
-        named = ", ".join(f"{kind} (at {place})" for kind, place in unknown.items())
+        named = ", ".join(f"{kind} (at {node_name})" for kind, node_name in unknown.items())
         raise Unconverted(f"operators without a torch form: {named}")
-    network = Network(file, constants, inferred(file, size), wanted)
+    network = PartialNetwork(file, constants, inferred(file, size), wanted)
     for node in wanted:
-        OPERATORS[node.op_type](Call(network, node))
+        OPERATORS[node.op_type](NodeContext(network, node))
     network.fx.output(network.values[file.output])
     network.fx.lint()
     made = fx.GraphModule(network.modules, network.fx)

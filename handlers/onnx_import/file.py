@@ -36,7 +36,7 @@ class OnnxFile:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the file says about itself, by key."""
+        """The file's metadata, by key."""
         return {entry.key: entry.value for entry in self.model.metadata_props}
 
 

@@ -1,4 +1,4 @@
-"""What an .onnx file tells about the card of its model."""
+"""Reads off an .onnx file what its model's card can say."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _classes(file: OnnxFile) -> int:
 
 
 def _last_map(module: nn.Module, size: tuple[int, int, int]) -> str:
-    """The last layer that puts out channels over time and more than one place; "" where there is none."""
+    """The last layer that puts out channels over time and more than one position; "" where there is none."""
     found = ""
 
     def look(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What converting a node needs: the constants of the graph, the torch network so far, and the node's own arguments."""
+"""The context of a node's conversion: the graph's constants, the torch network so far, and the node's own arguments."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Constants:
         return self._known[name]
 
 
-class Network:
+class PartialNetwork:
     """The torch network as far as it has been made. values: by ONNX name."""
 
     def __init__(self, file: OnnxFile, constants: Constants, shapes: Shapes, wanted: Sequence[onnx.NodeProto]) -> None:
@@ -82,10 +82,10 @@ class Network:
         return found
 
 
-class Call:
+class NodeContext:
     """One node being converted."""
 
-    def __init__(self, network: Network, node: onnx.NodeProto) -> None:
+    def __init__(self, network: PartialNetwork, node: onnx.NodeProto) -> None:
         from onnx import helper
 
         self.network = network
@@ -97,13 +97,13 @@ class Call:
         value = self._attributes.get(name, default)
         return value.decode() if isinstance(value, bytes) else value
 
-    def has(self, place: int) -> bool:
+    def has(self, index: int) -> bool:
         """Whether the optional input is given."""
-        return place < len(self.node.input) and bool(self.node.input[place])
+        return index < len(self.node.input) and bool(self.node.input[index])
 
-    def x(self, place: int = 0) -> fx.Node:
+    def x(self, index: int = 0) -> fx.Node:
         """An input as an activation; a constant as a buffer."""
-        name = self.node.input[place]
+        name = self.node.input[index]
         if name not in self.network.values:
             if name not in self.network.constants:
                 raise self.refused(f"its input {name!r} is not an activation")
@@ -112,33 +112,33 @@ class Call:
             self.network.values[name] = self.network.fx.get_attr(buffer)
         return self.network.values[name]
 
-    def is_constant(self, place: int) -> bool:
+    def is_constant(self, index: int) -> bool:
         """Whether the input depends on no clip."""
-        return self.node.input[place] in self.network.constants
+        return self.node.input[index] in self.network.constants
 
-    def constant(self, place: int, default: Any = None) -> Any:
+    def constant(self, index: int, default: Any = None) -> Any:
         """The constant input, a NumPy array. Raises Unconverted where it is computed from the clip."""
-        if not self.has(place):
+        if not self.has(index):
             return default
-        name = self.node.input[place]
+        name = self.node.input[index]
         if name not in self.network.constants:
             raise self.refused(f"its input {name!r} depends on the clip")
         return self.network.constants[name]
 
-    def listed(self, name: str, place: int) -> list[int] | None:
+    def listed(self, name: str, index: int) -> list[int] | None:
         """Integers that are an attribute in older files and an input in newer ones; None where neither is given."""
         value = self.attribute(name)
         if value is None:
-            value = self.constant(place)
+            value = self.constant(index)
         return None if value is None else [int(number) for number in np.atleast_1d(value)]
 
-    def weight(self, place: int) -> Tensor:
+    def weight(self, index: int) -> Tensor:
         """A constant input as a tensor of its own."""
-        return torch.from_numpy(np.array(self.constant(place), np.float32))
+        return torch.from_numpy(np.array(self.constant(index), np.float32))
 
-    def shape(self, place: int = 0) -> tuple[int, ...]:
+    def shape(self, index: int = 0) -> tuple[int, ...]:
         """The shape of an input; its first axis that of a batch of two. Raises Unconverted where it is not known."""
-        return self._shaped(self.node.input[place])[0]
+        return self._shaped(self.node.input[index])[0]
 
     def out_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The shapes of the output for a batch of two and of three. Raises Unconverted as above."""
@@ -148,7 +148,7 @@ class Call:
         if name in self.network.constants:
             return (tuple(self.network.constants[name].shape),) * 2
         if name not in self.network.shapes:
-            raise self.refused(f"the shape of {name!r} cannot be told before it runs")
+            raise self.refused(f"the shape of {name!r} is not known before it runs")
         return self.network.shapes[name]
 
     def layer(self, module: nn.Module, x: fx.Node | None = None, weight: int | None = None) -> fx.Node:

@@ -22,7 +22,7 @@ from handlers.onnx_import.layer_operators import (
     relu,
     sigmoid,
 )
-from handlers.onnx_import.node_context import Call
+from handlers.onnx_import.node_context import NodeContext
 from handlers.onnx_import.shape_operators import (
     concatenate,
     flatten,
@@ -39,28 +39,29 @@ from handlers.onnx_import.shape_operators import (
 )
 
 
-def _each(target: Callable[..., Any], **attributes: tuple[str, Any]) -> Callable[[Call], None]:
+def _each(target: Callable[..., Any], **attributes: tuple[str, Any]) -> Callable[[NodeContext], None]:
     """A function of one activation. attributes: by torch's name, the ONNX name and its default."""
 
-    def convert(call: Call) -> None:
-        keywords = {name: call.attribute(theirs, default) for name, (theirs, default) in attributes.items()}
-        call.function(target, call.x(), **keywords)
+    def convert(context: NodeContext) -> None:
+        keywords = {name: context.attribute(theirs, default) for name, (theirs, default) in attributes.items()}
+        context.function(target, context.x(), **keywords)
 
     return convert
 
 
-def _power(call: Call) -> None:
-    call.function(torch.pow, call.x(), float(call.constant(1)) if call.constant(1).size == 1 else call.x(1))
+def _power(context: NodeContext) -> None:
+    exponent = context.constant(1)
+    context.function(torch.pow, context.x(), float(exponent) if exponent.size == 1 else context.x(1))
 
 
-def _layer_norm(call: Call) -> None:
-    axis = call.attribute("axis", -1)
-    shape = call.shape()[axis:]
-    bias = call.x(2) if call.has(2) else None
-    call.function(F.layer_norm, call.x(), shape, call.x(1), bias, call.attribute("epsilon", 1e-5))
+def _layer_norm(context: NodeContext) -> None:
+    axis = context.attribute("axis", -1)
+    shape = context.shape()[axis:]
+    bias = context.x(2) if context.has(2) else None
+    context.function(F.layer_norm, context.x(), shape, context.x(1), bias, context.attribute("epsilon", 1e-5))
 
 
-OPERATORS: dict[str, Callable[[Call], None]] = {
+OPERATORS: dict[str, Callable[[NodeContext], None]] = {
     "Abs": _each(torch.abs),
     "Add": add,
     "AveragePool": average_pool,

@@ -9,7 +9,7 @@ Shapes = dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
 
 
 def inferred(file: OnnxFile, size: tuple[int, int, int]) -> Shapes:
-    """What ONNX's shape inference finds; a value whose shape it cannot tell is left out."""
+    """Infer shapes by ONNX's shape inference; a value whose shape it cannot find is left out."""
     two, three = _of_batch(file, size, 2), _of_batch(file, size, 3)
     return {name: (shape, three[name]) for name, shape in two.items() if name in three}
 

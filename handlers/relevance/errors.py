@@ -1,4 +1,4 @@
-"""What the relevance engine refuses. Every message names the place and what would work."""
+"""Errors of the relevance engine. Every message names the step and what would work."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ class RelevanceError(ValueError):
 class UnsupportedOperation(RelevanceError):
     """The model contains an operation that has no relevance rule.
 
-    operation: its name ("sigmoid"). place: where it is called ("layer1.0.gate"). alternative: what would work.
+    operation: its name ("sigmoid"). step_name: where it is called ("layer1.0.gate"). alternative: what would work.
     """
 
-    def __init__(self, operation: str, place: str, alternative: str) -> None:
-        super().__init__(f"{place}: no relevance rule for {operation}; {alternative}")
+    def __init__(self, operation: str, step_name: str, alternative: str) -> None:
+        super().__init__(f"{step_name}: no relevance rule for {operation}; {alternative}")
         self.operation = operation
-        self.place = place
+        self.step_name = step_name
         self.alternative = alternative
 
 

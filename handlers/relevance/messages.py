@@ -72,7 +72,7 @@ def laid(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
 
 
 def look(tensor: Tensor, spans: Spans) -> Tensor:
-    """What the rows see of one activation [1, C, T, H, W]: [1, C, M, H, W], a view where that is possible."""
+    """The part of one activation that rows see, [1, C, T, H, W] to [1, C, M, H, W]; a view where that is possible."""
     if spans is None:
         return tensor
     source = frames(tensor)[0]
@@ -108,7 +108,7 @@ def combined(function: Elementwise, values: Tensor, tensor: Tensor, spans: Spans
     return out
 
 
-def place(values: Tensor, spans: Sequence[Span], target: Sequence[Span]) -> Tensor:
+def to_spans(values: Tensor, spans: Sequence[Span], target: Sequence[Span]) -> Tensor:
     """Rows on other spans: what the target does not hold is cut off, what the source does not hold is zero."""
     if tuple(spans) == tuple(target):
         return values
@@ -152,7 +152,9 @@ def dense(message: Message, steps: int) -> Message:
     if spans is None:
         return message
     target = full(len(spans), steps)
-    parts = [None if t is None else whole(place(t, spans, target), len(spans)) for t in (message.slope, message.amount)]
+    parts = [
+        None if t is None else whole(to_spans(t, spans, target), len(spans)) for t in (message.slope, message.amount)
+    ]
     return Message(parts[0], parts[1], None, message.fresh)
 
 
@@ -178,7 +180,7 @@ def added(tensors: Sequence[Tensor], spans: Sequence[Spans], steps: int, free: S
     target = union([own for _, own in pieces])
     order = sorted(range(len(pieces)), key=lambda i: (pieces[i][1] != target, not free[i]))
     values, own = pieces[order[0]]
-    result = place(values, own, target)
+    result = to_spans(values, own, target)
     if result is values and not free[order[0]]:
         result = result.clone()
     for other in order[1:]:

@@ -1,4 +1,20 @@
-"""The choices that a relevance rule leaves open, in one place."""
+"""The relevance rules: which there are, the choices that they leave open, and where each is computed.
+
+| rule | of | equation | computed in |
+|---|---|---|---|
+| z+, alpha-beta, gamma | convolution, linear | `ZPlus`, `AlphaBeta`, `Gamma` | operations/weighted_rules.py |
+| zB | layers that read the clip | `Rules` | operations/weighted_rules.py, `shares_of`, first case |
+| identity, folded | batch norm | `NormRule` | operations/pointwise.py `Norm`, operations/weighted.py |
+| proportional, positive | sum of two branches | `AddRule` | operations/pointwise.py `Add` |
+| epsilon, in the limit 0 | averages | R_i = x_i / sum x R | operations/average_pool.py |
+| winner takes all | max pooling | R_i = R of the output that x_i won | operations/max_pool.py |
+| signal takes all | gates: swish, GELU, sigmoid | R_in = R_out | operations/gated.py |
+| weights held constant | attention, layer norm | R = x * (transposed map of R / y) | operations/attention.py |
+| z+ by the unit's sign | LSTM | its docstring | operations/recurrence.py |
+
+Operations below which rows and frames can meet have the transpose of their rule too, for the frames' fractions of
+temporal relevance: `portions` of the same class.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +25,7 @@ from enum import StrEnum
 
 
 class NormRule(StrEnum):
-    """What batch norm does to relevance. Folding equals the identity only where gamma > 0."""
+    """How batch norm passes relevance on. Folding equals the identity only where gamma > 0."""
 
     IDENTITY = "identity"
     FOLD = "fold"
@@ -62,7 +78,8 @@ class Rules:
 
     convolution: rule of convolutions and linear layers. norm, add: see their types. low, high: smallest and
     largest value that each channel of the *normalised* clip can take, [C] each; with them the layers that read
-    the clip use zB, without them the same rule as all others.
+    the clip use zB, without them the same rule as all others. zB (DTD, box constraint low <= x <= high):
+    R_i = sum_j (x_i w_ij - low_i w_ij+ - high_i w_ij-) / z_j R_j, z_j the sum of the numerators over i.
     """
 
     convolution: ConvolutionRule = field(default_factory=ZPlus)

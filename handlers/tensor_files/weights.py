@@ -19,7 +19,7 @@ SUFFIXES = (".safetensors", *_PICKLED, ".npz")
 
 _NESTED = ("state_dict", "model_state", "model_state_dict", "model")
 _GROWTH, _ALWAYS = 16, 2**20
-"""What a file holds may take so many times its bytes in memory, and so many bytes in any case."""
+"""A file's content may take so many times its bytes in memory, and so many bytes in any case."""
 _PREFIXES = ("module.", "model.", "backbone.")
 _SETTINGS = ("argparse.Namespace", "numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 """Classes of what training scripts leave beside the tensors: their options, and numbers such as the best accuracy."""
@@ -117,7 +117,7 @@ def _tensors(document: object, path: Path) -> dict[str, Tensor]:
 
 
 def _refused(said: str) -> str:
-    """What is in a pickle beside tensors, and what to do, in place of torch's advice to run it all the same."""
+    """Name what a pickle holds beside tensors, and a way out, instead of torch's advice to run it all the same."""
     named = re.search(r"GLOBAL (\S+)", said)
     if named is None:
         return "is not a file of tensors as torch.save writes it"

@@ -1,4 +1,4 @@
-"""Between the worker messages and the engine: protobuf in, protobuf out, one failure per item that fails."""
+"""Answers worker messages with the engine: protobuf in, protobuf out, one failure per item that fails."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def answer_bytes(engine: Engine, bodies: Sequence[bytes | bytearray]) -> list[bytes]:
-    """Answer serialised ComputeRequests, in order; bytes that are no message get a failure in their place."""
+    """Answer serialised ComputeRequests, in order; bytes that are no message get a failure in their position."""
     requests: list[worker_pb2.ComputeRequest | RequestError] = []
     for body in bodies:
         try:
@@ -38,20 +38,29 @@ def answer_bytes(engine: Engine, bodies: Sequence[bytes | bytearray]) -> list[by
     ]
 
 
-def answer(engine: Engine, requests: Sequence[worker_pb2.ComputeRequest]) -> list[worker_pb2.ComputeResponse]:
-    """Answer a batch of worker messages, in order. Never raises: what fails is a `failure` in its place."""
+def answer(
+    engine: Engine,
+    requests: Sequence[worker_pb2.ComputeRequest],
+    pixels: Sequence[NDArray[np.uint8]] | None = None,
+) -> list[worker_pb2.ComputeResponse]:
+    """Answer a batch of worker messages, in order. Never raises: what fails is a `failure` in its position.
+
+    pixels: the clip of each message, uint8 RGB [T, H, W, 3], read and never written; None: the messages have or name
+    their own.
+    """
     started, start = time.time(), time.perf_counter()
     replies: list[worker_pb2.ComputeResponse | None] = [None] * len(requests)
     clips: list[tuple[int, ClipRequest]] = []
     for index, request in enumerate(requests):
+        clip = None if pixels is None else pixels[index]
         try:
             match request.WhichOneof("work"):
                 case "describe":
                     replies[index] = worker_pb2.ComputeResponse(model=describe(engine.model))
                 case "advance":
-                    replies[index] = _advanced(engine, request.advance)
+                    replies[index] = _advanced(engine, request.advance, clip)
                 case _:
-                    clips.append((index, _clip_request(request.compute)))
+                    clips.append((index, _clip_request(request.compute, clip)))
         except RequestError as error:
             replies[index] = _failed(error)
         except Exception as error:  # the boundary: a bug or lack of memory must not take batch-mates' replies away
@@ -77,8 +86,10 @@ def answer(engine: Engine, requests: Sequence[worker_pb2.ComputeRequest]) -> lis
     return done
 
 
-def _advanced(engine: Engine, request: worker_pb2.Advance) -> worker_pb2.ComputeResponse:
-    clip = _clip_request(request.compute)
+def _advanced(
+    engine: Engine, request: worker_pb2.Advance, pixels: NDArray[np.uint8] | None
+) -> worker_pb2.ComputeResponse:
+    clip = _clip_request(request.compute, pixels)
     block = advance(engine, clip, request.state, request.budget_seconds, request.seed, request.result)
     try:
         return block_response(engine, request, block)
@@ -86,19 +97,24 @@ def _advanced(engine: Engine, request: worker_pb2.Advance) -> worker_pb2.Compute
         raise _not_finite(error) from None
 
 
-def _clip_request(compute: worker_pb2.Compute) -> ClipRequest:
+def _clip_request(compute: worker_pb2.Compute, pixels: NDArray[np.uint8] | None) -> ClipRequest:
+    return ClipRequest(
+        clip=_clip(compute) if pixels is None else pixels,
+        methods=[_method_call(method) for method in compute.methods],
+        target=_selector(compute.target.explained),
+        contrast=_selector(compute.target.contrast),
+    )
+
+
+def _clip(compute: worker_pb2.Compute) -> NDArray[np.uint8]:
+    """The pixels that a message has or names, uint8 [T, H, W, 3]. Raises RequestError when it does not have all."""
     shape = (compute.frames, compute.height, compute.width, 3)
     pixels = _pixels(compute)
     if len(pixels) != int(np.prod(shape, dtype=np.int64)):
         raise RequestError(
             f"clip: {len(pixels)} bytes for uint8 {list(shape)}", field="clip", reason="WRONG_CLIP_SHAPE"
         )
-    return ClipRequest(
-        clip=pixels.reshape(shape),
-        methods=[_method_call(method) for method in compute.methods],
-        target=_selector(compute.target.explained),
-        contrast=_selector(compute.target.contrast),
-    )
+    return pixels.reshape(shape)
 
 
 def _pixels(compute: worker_pb2.Compute) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Results of the engine as protobuf messages."""
+"""Writes results of the engine as protobuf messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from actionlens.tensors import to_tensor
 from actionlens.v1 import answer_pb2, explanation_pb2, tensor_pb2
 from actionlens.worker.v1 import worker_pb2
-from handlers.engine.block import Block
+from handlers.engine.block import JobBlock
 from handlers.engine.engine import ClipAnswer, Engine
 from handlers.errors import RequestError
 from handlers.explainers.attribution import (
@@ -28,7 +28,7 @@ from handlers.explainers.frame_profile import frame_entropy
 
 
 def clip_response(engine: Engine, compute: worker_pb2.Compute, result: ClipAnswer) -> worker_pb2.ComputeResponse:
-    """A clip's answer. Raises TensorError for values that cannot be sent."""
+    """Write a clip's answer. Raises TensorError for values that cannot be sent."""
     start = time.perf_counter()
     encoding = compute.output.encoding
     response = worker_pb2.ComputeResponse(
@@ -39,10 +39,10 @@ def clip_response(engine: Engine, compute: worker_pb2.Compute, result: ClipAnswe
     )
     if result.frame_logits is not None:
         response.prediction.frame_logits.CopyFrom(_tensor(result.frame_logits, answer_pb2.VALUE_ENCODING_FLOAT32))
-    for place, entry in enumerate(result.explained):
+    for index, entry in enumerate(result.explained):
         explanation = _explanation(engine, result.logits, result.target, entry.method, entry.parameters)
         if isinstance(entry.result, RequestError):
-            explanation.failure.CopyFrom(failure(entry.result, f"methods[{place}].{entry.method.replace('-', '_')}."))
+            explanation.failure.CopyFrom(failure(entry.result, f"methods[{index}].{entry.method.replace('-', '_')}."))
         else:
             _fill(explanation, entry.result, encoding)
         response.explanations.append(explanation)
@@ -50,8 +50,8 @@ def clip_response(engine: Engine, compute: worker_pb2.Compute, result: ClipAnswe
     return response
 
 
-def block_response(engine: Engine, request: worker_pb2.Advance, block: Block) -> worker_pb2.ComputeResponse:
-    """How far a job's iteration has come; with its result, if that was asked for. Raises TensorError as above."""
+def block_response(engine: Engine, request: worker_pb2.Advance, block: JobBlock) -> worker_pb2.ComputeResponse:
+    """Write a job's progress, with its result if that was asked for. Raises TensorError as clip_response does."""
     state, output = block.state, request.compute.output
     response = worker_pb2.ComputeResponse(
         advanced=worker_pb2.Advanced(
@@ -163,7 +163,7 @@ def _bytes(values: Tensor) -> tensor_pb2.Tensor:
 
 
 def failure(error: RequestError, prefix: str = "") -> explanation_pb2.Failure:
-    """An error as a message. prefix: what stands before its field's name in the request."""
+    """Write an error as a message. prefix: before its field's name in the request."""
     field = error.field if error.field.startswith("target") else f"{prefix}{error.field}".rstrip(".")
     message = error.message
     if error.field:  # the engine knows a parameter by its own name only; clients read the whole path, once

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
+from actionlens.worker.v1 import worker_pb2
 from service.backends.model_choice import chosen_models
+from service.backends.protocol import Work
 from service.backends.thread_backend import Answer, ThreadBackend
 from service.backends.torch_threads import SHORT_SPIN
 from service.errors import Unavailable
@@ -23,6 +25,9 @@ class InProcessBackend(ThreadBackend):
         from handlers.errors import ModelError
         from handlers.wire.requests import answer
 
+        def answer_all(engine: Engine, batch: Sequence[Work]) -> list[worker_pb2.ComputeResponse]:
+            return answer(engine, [work.request for work in batch], [work.pixels for work in batch])
+
         settings = self.settings
         threads = settings.threads or len(os.sched_getaffinity(0))
         for name, folder in chosen_models(settings).items():
@@ -30,4 +35,4 @@ class InProcessBackend(ThreadBackend):
                 engine = Engine.load(folder, threads, settings.relevance_bytes, settings.precision)
             except ModelError as error:
                 raise Unavailable(f"model {name!r} cannot be loaded: {error}", reason="MODEL_UNFIT") from error
-            yield name, partial(answer, engine), settings.batch_size
+            yield name, partial(answer_all, engine), settings.batch_size

@@ -1,9 +1,12 @@
-"""The narrow waist between the service and whatever computes."""
+"""The interface between the service and whatever computes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
@@ -15,13 +18,20 @@ class Reply:
 
     response: worker_pb2.ComputeResponse
     queue: float
-    """Waiting for a free place at the backend."""
+    """Waiting for a free slot at the backend."""
     transport: float
     """Round trip minus the worker's own time."""
 
 
-#: What a backend computes: one clip's answer, or one block of a job.
-Work = worker_pb2.Compute | worker_pb2.Advance
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """One clip to answer, or one block of a job to compute."""
+
+    request: worker_pb2.ComputeRequest
+    """`compute` or `advance`, without pixels and their size; `describe` among a backend's own."""
+    pixels: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
+    """The clip, RGB [T, height, width, 3] at the model's size. A backend uses this memory itself: nobody may
+    write into it while the work may still be computed."""
 
 
 class InferenceBackend(Protocol):
@@ -33,11 +43,11 @@ class InferenceBackend(Protocol):
     async def stop(self) -> None:
         """Refuse new work, finish what is in flight (bounded), release everything. Safe to call twice."""
 
-    async def compute(self, model: str, request: Work, deadline: float) -> Reply:
+    async def compute(self, model: str, work: Work, deadline: float) -> Reply:
         """Answer one clip, or compute one block of a job.
 
         deadline: seconds from now that the caller will wait. An item that failed alone comes back as
-        `response.failure`. Raises NotFound (model not loaded), ResourceExhausted (all places and the waiting
+        `response.failure`. Raises NotFound (model not loaded), ResourceExhausted (all slots and the waiting
         room are taken), DeadlineExceeded, Unavailable (worker died twice, or backend down).
         """
 
@@ -51,7 +61,7 @@ class InferenceBackend(Protocol):
         """Clips now in flight or waiting."""
 
     def healthy(self) -> bool:
-        """Whether `compute` can be expected to succeed now."""
+        """True while `compute` can be expected to succeed."""
 
     def restarts(self) -> int:
         """Times that a worker or its server had to be started again."""

@@ -1,4 +1,4 @@
-"""Backends that compute in this process: one thread, a line of waiting clips per model."""
+"""Backends that compute in this process: one thread, a queue of clips per model."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.admission import Admission
-from service.backends.model_choice import canary_request, checked, describe_request, wrapped
+from service.backends.canary import checked, description, worker_canary
 from service.backends.protocol import Reply, Work
 from service.errors import DeadlineExceeded, NotFound, Unavailable
 from service.settings import Settings
 
-Answer = Callable[[Sequence[worker_pb2.ComputeRequest]], list[worker_pb2.ComputeResponse]]
-"""A loaded model: a batch of requests to as many answers, in order; what fails is a `failure` in its place."""
+Answer = Callable[[Sequence[Work]], list[worker_pb2.ComputeResponse]]
+"""A loaded model: a batch of work to as many answers, in order; what fails is a `failure` in its position."""
 
 
 @dataclass(slots=True)
 class _Clip:
-    request: worker_pb2.ComputeRequest
+    work: Work
     at: float
     done: asyncio.Future[worker_pb2.ComputeResponse]
     begun: float = 0.0
@@ -33,7 +33,7 @@ class _Clip:
 class ThreadBackend(ABC):
     """Implements InferenceBackend with one compute thread for all models, which may use several cores within it.
 
-    What waits for a model when the thread comes free is one batch, of as many clips as the model takes at once.
+    The clips that wait for a model when the thread comes free are one batch, as many as the model takes at once.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -42,8 +42,8 @@ class ThreadBackend(ABC):
         self._answers: dict[str, Answer] = {}
         self._most: dict[str, int] = {}
         self._models: dict[str, model_pb2.Model] = {}
-        self._gates: dict[str, Admission] = {}
-        self._lines: dict[str, asyncio.Queue[_Clip]] = {}
+        self._admissions: dict[str, Admission] = {}
+        self._queues: dict[str, asyncio.Queue[_Clip]] = {}
         self._inside: set[asyncio.Future[worker_pb2.ComputeResponse]] = set()
         self._workers: list[asyncio.Task[None]] = []
         self._batch_since: float | None = None
@@ -51,7 +51,7 @@ class ThreadBackend(ABC):
 
     @abstractmethod
     def load(self) -> Iterator[tuple[str, Answer, int]]:
-        """Load the models that the settings name, one by one: the name, what answers, and for how many clips at once.
+        """Load the models that the settings name, one by one: the name, its answering function, and the largest batch.
 
         Runs in the compute thread.
         Raises NotFound for a model that there is not, Unavailable for one that cannot be loaded.
@@ -69,8 +69,8 @@ class ThreadBackend(ABC):
             await self.stop()
             raise
         for name in self._answers:
-            self._gates[name] = Admission(name, 2 * self.settings.batch_size, self.settings.queue)
-            self._lines[name] = asyncio.Queue()
+            self._admissions[name] = Admission(name, 2 * self.settings.batch_size, self.settings.queue)
+            self._queues[name] = asyncio.Queue()
             self._workers.append(asyncio.create_task(self._work(name)))
 
     async def stop(self) -> None:
@@ -79,28 +79,28 @@ class ThreadBackend(ABC):
             self._stopping = asyncio.create_task(self._stop())
         await asyncio.shield(self._stopping)
 
-    async def compute(self, model: str, request: Work, deadline: float) -> Reply:
+    async def compute(self, model: str, work: Work, deadline: float) -> Reply:
         """See InferenceBackend."""
-        if self._stopping is not None or not self._gates:
+        if self._stopping is not None or not self._admissions:
             raise Unavailable("the backend is not running")
-        if model not in self._gates:
-            raise NotFound(f"no model {model!r} is loaded; there are: {', '.join(self._gates)}", field="model")
+        if model not in self._admissions:
+            raise NotFound(f"no model {model!r} is loaded; there are: {', '.join(self._admissions)}", field="model")
         loop = asyncio.get_running_loop()
-        asked = loop.time()
-        at = asked + deadline
-        await self._gates[model].enter(at)
+        called = loop.time()
+        at = called + deadline
+        await self._admissions[model].enter(at)
         entered = loop.time()
-        clip = _Clip(wrapped(request), at, loop.create_future())
+        clip = _Clip(work, at, loop.create_future())
         self._inside.add(clip.done)
         clip.done.add_done_callback(lambda done: self._finished(model, entered, done))
-        self._lines[model].put_nowait(clip)
+        self._queues[model].put_nowait(clip)
         try:
             async with asyncio.timeout_at(at):
-                # Shielded: the place stays taken until the clip is computed or dropped, also when the caller leaves.
+                # Shielded: the slot stays taken until the clip is computed or dropped, also when the caller leaves.
                 response = await asyncio.shield(clip.done)
         except TimeoutError as error:
             raise DeadlineExceeded(f"model {model!r} did not answer within {deadline:g} s") from error
-        return Reply(response, clip.begun - asked, max(0.0, loop.time() - clip.begun - response.timings.total))
+        return Reply(response, clip.begun - called, max(0.0, loop.time() - clip.begun - response.timings.total))
 
     def models(self) -> dict[str, model_pb2.Model]:
         """See InferenceBackend."""
@@ -108,15 +108,15 @@ class ThreadBackend(ABC):
 
     def capacity(self) -> int:
         """See InferenceBackend."""
-        return sum(gate.places for gate in self._gates.values())
+        return sum(each.slots for each in self._admissions.values())
 
     def in_flight(self) -> int:
         """See InferenceBackend."""
-        return sum(gate.busy + gate.waiting for gate in self._gates.values())
+        return sum(each.busy + each.waiting for each in self._admissions.values())
 
     def healthy(self) -> bool:
         """See InferenceBackend. A batch that takes longer than settings.response_seconds is unhealthy."""
-        if not self._gates or self._stopping is not None:
+        if not self._admissions or self._stopping is not None:
             return False
         since = self._batch_since
         return since is None or time.monotonic() - since <= self.settings.response_seconds
@@ -127,19 +127,19 @@ class ThreadBackend(ABC):
 
     def _load(self) -> None:
         for name, answer, most in self.load():
-            model = checked(name, "description", answer([describe_request()])[0]).model
-            checked(name, "canary", answer([canary_request(model)])[0])
+            model = checked(name, "description", answer([description()])[0]).model
+            checked(name, "canary", answer([worker_canary(model)])[0])
             model.ready = True
             self._answers[name], self._most[name] = answer, most
             self._models[name] = model
 
     async def _work(self, name: str) -> None:
         loop = asyncio.get_running_loop()
-        line = self._lines[name]
+        queue = self._queues[name]
         while True:
-            clips = [await line.get()]
-            while len(clips) < self._most[name] and not line.empty():
-                clips.append(line.get_nowait())
+            clips = [await queue.get()]
+            while len(clips) < self._most[name] and not queue.empty():
+                clips.append(queue.get_nowait())
             waiting = [clip for clip in clips if not self._dropped(clip, loop.time())]
             if not waiting:
                 continue
@@ -157,7 +157,7 @@ class ThreadBackend(ABC):
         for clip in clips:
             clip.begun = begun
         try:
-            return self._answers[name]([clip.request for clip in clips])
+            return self._answers[name]([clip.work for clip in clips])
         finally:
             self._batch_since = None
 
@@ -169,13 +169,13 @@ class ThreadBackend(ABC):
 
     def _finished(self, model: str, entered: float, done: asyncio.Future[worker_pb2.ComputeResponse]) -> None:
         self._inside.discard(done)
-        self._gates[model].leave(asyncio.get_running_loop().time() - entered)
+        self._admissions[model].leave(asyncio.get_running_loop().time() - entered)
         if not done.cancelled():
             done.exception()  # the caller may have left; then nobody else reads it
 
     async def _stop(self) -> None:
-        for gate in self._gates.values():
-            gate.close()
+        for admission in self._admissions.values():
+            admission.close()
         if self._inside:
             await asyncio.wait(self._inside, timeout=self.settings.drain_seconds)
         for worker in self._workers:

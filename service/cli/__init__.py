@@ -1,1 +1,4 @@
-"""The commands of `actionlens`, one file each. What is heavy to import is imported when its command runs."""
+"""The command line: arguments and files come in, text, JSON and result files go out.
+
+It calls the client, or the service and the torch side to start them; people and scripts call it.
+"""

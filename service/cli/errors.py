@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from actionlens.extras import explain_missing
+
 
 def explain_failure(error: BaseException) -> str:
-    """What happened and where, without a traceback."""
+    """An error in one line, without a traceback: what happened and where."""
+    if missing := explain_missing(error):
+        return missing
     field = getattr(error, "field", "")
     message = getattr(error, "message", "") or str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:

@@ -50,7 +50,7 @@ def explain(
             metavar="DIR",
             file_okay=False,
             help="Write CLIP.METHOD.mp4 (overlay), CLIP.sheet.png (contact sheet), CLIP.json and CLIP.npz (all values) "
-            "there, over what is there. Without it the answer is only printed.",
+            "there, over what is there; the first two need the extra `media`. Without it the answer is only printed.",
         ),
     ] = None,
     target: Target = None,
@@ -86,6 +86,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Say what action a clip shows, and why the model thinks so."""
+    from actionlens.extras import how_to_install, lacks
     from service.cli.result_files import result_names, write_results
     from service.cli.terminal import out, show_result, stages
     from service.rendering.json_document import answer_document
@@ -105,14 +106,14 @@ def explain(
     settings = Settings() if store is None else Settings(model_store=store)
     console = out()
     failed = False
-    with stages() as tell, _client(in_process, settings, model, address, timeout, tell) as client:
+    with stages() as report, _client(in_process, settings, model, address, timeout, report) as client:
         for number, (clip, name) in enumerate(zip(clips, result_names(clips), strict=True), start=1):
-            tell(f"explaining {clip.name}{f' ({number} of {len(clips)})' if len(clips) > 1 else ''}")
+            report(f"explaining {clip.name}{f' ({number} of {len(clips)})' if len(clips) > 1 else ''}")
             try:
                 result = client.explain_clip(clip, **options)
                 written: Sequence[Path] = ()
                 if output is not None:
-                    written = write_results(output, name, clip, result, settings.limits, tell)
+                    written = write_results(output, name, clip, result, settings.limits, report)
             except Exception as error:
                 if len(clips) == 1:
                     raise
@@ -130,6 +131,8 @@ def explain(
                 if entry.failed:
                     failed = True
                     typer.echo(f"{clip}: {name}: {entry.message.failure.message}", err=True)
+    if output is not None and lacks("media"):
+        typer.echo(f"for overlay videos and contact sheets, {how_to_install('media')}", err=True)
     if failed:
         raise typer.Exit(1)
 
@@ -142,16 +145,18 @@ def _complain(clip: Path, error: Exception) -> None:
 
 @contextmanager
 def _client(
-    in_process: bool, settings: Settings, model: str, address: str, timeout: float, tell: Stage
+    in_process: bool, settings: Settings, model: str, address: str, timeout: float, report: Stage
 ) -> Iterator[Client | LocalClient]:
     """Something that explains clips: the running service, or the engine in this process."""
     if not in_process:
         with connect(address, timeout) as client:
             yield client
         return
-    from service.local import LocalClient
+    from actionlens.extras import needing
 
+    with needing("worker"):
+        from service.local import LocalClient
     only = settings.model_copy(update={"models": (model or settings.default_model,)})
-    tell(f"loading {only.models[0]}")
+    report(f"loading {only.models[0]}")
     with LocalClient(only, timeout=timeout) as local:
         yield local

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.models import fail, run_module, store_folder
+from service.cli.models import fail, run_module, settings_of
 from service.cli.options import Store
 
 
@@ -22,12 +22,12 @@ def export(
     store: Store = None,
 ) -> None:
     """Write prediction and explanations as one ONNX graph, which onnxruntime runs without PyTorch."""
-    from actionlens.card import list_models
+    from actionlens.store import stored_models
     from service.errors import InvalidArgument, NotFound
 
     if output.suffix != ".onnx" or not output.absolute().parent.is_dir():
         raise InvalidArgument(f"output: {output} must be an .onnx file in a folder that exists", field="output")
-    folders = list_models(store_folder(store))
+    folders = stored_models(settings_of(store).stores)
     if name not in folders:
         raise NotFound(f"name: {name!r} is not in the store; it holds {', '.join(folders) or 'no model'}", field="name")
     done = run_module("handlers.exporting", [str(folders[name]), "--with", methods, "--output", str(output)])

@@ -1,4 +1,4 @@
-"""The end of a job on the command line: waiting for it, and what it leaves."""
+"""Waits for the end of a job on the command line, and fetches its results."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def finish(
     """
     where = f" --address {address}" if address else ""
     try:
-        with following(job) as tell:
-            ended = client.jobs.wait(job.id, progress=_print_update if as_json and updates else tell)
+        with following(job) as report:
+            ended = client.jobs.wait(job.id, progress=_print_update if as_json and updates else report)
     except KeyboardInterrupt:
         typer.echo(f"\njob {job.id} goes on; watch it with `actionlens jobs watch {job.id}{where}`", err=True)
         raise typer.Exit(130) from None
@@ -49,8 +49,8 @@ def finish(
     if counts.failed > _MOST_REASONS:
         typer.echo(f"... and {counts.failed - _MOST_REASONS} more: `actionlens jobs show {job.id}{where}`", err=True)
     if output is not None:
-        places = [clip.index for clip in client.jobs.clips(job.id, ["succeeded"])]
-        show_results(client, job.id, places, output, as_json=as_json)
+        indices = [clip.index for clip in client.jobs.clips(job.id, ["succeeded"])]
+        show_results(client, job.id, indices, output, as_json=as_json)
     elif counts.succeeded and not as_json:
         typer.echo(f"fetch the results with `actionlens jobs result {job.id} -o out/{where}`", err=True)
     if ended.state != job_pb2.JOB_STATE_SUCCEEDED:
@@ -58,37 +58,37 @@ def finish(
 
 
 def show_results(
-    client: Client, identifier: str, places: Sequence[int], output: Path | None, *, as_json: bool = False
+    client: Client, identifier: str, indices: Sequence[int], output: Path | None, *, as_json: bool = False
 ) -> None:
-    """Print what the clips at these places were found to be, and write their files when there is a folder."""
+    """Print the results of the clips with these indices, and write their files when there is a folder."""
     console = out()
     names = {clip.index: clip.name for clip in client.jobs.clips(identifier, ["succeeded"])}
-    with stages() as tell:
-        for place in places:
-            name = names.get(place, f"clip {place}")
-            tell(f"fetching {name}")
-            result = client.jobs.result(identifier, place)
+    with stages() as report:
+        for index in indices:
+            name = names.get(index, f"clip {index}")
+            report(f"fetching {name}")
+            result = client.jobs.result(identifier, index)
             if as_json:
                 document = {"clip": name, **answer_document(result.message)[0]}
                 print(json.dumps(document, ensure_ascii=False), flush=True)
             else:
                 show_result(console, name, result)
-            for path in _write(client, identifier, place, output, tell) if output is not None else ():
+            for path in _write(client, identifier, index, output, report) if output is not None else ():
                 if not as_json:
                     console.print(f"  {path}", style="blue", soft_wrap=True)
 
 
-def _write(client: Client, identifier: str, place: int, output: Path, tell: Stage) -> list[Path]:
+def _write(client: Client, identifier: str, index: int, output: Path, report: Stage) -> list[Path]:
     written = []
     for form in _FORMATS:
-        tell(f"fetching {form} of clip {place}")
+        report(f"fetching {form} of clip {index}")
         try:
-            file = client.jobs.download(identifier, place, form)
+            file = client.jobs.download(identifier, index, form)
         except (FailedPrecondition, NotFound) as error:
             if error.reason not in ("NOTHING_TO_LAY_OVER", "SOURCE_GONE"):
                 raise
             if error.reason == "SOURCE_GONE":
-                typer.echo(f"clip {place}: no {form}: {error.message}", err=True)
+                typer.echo(f"clip {index}: no {form}: {error.message}", err=True)
             continue
         # The name comes over the network: only its last part may name a file here.
         written.append(write_file(output / Path(file.name).name, file.data))

@@ -1,4 +1,4 @@
-"""What the job commands show on a terminal."""
+"""Shows jobs on a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from actionlens.v1 import job_pb2
 from service.cli.terminal import duration
-from service.client.job_client import Progress as Told
+from service.client.async_job_client import JobCallback
 from service.client.job_requests import CLIP_STATES, JOB_STATES, state_name
 from service.validation.request import method_name
 
@@ -38,13 +38,13 @@ def spark(values: Sequence[float], width: int = _SPARKS) -> str:
     if not values:
         return ""
     if len(values) > width:
-        values = [values[round((place + 1) * len(values) / width) - 1] for place in range(width)]
+        values = [values[round((index + 1) * len(values) / width) - 1] for index in range(width)]
     low, span = min(values), max(values) - min(values)
     return "".join(_LEVELS[round((value - low) / span * (len(_LEVELS) - 1)) if span > 0 else 0] for value in values)
 
 
-def told(update: job_pb2.WatchJobResponse) -> str:
-    """How far a job is, in one line: "clip 3 of 20, iteration 120 of 300, 14 s left"."""
+def progress_line(update: job_pb2.WatchJobResponse) -> str:
+    """The progress of a job in one line: "clip 3 of 20, iteration 120 of 300, 14 s left"."""
     job, counts = update.job, update.job.clips
     ended = counts.succeeded + counts.failed + counts.cancelled
     if not update.running:
@@ -61,8 +61,8 @@ def told(update: job_pb2.WatchJobResponse) -> str:
 
 
 @contextmanager
-def following(job: job_pb2.Job) -> Iterator[Told]:
-    """A bar on standard error for a job, and the last line of what it optimises; where that is no terminal, a line
+def following(job: job_pb2.Job) -> Iterator[JobCallback]:
+    """A bar on standard error for a job, and the last line of its objective; where that is no terminal, a line
     whenever a clip has ended."""
     if not sys.stderr.isatty():
         yield _Lines()
@@ -77,13 +77,13 @@ def following(job: job_pb2.Job) -> Iterator[Told]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"{method_name(job.method)}: queued", total=1.0, objective="")
 
-        def tell(update: job_pb2.WatchJobResponse) -> None:
+        def report(update: job_pb2.WatchJobResponse) -> None:
             values = update.objective.y
             text = f"{spark(values)} {values[-1]:.3g}" if values else ""
-            about = f"{method_name(job.method)}: {told(update)}"
+            about = f"{method_name(job.method)}: {progress_line(update)}"
             progress.update(task, description=about, completed=_share(update), objective=text)
 
-        yield tell
+        yield report
 
 
 class _Lines:

@@ -188,11 +188,11 @@ def result(
     from service.cli.job_terminal import job_state
 
     with connect(address) as client:
-        places = clip or [entry.index for entry in client.jobs.clips(identifier, ["succeeded"])]
-        if not places:
+        indices = clip or [entry.index for entry in client.jobs.clips(identifier, ["succeeded"])]
+        if not indices:
             typer.echo(f"job {identifier} has no results: it is {job_state(client.jobs.get(identifier))}", err=True)
             raise typer.Exit(1)
-        show_results(client, identifier, places, output, as_json=as_json)
+        show_results(client, identifier, indices, output, as_json=as_json)
 
 
 def _do(address: str, call: Callable[[Jobs], job_pb2.Job]) -> None:

@@ -14,7 +14,6 @@ from service.cli.errors import explain_failure
 app = typer.Typer(
     name="actionlens",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Explains video action models: what action is this, and why does the model think so.",
@@ -23,16 +22,19 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from actionlens.version import describe
 
-        typer.echo(f"actionlens {version('actionlens')}")
+        typer.echo(f"actionlens {describe()}")
         raise typer.Exit
 
 
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and its commit, and leave."
+        ),
     ] = False,
 ) -> None:
     """Explains video action models: what action is this, and why does the model think so."""

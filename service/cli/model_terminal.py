@@ -1,4 +1,4 @@
-"""Models on the terminal."""
+"""Shows models on a terminal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def show_model(row: dict[str, Any]) -> None:
 
 
 def show_report(report: dict[str, Any]) -> None:
-    """What came of loading a model as the service would."""
+    """The steps of loading a model as the service would, and the methods that can explain it."""
     console = out()
     steps = Table.grid(padding=(0, 2))
     for step in report["steps"]:

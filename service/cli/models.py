@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from actionlens.extras import explain_missing
 from service.cli.options import Address, AsJson, Store, connect
 
 if TYPE_CHECKING:
     from actionlens.v1 import model_pb2
+    from service.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="List, show, import and check models.")
 
@@ -107,7 +110,8 @@ def import_(
         raise typer.BadParameter("give either a card or --family", param_hint="CARD")
     if card is not None and (labels is not None or name or frames):
         raise typer.BadParameter("a card has its own", param_hint="--labels, --name, --frames")
-    arguments = ["--weights", str(weights), "--store", str(store_folder(store)), *(["--replace"] if replace else [])]
+    settings = settings_of(store)
+    arguments = ["--weights", str(weights), "--store", str(settings.model_store), *(["--replace"] if replace else [])]
     of_family = ["--family", family, "--name", name, "--frames", str(frames)]
     arguments += ["--card", str(card)] if card is not None else of_family
     arguments += ["--labels", str(labels)] if labels is not None else []
@@ -122,6 +126,8 @@ def import_(
     for method, reason in made["methods"].items():
         if reason:
             typer.echo(f"not by {method}: {reason}")
+    if any((other / Path(made["folder"]).name).is_dir() for other in settings.stores[1:]):
+        typer.echo("it stands in for the bundled model of the same name")
     typer.echo(f"imported into {made['folder']}; a running service must be restarted to serve it")
 
 
@@ -130,7 +136,8 @@ def check(
     model: Annotated[str, typer.Argument(metavar="NAME_OR_FOLDER")], store: Store = None, as_json: AsJson = False
 ) -> None:
     """Load a model as the service would: card, digest, every tensor, one clip, and what can explain it and why not."""
-    done = run_module("handlers.checking", [model, "--store", str(store_folder(store))])
+    stores = [part for folder in settings_of(store).stores for part in ("--store", str(folder))]
+    done = run_module("handlers.checking", [model, *stores])
     try:
         report = json.loads(done.stdout)
     except ValueError:
@@ -156,11 +163,11 @@ def _served(model: model_pb2.Model) -> dict[str, Any]:
     return message_document(model)
 
 
-def store_folder(given: Path | None) -> Path:
-    """The store to work on: as given, or as the settings say."""
+def settings_of(store: Path | None) -> Settings:
+    """The settings, with the store to work on as given."""
     from service.settings import Settings
 
-    return given if given is not None else Settings().model_store
+    return Settings() if store is None else Settings(model_store=store)
 
 
 def _stored(store: Path) -> list[dict[str, Any]]:
@@ -175,8 +182,8 @@ def run_module(module: str, arguments: list[str]) -> subprocess.CompletedProcess
     """Run a module of the torch side in a process of its own, so that this one never loads torch."""
     from service.cli.terminal import stages
 
-    with stages() as tell:
-        tell("loading the model")
+    with stages() as report:
+        report("loading the model")
         try:
             return subprocess.run(
                 [sys.executable, "-m", module, *arguments],
@@ -194,7 +201,7 @@ def fail(reason: str) -> NoReturn:
     lines = reason.strip().splitlines() or ["no reason given"]
     # A traceback ends in what went wrong.
     line = lines[-1] if "Traceback (most recent call last):" in reason else "\n".join(lines)
-    if line.startswith("ModuleNotFoundError"):
-        line += "; install what computing needs: pip install 'actionlens[worker]'"
+    if absent := re.match(r"ModuleNotFoundError: No module named '([\w.]+)'", line):
+        line = explain_missing(ModuleNotFoundError(line, name=absent[1])) or line
     typer.echo(line, err=True)
     raise typer.Exit(1)

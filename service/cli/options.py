@@ -80,7 +80,7 @@ Store = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        show_default="ACTIONLENS_MODEL_STORE, else the bundled model_store",
+        show_default="ACTIONLENS_MODEL_STORE, else models/ in the data folder and the bundled models",
         help="Folder with one sub-folder per model.",
     ),
 ]

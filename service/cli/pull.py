@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.models import import_, store_folder
+from service.cli.models import import_, settings_of
 from service.cli.options import Store
 
 
@@ -26,22 +26,21 @@ def pull(
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
 ) -> None:
     """Download published weights (resumed where they broke off, checked by digest) and import them."""
+    from actionlens.store import bundled_store
     from service.cli.terminal import out, transfer
-    from service.cli.weights_download import entry_of, fetch, read_catalogue
-    from service.settings import Settings
+    from service.cli.weights_download import fetch, find_entry, read_catalogue
 
-    bundled: Path = Settings.model_fields["model_store"].default / "catalogue.yaml"
-    entries = read_catalogue(catalogue or bundled)
+    entries = read_catalogue(catalogue or bundled_store() / "catalogue.yaml")
     if not name:
         for each, entry in entries.items():
             out().print(f"{each}  {entry.family}  {entry.licence}  {entry.url}", soft_wrap=True)
         return
-    entry = entry_of(entries, name)
-    folder = store_folder(store)
-    with transfer(entry.file) as told:
-        file = fetch(entry, folder / ".pull" / name, told)
+    entry = find_entry(entries, name)
+    folder = settings_of(store).model_store
+    with transfer(entry.file) as report:
+        file = fetch(entry, folder / ".pull" / name, report)
     typer.echo(f"{entry.url}: {entry.licence}")
-    typer.echo(f"sha256 {entry.told}")
+    typer.echo(f"sha256 {entry.digest_line}")
     import_(weights=file, family=entry.family, labels=labels, name=name, store=folder, replace=replace)
     file.unlink()
     file.parent.rmdir()

@@ -127,15 +127,15 @@ def serve(
     sample = _sample(settings)
     if demo and sample is None:
         typer.echo(
-            f"{settings.model_store}/{settings.default_model} has no sample.mp4; name a clip with ACTIONLENS_CANARY",
+            f"model {settings.default_model} brings no sample.mp4 along; name a clip with ACTIONLENS_CANARY",
             err=True,
         )
         raise typer.Exit(1)
     if demo:
         settings = settings.model_copy(update={"canary": sample})
     with contextlib.ExitStack() as spinner:
-        tell = spinner.enter_context(stages())
-        tell("starting: loading models, answering a first clip")
+        report = spinner.enter_context(stages())
+        report("starting: loading models, answering a first clip")
         failed = _serve(settings, spinner, sample, demo, once)
     if failed:
         raise typer.Exit(1)
@@ -146,7 +146,11 @@ def _serve(settings: Settings, spinner: contextlib.ExitStack, sample: Path | Non
     import signal
     import threading
 
-    from service.server import serve as serve_until_stopped
+    from actionlens.extras import needing
+    from service.settings import BackendName
+
+    with needing("service" if settings.backend is BackendName.ONNX else "worker"):
+        from service.server import serve as serve_until_stopped
 
     failures: list[BaseException] = []
 
@@ -176,8 +180,7 @@ def _serve(settings: Settings, spinner: contextlib.ExitStack, sample: Path | Non
 
 def _sample(settings: Settings) -> Path | None:
     """A clip to show the service with: the configured canary, or the default model's own."""
-    shipped = settings.model_store / settings.default_model / "sample.mp4"
-    return settings.canary or (shipped if shipped.is_file() else None)
+    return settings.canary or settings.sample_clip(settings.default_model)
 
 
 def _demonstrate(server: Server, clip: Path) -> None:
@@ -187,10 +190,10 @@ def _demonstrate(server: Server, clip: Path) -> None:
     from service.cli.terminal import out, show_result, stages
     from service.client import Client
 
-    with stages() as tell, Client(_address(server)) as client:
-        tell(f"explaining {clip.name}")
+    with stages() as report, Client(_address(server)) as client:
+        report(f"explaining {clip.name}")
         result = client.explain_clip(clip, methods=chosen_methods(None))
-        written = write_results(Path("out"), clip.stem, clip, result, server.settings.limits, tell)
+        written = write_results(Path("out"), clip.stem, clip, result, server.settings.limits, report)
     console = out()
     show_result(console, clip.name, result)
     for path in written:
@@ -198,7 +201,7 @@ def _demonstrate(server: Server, clip: Path) -> None:
 
 
 def _announce(server: Server, clip: Path | None) -> None:
-    """Where everything is, and one line to paste."""
+    """The addresses of everything, and one line to paste."""
     from service.cli.terminal import out
 
     settings = server.settings
@@ -228,7 +231,7 @@ def _address(server: Server) -> str:
 
 
 def _program() -> str:
-    """What to type to run this program again."""
+    """The command that runs this program again."""
     return "actionlens" if shutil.which("actionlens") else _near(Path(sys.argv[0]))
 
 

@@ -129,7 +129,7 @@ class _Ending:
 
     def __enter__(self) -> Self:
         for number in self._before:
-            signal.signal(number, self._signalled)
+            signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -154,7 +154,7 @@ class _Ending:
         self._timers.append(timer)
         timer.start()
 
-    def _signalled(self, number: int, _: object) -> None:
+    def _on_signal(self, number: int, _: object) -> None:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
@@ -224,7 +224,7 @@ def _document(window: WindowResult) -> dict[str, Any]:
 
 
 def show_summary(windows: ExplainedStream, console: Console, as_json: bool) -> None:
-    """What became of a stream's frames and windows, once it has ended."""
+    """Show the totals of a stream's frames and windows, once it has ended."""
     summary = windows.summary
     if summary is None:
         typer.echo("the stream ended without a summary", err=True)

@@ -1,4 +1,4 @@
-"""What the commands show on a terminal."""
+"""Shows answers and progress on a terminal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LONG_SECONDS = 10.0
 
 
 class Stage(Protocol):
-    """Told what is being done now."""
+    """Takes a description of the work that begins now."""
 
     def __call__(self, doing: str) -> None: ...
 
@@ -50,10 +50,10 @@ def stages() -> Iterator[Stage]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("")
 
-        def tell(doing: str) -> None:
+        def report(doing: str) -> None:
             progress.reset(task, description=doing)
 
-        yield tell
+        yield report
 
 
 @contextmanager
@@ -72,8 +72,8 @@ def show_prediction(console: Console, prediction: explanation_pb2.Prediction) ->
     """The best classes with bars."""
     table = Table.grid(padding=(0, 1))
     table.add_column(width=1)
-    for place, score in enumerate(prediction.top):
-        style = "bold cyan" if place == 0 else "dim"
+    for index, score in enumerate(prediction.top):
+        style = "bold cyan" if index == 0 else "dim"
         percent = f"{100 * score.probability:5.1f} %"
         table.add_row("", Text(score.label, style), Text(bar(score.probability), style), Text(percent, style))
     console.print(table)
@@ -118,7 +118,7 @@ def _spent(name: str, result: Result) -> str:
 
 
 def _time(seconds: float, digits: int = 0) -> str:
-    """A job's is no matter of milliseconds."""
+    """A time for people; a job's is no matter of milliseconds."""
     return f"{1000 * seconds:.{digits}f} ms" if seconds < _LONG_SECONDS else duration(seconds)
 
 
@@ -130,7 +130,7 @@ def duration(seconds: float) -> str:
 
 
 def _about(entry: ExplanationResult, result: Result) -> str:
-    """What is explained, unless it is the class that the model finds likeliest."""
+    """The explained class, unless it is the one that the model finds likeliest."""
     target, contrast = entry.message.target, entry.message.contrast
     if entry.message.HasField("contrast"):
         return f"{target.label} and not {contrast.label}: "

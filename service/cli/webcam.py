@@ -1,4 +1,4 @@
-"""`actionlens webcam`: the live view of a camera, a file or a network stream, in a terminal or in a window."""
+"""`actionlens webcam`: the live view of a camera, a file or a network stream, on a terminal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from service.cli.options import (
 
 if TYPE_CHECKING:
     from service.client.stream_messages import StreamOptions
-    from service.webcam.loop import Display
 
 
 def webcam(
@@ -40,25 +39,20 @@ def webcam(
     method: Methods = None,
     target: Target = None,
     contrast: Contrast = None,
-    width: Annotated[
-        int,
-        typer.Option(min=0, help="Of the picture: most characters on a terminal, pixels in a window; 0: what fits."),
-    ] = 0,
-    text: Annotated[bool, typer.Option("--text", help="Stay on the terminal where a window could be opened.")] = False,
+    width: Annotated[int, typer.Option(min=0, help="Of the picture: most characters; 0: what fits.")] = 0,
+    text: Annotated[bool, typer.Option("--text", help="Stay on the terminal; the view is always there.")] = False,
     budget_ms: BudgetMs = None,
     max_overhead: MaxOverhead = None,
     address: Address = "",
 ) -> None:
     """Watch a model live: the picture with the heat over it, its classes, when its evidence lies, and what that costs.
 
-    In a window where there is a display and OpenCV can open one, else on the terminal, also over SSH. q quits, m goes
-    on to the next method, t takes another class to explain. Where the output is no terminal, one line per window.
+    On the terminal, also over SSH. q quits, m goes on to the next method, t takes another class to explain. Where the
+    output is no terminal, one line per window.
     """
     from service.cli.terminal import out
-    from service.webcam.window import Desktop, has_desktop
 
-    window = not text and has_desktop()
-    if not window and not sys.stdout.isatty():
+    if not sys.stdout.isatty():
         from service.cli.stream import stream
 
         stream(
@@ -68,17 +62,17 @@ def webcam(
         return
     from service.cli.stream import show_summary
     from service.client.frame_sources import open_source
-    from service.webcam.frame_store import Footage
-    from service.webcam.loop import view
-    from service.webcam.playback import Projector
-    from service.webcam.reconnecting_stream import Link
-    from service.webcam.state import Watch
-    from service.webcam.terminal_view import Terminal
+    from service.webcam.frame_store import FrameStore
+    from service.webcam.loop import run_view
+    from service.webcam.playback import Playback
+    from service.webcam.reconnecting_stream import ReconnectingStream
+    from service.webcam.state import ViewState
+    from service.webcam.terminal_view import TerminalView
 
-    opened = open_source(source, loop=True, realtime=True)
+    frame_source = open_source(source, loop=True, realtime=True)
     console = out()
     with connect(address) as client:
-        footage = Footage(opened)
+        store = FrameStore(frame_source)
         question: StreamOptions = {
             "model": model,
             "methods": chosen_methods(method),
@@ -86,28 +80,24 @@ def webcam(
             "contrast": class_of(contrast),
             **budgets(budget_ms, max_overhead),
         }
-        watch = Watch(question)
-        projector = Projector(footage, watch)
-        link = Link(client, footage, watch)
-        display: Display
-        if window:
-            display = Desktop(watch, footage, projector, width)
-        else:
-            display = Terminal(watch, footage, projector, width, console.color_system == "truecolor")
+        state = ViewState(question)
+        playback = Playback(store, state)
+        live = ReconnectingStream(client, store, state)
+        display = TerminalView(state, store, playback, width, console.color_system == "truecolor")
         before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
         stopped: typer.Exit | None = None
         try:
-            view(display, watch, link, projector)
+            run_view(display, state, live, playback)
         except typer.Exit as exit_:
             stopped = exit_
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            link.close()
-    if link.failure is not None:
-        raise link.failure
-    if link.stream is not None and link.stream.summary is not None:
-        show_summary(link.stream, console, as_json=False)
+            live.close()
+    if live.failure is not None:
+        raise live.failure
+    if live.stream is not None and live.stream.summary is not None:
+        show_summary(live.stream, console, as_json=False)
     if stopped is not None:
         raise stopped
 

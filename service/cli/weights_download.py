@@ -15,17 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from service.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 
 Progress = Callable[[int, int | None], None]
-"""Told the bytes that are there and, where the server says so, the bytes of the whole file."""
+"""Called with the bytes that are there and, where the server says so, the bytes of the whole file."""
 
 _TIMEOUT = httpx.Timeout(30.0)
 _CHUNK = 1 << 20
 _DIGITS = 64
 
 
-class Entry(BaseModel):
+class CatalogueEntry(BaseModel):
     """One published checkpoint.
 
-    sha256: of the file, in hexadecimal; where the publisher tells only its beginning (as in the file's name), that.
+    sha256: of the file, in hexadecimal; where the publisher gives only its beginning (as in the file's name), that.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,8 +37,8 @@ class Entry(BaseModel):
     description: str = ""
 
     @property
-    def told(self) -> str:
-        """How much of the digest was compared, for people."""
+    def digest_line(self) -> str:
+        """The digest and how much of it was compared, for people."""
         digits = len(self.sha256)
         whole = "as published" if digits == _DIGITS else f"begins as published; no more than {digits} digits are"
         return f"{self.sha256}: {whole}"
@@ -49,26 +49,28 @@ class Entry(BaseModel):
         return self.url.rpartition("/")[2]
 
 
-def read_catalogue(path: Path) -> dict[str, Entry]:
+def read_catalogue(path: Path) -> dict[str, CatalogueEntry]:
     """Entries by name. Raises InvalidArgument naming the file and the field that does not fit."""
     try:
-        return TypeAdapter(dict[str, Entry]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        return TypeAdapter(dict[str, CatalogueEntry]).validate_python(
+            yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        )
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidArgument(f"catalogue: {path}: {error}", field="catalogue") from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidArgument(f"catalogue: {path}: {place}: {first['msg']}", field="catalogue") from error
+        field = ".".join(str(part) for part in first["loc"])
+        raise InvalidArgument(f"catalogue: {path}: {field}: {first['msg']}", field="catalogue") from error
 
 
-def entry_of(catalogue: dict[str, Entry], name: str) -> Entry:
+def find_entry(catalogue: dict[str, CatalogueEntry], name: str) -> CatalogueEntry:
     """The entry of that name. Raises NotFound, listing what there is."""
     if name not in catalogue:
         raise NotFound(f"name: {name!r} is not in the catalogue; it has {', '.join(catalogue)}", field="name")
     return catalogue[name]
 
 
-def fetch(entry: Entry, folder: Path, told: Progress) -> Path:
+def fetch(entry: CatalogueEntry, folder: Path, report: Progress) -> Path:
     """The entry's file in this folder, downloaded as far as it is not there yet, with the right digest.
 
     A connection that breaks is taken up again as long as each attempt brings something. Raises Unavailable when the
@@ -87,7 +89,7 @@ def fetch(entry: Entry, folder: Path, told: Progress) -> Path:
         while True:
             before = file.tell()
             try:
-                _download(entry.url, file, told)
+                _download(entry.url, file, report)
                 break
             except httpx.TransportError as error:
                 if file.tell() == before:
@@ -103,13 +105,13 @@ def fetch(entry: Entry, folder: Path, told: Progress) -> Path:
         return part.rename(done)
 
 
-def _download(url: str, file: BinaryIO, told: Progress) -> None:
+def _download(url: str, file: BinaryIO, report: Progress) -> None:
     """Append what is missing. Raises httpx.TransportError when the connection breaks, Unavailable for a refusal."""
     start = file.tell()
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with httpx.stream("GET", url, headers=headers, timeout=_TIMEOUT, follow_redirects=True) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            # All of it is there already, or too much; the digest tells.
+            # All of it is there already, or too much; the digest shows which.
             return
         if answer.is_error:
             raise Unavailable(f"{url}: the server answers {answer.status_code} {answer.reason_phrase}")
@@ -121,7 +123,7 @@ def _download(url: str, file: BinaryIO, told: Progress) -> None:
         whole = start + int(length) if length else None
         for chunk in answer.iter_bytes(_CHUNK):
             file.write(chunk)
-            told(file.tell(), whole)
+            report(file.tell(), whole)
         file.flush()
 
 

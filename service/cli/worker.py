@@ -40,8 +40,11 @@ def worker(
 
     The service runs one such worker itself; ACTIONLENS_JOBS__WORKERS=0 turns that off. Any number may run.
     """
-    from service.jobs.worker.process import run_worker
+    from actionlens.extras import needing
     from service.settings import Settings
+
+    with needing("worker"):
+        from service.jobs.worker.process import run_worker
 
     settings = Settings() if store is None else Settings(model_store=store)
     given = {"db": db, "artefacts": artefacts, "processes": processes, "threads": threads}

@@ -1,4 +1,6 @@
-"""The Python client.
+"""The Python client: clips, frames and questions come in, results with NumPy arrays go out.
+
+Programs of users call it, and so do the command line and the live view.
 
     from service.client import Client
 

@@ -6,28 +6,25 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Self, Unpack
 
 import grpc
-from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from actionlens.v1 import model_pb2, service_pb2, service_pb2_grpc
-from service.client.async_job_client import AsyncJobs
-from service.client.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, channel_options, open_channel
-from service.client.clip_messages import ClipLike, ClipOptions, clip_request
-from service.client.errors import from_rpc
-from service.client.results import Result, WindowResult
+from actionlens.v1 import service_pb2, service_pb2_grpc
+from service.client.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, open_channel
+from service.client.core import ClientCore
+from service.client.results import WindowResult
 from service.client.stream_messages import FrameLike, StreamOptions, StreamQuestionOptions
 from service.client.streams import ExplainedStream
-from service.telemetry.spans import calling
+from service.client.transports import AsyncioTransport
 
 
-class AsyncClient:
+class AsyncClient(ClientCore):
     """A connection to a running service, for asyncio. Everything is as in `Client`, awaited.
 
     address: "host:port". timeout: seconds for every unary call, retries included. credentials: for TLS, as from
-    grpc.ssl_channel_credentials(). Close it, or use it as an async context manager, inside one event loop.
+    grpc.ssl_channel_credentials(). Files are read on a thread. Close it, or use it as an async context manager, inside
+    one event loop.
     """
 
     def __init__(
@@ -37,27 +34,9 @@ class AsyncClient:
         timeout: float = DEFAULT_TIMEOUT,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self.address = address
-        self._timeout = timeout
-        options = channel_options()
-        self._channel = (
-            aio.insecure_channel(address, options)
-            if credentials is None
-            else aio.secure_channel(address, credentials, options)
-        )
-        self._stub = service_pb2_grpc.ExplanationServiceStub(self._channel)  # type: ignore[no-untyped-call]
-        self._health = health_pb2_grpc.HealthStub(self._channel)
-        self.jobs = AsyncJobs(self._channel, self._unary, address)
+        super().__init__(AsyncioTransport(address, timeout, credentials))
         # It connects when the first stream is opened.
         self._streams = open_channel(address, credentials)
-
-    async def explain_clip(
-        self, clip: ClipLike, *, timeout: float | None = None, **options: Unpack[ClipOptions]
-    ) -> Result:
-        """Explain one clip; see Client.explain_clip. Files are read on a thread."""
-        request = await asyncio.to_thread(clip_request, clip, options)
-        response = await self._unary(self._stub.ExplainClip, request, timeout)
-        return Result(response.answer)
 
     def explain_stream(
         self, frames: Iterable[FrameLike] | AsyncIterable[FrameLike], **options: Unpack[StreamOptions]
@@ -66,32 +45,9 @@ class AsyncClient:
         stub = service_pb2_grpc.ExplanationServiceStub(self._streams)  # type: ignore[no-untyped-call]
         return AsyncExplainedStream(stub, frames, options, self.address)
 
-    async def list_models(self, *, timeout: float | None = None) -> list[model_pb2.Model]:
-        """All models as served."""
-        models: list[model_pb2.Model] = []
-        token = ""
-        while True:
-            request = service_pb2.ListModelsRequest(page_token=token)
-            page = await self._unary(self._stub.ListModels, request, timeout)
-            models += page.models
-            token = page.next_page_token
-            if not token:
-                return models
-
-    async def get_model(self, name: str, version: str = "", *, timeout: float | None = None) -> model_pb2.Model:
-        """One model as served. Raises NotFound."""
-        request = service_pb2.GetModelRequest(name=name, version=version)
-        model: model_pb2.Model = (await self._unary(self._stub.GetModel, request, timeout)).model
-        return model
-
-    async def health(self, service: str = "", *, timeout: float = 5.0) -> str:
-        """ "SERVING" or "NOT_SERVING". Raises Unavailable when nobody answers."""
-        response = await self._unary(self._health.Check, health_pb2.HealthCheckRequest(service=service), timeout)
-        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
-
     async def close(self) -> None:
         """Release the connection; calls in flight are cancelled."""
-        await self._channel.close(None)
+        await self._transport.close()
         self._streams.close()
 
     async def __aenter__(self) -> Self:
@@ -102,18 +58,11 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _unary(self, method: Any, request: Any, timeout: float | None) -> Any:
-        try:
-            with calling(request) as metadata:
-                return await method(request, timeout=self._timeout if timeout is None else timeout, metadata=metadata)
-        except aio.AioRpcError as error:
-            raise from_rpc(error, self.address) from None
-
 
 class AsyncExplainedStream:
     """An ExplainedStream for `async for`: same options, same errors. Leaving `async with` ends it.
 
-    It runs on threads of its own. grpc.aio would tell a stream that the service ended while a frame was being written
+    It runs on threads of its own. grpc.aio reports a stream that the service ended while a frame was being written
     as INTERNAL, whatever the service said.
     """
 
@@ -126,7 +75,7 @@ class AsyncExplainedStream:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._pulling: Future[FrameLike | None] | None = None
-        self._turn = asyncio.Lock()  # who runs the source: one pull, or its closing
+        self._source_lock = asyncio.Lock()  # held by one pull, or by the closing of the source
         self._closed = False
         self._source: AsyncIterator[FrameLike] | None = None
         if isinstance(frames, AsyncIterable):
@@ -137,7 +86,7 @@ class AsyncExplainedStream:
 
     @property
     def opened(self) -> service_pb2.StreamOpened | None:
-        """What the service opened; None until it did."""
+        """The stream as the service opened it; None until it did."""
         return self._stream.opened
 
     @property
@@ -176,7 +125,7 @@ class AsyncExplainedStream:
             self._pulling.cancel()
         self._reader.shutdown(wait=False)
         if isinstance(self._source, AsyncGenerator):
-            async with self._turn:
+            async with self._source_lock:
                 await self._source.aclose()
 
     async def __aenter__(self) -> Self:
@@ -191,7 +140,7 @@ class AsyncExplainedStream:
         """Frames of an asyncio source, for the thread that sends them."""
 
         async def pull() -> FrameLike | None:
-            async with self._turn:
+            async with self._source_lock:
                 return await anext(source, None)
 
         while True:

@@ -1,4 +1,4 @@
-"""How clients reach the service: message sizes, keep-alive, and retries of unary calls."""
+"""Opens channels to the service: message sizes, keep-alive, and retries of unary calls."""
 
 from __future__ import annotations
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Self, Unpack
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from actionlens.v1 import model_pb2, service_pb2, service_pb2_grpc
-from service.client.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, open_channel
-from service.client.clip_messages import ClipLike, ClipOptions, clip_request
-from service.client.errors import from_rpc
+from actionlens.v1 import model_pb2, service_pb2_grpc
+from service.client.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT
+from service.client.clip_messages import ClipLike, ClipOptions
+from service.client.core import ClientCore
 from service.client.job_client import Jobs
 from service.client.results import Result
 from service.client.stream_messages import FrameLike, StreamOptions
 from service.client.streams import ExplainedStream
-from service.telemetry.spans import calling
+from service.client.transports import BlockingTransport, run
 
 
 class Client:
@@ -36,58 +35,44 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         self.address = address
-        self._timeout = timeout
-        self._channel = open_channel(address, credentials)
-        self._stub = service_pb2_grpc.ExplanationServiceStub(self._channel)  # type: ignore[no-untyped-call]
-        self._health = health_pb2_grpc.HealthStub(self._channel)
-        self.jobs = Jobs(self._channel, self._unary, address)
+        self._transport = BlockingTransport(address, timeout, credentials)
+        self._core = ClientCore(self._transport)
+        self.jobs = Jobs(self._core.jobs)
 
     def explain_clip(self, clip: ClipLike, *, timeout: float | None = None, **options: Unpack[ClipOptions]) -> Result:
         """Predict and explain one clip.
 
-        clip: a video file or its bytes, a folder or a list of PNG or JPEG pictures, or uint8 [T, H, W, 3] RGB pixels.
+        clip: a video file or its bytes, a folder or a list of PNG or JPEG images, or uint8 [T, H, W, 3] RGB pixels.
         timeout: seconds, instead of the client's. options: see ClipOptions.
         Raises InvalidArgument, NotFound, FailedPrecondition, ResourceExhausted, Unavailable, DeadlineExceeded, or
         ActionLensError with another code; OSError for a file that cannot be read.
         """
-        response = self._unary(self._stub.ExplainClip, clip_request(clip, options), timeout)
-        return Result(response.answer)
+        return run(self._core.explain_clip(clip, timeout=timeout, **options))
 
     def explain_stream(self, frames: Iterable[FrameLike], **options: Unpack[StreamOptions]) -> ExplainedStream:
         """Predict and explain windows of a stream; iterate over what comes back.
 
-        frames: pictures (uint8 [H, W, 3] RGB, or JPEG or PNG bytes) or `Frame`s, also from a source that blocks.
+        frames: images (uint8 [H, W, 3] RGB, or JPEG or PNG bytes) or `Frame`s, also from a source that blocks.
         options: see StreamOptions.
         """
-        return ExplainedStream(self._stub, frames, options, self.address)
+        stub = service_pb2_grpc.ExplanationServiceStub(self._transport.channel)  # type: ignore[no-untyped-call]
+        return ExplainedStream(stub, frames, options, self.address)
 
     def list_models(self, *, timeout: float | None = None) -> list[model_pb2.Model]:
         """All models as served."""
-        models: list[model_pb2.Model] = []
-        token = ""
-        while True:
-            page = self._unary(self._stub.ListModels, service_pb2.ListModelsRequest(page_token=token), timeout)
-            models += page.models
-            token = page.next_page_token
-            if not token:
-                return models
+        return run(self._core.list_models(timeout=timeout))
 
     def get_model(self, name: str, version: str = "", *, timeout: float | None = None) -> model_pb2.Model:
         """One model as served. Raises NotFound."""
-        request = service_pb2.GetModelRequest(name=name, version=version)
-        model: model_pb2.Model = self._unary(self._stub.GetModel, request, timeout).model
-        return model
+        return run(self._core.get_model(name, version, timeout=timeout))
 
     def health(self, service: str = "", *, timeout: float = 5.0) -> str:
         """ "SERVING" or "NOT_SERVING". Raises Unavailable when nobody answers."""
-        response: health_pb2.HealthCheckResponse = self._unary(
-            self._health.Check, health_pb2.HealthCheckRequest(service=service), timeout
-        )
-        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
+        return run(self._core.health(service, timeout=timeout))
 
     def close(self) -> None:
         """Release the connection; calls in flight are cancelled."""
-        self._channel.close()
+        run(self._transport.close())
 
     def __enter__(self) -> Self:
         return self
@@ -96,10 +81,3 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _unary(self, method: Any, request: Any, timeout: float | None) -> Any:
-        try:
-            with calling(request) as metadata:
-                return method(request, timeout=self._timeout if timeout is None else timeout, metadata=metadata)
-        except grpc.RpcError as error:
-            raise from_rpc(error, self.address) from None

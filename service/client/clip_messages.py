@@ -1,4 +1,4 @@
-"""Clips, sampling, targets and output options as people have them, as messages."""
+"""Makes messages of clips, sampling, targets and output options."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from service.client.method_messages import MethodLike, method_messages
 from service.errors import InvalidArgument
 
 ClipLike = str | Path | bytes | Sequence[str | Path | bytes | NDArray[np.uint8]] | NDArray[np.uint8] | clip_pb2.Clip
-"""A video file, a folder of pictures, encoded bytes, a list of pictures, or uint8 [T, H, W, 3] RGB pixels."""
+"""A video file, a folder of images, encoded bytes, a list of images, or uint8 [T, H, W, 3] RGB pixels."""
 ClassLike = int | str | None
 """A class of the model by number or by label; None: the top-1 class of the clip."""
 SamplingLike = str | Sequence[int] | clip_pb2.Sampling | None
 """None (as the model card says), "uniform", "uniform:count=12", "dense:stride=2,start=0", "indices:0,3,6", or the
 indices themselves."""
 
-PICTURES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 _ENCODINGS = {
     "float32": answer_pb2.VALUE_ENCODING_FLOAT32,
@@ -33,7 +33,7 @@ _OVERLAYS["jpeg"] = answer_pb2.OVERLAY_FORMAT_JPEG
 
 
 class QuestionOptions(TypedDict, total=False):
-    """What is asked of a clip or of a stream.
+    """The question about a clip or a stream.
 
     model, version: empty is the default model and the served version. methods: what explains; none is prediction only.
     target: the class that is explained. contrast: "why target and not contrast". top_k: classes in the prediction (5).
@@ -52,7 +52,7 @@ class QuestionOptions(TypedDict, total=False):
 
 
 class ClipOptions(QuestionOptions, total=False):
-    """QuestionOptions, and for clips: sampling (which frames the model sees), fps (of pictures and pixels)."""
+    """QuestionOptions, and for clips: sampling (which frames the model sees), fps (of images and pixels)."""
 
     sampling: SamplingLike
     fps: float
@@ -75,7 +75,7 @@ def clip_request(clip: ClipLike, options: ClipOptions) -> service_pb2.ExplainCli
 
 
 def clip_message(clip: ClipLike, fps: float = 0.0) -> clip_pb2.Clip:
-    """A clip as the service takes it. fps: frames per second of pictures and pixels, 0 when unknown."""
+    """A clip as the service takes it. fps: frames per second of images and pixels, 0 when unknown."""
     if isinstance(clip, clip_pb2.Clip):
         return clip
     if isinstance(clip, bytes | bytearray | memoryview):
@@ -84,24 +84,24 @@ def clip_message(clip: ClipLike, fps: float = 0.0) -> clip_pb2.Clip:
         path = Path(clip)
         if not path.is_dir():
             return clip_pb2.Clip(video=path.read_bytes())
-        clip = picture_files(path)
+        clip = image_files(path)
     if isinstance(clip, np.ndarray):
         return _pixels(clip, fps)
     items = list(clip)
     if items and all(isinstance(item, np.ndarray) for item in items):
         if len({item.shape for item in items if isinstance(item, np.ndarray)}) > 1:
-            raise InvalidArgument("clip: the pictures differ in size", field="clip.raw", reason="PICTURE_SIZE_DIFFERS")
+            raise InvalidArgument("clip: the images differ in size", field="clip.raw", reason="PICTURE_SIZE_DIFFERS")
         return _pixels(np.stack([np.asarray(item) for item in items]), fps)
     images = [Path(item).read_bytes() if isinstance(item, str | Path) else _encoded(item) for item in items]
     return clip_pb2.Clip(frames=clip_pb2.EncodedFrames(images=images, fps=fps))
 
 
-def picture_files(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
     """The PNG and JPEG files of a folder in the order of their names. Raises InvalidArgument when there is none."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file())
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if not files:
         raise InvalidArgument(
-            f"clip: {folder} holds no {', '.join(PICTURES)} files; a folder is one clip of pictures in name order",
+            f"clip: {folder} holds no {', '.join(IMAGE_SUFFIXES)} files; a folder is one clip of images in name order",
             field="clip",
             reason="NO_FRAMES",
         )
@@ -132,7 +132,7 @@ def _pixels(array: NDArray[np.uint8], fps: float) -> clip_pb2.Clip:
 
 
 def sampling_message(sampling: SamplingLike) -> clip_pb2.Sampling | None:
-    """Which frames the model sees; None leaves it to the model card. Raises InvalidArgument for an unknown rule."""
+    """The rule that chooses frames; None leaves it to the model card. Raises InvalidArgument for an unknown rule."""
     if sampling is None or isinstance(sampling, clip_pb2.Sampling):
         return sampling
     if not isinstance(sampling, str):
@@ -194,7 +194,7 @@ def _selector(wanted: ClassLike) -> method_pb2.ClassSelector | None:
 
 
 def output_message(options: QuestionOptions) -> answer_pb2.OutputOptions:
-    """How the answer is encoded. Raises InvalidArgument for an unknown encoding or overlay."""
+    """The encoding of the answer. Raises InvalidArgument for an unknown encoding or overlay."""
     encoding, overlay = options.get("encoding", "float32"), options.get("overlay", "")
     if encoding not in _ENCODINGS:
         raise InvalidArgument(

@@ -1,4 +1,4 @@
-"""What a failed call raises: the service's own domain errors, read back from the wire."""
+"""Makes the service's domain errors of failed calls."""
 
 from __future__ import annotations
 

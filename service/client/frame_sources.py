@@ -1,4 +1,4 @@
-"""Where the frames of a stream come from: a video file, a folder of pictures, a camera, a network address."""
+"""Opens sources of frames for a stream: a video file, a folder of images, a camera, a network address."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client.clip_messages import picture_files
+from service.client.clip_messages import image_files
 from service.client.stream_messages import Frame
-from service.decoding.orientation import upright
+from service.decoding.orientation import oriented_rgb
 from service.errors import InvalidArgument, Unavailable
 
 FOLDER_FPS = 12.0
-"""Frames per second of a folder of pictures, which does not say."""
+"""Frames per second of a folder of images, which does not say."""
 
 _SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "srt://", "udp://", "tcp://", "http://", "https://")
 _DEVICE = "/dev/video"
@@ -28,8 +28,8 @@ _STALL_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Source:
-    """Frames, once through. live: they come by themselves, and what is not taken in time is gone.
+class FrameSource:
+    """Frames, once through. live: they come by themselves, and those not taken in time are gone.
 
     frames: raises InvalidArgument or Unavailable when the source cannot be read. close: ends the iteration soon; may
     be called from any thread.
@@ -41,11 +41,11 @@ class Source:
     close: Callable[[], None]
 
 
-def open_source(where: str, *, loop: bool = False, realtime: bool = False, fps: float = FOLDER_FPS) -> Source:
-    """A file, a folder of PNG or JPEG pictures, a camera ("0", "/dev/video0"), or a stream address ("rtsp://...").
+def open_source(where: str, *, loop: bool = False, realtime: bool = False, fps: float = FOLDER_FPS) -> FrameSource:
+    """A file, a folder of PNG or JPEG images, a camera ("0", "/dev/video0"), or a stream address ("rtsp://...").
 
     loop: begin again at the end of a file. realtime: hand a file's frames out at its own speed as a camera would.
-    fps: of a folder of pictures. Raises InvalidArgument when `where` is nothing of these.
+    fps: of a folder of images. Raises InvalidArgument when `where` is nothing of these.
     """
     stop = threading.Event()
     camera = where.removeprefix(_DEVICE)
@@ -55,8 +55,8 @@ def open_source(where: str, *, loop: bool = False, realtime: bool = False, fps: 
         return _live(where, lambda: _address(where), stop)
     path = Path(where)
     if where and path.is_dir():
-        files = picture_files(path)
-        once: Callable[[], Iterator[Frame]] = lambda: _pictures(files, fps)  # noqa: E731
+        files = image_files(path)
+        once: Callable[[], Iterator[Frame]] = lambda: _images(files, fps)  # noqa: E731
     elif path.is_file():
         once = lambda: _video(str(path), {})  # noqa: E731
     else:
@@ -68,7 +68,7 @@ def open_source(where: str, *, loop: bool = False, realtime: bool = False, fps: 
     frames = _looped(once, stop) if loop else _stopped(once(), stop)
     if realtime:
         return _live(where, lambda: _paced(frames, stop), stop)
-    return Source(where, False, frames, stop.set)
+    return FrameSource(where, False, frames, stop.set)
 
 
 def _video(where: str, options: dict[str, str]) -> Iterator[Frame]:
@@ -86,7 +86,7 @@ def _video(where: str, options: dict[str, str]) -> Iterator[Frame]:
                 first = now if first is None else first
                 # Damaged files have times that stand still or jump back.
                 newest = max(now - first, newest + 1e-3) if number else 0.0
-                yield Frame(upright(frame), number, newest)
+                yield Frame(oriented_rgb(frame), number, newest)
     except (av.FFmpegError, OSError) as error:
         kind = Unavailable if where.startswith(_SCHEMES) else InvalidArgument
         raise kind(f"source: {where} cannot be read: {error}", field="source", reason="SOURCE_FAILED") from error
@@ -103,7 +103,7 @@ def _address(where: str) -> Iterator[Frame]:
 def _camera(number: int) -> Iterator[Frame]:
     import cv2
 
-    # A camera that is not there is said once, by us.
+    # A camera that is not there is reported once, by the error below.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     camera = cv2.VideoCapture(number)
     try:
@@ -117,20 +117,20 @@ def _camera(number: int) -> Iterator[Frame]:
         start = time.monotonic()
         count = 0
         while True:
-            got, picture = camera.read()
+            got, image = camera.read()
             if not got:
                 raise Unavailable(f"source: camera {number} gives no more frames", field="source")
-            yield Frame(_rgb(picture), count, time.monotonic() - start)
+            yield Frame(_rgb(image), count, time.monotonic() - start)
             count += 1
     finally:
         camera.release()
 
 
-def _rgb(picture: NDArray[Any]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8)
+def _rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
 
 
-def _pictures(files: list[Path], fps: float) -> Iterator[Frame]:
+def _images(files: list[Path], fps: float) -> Iterator[Frame]:
     for number, path in enumerate(files):
         yield Frame(path.read_bytes(), number, number / fps)
 
@@ -169,9 +169,9 @@ def _paced(frames: Iterator[Frame], stop: threading.Event) -> Iterator[Frame]:
         yield frame
 
 
-def _live(name: str, once: Callable[[], Iterator[Frame]], stop: threading.Event) -> Source:
+def _live(name: str, once: Callable[[], Iterator[Frame]], stop: threading.Event) -> FrameSource:
     mailbox = _Mailbox(name, once, stop)
-    return Source(name, True, mailbox.frames(), mailbox.close)
+    return FrameSource(name, True, mailbox.frames(), mailbox.close)
 
 
 class _Mailbox:

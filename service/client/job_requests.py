@@ -1,4 +1,4 @@
-"""Jobs as people ask for them, as messages; and what comes back from a download."""
+"""Makes messages of requests about jobs, and files of downloads."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ class ServerFile:
 
 
 JobClips = Iterable[ClipLike | ServerFile] | str | Path | bytes | ServerFile
-"""Clips of a job: a list of files, folders of pictures, bytes, pixels or ServerFiles; or one of them."""
+"""Clips of a job: a list of files, folders of images, bytes, pixels or ServerFiles; or one of them."""
 
 
 class JobOptions(TypedDict, total=False):
-    """What is asked of a job, beside clips and method.
+    """The question of a job, beside clips and method.
 
     model, version: empty is the default model and the served version. target, contrast: as for live clips. sampling:
-    which frames the model sees. fps: of pictures and pixels. tenant: who asks. priority: "low", "normal", "high".
+    which frames the model sees. fps: of images and pixels. tenant: whose job it is. priority: "low", "normal", "high".
     request_id: the same id is the same job; made up when left out. seed: for methods that draw random numbers. names:
     of the clips, in order; those of the files when left out.
     """
@@ -100,7 +100,7 @@ class JobOptions(TypedDict, total=False):
 
 
 class JobFilter(TypedDict, total=False):
-    """Which jobs to list. states: "queued", "running", "succeeded", "partial", "failed", "cancelled"."""
+    """A choice of jobs to list. states: "queued", "running", "succeeded", "partial", "failed", "cancelled"."""
 
     states: Sequence[str]
     method: str

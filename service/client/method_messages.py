@@ -1,4 +1,4 @@
-"""Methods as people write them, as typed messages. Generic over the protos: a new method needs no change here."""
+"""Makes typed messages of methods as people write them. Generic over the protos: a new method needs no change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "
 
 def method_names() -> list[str]:
     """The methods that this client knows, as people write them."""
-    return [_spoken(name) for name in _fields(method_pb2.Method)]
+    return [_dashed(name) for name in _fields(method_pb2.Method)]
 
 
 def method_messages(methods: Iterable[MethodLike]) -> list[method_pb2.Method]:
@@ -33,16 +33,16 @@ def method_messages(methods: Iterable[MethodLike]) -> list[method_pb2.Method]:
     return [_message(method, f"methods[{index}]") for index, method in enumerate(methods)]
 
 
-def _message(method: MethodLike, place: str) -> method_pb2.Method:
+def _message(method: MethodLike, path: str) -> method_pb2.Method:
     if isinstance(method, method_pb2.Method):
         return method
     if isinstance(method, str):
-        name, parameters = _parse(method, place)
+        name, parameters = _parse(method, path)
     else:
         if len(method) != 1:
             raise InvalidArgument(
-                f"{place}: write one method per mapping, {{'grad-cam': {{}}}}; got {list(method)}",
-                field=place,
+                f"{path}: write one method per mapping, {{'grad-cam': {{}}}}; got {list(method)}",
+                field=path,
                 reason="BAD_METHOD",
             )
         (name, given), *_ = method.items()
@@ -51,7 +51,7 @@ def _message(method: MethodLike, place: str) -> method_pb2.Method:
     field = known.get(name.replace("-", "_"))
     if field is None:
         raise InvalidArgument(
-            f"{place}: {name!r} is not a method; {_near(name, method_names())}", field=place, reason="UNKNOWN_METHOD"
+            f"{path}: {name!r} is not a method; {_near(name, method_names())}", field=path, reason="UNKNOWN_METHOD"
         )
     message = method_pb2.Method()
     chosen: Message = getattr(message, field.name)
@@ -59,7 +59,7 @@ def _message(method: MethodLike, place: str) -> method_pb2.Method:
     allowed = _fields(type(chosen))
     for key, value in parameters.items():
         parameter = allowed.get(key.replace("-", "_"))
-        where = f"{place}.{field.name}.{key}"
+        where = f"{path}.{field.name}.{key}"
         if parameter is None:
             raise InvalidArgument(
                 f"{where}: {name} has no parameter {key!r}; {_near(key, list(allowed))}",
@@ -70,15 +70,15 @@ def _message(method: MethodLike, place: str) -> method_pb2.Method:
     return message
 
 
-def _parse(text: str, place: str) -> tuple[str, dict[str, Any]]:
+def _parse(text: str, path: str) -> tuple[str, dict[str, Any]]:
     name, _, rest = text.partition(":")
     parameters: dict[str, Any] = {}
     for part in filter(None, rest.split(",")):
         key, equals, value = part.partition("=")
         if not equals:
             raise InvalidArgument(
-                f"{place}: {part!r} is not a parameter; write {name}:NAME=VALUE,NAME=VALUE",
-                field=place,
+                f"{path}: {part!r} is not a parameter; write {name}:NAME=VALUE,NAME=VALUE",
+                field=path,
                 reason="BAD_METHOD",
             )
         parameters[key.strip()] = value.strip()
@@ -121,7 +121,7 @@ def _fields(kind: type[Message]) -> dict[str, FieldDescriptor]:
     return {field.name: field for field in fields}
 
 
-def _spoken(name: str) -> str:
+def _dashed(name: str) -> str:
     return name.replace("_", "-")
 
 

@@ -1,4 +1,4 @@
-"""How long to wait for a job, and through what."""
+"""Bounds the wait for a job: how long in all, and how long without an answer."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 from service.errors import DeadlineExceeded, Unavailable
 
 PATIENCE = 60.0
-"""Seconds for which waiting bears that nobody answers: a service that restarts knows its jobs."""
+"""Seconds without an answer after which waiting fails: a service that restarts knows its jobs."""
 _AGAIN = 1.0
 
 
-class Waiting:
-    """One wait for the end of a job. seconds: the longest; None: for ever."""
+class JobPolling:
+    """One wait for the end of a job. seconds: the longest; None: forever."""
 
     def __init__(self, identifier: str, seconds: float | None) -> None:
         self._identifier = identifier
@@ -28,12 +28,12 @@ class Waiting:
             raise DeadlineExceeded(f"job {self._identifier} has not ended in time; it goes on, watch it again")
         return left
 
-    def heard(self) -> None:
-        """The service has answered."""
+    def answered(self) -> None:
+        """Note that the service has answered."""
         self._silent_since = None
 
-    def bear(self, error: Unavailable) -> None:
-        """Nobody answered. Raises the error when that has lasted too long."""
+    def unanswered(self, error: Unavailable) -> None:
+        """Note that nobody answered. Raises the error when that has lasted too long."""
         self._silent_since = self._silent_since or time.monotonic()
         if time.monotonic() - self._silent_since > PATIENCE:
             raise error

@@ -1,4 +1,4 @@
-"""Answers as Python has them: numbers, NumPy arrays, and the message they came in."""
+"""Gives answers as numbers and NumPy arrays, beside the message they came in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from service.unique_names import explanation_names
 
 @dataclass(frozen=True)
 class ExplanationResult:
-    """One explanation. message: as it came. seconds: that computing it took."""
+    """One explanation. message: as it came. seconds: computing time."""
 
     message: explanation_pb2.Explanation
     seconds: float
@@ -113,7 +113,7 @@ class Result:
 
     @property
     def frames(self) -> answer_pb2.FrameReport:
-        """Which frames of the source the model saw, when, and where they lie in its input."""
+        """Frames of the source that the model saw: numbers, times, and their placement in its input."""
         return self.message.frames
 
     @property

@@ -1,4 +1,4 @@
-"""Frames of a stream as people have them, as messages."""
+"""Makes messages of the frames and options of a stream."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from actionlens.extras import needing
 from actionlens.v1 import method_pb2, service_pb2
 from service.client.clip_messages import QuestionOptions, output_message, target_message
 from service.client.method_messages import method_messages
@@ -38,13 +38,15 @@ class Frame:
 
 
 FrameLike = Frame | NDArray[np.uint8] | bytes
-"""A Frame, or a bare picture, which gets the next number and the time at which it was taken."""
+"""A Frame, or a bare image, which gets the next number and the time at which it was taken."""
 
 
 class StreamQuestionOptions(QuestionOptions, total=False):
-    """QuestionOptions, and what explaining may cost; to keep it the service leaves methods out, the dearest first, and
-    every answer says so. latency_budget: seconds from a frame to its answer. overhead_budget: time of explaining over
-    the time of predicting, 0.3 is 30 %. None bounds nothing.
+    """QuestionOptions, and the budgets of explaining.
+
+    To keep them the service leaves methods out, the most expensive first, and every answer says so. latency_budget:
+    seconds from a frame to its answer. overhead_budget: time of explaining over the time of predicting, 0.3 is 30 %.
+    None bounds nothing.
     """
 
     latency_budget: float | None
@@ -56,7 +58,7 @@ class StreamOptions(StreamQuestionOptions, total=False):
 
     stride: source frames between two model frames; 0 is the model card's. hop: source frames between two windows; 0 is
     the stride. fill: "block" (lossless; the source waits) or "drop-oldest" (never late). consume: "every" window in
-    order, or the "newest" whenever a worker is free. fps: gives bare pictures the timestamps of that rate instead of
+    order, or the "newest" whenever a worker is free. fps: gives bare images the timestamps of that rate instead of
     the clock's. jpeg_quality: 1 .. 100 for arrays, None sends raw pixels. max_side: arrays are scaled down to this
     longer side in pixels before they are sent; 0 keeps them as they are. idle_timeout: seconds without a sign of the
     service, while it owes one, after which the stream fails.
@@ -122,9 +124,9 @@ END = service_pb2.ExplainStreamRequest(end=service_pb2.StreamEnd())
 
 
 def frame_encoder(options: StreamOptions) -> Callable[[FrameLike], service_pb2.ExplainStreamRequest]:
-    """A function that makes a message of each frame of one stream, numbering bare pictures.
+    """A function that makes a message of each frame of one stream, numbering bare images.
 
-    It raises InvalidArgument for a picture that is not uint8 [H, W, 3] or bytes.
+    It raises InvalidArgument for an image that is not uint8 [H, W, 3] or bytes.
     """
     quality, side = options.get("jpeg_quality", JPEG_QUALITY), options.get("max_side", MAX_SIDE)
     fps = options.get("fps", 0.0)
@@ -138,27 +140,30 @@ def frame_encoder(options: StreamOptions) -> Callable[[FrameLike], service_pb2.E
         if isinstance(item.picture, bytes):
             message.image = item.picture
             return service_pb2.ExplainStreamRequest(frame=message)
-        picture = _shrunk(item.picture, side)
+        image = _shrunk(item.picture, side)
         if quality is not None:
-            message.image = simplejpeg.encode_jpeg(picture, quality=quality, colorspace="RGB", colorsubsampling="420")
+            message.image = simplejpeg.encode_jpeg(image, quality=quality, colorspace="RGB", colorsubsampling="420")
         else:
-            height, width, _ = picture.shape
-            message.raw.CopyFrom(service_pb2.RawPicture(data=picture.tobytes(), height=height, width=width))
+            height, width, _ = image.shape
+            message.raw.CopyFrom(service_pb2.RawPicture(data=image.tobytes(), height=height, width=width))
         return service_pb2.ExplainStreamRequest(frame=message)
 
     return encode
 
 
-def _shrunk(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+def _shrunk(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise InvalidArgument(
             "frame.picture: give uint8 [height, width, 3] RGB, or the bytes of a JPEG or PNG file",
             field="frame.picture",
             reason="BAD_FRAME",
         )
-    height, width, _ = picture.shape
+    height, width, _ = image.shape
     ratio = side / max(height, width) if side > 0 else 1.0
     if ratio >= 1:
-        return np.ascontiguousarray(picture)
+        return np.ascontiguousarray(image)
+    # Late: most clients have frames of this size, or OpenCV anyway.
+    with needing("media"):
+        import cv2
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

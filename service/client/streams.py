@@ -1,11 +1,11 @@
-"""A stream of frames from blocking code: frames go out as credit allows, windows come back."""
+"""Runs a stream from blocking code: frames go out as credit allows, windows come back."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -30,11 +30,12 @@ IDLE_TIMEOUT = 60.0
 
 
 class ExplainedStream(Iterator[WindowResult]):
-    """Iterate over it for the windows; afterwards `summary` tells the totals. A context manager: leaving ends the call.
+    """Iterate over it for the windows; afterwards `summary` has the totals. A context manager: leaving ends the call.
 
-    gRPC reads the frames on a thread of its own, so a source may block. Raises what the service answers and what the
-    frame source raises, and DeadlineExceeded when the service stays silent for `idle_timeout` seconds while it owes
-    credit or an answer.
+    gRPC reads the frames on a thread of its own, so a source may block; a frame is taken from it when there is credit
+    to send it, and when no more are wanted a generator is closed, on that thread. Raises the service's error, the frame
+    source's own, and DeadlineExceeded when the service stays silent for `idle_timeout` seconds while it owes credit or
+    an answer.
     """
 
     def __init__(
@@ -128,21 +129,25 @@ class ExplainedStream(Iterator[WindowResult]):
             self._changed.notify_all()
 
     def _requests(self) -> Iterator[service_pb2.ExplainStreamRequest]:
-        """What gRPC sends. An error cannot leave from here, so it is kept for the reader and the call cancelled."""
+        """Messages for gRPC to send. An error cannot leave here: it is kept for the reader and the call cancelled."""
         try:
             yield self._open
-            source = iter(self._frames)
-            while self._wait_for_credit():
-                while self._updates:
-                    yield self._updates.popleft()
-                frame = next(source, None)
-                if frame is None or self._ending or self._over:
-                    break
-                message = self._encode(frame)
-                with self._changed:
-                    self._credit -= 1
-                    self.sent += 1
-                yield message
+            try:
+                source = iter(self._frames)
+                while self._wait_for_credit():
+                    while self._updates:
+                        yield self._updates.popleft()
+                    frame = next(source, None)
+                    if frame is None or self._ending or self._over:
+                        break
+                    message = self._encode(frame)
+                    with self._changed:
+                        self._credit -= 1
+                        self.sent += 1
+                    yield message
+            finally:
+                if isinstance(self._frames, Generator):
+                    self._frames.close()
             yield END
             self._wait_for_the_end()
         except GeneratorExit:

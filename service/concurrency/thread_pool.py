@@ -19,12 +19,12 @@ class Pool:
 
     async def run(self, work: Callable[[], T]) -> tuple[T, float, float]:
         """The result of `work`, the seconds that it waited for a thread, and the seconds that it took."""
-        asked = time.perf_counter()
+        queued = time.perf_counter()
 
         def timed() -> tuple[T, float, float]:
             started = time.perf_counter()
             result = work()
-            return result, started - asked, time.perf_counter() - started
+            return result, started - queued, time.perf_counter() - started
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, timed)
 

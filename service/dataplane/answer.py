@@ -1,4 +1,4 @@
-"""Answers for clients, put together from what the worker computed."""
+"""Puts answers for clients together from what the worker computed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, explanation_pb2
 from actionlens.worker.v1 import worker_pb2
+from service.dataplane import timings
 from service.dataplane.failures import error_of
 from service.dataplane.levels import level_of
 from service.dataplane.resolved_request import ResolvedRequest
@@ -21,39 +22,39 @@ from service.rendering.overlay import blend, encode_jpeg, enlarge, write_mp4
 _OVERLAY_FPS = 10.0
 
 
-def check_response(ask: ResolvedRequest, response: worker_pb2.ComputeResponse) -> None:
+def check_response(request: ResolvedRequest, response: worker_pb2.ComputeResponse) -> None:
     """Raise the error that the client must see when the worker refused the clip or the parameters of a method.
 
-    Failures of single explanations get the place that their method has in the client's request.
+    Failures of single explanations get the index that their method has in the client's request.
     """
     if response.HasField("failure"):
-        raise error_of(response.failure, ask.path)
+        raise error_of(response.failure, request.path)
     for explanation in response.explanations:
         if not explanation.HasField("failure"):
             continue
         failure = explanation.failure
-        failure.field, failure.message = ask.as_asked(failure.field), ask.as_asked(failure.message)
+        failure.field, failure.message = request.as_requested(failure.field), request.as_requested(failure.message)
         # A wrong parameter is wrong for every clip. Other failures depend on the clip and stand inside the answer.
         if failure.field.startswith("methods["):
-            error = error_of(failure, ask.path)
+            error = error_of(failure, request.path)
             if isinstance(error, InvalidArgument):
                 raise error
 
 
 def build_answer(
-    ask: ResolvedRequest,
+    request: ResolvedRequest,
     response: worker_pb2.ComputeResponse,
     report: answer_pb2.FrameReport,
     frames: NDArray[np.uint8],
 ) -> answer_pb2.Answer:
-    """The answer without the service's own timings; draws the overlays that were asked for.
+    """Make the answer, but for the service's own timings, with the overlays that were asked for.
 
     frames: uint8 [T, height, width, 3], what the model saw.
     """
     started = time.perf_counter()
     answer = answer_pb2.Answer(
-        model=ask.model.name,
-        version=ask.model.version,
+        model=request.model.name,
+        version=request.model.version,
         prediction=response.prediction,
         explanations=response.explanations,
         frames=report,
@@ -61,17 +62,12 @@ def build_answer(
     for explanation in answer.explanations:
         if not explanation.HasField("failure"):
             explanation.reading = read_explanation(explanation, report)
-            _draw(explanation, ask.output.overlay, report, frames)
+            _draw(explanation, request.output.overlay, report, frames)
     computed = [entry.method for entry in answer.explanations if not entry.HasField("failure")]
     answer.level = max(map(level_of, computed), default=answer_pb2.EXPLANATION_LEVEL_PREDICTION)
     failed = [entry for entry in answer.explanations if entry.HasField("failure")]
     answer.level_reason = "; ".join(f"{entry.method}: {entry.failure.message}" for entry in failed)
-    times = response.timings
-    answer.timings.forward = times.forward
-    answer.timings.batch_size = times.batch_size
-    answer.timings.explain.extend(times.explain)
-    answer.timings.explain_together = times.explain_together
-    answer.timings.encode = times.encode + time.perf_counter() - started
+    answer.timings.CopyFrom(timings.computed(response.timings, time.perf_counter() - started))
     return answer
 
 
@@ -90,8 +86,7 @@ def _draw(
             blend(enlarge(frames[newest:]), explanation, report.placement, [newest])[0]
         )
         return
-    pictures = blend(enlarge(frames), explanation, report.placement)
-    film = io.BytesIO()
-    write_mp4(film, pictures, report.effective_fps or _OVERLAY_FPS)
+    video = io.BytesIO()
+    write_mp4(video, blend(enlarge(frames), explanation, report.placement), report.effective_fps or _OVERLAY_FPS)
     explanation.overlay.media_type = "video/mp4"
-    explanation.overlay.data = film.getvalue()
+    explanation.overlay.data = video.getvalue()

@@ -1,4 +1,4 @@
-"""What predicting and explaining take here, as workers measured it lately."""
+"""Estimates what predicting and explaining take here, from what workers measured lately."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actionlens.v1 import method_pb2
 from actionlens.worker.v1 import worker_pb2
 
 _SAMPLES = 7
-# What is not measured again is believed less and less: it was dear once, and only trying again can tell.
+# What is not measured again is believed less and less: it was expensive once, and only trying again can tell.
 _HALF_LIFE_SECONDS = 600.0
 # Parameters are part of the key, and clients choose them.
 _MOST_KEYS = 1024
@@ -25,7 +25,7 @@ class _Samples:
 
 
 class CostEstimates:
-    """What the last measurements say, by model and by set of methods with their parameters.
+    """Estimates from the last measurements, by model and by set of methods with their parameters.
 
     By set, because methods share work: relevance below ATR's rows costs less than relevance alone. As multiples of
     predicting, so that a set that is seldom computed follows a machine that has become busier or idler.
@@ -53,7 +53,8 @@ class CostEstimates:
         """Seconds of these methods together; None while they have never been computed together.
 
         The lower quartile: on a busy machine a cheap method is now and then interrupted for longer than it takes, and
-        who believes that it is dear leaves it out and never learns better. Who believes too little is told by lag.
+        who believes that it is expensive leaves it out and never learns better. An estimate that is too low is
+        corrected by lag.
         """
         if not methods:
             return 0.0

@@ -1,4 +1,4 @@
-"""The data plane: check, decode, compute, answer. Knows nothing of gRPC, so every door can use it."""
+"""Answers clips: check, decode, compute, put together. Knows nothing of gRPC, so that every entry can use it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, service_pb2
-from service.backends.protocol import InferenceBackend, Reply
+from actionlens.worker.v1 import worker_pb2
+from service.backends.protocol import InferenceBackend, Reply, Work
 from service.concurrency.thread_pool import Pool
+from service.dataplane import timings
 from service.dataplane.answer import build_answer, check_response
 from service.dataplane.cost_estimates import CostEstimates
-from service.dataplane.resolved_request import ResolvedRequest, ask_of_clip
+from service.dataplane.resolved_request import ResolvedRequest, resolve_clip
 from service.dataplane.served_models import ServedModels
 from service.decoding.clip import DecodedClip, decode_clip
 from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
@@ -30,7 +32,7 @@ _RETRY_SECONDS = 1.0
 
 @dataclass(slots=True)
 class _Stage:
-    """Where a request is, for the message when its time is up."""
+    """The stage that a request has reached, for the message when its time is up."""
 
     name: str = "checking the request"
 
@@ -42,12 +44,12 @@ class ExplainService:
         self.settings = settings
         self.backend = backend
         self.metrics = metrics
-        self.catalog = ServedModels(backend, settings.default_model)
+        self.served_models = ServedModels(backend, settings.default_model)
         self.costs = CostEstimates()
         # Two pools, because the decoding of one long file may take its threads for many seconds, and a live stream
         # must not wait for that.
-        self._clips = Pool(settings.decode_threads, "clip")
-        self.pictures = Pool(settings.decode_threads, "picture")
+        self._clip_pool = Pool(settings.decode_threads, "clip")
+        self.frame_pool = Pool(settings.decode_threads, "frame")
         self._in_flight = 0
         self._draining = False
 
@@ -57,8 +59,8 @@ class ExplainService:
 
     def close(self) -> None:
         """Stop the threads."""
-        self._clips.close()
-        self.pictures.close()
+        self._clip_pool.close()
+        self.frame_pool.close()
 
     async def explain_clip(self, request: service_pb2.ExplainClipRequest, deadline: float) -> answer_pb2.Answer:
         """Answer one clip.
@@ -67,51 +69,52 @@ class ExplainService:
         naming the field, ResourceExhausted and Unavailable with the time to wait, and DeadlineExceeded.
         """
         started = time.perf_counter()
-        ask = ask_of_clip(request, self.catalog)
+        resolved = resolve_clip(request, self.served_models)
         stage = _Stage()
-        with tracing.answering("clip", ask.model.name, since=started):
+        with tracing.answering("clip", resolved.model.name, since=started):
             try:
                 async with self._admitted(), asyncio.timeout(deadline):
-                    answer = await self._answer(ask, request, started + deadline, stage)
+                    answer = await self._answer(resolved, request, started + deadline, stage)
             except TimeoutError:
                 raise DeadlineExceeded(
                     f"the deadline of {deadline:.3g} s passed while {stage.name}; allow more time or send a smaller "
                     "clip"
                 ) from None
-            answer.timings.total = time.perf_counter() - started
+            timings.delivered(answer, started)
             self.metrics.clip_answered(record_answer(answer, tracing.trace_id()))
         return answer
 
     async def _answer(
-        self, ask: ResolvedRequest, request: service_pb2.ExplainClipRequest, deadline: float, stage: _Stage
+        self, resolved: ResolvedRequest, request: service_pb2.ExplainClipRequest, deadline: float, stage: _Stage
     ) -> answer_pb2.Answer:
         stage.name = "decoding the clip"
-        asked = time.perf_counter()
-        clip, waited, decoding = await self._clips.run(
-            lambda: decode_clip(request.clip, request.sampling, ask.model.input, self.settings.limits)
+        queued = time.perf_counter()
+        clip, waited, decoding = await self._clip_pool.run(
+            lambda: decode_clip(request.clip, request.sampling, resolved.model.input, self.settings.limits)
         )
-        tracing.stage("queue", asked, asked + waited)
-        tracing.stage("decode", asked + waited, asked + waited + decoding)
+        tracing.stage("queue", queued, queued + waited)
+        tracing.stage("decode", queued + waited, queued + waited + decoding)
         stage.name = "computing"
-        reply = await self.compute(ask, clip.frames, deadline - time.perf_counter())
+        reply = await self.compute(resolved, clip.frames, deadline - time.perf_counter())
         stage.name = "putting the answer together"
         computed = time.perf_counter()
-        answer, _, _ = await self._clips.run(lambda: build_answer(ask, reply.response, frame_report(clip), clip.frames))
+        answer, _, _ = await self._clip_pool.run(
+            lambda: build_answer(resolved, reply.response, frame_report(clip), clip.frames)
+        )
         tracing.stage("encode", computed, time.perf_counter())
-        answer.timings.decode = decoding
-        answer.timings.queue = waited + reply.queue
-        answer.timings.transport = reply.transport
+        timings.served(answer, reply, decode=decoding, waited=waited)
         return answer
 
-    async def compute(self, ask: ResolvedRequest, frames: NDArray[np.uint8], deadline: float) -> Reply:
+    async def compute(self, resolved: ResolvedRequest, frames: NDArray[np.uint8], deadline: float) -> Reply:
         """Let the backend answer uint8 [T, height, width, 3]. Raises as the backend does, and the worker's refusals."""
         if deadline <= 0:
             raise DeadlineExceeded("the deadline passed before the clip could be computed")
         begun = time.perf_counter()
-        reply = await self.backend.compute(ask.model.name, ask.compute(frames), deadline)
+        work = Work(worker_pb2.ComputeRequest(compute=resolved.compute()), frames)
+        reply = await self.backend.compute(resolved.model.name, work, deadline)
         tracing.computed(begun, reply)
-        check_response(ask, reply.response)
-        self.costs.add(ask.model.name, ask.methods, reply.response)
+        check_response(resolved, reply.response)
+        self.costs.add(resolved.model.name, resolved.methods, reply.response)
         return reply
 
     @asynccontextmanager
@@ -134,7 +137,7 @@ class ExplainService:
 
 
 def frame_report(clip: DecodedClip) -> answer_pb2.FrameReport:
-    """Which frames of the source a decoded clip has."""
+    """Report the frames of the source that a decoded clip has."""
     return answer_pb2.FrameReport(
         used=clip.indices,
         timestamps=clip.timestamps,

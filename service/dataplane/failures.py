@@ -1,4 +1,4 @@
-"""Workers' failures as domain errors."""
+"""Turns workers' failures into domain errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BY_NUMBER = {code.value[0]: kind for code, kind in BY_CODE.items()}
 
 
 def error_of(failure: explanation_pb2.Failure, path: str = "") -> ActionLensError:
-    """A worker's failure as the error that the client sees. path: what stands before the worker's field name."""
+    """Turn a worker's failure into the error that the client sees. path: before the worker's field name."""
     kind = _BY_NUMBER.get(failure.code)
     field = f"{path}{failure.field}" if failure.field else ""
     if kind is not None:

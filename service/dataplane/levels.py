@@ -1,4 +1,4 @@
-"""The ladder that a budget moves on: which of the asked methods each rung keeps."""
+"""The levels that a budget moves between: those of the requested methods that each keeps."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ def level_of(name: str) -> answer_pb2.ExplanationLevel:
     return _LEVELS.get(name, _TOP)
 
 
-def rungs_of(methods: Sequence[method_pb2.Method]) -> tuple[Methods, ...]:
+def method_levels(methods: Sequence[method_pb2.Method]) -> tuple[Methods, ...]:
     """Prediction only, with Grad-CAM, with selective relevance too, and all that was asked for, cheapest first.
 
-    Rungs that would be alike are one, and none has what was not asked for.
+    Levels that would be alike are one, and none has what was not asked for.
     """
-    rungs: list[Methods] = [()]
+    levels: list[Methods] = [()]
     for level in range(answer_pb2.EXPLANATION_LEVEL_GRAD_CAM, _TOP + 1):
         kept = tuple(method for method in methods if level_of(method_name(method)) <= level)
-        if len(kept) > len(rungs[-1]):
-            rungs.append(kept)
-    return tuple(rungs)
+        if len(kept) > len(levels[-1]):
+            levels.append(kept)
+    return tuple(levels)
 
 
 def names(methods: Sequence[method_pb2.Method]) -> str:
-    """For people: "grad-cam", "dtd and atr", "dtd, clrp and atr"."""
+    """Name methods for people: "grad-cam", "dtd and atr", "dtd, clrp and atr"."""
     *front, last = dict.fromkeys(method_name(method) for method in methods)
     return f"{', '.join(front)} and {last}" if front else last
 
 
 def computed(answer: answer_pb2.Answer) -> list[str]:
-    """Names of the methods that an answer has, the highest of the ladder's first; those that failed are left out."""
+    """Names of the methods that an answer has, those of the highest level first; those that failed are left out."""
     names = [entry.method for entry in answer.explanations if not entry.HasField("failure")]
     return sorted(dict.fromkeys(names), key=level_of, reverse=True)
 

@@ -1,12 +1,9 @@
-"""What a request asks for, checked and resolved against the model that will answer."""
+"""Resolves a request: checked, and against the model that will answer."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-
-import numpy as np
-from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, method_pb2, model_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
@@ -14,14 +11,17 @@ from service.dataplane.served_models import ServedModels
 from service.errors import InvalidArgument
 from service.validation.request import check_message, check_methods, resolve_target
 
-_PLACE = re.compile(r"methods\[(\d+)]")
+_METHOD_PATH = re.compile(r"methods\[(\d+)]")
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedRequest:
-    """target has class numbers only; path: what stands before "methods" in the request ("", "open.", "update.").
-    budget: of a stream, with a bound at least; None: all methods for every window. places: where the methods stand in
-    the request, when a budget has left some out."""
+    """A request that fits its model.
+
+    target: with class numbers only. path: before "methods" in the request's fields ("", "open." or "update.").
+    budget: of a stream, with a bound at least; None: all methods for every window. method_indices: of the methods in
+    the request, when a budget has left some out.
+    """
 
     model: model_pb2.Model
     target: method_pb2.Target
@@ -29,70 +29,64 @@ class ResolvedRequest:
     output: answer_pb2.OutputOptions
     path: str = ""
     budget: service_pb2.Budget | None = None
-    places: tuple[int, ...] | None = None
+    method_indices: tuple[int, ...] | None = None
 
     def reduced(self, kept: tuple[method_pb2.Method, ...]) -> ResolvedRequest:
         """The same for those of the methods that are in `kept`, which has them in their order."""
-        places = tuple(place for place, method in enumerate(self.methods) if method in kept)
-        return replace(self, methods=kept, places=places)
+        indices = tuple(index for index, method in enumerate(self.methods) if method in kept)
+        return replace(self, methods=kept, method_indices=indices)
 
-    def as_asked(self, text: str) -> str:
-        """A field's path, or a message that begins with one, as the client wrote it: workers count what they got."""
-        found = _PLACE.match(text)
-        if self.places is None or found is None:
+    def as_requested(self, text: str) -> str:
+        """Rewrite a field's path, or a message that begins with one, as the client has it.
+
+        Workers count the methods that they got, a client those that it sent.
+        """
+        found = _METHOD_PATH.match(text)
+        if self.method_indices is None or found is None:
             return text
-        return f"methods[{self.places[int(found[1])]}]{text[found.end() :]}"
+        return f"methods[{self.method_indices[int(found[1])]}]{text[found.end() :]}"
 
-    def compute(self, frames: NDArray[np.uint8]) -> worker_pb2.Compute:
-        """The worker's request for one clip, uint8 [T, height, width, 3] at the model's size."""
-        count, height, width, _ = frames.shape
-        return worker_pb2.Compute(
-            clip=frames.tobytes(),
-            frames=count,
-            height=height,
-            width=width,
-            target=self.target,
-            methods=self.methods,
-            output=self.output,
-        )
+    def compute(self) -> worker_pb2.Compute:
+        """Make the worker's request for a clip of the model's size, without its pixels."""
+        return worker_pb2.Compute(target=self.target, methods=self.methods, output=self.output)
 
 
-def ask_of_clip(request: service_pb2.ExplainClipRequest, catalog: ServedModels) -> ResolvedRequest:
+def resolve_clip(request: service_pb2.ExplainClipRequest, served: ServedModels) -> ResolvedRequest:
     """Check everything of the request but the clip. Raises NotFound, InvalidArgument, FailedPrecondition."""
     check_message(request)
-    model = catalog.find(request.model, request.version)
+    model = served.find(request.model, request.version)
     check_methods(request.methods, model, "methods")
     target = resolve_target(request.target, model, "target")
     return ResolvedRequest(model, target, tuple(request.methods), request.output)
 
 
-def ask_of_stream(opening: service_pb2.StreamOpen, catalog: ServedModels) -> ResolvedRequest:
-    """The same for a stream's first message."""
-    check_message(opening, "open")
-    model = catalog.find(opening.model, opening.version, "open.")
-    check_methods(opening.methods, model, "open.methods")
-    target = resolve_target(opening.target, model, "open.target")
-    budget = _budget(opening.budget, "open.budget") if opening.HasField("budget") else None
-    return ResolvedRequest(model, target, tuple(opening.methods), opening.output, "open.", budget)
+def resolve_stream(request: service_pb2.StreamOpen, served: ServedModels) -> ResolvedRequest:
+    """Check a stream's first message in the same way."""
+    check_message(request, "open")
+    model = served.find(request.model, request.version, "open.")
+    check_methods(request.methods, model, "open.methods")
+    target = resolve_target(request.target, model, "open.target")
+    budget = _budget(request.budget, "open.budget") if request.HasField("budget") else None
+    return ResolvedRequest(model, target, tuple(request.methods), request.output, "open.", budget)
 
 
-def updated(ask: ResolvedRequest, update: service_pb2.StreamUpdate) -> ResolvedRequest:
-    """The ask after an update of the stream. Raises InvalidArgument, FailedPrecondition."""
+def updated(request: ResolvedRequest, update: service_pb2.StreamUpdate) -> ResolvedRequest:
+    """Apply an update of the stream. Raises InvalidArgument, FailedPrecondition."""
     check_message(update, "update")
     if update.HasField("target"):
-        ask = replace(ask, target=resolve_target(update.target, ask.model, "update.target"))
+        request = replace(request, target=resolve_target(update.target, request.model, "update.target"))
     if update.methods:
-        check_methods(update.methods, ask.model, "update.methods")
-        ask = replace(ask, methods=tuple(update.methods), path="update.")
+        check_methods(update.methods, request.model, "update.methods")
+        request = replace(request, methods=tuple(update.methods), path="update.")
     elif update.clear_methods:
-        ask = replace(ask, methods=())
+        request = replace(request, methods=())
     if update.HasField("budget"):
-        ask = replace(ask, budget=_budget(update.budget, "update.budget"))
-    return ask
+        request = replace(request, budget=_budget(update.budget, "update.budget"))
+    return request
 
 
 def _budget(budget: service_pb2.Budget, path: str) -> service_pb2.Budget | None:
-    """A budget's bounds, checked; None when it has none. Raises InvalidArgument."""
+    """Check a budget's bounds; None when it has none. Raises InvalidArgument."""
     if budget.HasField("latency_seconds") and budget.latency_seconds <= 0:
         raise InvalidArgument(
             f"{path}.latency_seconds: {budget.latency_seconds:g} leaves no time for an answer; give seconds above 0",

@@ -14,7 +14,7 @@ _LARGEST_PAGE = 1000
 
 
 class ServedModels:
-    """What the backend has loaded. default: the model of requests that name none."""
+    """The models that the backend has loaded. default: the model of requests that name none."""
 
     def __init__(self, backend: InferenceBackend, default: str) -> None:
         self._backend = backend

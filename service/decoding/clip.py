@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, clip_pb2, model_pb2
 from service.decoding.deadline import Deadline
-from service.decoding.fit import fit, place
-from service.decoding.image import check_size, decode_picture, picture_size
+from service.decoding.fit import fit, placement_of
+from service.decoding.image import check_size, decode_image, image_size
 from service.decoding.sampling import choose, effective_fps
 from service.decoding.video import read_video
 from service.errors import InvalidArgument
@@ -22,12 +22,12 @@ from service.settings import Limits
 
 @dataclass(frozen=True, slots=True)
 class DecodedClip:
-    """What the model sees of a clip.
+    """The frames of a clip that the model sees, as it sees them.
 
     frames: uint8 [T, height, width, 3] RGB at the model's size. indices: position of each in the source.
     timestamps: seconds since the first source frame; empty when unknown. fps: of the source, effective_fps: at which
     the model sees the world; 0 when unknown. source_width, source_height: pixels, upright. placement: where the
-    source picture lies in the model's frame.
+    source image lies in the model's frame.
     """
 
     frames: NDArray[np.uint8]
@@ -45,7 +45,7 @@ def decode_clip(
 ) -> DecodedClip:
     """Decode the frames of a clip that the model sees and fit them to its size.
 
-    Only these frames are converted and kept; everything that headers tell is checked against the limits first.
+    Only these frames are converted and kept; everything that headers state is checked against the limits first.
     Raises InvalidArgument naming the field ("clip.video", "clip.frames.images[3]", "clip.raw.data",
     "sampling.indices.values[2]") with the reason and the fix, and DeadlineExceeded (DECODE_TOO_SLOW) after
     `limits.decode_seconds`.
@@ -54,7 +54,7 @@ def decode_clip(
     if source == "video":
         return _from_video(clip.video, sampling, model_input, limits)
     if source == "frames":
-        return _from_pictures(clip.frames, sampling, model_input, limits)
+        return _from_images(clip.frames, sampling, model_input, limits)
     if source == "raw":
         return _from_pixels(clip.raw, sampling, model_input, limits)
     raise InvalidArgument("clip: has no source; set one of video, frames or raw", field="clip", reason="CLIP_EMPTY")
@@ -63,31 +63,31 @@ def decode_clip(
 def _from_video(
     data: bytes, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, limits: Limits
 ) -> DecodedClip:
-    film = read_video(
+    video = read_video(
         data,
         lambda count: choose(sampling, model_input, count),
-        lambda picture: fit(picture, model_input)[0],
+        lambda image: fit(image, model_input)[0],
         limits,
         "clip.video",
     )
-    return _clip(film.pictures, film.indices, film.timestamps, film.width, film.height, film.fps, model_input)
+    return _clip(video.frames, video.indices, video.timestamps, video.width, video.height, video.fps, model_input)
 
 
-def _from_pictures(
+def _from_images(
     source: clip_pb2.EncodedFrames, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, limits: Limits
 ) -> DecodedClip:
     deadline = Deadline(limits.decode_seconds, "clip.frames.images")
     count = len(source.images)
     _check_count(count, "clip.frames.images", limits)
     fps = _rate(source.fps, count, "clip.frames.fps", limits)
-    width, height = picture_size(source.images[0], limits, "clip.frames.images[0]")
-    for position, image in enumerate(source.images):
+    width, height = image_size(source.images[0], limits, "clip.frames.images[0]")
+    for position, encoded in enumerate(source.images):
         field = f"clip.frames.images[{position}]"
-        size = picture_size(image, limits, field)
+        size = image_size(encoded, limits, field)
         if size != (width, height):
             raise InvalidArgument(
-                f"{field}: is {size[0]} x {size[1]} pixels, the first picture is {width} x {height}; "
-                "send all pictures of a clip in one size",
+                f"{field}: is {size[0]} x {size[1]} pixels, the first image is {width} x {height}; "
+                "send all images of a clip in one size",
                 field=field,
                 reason="PICTURE_SIZE_DIFFERS",
             )
@@ -96,8 +96,8 @@ def _from_pictures(
     frames: dict[int, NDArray[np.uint8]] = {}
     for index in sorted(set(indices)):
         deadline.check()
-        picture = decode_picture(source.images[index], limits, f"clip.frames.images[{index}]")
-        frames[index] = fit(picture, model_input)[0]
+        image = decode_image(source.images[index], limits, f"clip.frames.images[{index}]")
+        frames[index] = fit(image, model_input)[0]
     return _clip([frames[i] for i in indices], indices, _times(indices, fps), width, height, fps, model_input)
 
 
@@ -210,5 +210,5 @@ def _clip(
         source_height=height,
         fps=fps,
         effective_fps=effective_fps(timestamps),
-        placement=place(width, height, model_input),
+        placement=placement_of(width, height, model_input),
     )

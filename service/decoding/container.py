@@ -1,4 +1,4 @@
-"""Which container a file is, by its first bytes, and what must be known about it before a demuxer reads it."""
+"""Recognises a file's container by its first bytes and checks its tables before a demuxer reads them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x00\x00\x01\xba", "mpeg"),
 )
 CONTAINERS = ("mp4", "mov", "mkv", "webm", "avi", "gif", "mpeg-ts", "mpeg-ps", "ogg", "flv", "asf")
-"""What people call the containers that are read. Playlists and picture sequences, which make a demuxer open other
+"""Common names of the containers that are read. Playlists and image sequences, which make a demuxer open other
 files or addresses, are not among them."""
 
 
-def demuxer(data: bytes) -> str | None:
+def demuxer_name(data: bytes) -> str | None:
     """libav's name of the demuxer for a file, or None when it is none of `CONTAINERS`."""
     if data[4:8] in _BOXES:
         return "mov"
@@ -60,10 +60,10 @@ def _samples(data: bytes) -> int:
             return _MOST_SAMPLES + 1
         # Searched for, not walked to: demuxers accept tables in odd places.
         for name, offset in ((b"stsz", 12), (b"stz2", 12), (b"trun", 8)):
-            place = data.find(name, begin, end)
-            while place >= 0:
-                total += int.from_bytes(data[place + offset : place + offset + 4], "big")
-                place = data.find(name, place + 4, end)
+            position = data.find(name, begin, end)
+            while position >= 0:
+                total += int.from_bytes(data[position + offset : position + offset + 4], "big")
+                position = data.find(name, position + 4, end)
     return total
 
 

@@ -1,4 +1,4 @@
-"""A video file taken apart: its packets and frame times, all limits checked, nothing decoded yet."""
+"""Takes a video file apart into packets and frame times, checking all limits; nothing is decoded yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import av
 from av.stream import Discard, Disposition
 
-from service.decoding.container import CONTAINERS, demuxer, safe_movie
+from service.decoding.container import CONTAINERS, demuxer_name, safe_movie
 from service.decoding.deadline import Deadline
 from service.decoding.image import check_size
 from service.errors import InvalidArgument
@@ -23,8 +23,8 @@ _PROBE_PIXELS = 2**25
 
 
 @dataclass(frozen=True, slots=True)
-class Reel:
-    """An open video: `packets` in decoding order and `times` of the frames as shown.
+class DemuxedVideo:
+    """An open video file: `packets` in decoding order and `times` of the frames as shown.
 
     times: presentation times of the frames in units of the stream's time base, rising; empty when the file has none
     or not one per packet. seconds: length of one unit. rate: frames per second by the container, 0 when unknown.
@@ -38,7 +38,7 @@ class Reel:
     rate: float
 
 
-class _Source(io.BytesIO):
+class _TimedReader(io.BytesIO):
     """The file's bytes; reading them stops when the time is over, which ends any loop inside a demuxer."""
 
     def __init__(self, data: bytes, deadline: Deadline) -> None:
@@ -51,7 +51,7 @@ class _Source(io.BytesIO):
 
 
 @contextmanager
-def open_reel(data: bytes, limits: Limits, deadline: Deadline, field: str) -> Iterator[Reel]:
+def demux(data: bytes, limits: Limits, deadline: Deadline, field: str) -> Iterator[DemuxedVideo]:
     """Open a video file held in memory and check it against the limits without decoding it.
 
     Raises InvalidArgument (with `field`): VIDEO_EMPTY, VIDEO_UNRECOGNISED, NO_VIDEO_STREAM, CODEC_UNSUPPORTED,
@@ -59,7 +59,7 @@ def open_reel(data: bytes, limits: Limits, deadline: Deadline, field: str) -> It
     """
     if not data:
         raise InvalidArgument(f"{field}: is empty; send a whole video file", field=field, reason="VIDEO_EMPTY")
-    format_name = demuxer(data)
+    format_name = demuxer_name(data)
     if format_name is None:
         raise _unrecognised(data, field)
     checked = safe_movie(data) if format_name == "mov" else data
@@ -67,7 +67,7 @@ def open_reel(data: bytes, limits: Limits, deadline: Deadline, field: str) -> It
         raise _broken("its index promises more frames and sound than a file can hold", field)
     try:
         container = av.open(
-            _Source(checked, deadline),
+            _TimedReader(checked, deadline),
             "r",
             # Named, so that nothing is guessed and no other demuxer ever sees the bytes.
             format=format_name,
@@ -81,9 +81,9 @@ def open_reel(data: bytes, limits: Limits, deadline: Deadline, field: str) -> It
     with container:
         stream = _video_stream(container, limits, field)
         packets = _demux(container, stream, len(data), limits, deadline, field)
-        reel = _lay_out(container, stream, packets)
-        _check_length(reel, limits, field)
-        yield reel
+        video = _demuxed(container, stream, packets)
+        _check_length(video, limits, field)
+        yield video
 
 
 def _refuse(url: str, *_: Any) -> Any:
@@ -112,7 +112,7 @@ def _video_stream(container: Any, limits: Limits, field: str) -> Any:
         )
     if codec.width < 1 or codec.height < 1:
         raise InvalidArgument(
-            f"{field}: the header gives no picture size that could be used; at most {limits.pixels} pixels are taken",
+            f"{field}: the header gives no image size that could be used; at most {limits.pixels} pixels are taken",
             field=field,
             reason="PICTURE_TOO_LARGE",
         )
@@ -155,11 +155,11 @@ def _demux(container: Any, stream: Any, size: int, limits: Limits, deadline: Dea
     return packets
 
 
-def _lay_out(container: Any, stream: Any, packets: list[Any]) -> Reel:
+def _demuxed(container: Any, stream: Any, packets: list[Any]) -> DemuxedVideo:
     shown = [packet.pts for packet in packets if not packet.is_discard]
     known = [time for time in shown if time is not None]
     unique = sorted(set(known))
-    return Reel(
+    return DemuxedVideo(
         codec=stream.codec_context,
         container=container.format.name,
         packets=tuple(packets),
@@ -169,13 +169,13 @@ def _lay_out(container: Any, stream: Any, packets: list[Any]) -> Reel:
     )
 
 
-def _check_length(reel: Reel, limits: Limits, field: str) -> None:
-    count = len(reel.packets)
-    if len(reel.times) > 1:
+def _check_length(video: DemuxedVideo, limits: Limits, field: str) -> None:
+    count = len(video.packets)
+    if len(video.times) > 1:
         # The last frame is shown too: as long as the others on average.
-        length = (reel.times[-1] - reel.times[0]) * reel.seconds * count / (count - 1)
+        length = (video.times[-1] - video.times[0]) * video.seconds * count / (count - 1)
     else:
-        length = count / reel.rate if reel.rate > 0 else 0.0
+        length = count / video.rate if video.rate > 0 else 0.0
     if length > limits.seconds:
         raise InvalidArgument(
             f"{field}: the clip is {length:.0f} s long, the limit is {limits.seconds:g} s; cut it",
@@ -193,7 +193,7 @@ def _broken(why: str, field: str) -> InvalidArgument:
 def _unrecognised(data: bytes, field: str) -> InvalidArgument:
     hint = f"send one of {', '.join(CONTAINERS)}"
     if data.startswith((b"\xff\xd8\xff", b"\x89PNG")):
-        hint = "this is a picture: send pictures in clip.frames.images"
+        hint = "this is an image: send images in clip.frames.images"
     return InvalidArgument(
         f"{field}: is not a video file that can be read, or is cut off before its index; {hint}",
         field=field,

@@ -1,4 +1,4 @@
-"""A clip's frames at a size for people, in the source's own aspect."""
+"""A clip's frames at a size for viewing, in the source's own aspect."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from actionlens.v1 import clip_pb2
 from service.decoding.clip import raw_pixels, to_rgb
 from service.decoding.fit import scale
-from service.decoding.image import decode_picture
+from service.decoding.image import decode_image
 from service.decoding.video import read_video
 from service.errors import InvalidArgument
 from service.settings import Limits
 
-Source = Path | bytes
+Encoded = Path | bytes
 
 
 def display_frames(
     clip: clip_pb2.Clip, indices: Sequence[int], max_side: int = 640, limits: Limits | None = None
 ) -> NDArray[np.uint8]:
-    """The same as `decode_for_display` for a clip as it was sent. Raises InvalidArgument."""
+    """Decode frames of a clip as it was sent; otherwise as `decode_for_display`. Raises InvalidArgument."""
     match clip.WhichOneof("source"):
         case "video":
             return decode_for_display(clip.video, indices, max_side, limits)
@@ -36,33 +36,33 @@ def display_frames(
 
 
 def decode_for_display(
-    source: Source | Sequence[Source], indices: Sequence[int], max_side: int = 640, limits: Limits | None = None
+    source: Encoded | Sequence[Encoded], indices: Sequence[int], max_side: int = 640, limits: Limits | None = None
 ) -> NDArray[np.uint8]:
     """Frames of a clip: uint8 [len(indices), h, w, 3] RGB, the longer side `max_side` pixels.
 
-    source: a video file (path or bytes), or JPEG and PNG pictures of one size in order of time. indices: positions in
-    the source, any order (FrameReport.used). Small sources are enlarged, so
-    that outlines and text drawn on them are sharp. Raises InvalidArgument when the clip
-    does not decode or has no such frame, OSError when a file cannot be read.
+    source: a video file (path or bytes), or JPEG and PNG images of one size in order of time. indices: positions in
+    the source, any order (FrameReport.used). Small sources are enlarged, so that outlines and text drawn on them are
+    sharp. Raises InvalidArgument when the clip does not decode or has no such frame, OSError when a file cannot be
+    read.
     """
     bounds = limits or Limits()
     wanted = tuple(indices)
     if not wanted:
         raise InvalidArgument("indices: name at least one frame", field="indices", reason="SAMPLING_WRONG_COUNT")
     if isinstance(source, (Path, bytes)):
-        film = read_video(
+        video = read_video(
             _read(source), lambda count: _existing(wanted, count), lambda p: _sized(p, max_side), bounds, "clip.video"
         )
-        return np.stack(film.pictures)
+        return np.stack(video.frames)
     _existing(wanted, len(source))
-    pictures = {
-        index: _sized(decode_picture(_read(source[index]), bounds, f"clip.frames.images[{index}]"), max_side)
+    images = {
+        index: _sized(decode_image(_read(source[index]), bounds, f"clip.frames.images[{index}]"), max_side)
         for index in sorted(set(wanted))
     }
-    return np.stack([pictures[index] for index in wanted])
+    return np.stack([images[index] for index in wanted])
 
 
-def _read(source: Source) -> bytes:
+def _read(source: Encoded) -> bytes:
     return source.read_bytes() if isinstance(source, Path) else source
 
 
@@ -76,10 +76,10 @@ def _existing(indices: tuple[int, ...], count: int) -> tuple[int, ...]:
     return indices
 
 
-def _sized(picture: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
-    height, width = picture.shape[:2]
+def _sized(image: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
     longer = max(height, width)
     size = (max(1, round(width * max_side / longer)), max(1, round(height * max_side / longer)))
     if longer < max_side:
-        return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-    return scale(picture, *size)
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    return scale(image, *size)

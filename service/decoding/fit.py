@@ -1,4 +1,4 @@
-"""Pictures of any size, made to the model's size."""
+"""Images of any size, made to the model's size."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from actionlens.card import Resize
 from actionlens.v1 import answer_pb2, model_pb2
 
 
-def fit(
-    picture: NDArray[np.uint8], model_input: model_pb2.ModelInput
-) -> tuple[NDArray[np.uint8], answer_pb2.Placement]:
-    """Make a picture [H, W, 3] uint8 into the model's frame [height, width, 3] and say where the picture lies in it.
+def fit(image: NDArray[np.uint8], model_input: model_pb2.ModelInput) -> tuple[NDArray[np.uint8], answer_pb2.Placement]:
+    """Make an image [H, W, 3] uint8 into the model's frame [height, width, 3] and say where the image lies in it.
 
     "stretch" scales both sides freely, "letterbox" scales the longer side and centres the rest on black, "crop"
     scales the shorter side (to `shorter` pixels where the model says so) and keeps the centre. Shrinking averages over
@@ -21,22 +19,22 @@ def fit(
     beyond the frame.
     Raises ValueError for an unknown resize rule.
     """
-    placement = place(picture.shape[1], picture.shape[0], model_input)
+    placement = placement_of(image.shape[1], image.shape[0], model_input)
     height, width = model_input.height, model_input.width
     if _rule(model_input) is Resize.LETTERBOX:
         frame = np.zeros((height, width, 3), np.uint8)
         left, top = int(placement.left), int(placement.top)
-        inner = scale(picture, int(placement.width), int(placement.height))
+        inner = scale(image, int(placement.width), int(placement.height))
         frame[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
         return frame, placement
     if _rule(model_input) is Resize.CROP:
-        x, y, across, down = _kept(picture.shape[1], picture.shape[0], model_input)
-        return scale(picture[y : y + down, x : x + across], width, height), placement
-    return scale(picture, width, height), placement
+        x, y, across, down = _kept(image.shape[1], image.shape[0], model_input)
+        return scale(image[y : y + down, x : x + across], width, height), placement
+    return scale(image, width, height), placement
 
 
-def place(width: int, height: int, model_input: model_pb2.ModelInput) -> answer_pb2.Placement:
-    """Where `fit` puts a picture of this size, in pixels of the model's frame."""
+def placement_of(width: int, height: int, model_input: model_pb2.ModelInput) -> answer_pb2.Placement:
+    """The placement that `fit` gives an image of this size, in pixels of the model's frame."""
     frame_width, frame_height = model_input.width, model_input.height
     rule = _rule(model_input)
     left, top, across, down = 0.0, 0.0, float(frame_width), float(frame_height)
@@ -54,18 +52,18 @@ def place(width: int, height: int, model_input: model_pb2.ModelInput) -> answer_
     )
 
 
-def scale(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+def scale(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     """Resize [H, W, 3] uint8 to [height, width, 3]: area averages where a side shrinks, bilinear where it grows."""
-    before = picture.shape[:2]
+    before = image.shape[:2]
     if before == (height, width):
-        return np.ascontiguousarray(picture)
+        return np.ascontiguousarray(image)
     # OpenCV's area rule is only area averaging when no side grows, so the sides that shrink go first.
     smaller = (min(before[0], height), min(before[1], width))
     if smaller != before:
-        picture = np.asarray(cv2.resize(picture, smaller[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        image = np.asarray(cv2.resize(image, smaller[::-1], interpolation=cv2.INTER_AREA), np.uint8)
     if smaller != (height, width):
-        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-    return picture
+        image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return image
 
 
 def _rule(model_input: model_pb2.ModelInput) -> Resize:

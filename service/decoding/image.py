@@ -1,4 +1,4 @@
-"""Single pictures: JPEG, PNG and raw pixels to RGB. Sizes are read from headers and checked before decoding."""
+"""Single images: JPEG, PNG and raw pixels to RGB. Sizes are read from headers and checked before decoding."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _JPEG = b"\xff\xd8\xff"
 _MOST_SCANS = 100
 
 
-def picture_size(image: bytes, limits: Limits, field: str) -> tuple[int, int]:
+def image_size(encoded: bytes, limits: Limits, field: str) -> tuple[int, int]:
     """Width and height of a JPEG or PNG, from its header alone.
 
     Raises InvalidArgument (with `field`): PICTURE_EMPTY, PICTURE_UNRECOGNISED, PICTURE_BROKEN, PICTURE_TOO_LARGE.
     """
-    if not image:
+    if not encoded:
         raise InvalidArgument(f"{field}: is empty; send a JPEG or PNG file", field=field, reason="PICTURE_EMPTY")
-    if image.startswith(_JPEG):
+    if encoded.startswith(_JPEG):
         try:
-            height, width, _, _ = simplejpeg.decode_jpeg_header(image, strict=False)
+            height, width, _, _ = simplejpeg.decode_jpeg_header(encoded, strict=False)
         except (ValueError, KeyError) as error:
             # KeyError: simplejpeg has no name for a colour space that libjpeg could not find out.
             raise _broken("JPEG", f"bad header: {error}", field) from None
-        if too_many_scans(image):
+        if too_many_scans(encoded):
             raise _broken("JPEG", f"more than {_MOST_SCANS} scans", field)
-    elif image.startswith(_PNG):
-        if len(image) < 33 or image[12:16] != b"IHDR":
+    elif encoded.startswith(_PNG):
+        if len(encoded) < 33 or encoded[12:16] != b"IHDR":
             raise _broken("PNG", "the header is cut off", field)
-        width, height = struct.unpack(">II", image[16:24])
+        width, height = struct.unpack(">II", encoded[16:24])
     else:
         raise InvalidArgument(
             f"{field}: is neither a JPEG nor a PNG file; convert it to one of these",
@@ -48,17 +48,17 @@ def picture_size(image: bytes, limits: Limits, field: str) -> tuple[int, int]:
     return width, height
 
 
-def decode_picture(image: bytes, limits: Limits, field: str) -> NDArray[np.uint8]:
+def decode_image(encoded: bytes, limits: Limits, field: str) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG to uint8 [H, W, 3] RGB.
 
     Grey is repeated over the channels, alpha is laid over black, 16 bits per channel become 8. Raises
-    InvalidArgument (with `field`) as `picture_size` does, and PICTURE_BROKEN when the data does not decode.
+    InvalidArgument (with `field`) as `image_size` does, and PICTURE_BROKEN when the data does not decode.
     """
-    picture_size(image, limits, field)
-    return _decode_jpeg(image, field) if image.startswith(_JPEG) else _decode_png(image, field)
+    image_size(encoded, limits, field)
+    return _decode_jpeg(encoded, field) if encoded.startswith(_JPEG) else _decode_png(encoded, field)
 
 
-def raw_picture(data: bytes, height: int, width: int, limits: Limits, field: str) -> NDArray[np.uint8]:
+def raw_image(data: bytes, height: int, width: int, limits: Limits, field: str) -> NDArray[np.uint8]:
     """View raw RGB bytes as uint8 [height, width, 3] (read-only, not copied).
 
     Raises InvalidArgument (with `field`): PICTURE_TOO_LARGE, or RAW_SIZE_MISMATCH when the number of bytes is not
@@ -76,16 +76,16 @@ def raw_picture(data: bytes, height: int, width: int, limits: Limits, field: str
 
 
 def check_size(width: int, height: int, limits: Limits, field: str) -> None:
-    """Raise InvalidArgument when a picture is empty or has more pixels than `limits.pixels`."""
+    """Raise InvalidArgument when an image is empty or has more pixels than `limits.pixels`."""
     if width < 1 or height < 1:
         raise InvalidArgument(
-            f"{field}: the picture is {width} x {height} pixels; both sides must be at least 1",
+            f"{field}: the image is {width} x {height} pixels; both sides must be at least 1",
             field=field,
             reason="PICTURE_EMPTY",
         )
     if width * height > limits.pixels:
         raise InvalidArgument(
-            f"{field}: {width} x {height} pixels are more than the limit of {limits.pixels}; scale the picture down "
+            f"{field}: {width} x {height} pixels are more than the limit of {limits.pixels}; scale the image down "
             "before sending (the model sees a small frame anyway)",
             field=field,
             reason="PICTURE_TOO_LARGE",
@@ -98,32 +98,32 @@ def too_many_scans(jpeg: bytes) -> bool:
     return jpeg.count(b"\xff\xda") > _MOST_SCANS
 
 
-def over_black(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def over_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Lay uint8 [H, W, 4] (alpha last, not premultiplied) over black: uint8 [H, W, 3] in the same channel order."""
-    alpha = cv2.cvtColor(np.ascontiguousarray(picture[..., 3]), cv2.COLOR_GRAY2BGR)
-    return np.asarray(cv2.multiply(np.ascontiguousarray(picture[..., :3]), alpha, scale=1 / 255), np.uint8)
+    alpha = cv2.cvtColor(np.ascontiguousarray(pixels[..., 3]), cv2.COLOR_GRAY2BGR)
+    return np.asarray(cv2.multiply(np.ascontiguousarray(pixels[..., :3]), alpha, scale=1 / 255), np.uint8)
 
 
-def _decode_jpeg(image: bytes, field: str) -> NDArray[np.uint8]:
+def _decode_jpeg(encoded: bytes, field: str) -> NDArray[np.uint8]:
     try:
-        return np.asarray(_jpeg_pixels(image), np.uint8)
+        return np.asarray(_jpeg_pixels(encoded), np.uint8)
     except ValueError as error:
         raise _broken("JPEG", str(error), field) from None
 
 
-def _jpeg_pixels(image: bytes) -> Any:
+def _jpeg_pixels(encoded: bytes) -> Any:
     try:
-        return simplejpeg.decode_jpeg(image, "RGB")
+        return simplejpeg.decode_jpeg(encoded, "RGB")
     except ValueError as error:
         # Many cameras leave padding between markers, which harms no pixel; anything else (a cut-off file) does.
         if "extraneous bytes" not in str(error):
             raise
-        return simplejpeg.decode_jpeg(image, "RGB", strict=False)
+        return simplejpeg.decode_jpeg(encoded, "RGB", strict=False)
 
 
-def _decode_png(image: bytes, field: str) -> NDArray[np.uint8]:
+def _decode_png(encoded: bytes, field: str) -> NDArray[np.uint8]:
     try:
-        pixels: Any = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels: Any = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         pixels = None
     if pixels is None:

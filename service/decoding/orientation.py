@@ -1,4 +1,4 @@
-"""Decoded video frames as upright RGB pictures."""
+"""Decoded video frames as upright RGB images."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from service.decoding.image import over_black
 _UNSPECIFIED = 2
 
 
-def upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
+def oriented_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """uint8 [H, W, 3] RGB as a player shows it: rotation and mirroring applied, alpha laid over black.
 
     The colour matrix and range are the frame's own. Pixels are taken as square. Raises av.FFmpegError when the pixel
     format has no conversion to RGB.
     """
     translucent = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
-    picture = over_black(_convert(frame, "rgba")) if translucent else _convert(frame, "rgb24")
+    image = over_black(_convert(frame, "rgba")) if translucent else _convert(frame, "rgb24")
     extras: Any = frame.side_data
-    return turn(picture, bytes(extras[Type.DISPLAYMATRIX])) if Type.DISPLAYMATRIX in extras else picture
+    return apply_display_matrix(image, bytes(extras[Type.DISPLAYMATRIX])) if Type.DISPLAYMATRIX in extras else image
 
 
 def _convert(frame: av.VideoFrame, form: str) -> NDArray[np.uint8]:
@@ -37,8 +37,8 @@ def _convert(frame: av.VideoFrame, form: str) -> NDArray[np.uint8]:
         return np.asarray(frame.to_ndarray(format=form), np.uint8)
 
 
-def turn(picture: NDArray[np.uint8], matrix: bytes) -> NDArray[np.uint8]:
-    """Apply a display matrix to a picture [H, W, C], to the nearest of the eight quarter turns and mirrorings.
+def apply_display_matrix(image: NDArray[np.uint8], matrix: bytes) -> NDArray[np.uint8]:
+    """Apply a display matrix to an image [H, W, C], to the nearest of the eight quarter turns and mirrorings.
 
     matrix: nine native-endian int32 (a b u, c d v, x y w); a source point (p, q) is shown at (a p + c q, b p + d q).
     """
@@ -46,10 +46,10 @@ def turn(picture: NDArray[np.uint8], matrix: bytes) -> NDArray[np.uint8]:
     if abs(a) + abs(d) >= abs(b) + abs(c):
         across, down = a, d
     else:
-        picture = picture.transpose(1, 0, 2)
+        image = image.transpose(1, 0, 2)
         across, down = c, b
     if across < 0:
-        picture = picture[:, ::-1]
+        image = image[:, ::-1]
     if down < 0:
-        picture = picture[::-1]
-    return np.ascontiguousarray(picture)
+        image = image[::-1]
+    return np.ascontiguousarray(image)

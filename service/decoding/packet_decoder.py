@@ -1,4 +1,4 @@
-"""Decodes the frames of a reel that are asked for, and no more of them than needed is ever held."""
+"""Decodes the requested frames of a demuxed video; no more of them than needed is ever held."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.decoding.deadline import Deadline
-from service.decoding.demuxer import Reel
+from service.decoding.demuxer import DemuxedVideo
 from service.decoding.image import too_many_scans
-from service.decoding.orientation import upright
+from service.decoding.orientation import oriented_rgb
 from service.settings import Limits
 
 # Codecs in which one packet is one frame and a keyframe can be decoded without what lies before it, in containers
@@ -26,8 +26,8 @@ _WORTHWHILE = 0.25
 
 
 @dataclass(slots=True)
-class Footage:
-    """What was decoded. frames: results of `keep` by position. times: presentation times of all frames that were
+class DecodedFrames:
+    """Frames as decoded. frames: results of `keep` by position. times: presentation times of all frames that were
     seen, or of all frames of the file. total: frames in the file, None when the end was not reached."""
 
     frames: dict[int, Any] = field(default_factory=dict)
@@ -36,43 +36,47 @@ class Footage:
 
 
 def decode_frames(
-    reel: Reel,
+    video: DemuxedVideo,
     wanted: Collection[int],
     keep: Callable[[NDArray[np.uint8]], Any],
     limits: Limits,
     deadline: Deadline,
-) -> Footage:
-    """Decode the frames at the given positions (in order of presentation) and store `keep(picture)` of each.
+) -> DecodedFrames:
+    """Decode the frames at the given positions (in order of presentation) and store `keep(image)` of each.
 
-    Each picture is uint8 [H, W, 3] RGB, upright, at full size, and is dropped after `keep`. Packets that do not
+    Each image is uint8 [H, W, 3] RGB, upright, at full size, and is dropped after `keep`. Packets that do not
     decode are passed over. Positions past the end are missing from the result, and `total` says where it is.
     Raises DeadlineExceeded.
     """
-    plan = _plan(reel, wanted)
+    plan = _plan(video, wanted)
     if plan is not None:
-        footage = _jumping(reel, plan, keep, limits, deadline)
-        if footage is not None:
-            return footage
-    return _straight(reel, wanted, keep, limits, deadline)
+        decoded = _decode_jumps(video, plan, keep, limits, deadline)
+        if decoded is not None:
+            return decoded
+    return _decode_from_the_start(video, wanted, keep, limits, deadline)
 
 
-def _straight(
-    reel: Reel, wanted: Collection[int], keep: Callable[[NDArray[np.uint8]], Any], limits: Limits, deadline: Deadline
-) -> Footage:
+def _decode_from_the_start(
+    video: DemuxedVideo,
+    wanted: Collection[int],
+    keep: Callable[[NDArray[np.uint8]], Any],
+    limits: Limits,
+    deadline: Deadline,
+) -> DecodedFrames:
     """Decode from the beginning, counting, until the last wanted frame or, when that is the file's last, the end."""
-    reel.codec.flush_buffers()
-    footage = Footage()
+    video.codec.flush_buffers()
+    decoded = DecodedFrames()
     last = max(wanted)
-    to_the_end = last >= len(reel.packets) - 1
-    for frame in _decode(reel, 0, limits, deadline):
-        position = len(footage.times)
-        footage.times.append(frame.pts if frame.pts is not None else frame.dts)
+    to_the_end = last >= len(video.packets) - 1
+    for frame in _decode(video, 0, limits, deadline):
+        position = len(decoded.times)
+        decoded.times.append(frame.pts if frame.pts is not None else frame.dts)
         if position in wanted:
-            footage.frames[position] = keep(upright(frame))
+            decoded.frames[position] = keep(oriented_rgb(frame))
         if position == last and not to_the_end:
-            return footage
-    footage.total = len(footage.times)
-    return footage
+            return decoded
+    decoded.total = len(decoded.times)
+    return decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,54 +87,54 @@ class _Jump:
     positions: tuple[int, ...]
 
 
-def _plan(reel: Reel, wanted: Collection[int]) -> list[_Jump] | None:
-    """Which parts to decode, or None when leaving parts out is unsafe or not worth it."""
+def _plan(video: DemuxedVideo, wanted: Collection[int]) -> list[_Jump] | None:
+    """The parts to decode, or None when leaving parts out is unsafe or not worth it."""
     if (
-        reel.codec.codec.canonical_name not in _SKIPPABLE
-        or not reel.container.startswith(_TIMED)
-        or len(reel.times) != len(reel.packets)
-        or max(wanted) >= len(reel.times)
+        video.codec.codec.canonical_name not in _SKIPPABLE
+        or not video.container.startswith(_TIMED)
+        or len(video.times) != len(video.packets)
+        or max(wanted) >= len(video.times)
     ):
         return None
-    keys = [(packet.pts, place) for place, packet in enumerate(reel.packets) if packet.is_keyframe]
+    keys = [(packet.pts, position) for position, packet in enumerate(video.packets) if packet.is_keyframe]
     if len(keys) < 2 or keys != sorted(keys) or keys[0][1] != 0:
         return None
     key_times = [time for time, _ in keys]
     by_key: dict[int, list[int]] = {}
     for position in sorted(wanted):
-        key = max(bisect_right(key_times, reel.times[position]) - 1, 0)
+        key = max(bisect_right(key_times, video.times[position]) - 1, 0)
         by_key.setdefault(keys[key][1], []).append(position)
     jumps = [_Jump(begin, tuple(positions)) for begin, positions in by_key.items()]
     cost = sum(jump.positions[-1] - jump.begin + 1 for jump in jumps)
     return jumps if cost <= (1 - _WORTHWHILE) * (max(wanted) + 1) else None
 
 
-def _jumping(
-    reel: Reel, plan: list[_Jump], keep: Callable[[NDArray[np.uint8]], Any], limits: Limits, deadline: Deadline
-) -> Footage | None:
+def _decode_jumps(
+    video: DemuxedVideo, plan: list[_Jump], keep: Callable[[NDArray[np.uint8]], Any], limits: Limits, deadline: Deadline
+) -> DecodedFrames | None:
     """Decode only what leads to the wanted frames; None when a frame does not come out at its time."""
-    footage = Footage(times=list(reel.times), total=len(reel.times))
+    decoded = DecodedFrames(times=list(video.times), total=len(video.times))
     for jump in plan:
-        reel.codec.flush_buffers()
-        missing = {reel.times[position]: position for position in jump.positions}
-        for frame in _decode(reel, jump.begin, limits, deadline):
+        video.codec.flush_buffers()
+        missing = {video.times[position]: position for position in jump.positions}
+        for frame in _decode(video, jump.begin, limits, deadline):
             if frame.pts is not None and frame.pts in missing:
-                footage.frames[missing.pop(frame.pts)] = keep(upright(frame))
+                decoded.frames[missing.pop(frame.pts)] = keep(oriented_rgb(frame))
             if not missing:
                 break
         if missing:
             return None
-    return footage
+    return decoded
 
 
-def _decode(reel: Reel, begin: int, limits: Limits, deadline: Deadline) -> Iterator[av.VideoFrame]:
-    scanned = reel.codec.codec.canonical_name == "mjpeg"
-    for packet in (*reel.packets[begin:], None):
+def _decode(video: DemuxedVideo, begin: int, limits: Limits, deadline: Deadline) -> Iterator[av.VideoFrame]:
+    scanned = video.codec.codec.canonical_name == "mjpeg"
+    for packet in (*video.packets[begin:], None):
         deadline.check()
         if scanned and packet is not None and too_many_scans(bytes(packet)):
             continue
         try:
-            frames = reel.codec.decode(packet)
+            frames = video.codec.decode(packet)
         except (av.FFmpegError, ValueError):
             continue
         for frame in frames:

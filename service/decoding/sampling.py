@@ -1,4 +1,4 @@
-"""Which frames of a clip the model sees."""
+"""Chooses the frames of a clip that the model sees."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def choose(sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, count
     frame repeats when the clip is too short. Indices: as given. No rule set: the model's own. Models of any length
     take another T than their own by a uniform count or by as many indices.
     Raises InvalidArgument naming the field when a position does not exist, the model does not take so many, or it is
-    shown what moves and the clip is one picture.
+    shown motion and the clip is one frame.
     """
     if count == 1 and model_input.color == ColorOrder.FLOW:
         raise InvalidArgument(
@@ -88,9 +88,9 @@ def _given(values: Sequence[int], model_input: model_pb2.ModelInput, count: int)
             field="sampling.indices.values",
             reason="SAMPLING_WRONG_COUNT",
         )
-    for place, value in enumerate(values):
+    for position, value in enumerate(values):
         if value >= count:
-            field = f"sampling.indices.values[{place}]"
+            field = f"sampling.indices.values[{position}]"
             raise InvalidArgument(
                 f"{field}: {value} is past the end; the clip has frames 0 to {count - 1}",
                 field=field,

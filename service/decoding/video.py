@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.decoding.deadline import Deadline
-from service.decoding.demuxer import Reel, open_reel
+from service.decoding.demuxer import DemuxedVideo, demux
 from service.decoding.fit import scale
-from service.decoding.packet_decoder import Footage, decode_frames
+from service.decoding.packet_decoder import DecodedFrames, decode_frames
 from service.errors import InvalidArgument
 from service.settings import Limits
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """Frames of a video. pictures: one per index, as the caller's `keep` made them. timestamps: seconds since the
+class DecodedVideo:
+    """Frames of a video. frames: one per index, as the caller's `keep` made them. timestamps: seconds since the
     first frame, empty when unknown. width, height: pixels of the upright source. fps: 0 when unknown."""
 
-    pictures: tuple[NDArray[np.uint8], ...]
+    frames: tuple[NDArray[np.uint8], ...]
     indices: tuple[int, ...]
     timestamps: tuple[float, ...]
     width: int
@@ -37,36 +37,36 @@ def read_video(
     keep: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
     limits: Limits,
     field: str,
-) -> Film:
+) -> DecodedVideo:
     """Decode chosen frames of a video file in memory.
 
-    choose: the number of frames in the file -> the positions wanted. keep: an upright uint8 [H, W, 3] RGB picture ->
+    choose: the number of frames in the file -> the positions wanted. keep: an upright uint8 [H, W, 3] RGB image ->
     what is kept of it. A file that is cut off or damaged gives what still decodes. Raises what `choose` raises,
     InvalidArgument (with `field`) and DeadlineExceeded.
     """
     deadline = Deadline(limits.decode_seconds, field)
     sizes: list[tuple[int, int]] = []
 
-    def keep_alike(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        height, width = picture.shape[:2]
+    def keep_alike(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width = image.shape[:2]
         sizes.append((width, height))
         # The size may change within a file (adaptive recordings); the first one counts.
-        return keep(picture if sizes[0] == (width, height) else scale(picture, *sizes[0]))
+        return keep(image if sizes[0] == (width, height) else scale(image, *sizes[0]))
 
-    with open_reel(data, limits, deadline, field) as reel:
-        indices = choose(len(reel.times) or len(reel.packets))
-        footage = _decode(reel, indices, keep_alike, limits, deadline, field)
-        if footage.total is not None and not _complete(footage, indices, reel):
+    with demux(data, limits, deadline, field) as video:
+        indices = choose(len(video.times) or len(video.packets))
+        decoded = _decode(video, indices, keep_alike, limits, deadline, field)
+        if decoded.total is not None and not _complete(decoded, indices, video):
             # Packets and frames need not agree (hidden or damaged frames): now the true number is known.
-            indices = choose(_positive(footage.total, field))
-            if not footage.frames.keys() >= set(indices):
-                footage = _decode(reel, indices, keep_alike, limits, deadline, field)
-        if not footage.frames.keys() >= set(indices):
+            indices = choose(_positive(decoded.total, field))
+            if not decoded.frames.keys() >= set(indices):
+                decoded = _decode(video, indices, keep_alike, limits, deadline, field)
+        if not decoded.frames.keys() >= set(indices):
             raise _no_frames(field)
-        seconds, fps = _clock(footage, reel)
+        seconds, fps = _clock(decoded, video)
     width, height = sizes[0]
-    return Film(
-        pictures=tuple(footage.frames[index] for index in indices),
+    return DecodedVideo(
+        frames=tuple(decoded.frames[index] for index in indices),
         indices=indices,
         timestamps=tuple(seconds[index] for index in indices) if seconds else (),
         width=width,
@@ -76,15 +76,15 @@ def read_video(
 
 
 def _decode(
-    reel: Reel,
+    video: DemuxedVideo,
     indices: tuple[int, ...],
     keep: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
     limits: Limits,
     deadline: Deadline,
     field: str,
-) -> Footage:
+) -> DecodedFrames:
     try:
-        return decode_frames(reel, set(indices), keep, limits, deadline)
+        return decode_frames(video, set(indices), keep, limits, deadline)
     except av.FFmpegError as error:
         raise InvalidArgument(
             f"{field}: the pixels cannot be converted to RGB ({error.strerror}); convert the video to yuv420p",
@@ -93,9 +93,9 @@ def _decode(
         ) from error
 
 
-def _complete(footage: Footage, indices: tuple[int, ...], reel: Reel) -> bool:
+def _complete(decoded: DecodedFrames, indices: tuple[int, ...], video: DemuxedVideo) -> bool:
     """Whether the number of frames that the choice was made for is the true one."""
-    return footage.frames.keys() >= set(indices) and footage.total == (len(reel.times) or len(reel.packets))
+    return decoded.frames.keys() >= set(indices) and decoded.total == (len(video.times) or len(video.packets))
 
 
 def _positive(total: int, field: str) -> int:
@@ -112,15 +112,15 @@ def _no_frames(field: str) -> InvalidArgument:
     )
 
 
-def _clock(footage: Footage, reel: Reel) -> tuple[list[float], float]:
+def _clock(decoded: DecodedFrames, video: DemuxedVideo) -> tuple[list[float], float]:
     """Seconds since the first frame for every frame seen (empty when unknown), and the frame rate (0 when unknown)."""
-    times = [time for time in footage.times if time is not None]
+    times = [time for time in decoded.times if time is not None]
     rising = all(earlier < later for earlier, later in pairwise(times))
-    if len(times) == len(footage.times) and rising and reel.seconds > 0:
-        seconds = [(time - times[0]) * reel.seconds for time in times]
-        whole = reel.times or times
-        span = (whole[-1] - whole[0]) * reel.seconds
-        return seconds, (len(whole) - 1) / span if span > 0 else reel.rate
-    if reel.rate > 0:
-        return [position / reel.rate for position in range(len(footage.times))], reel.rate
+    if len(times) == len(decoded.times) and rising and video.seconds > 0:
+        seconds = [(time - times[0]) * video.seconds for time in times]
+        whole = video.times or times
+        span = (whole[-1] - whole[0]) * video.seconds
+        return seconds, (len(whole) - 1) / span if span > 0 else video.rate
+    if video.rate > 0:
+        return [position / video.rate for position in range(len(decoded.times))], video.rate
     return [], 0.0

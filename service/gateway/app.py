@@ -1,24 +1,23 @@
-"""The gateway's routes: the page's files, the schema, samples, unary calls and streaming calls."""
+"""Routes of the page's port: the page's files, the schema, samples, unary calls and streaming calls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from service.errors import ActionLensError, NotFound, ResourceExhausted
-from service.gateway.middleware import Guard
-from service.gateway.rpc_bridge import Calls
-from service.gateway.websocket import error_document, serve_socket, unexpected
+from service.gateway.middleware import SameOriginMiddleware
+from service.gateway.rpc_bridge import RpcBridge
+from service.gateway.websocket import error_document, incident_error, serve_socket
 from service.settings import Settings
-from service.telemetry.exposition import PLAIN
 
 _STATIC = Path(__file__).parent / "static"
 _PROTOBUF = "application/x-protobuf"
@@ -33,8 +32,11 @@ _HTTP = {
 }
 
 
-def make_app(settings: Settings, calls: Calls, schema: bytes, metrics: Callable[[], bytes]) -> Starlette:
-    """The ASGI application. schema: what `schema` made of the services behind `calls`. metrics: their text."""
+def make_app(settings: Settings, rpcs: RpcBridge, schema: bytes, monitoring: Sequence[BaseRoute]) -> Starlette:
+    """Make the ASGI application of the page's port.
+
+    schema: JSON by `make_schema` of the services behind `rpcs`. monitoring: the routes of /metrics and /healthz.
+    """
 
     async def index(request: Request) -> Response:
         return FileResponse(_STATIC / "index.html")
@@ -42,52 +44,49 @@ def make_app(settings: Settings, calls: Calls, schema: bytes, metrics: Callable[
     async def overhead(request: Request) -> Response:
         return FileResponse(_STATIC / "overhead.html")
 
-    async def measured(request: Request) -> Response:
-        return Response(metrics(), headers={"content-type": PLAIN})
-
     async def describe(request: Request) -> Response:
         return Response(schema, media_type="application/json")
 
     async def sample(request: Request) -> Response:
-        """The clip that a model of the store brings along."""
+        """Send the sample clip of a model of the store."""
         name = request.path_params["model"]
-        path = settings.model_store / name / "sample.mp4"
-        if name.startswith(".") or not path.is_file():
+        path = None if name.startswith(".") else settings.sample_clip(name)
+        if path is None:
             return _refuse(NotFound(f"model {name!r} has no sample clip", reason="NO_SAMPLE"))
         return FileResponse(path, media_type="video/mp4")
 
     async def unary(request: Request) -> Response:
         name = request.path_params["call"]
         try:
-            call = calls.find(name, streaming=False)
+            call = rpcs.find(name, streaming=False)
             answer = await call.answer(call.parse(await _body(request, settings.limits.message_bytes)))
         except ActionLensError as error:
             return _refuse(error)
         except Exception:
-            return _refuse(unexpected(name))
+            return _refuse(incident_error(name))
         return Response(answer.SerializeToString(), media_type=_PROTOBUF)
 
     async def streaming(socket: WebSocket) -> None:
         await socket.accept()
         try:
-            call = calls.find(socket.path_params["call"], streaming=True)
+            call = rpcs.find(socket.path_params["call"], streaming=True)
         except NotFound as error:
             await socket.send_json(error_document(error))
             await socket.close()
             return
         await serve_socket(socket, call, settings.stream.idle_seconds)
 
-    routes = [
+    routes: list[BaseRoute] = [
+        *monitoring,
         Route("/", index),
         Route("/overhead", overhead),
-        Route("/metrics", measured),
         Route("/schema.json", describe),
         Route("/samples/{model}", sample),
         Route("/call/{call}", unary, methods=["POST"]),
         WebSocketRoute("/call/{call}", streaming),
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, host=settings.host)])
+    return Starlette(routes=routes, middleware=[Middleware(SameOriginMiddleware, host=settings.host)])
 
 
 async def _body(request: Request, most: int) -> bytes:

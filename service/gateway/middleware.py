@@ -1,4 +1,4 @@
-"""Who may use the gateway: pages that it has served itself."""
+"""Lets only pages that the gateway has served itself use it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEADERS = {
 }
 
 
-class Guard:
+class SameOriginMiddleware:
     """Refuses other sites' pages (Origin), other names for a loopback address (DNS rebinding); adds safe headers."""
 
     def __init__(self, app: ASGIApp, host: str) -> None:

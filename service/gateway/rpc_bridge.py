@@ -1,4 +1,4 @@
-"""Every RPC of the services, found by name and driven without gRPC."""
+"""Finds the RPCs of the services by name, and runs them without gRPC."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.errors import InvalidArgument, NotFound
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Rpc:
     """One RPC: its description and the servicer's method."""
 
     method: MethodDescriptor
@@ -28,7 +28,7 @@ class Call:
         return bool(self.method.client_streaming or self.method.server_streaming)
 
     def parse(self, data: bytes) -> Message:
-        """A request off the wire. Raises InvalidArgument."""
+        """Parse a request off the wire. Raises InvalidArgument."""
         kind = message_factory.GetMessageClass(self.method.input_type)
         try:
             return kind.FromString(data)
@@ -41,7 +41,7 @@ class Call:
 
     async def answer(self, request: Message) -> Message:
         """Run a unary call. Raises ActionLensError."""
-        response: Message = await self.behaviour(request, Context(None))
+        response: Message = await self.behaviour(request, BridgeContext(None))
         return response
 
     async def run(self, requests: AsyncIterator[Message], send: Callable[[Message], Awaitable[None]]) -> None:
@@ -52,41 +52,41 @@ class Call:
             if request is None:
                 return
         if not inspect.isasyncgenfunction(self.behaviour):
-            await self.behaviour(request, Context(send))
+            await self.behaviour(request, BridgeContext(send))
             return
-        async with aclosing(self.behaviour(request, Context(None))) as responses:
+        async with aclosing(self.behaviour(request, BridgeContext(None))) as responses:
             async for response in responses:
                 await send(response)
 
 
-class Calls:
+class RpcBridge:
     """The RPCs of some servicers by their names, "ExplainClip"."""
 
     def __init__(self, *servicers: tuple[ServiceDescriptor, object]) -> None:
         self._known = {
-            method.name: Call(method, getattr(servicer, method.name))
+            method.name: Rpc(method, getattr(servicer, method.name))
             for service, servicer in servicers
             for method in service.methods
         }
 
-    def find(self, name: str, *, streaming: bool) -> Call:
-        """Raises NotFound."""
+    def find(self, name: str, *, streaming: bool) -> Rpc:
+        """Find an RPC that streams, or one that does not. Raises NotFound with the names that there are."""
         call = self._known.get(name)
         if call is None or call.streaming != streaming:
             names = ", ".join(sorted(key for key, known in self._known.items() if known.streaming == streaming))
-            door = "as WebSockets" if streaming else "by POST"
-            raise NotFound(f"{name}: is no call; {door} there are {names}", reason="UNKNOWN_CALL")
+            transport = "as WebSockets" if streaming else "by POST"
+            raise NotFound(f"{name}: is no call; {transport} there are {names}", reason="UNKNOWN_CALL")
         return call
 
 
-class Context:
-    """What servicers use of a gRPC context."""
+class BridgeContext:
+    """Gives servicers as much of a gRPC context as they use."""
 
     def __init__(self, write: Callable[[Message], Awaitable[None]] | None) -> None:
         self._write = write
 
     def time_remaining(self) -> None:
-        """A browser sets no deadline; the service's own holds."""
+        """Return None: a browser sets no deadline, and the service's own holds."""
 
     async def write(self, message: Message) -> None:
         """Send one message of a streaming answer."""

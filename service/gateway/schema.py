@@ -1,4 +1,4 @@
-"""The messages as the page needs them to read and write protobuf: names, numbers and types, from the descriptors."""
+"""Describes messages as the page needs them to read and write protobuf: by names, numbers and types."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _SCALARS = {
 }
 
 
-def schema(*services: ServiceDescriptor) -> bytes:
-    """JSON: {"messages": {name: {field: [number, type, "" | "repeated" | "optional"]}}, "calls": {name: [in, out]},
-    "enums": {name: {value: number}}}.
+def make_schema(*services: ServiceDescriptor) -> bytes:
+    """Make the schema of these services from their descriptors.
 
+    JSON: {"messages": {name: {field: [number, type, "" | "repeated" | "optional"]}}, "calls": {name: [in, out]},
+    "enums": {name: {value: number}}}.
     type: a scalar's name, "enum:NAME" or a message's name; map fields are repeated entries.
     """
     messages: dict[str, Any] = {}

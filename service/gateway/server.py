@@ -1,4 +1,4 @@
-"""The gateway's port: uvicorn inside the service's own event loop."""
+"""A port for HTTP and WebSockets: uvicorn inside the service's own event loop."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ class _Inside(uvicorn.Server):
         yield
 
 
-class Gateway:
-    """Serves an ASGI application. message_bytes: largest WebSocket message."""
+class HttpServer:
+    """Serves an ASGI application on one port.
 
-    def __init__(self, app: ASGIApp, *, message_bytes: int) -> None:
+    message_bytes: largest WebSocket message. connections: with so many open ones, requests are answered with 503; None:
+    any number. By uvicorn's own bounds a request's head has at most 16 KiB, and a connection is closed 5 s after its
+    last answer; one that never asks is not.
+    """
+
+    def __init__(self, app: ASGIApp, *, message_bytes: int = 2**16, connections: int | None = None) -> None:
         config = uvicorn.Config(
             app,
             ws="websockets-sansio",
@@ -33,6 +38,7 @@ class Gateway:
             log_config=None,
             access_log=False,
             server_header=False,
+            limit_concurrency=connections,
             timeout_graceful_shutdown=1,
         )
         self._server = _Inside(config)

@@ -1,4 +1,4 @@
-"""One streaming call over a WebSocket: protobuf messages as binary frames, one text frame for an error."""
+"""Runs one streaming call over a WebSocket: protobuf messages as binary frames, one text frame for an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from service.errors import ActionLensError, InvalidArgument
-from service.gateway.rpc_bridge import Call
+from service.gateway.rpc_bridge import Rpc
 from service.telemetry.log import get_logger
 
 # Requests that wait for a call that is not reading; the socket's own flow control holds the rest back.
@@ -19,7 +19,7 @@ _WAITING = 4
 _NORMAL, _GONE, _ENDED_WITH_ERROR = 1000, 1006, 4000
 
 
-async def serve_socket(socket: WebSocket, call: Call, patience: float) -> None:
+async def serve_socket(socket: WebSocket, call: Rpc, patience: float) -> None:
     """Run the call over an accepted socket, and close it. patience: seconds that the browser may take to accept a
     message; then it counts as gone."""
     inbox: asyncio.Queue[Message | InvalidArgument] = asyncio.Queue(_WAITING)
@@ -35,7 +35,7 @@ async def serve_socket(socket: WebSocket, call: Call, patience: float) -> None:
 
 
 def error_document(error: ActionLensError) -> dict[str, object]:
-    """An error as JSON for the page."""
+    """Make an error JSON for the page."""
     return {
         "code": error.code.name,
         "message": error.message,
@@ -45,16 +45,16 @@ def error_document(error: ActionLensError) -> dict[str, object]:
     }
 
 
-def unexpected(name: str) -> ActionLensError:
-    """Log the exception being handled and say no more than its number."""
+def incident_error(name: str) -> ActionLensError:
+    """Log the exception being handled, and make an error that says no more than its incident number."""
     incident = uuid.uuid4().hex[:12]
     get_logger().exception("a call of the page failed with a bug", incident=incident, method=name)
     return ActionLensError(f"internal error; incident {incident}")
 
 
-async def _run(socket: WebSocket, call: Call, inbox: asyncio.Queue[Message | InvalidArgument], patience: float) -> None:
+async def _run(socket: WebSocket, call: Rpc, inbox: asyncio.Queue[Message | InvalidArgument], patience: float) -> None:
     async def send(message: Message) -> None:
-        await _taken(socket.send_bytes(message.SerializeToString()), patience)
+        await _within(socket.send_bytes(message.SerializeToString()), patience)
 
     error: ActionLensError | None = None
     try:
@@ -64,14 +64,14 @@ async def _run(socket: WebSocket, call: Call, inbox: asyncio.Queue[Message | Inv
     except ActionLensError as wrong:
         error = wrong
     except Exception:
-        error = unexpected(call.method.name)
+        error = incident_error(call.method.name)
     if error is not None:
-        await _taken(socket.send_text(json.dumps(error_document(error))), patience)
-    await _taken(socket.close(_NORMAL if error is None else _ENDED_WITH_ERROR), patience)
+        await _within(socket.send_text(json.dumps(error_document(error))), patience)
+    await _within(socket.close(_NORMAL if error is None else _ENDED_WITH_ERROR), patience)
 
 
-async def _taken(sending: Awaitable[None], patience: float) -> None:
-    """Raises WebSocketDisconnect also when the browser does not take it in time."""
+async def _within(sending: Awaitable[None], patience: float) -> None:
+    """Send within `patience` seconds. Raises WebSocketDisconnect also when the browser does not accept it in time."""
     try:
         async with asyncio.timeout(patience):
             await sending
@@ -79,7 +79,7 @@ async def _taken(sending: Awaitable[None], patience: float) -> None:
         raise WebSocketDisconnect(_GONE) from None
 
 
-async def _read(socket: WebSocket, call: Call, inbox: asyncio.Queue[Message | InvalidArgument]) -> None:
+async def _read(socket: WebSocket, call: Rpc, inbox: asyncio.Queue[Message | InvalidArgument]) -> None:
     while True:
         frame = await socket.receive()
         if frame["type"] == "websocket.disconnect":

@@ -12,8 +12,8 @@ from service.concurrency.thread_pool import Pool
 from service.decoding.display import display_frames
 from service.errors import FailedPrecondition, InvalidArgument, NotFound
 from service.jobs.protocol import JobEngine
-from service.rendering.files import DISPLAY_SIDE, film, json_file, npz_file, sheet
-from service.rendering.json_document import answer_document
+from service.rendering.files import DISPLAY_SIDE, mp4_file, png_file
+from service.rendering.json_document import answer_document, json_file, npz_file
 from service.settings import Limits
 
 _CHUNK = 2**20
@@ -44,9 +44,9 @@ class Download:
 async def make_download(
     engine: JobEngine, pool: Pool, request: job_pb2.DownloadResultRequest, limits: Limits
 ) -> Download:
-    """A clip's result in the format asked for; pictures are drawn on the pool.
+    """A clip's result in the format asked for; images are drawn on the pool.
 
-    Raises as JobEngine.result and JobEngine.source do, and FailedPrecondition for pictures of a clip whose file has
+    Raises as JobEngine.result and JobEngine.source do, and FailedPrecondition for images of a clip whose file has
     changed since, and for a film of an explanation that has nothing to lay over frames.
     """
     answer = await engine.result(request.id, request.clip)
@@ -72,7 +72,7 @@ async def make_download(
 
 def _film(clip: clip_pb2.Clip, answer: answer_pb2.Answer, limits: Limits) -> bytes:
     frames = display_frames(clip, answer.frames.used, DISPLAY_SIDE, limits)
-    drawn = film(frames, answer.explanations[0], answer.frames)
+    drawn = mp4_file(frames, answer.explanations[0], answer.frames)
     if drawn is None:
         raise FailedPrecondition(
             f"format: {answer.explanations[0].method} has nothing to lay over the frames; ask for PNG",
@@ -83,7 +83,7 @@ def _film(clip: clip_pb2.Clip, answer: answer_pb2.Answer, limits: Limits) -> byt
 
 
 def _sheet(clip: clip_pb2.Clip, answer: answer_pb2.Answer, limits: Limits) -> bytes:
-    return sheet(display_frames(clip, answer.frames.used, DISPLAY_SIDE, limits), answer)
+    return png_file(display_frames(clip, answer.frames.used, DISPLAY_SIDE, limits), answer)
 
 
 async def _source(engine: JobEngine, request: job_pb2.DownloadResultRequest) -> clip_pb2.Clip:

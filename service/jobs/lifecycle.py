@@ -1,4 +1,5 @@
-"""All of jobs that lives in the service's process: the engine, its workers, and word between them and live traffic."""
+"""The part of jobs that lives in the service's process: the engine, the workers' supervisor, and the notice of how long
+live answers take."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _COUNT_SECONDS = 5.0
 # Between attempts to open the database, twice as long every time.
 _PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE = 30.0
-# The service starts without jobs when their database has not said yes or no for so long.
+# The service starts without jobs when their database has neither opened nor failed for so long.
 _FIRST_SECONDS = 10.0
 
 
@@ -26,48 +27,48 @@ class JobService:
     """For one event loop. Start it once and stop it once."""
 
     def __init__(self, settings: Settings, live: LiveLatency) -> None:
-        """live: what the service's own answers take."""
+        """live: how long the service's own answers take."""
         self.engine = DatabaseJobEngine(settings)
         self.counts = Counts({}, {}, ())
         """Of all jobs, some seconds old."""
         self._settings = settings
         self._live = live
         self._notice = Notice(settings.data)
-        self._keeper: WorkerSupervisor | None = None
-        self._opening: asyncio.Task[None] | None = None
+        self._supervisor: WorkerSupervisor | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def is_open(self) -> bool:
         """Whether jobs can be taken."""
-        return self._keeper is not None
+        return self._supervisor is not None
 
     @property
     def restarts(self) -> int:
         """Times that a job worker had to be started again."""
-        return self._keeper.restarts if self._keeper is not None else 0
+        return self._supervisor.restarts if self._supervisor is not None else 0
 
     async def start(self) -> None:
-        """Open the engine and start the workers. What cannot be opened now is tried again until it opens: live answers
-        do not wait for jobs."""
-        self._opening = asyncio.create_task(self._open())
+        """Open the engine and start the workers. An engine that cannot be opened now is tried again until it opens:
+        live answers do not wait for jobs."""
+        self._starting = asyncio.create_task(self._open())
         trying = asyncio.create_task(self._tried.wait())
-        await asyncio.wait((self._opening, trying), timeout=_FIRST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((self._starting, trying), timeout=_FIRST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         trying.cancel()
-        if self._opening.done():
-            self._opening.result()
+        if self._starting.done():
+            self._starting.result()
 
     async def stop(self) -> None:
         """Stop the workers after their blocks, then the engine. Safe to call twice, and before jobs are open."""
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.wait((self._opening,))
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait((self._starting,))
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        if self._keeper is not None:
-            await self._keeper.stop()
+        if self._supervisor is not None:
+            await self._supervisor.stop()
         self._notice.publish(None)
         await self.engine.stop()
 
@@ -84,8 +85,8 @@ class JobService:
             pause = min(2 * pause, _LONGEST_PAUSE)
         if self._tried.is_set():
             get_logger().info("jobs are available now")
-        self._keeper = WorkerSupervisor(self._settings, self.engine.database)
-        self._keeper.start()
+        self._supervisor = WorkerSupervisor(self._settings, self.engine.database)
+        self._supervisor.start()
         self._tasks = [asyncio.create_task(self._publish()), asyncio.create_task(self._count())]
 
     async def _publish(self) -> None:

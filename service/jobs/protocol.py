@@ -1,4 +1,4 @@
-"""The narrow waist between the job service and what keeps and runs jobs."""
+"""The narrow waist between the job service and whoever keeps and runs jobs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 from actionlens.v1 import answer_pb2, clip_pb2, job_pb2
 
 Complete = Callable[[job_pb2.CreateJobRequest], None]
-"""Checks a new job and fills in, in place, what it leaves open. Raises ActionLensError."""
+"""Checks a new job and fills in, in place, the fields that it leaves open. Raises ActionLensError."""
 
 
 class JobEngine(Protocol):
@@ -33,7 +33,7 @@ class JobEngine(Protocol):
         for ten thousand clips; only when the tenant's request_id is not known. None: that has been done.
 
         Raises AlreadyExists when the tenant's request_id is known with another body, ResourceExhausted when too many
-        jobs are queued or the disk is full, Unavailable when the database does not answer, and what `complete` raises.
+        jobs are queued or the disk is full, Unavailable when the database does not answer, and as `complete` does.
         """
 
     async def get(self, identifier: str) -> job_pb2.Job:

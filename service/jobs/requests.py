@@ -1,4 +1,4 @@
-"""What job requests ask for, checked and completed before the engine sees them."""
+"""Checks and completes job requests before the engine sees them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|]{1,100}")
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f/\\:*?\"<>|]")
 
 
-def complete_job(request: job_pb2.CreateJobRequest, catalog: ServedModels, root: Path | None) -> None:
-    """Check a new job, of which `check_message` has nothing to say, and fill in, in place, what it leaves open: model,
-    version, priority, class numbers and the clips' names.
+def complete_job(request: job_pb2.CreateJobRequest, served: ServedModels, root: Path | None) -> None:
+    """Check a new job, of which `check_message` has nothing to say, and fill in, in place, the fields that it leaves
+    open: model, version, priority, class numbers and the clips' names.
 
-    A clip's content is looked at when its turn comes: one that cannot be read fails alone. root: the input root.
+    A clip's content is looked at when it is computed: one that cannot be read fails alone. root: the input root.
     Raises InvalidArgument, NotFound and FailedPrecondition naming the field.
     """
-    model = catalog.find(request.model, request.version)
+    model = served.find(request.model, request.version)
     check_method(request.method, model, "method", job=True)
     _check_sampling(request.sampling, model)
     _check_clips(request.clips, root)
@@ -46,9 +46,9 @@ def complete_page(request: job_pb2.ListJobsRequest | job_pb2.ListJobClipsRequest
     """Check a request for a page and fill in its size, in place. Raises InvalidArgument naming the field."""
     check_message(request)
     request.page_size = min(request.page_size or _PAGE, _LARGEST_PAGE)
-    for place, state in enumerate(request.states):
+    for index, state in enumerate(request.states):
         if not state:
-            raise InvalidArgument(f"states[{place}]: names no state", field=f"states[{place}]")
+            raise InvalidArgument(f"states[{index}]: names no state", field=f"states[{index}]")
     states = sorted({int(state) for state in request.states})  # each is a variable of the query
     del request.states[:]
     request.states.extend(states)  # type: ignore[arg-type]  # numbers of the one enum or the other
@@ -65,7 +65,7 @@ def complete_page(request: job_pb2.ListJobsRequest | job_pb2.ListJobClipsRequest
 
 
 def check_identifier(identifier: str) -> str:
-    """The id itself. Raises InvalidArgument when it is empty, or holds what no id does."""
+    """The id itself. Raises InvalidArgument when it is empty, or holds a null character, which no id does."""
     if not identifier or "\0" in identifier:
         wrong = "holds a null character" if identifier else "is empty"
         raise InvalidArgument(f"id: {wrong}; CreateJob and ListJobs tell the ids", field="id")
@@ -83,24 +83,24 @@ def _check_clips(clips: Sequence[job_pb2.JobClip], root: Path | None) -> None:
         root = root.resolve()
     seen: dict[str, int] = {}
     for index, clip in enumerate(clips):
-        place = f"clips[{index}]"
+        field = f"clips[{index}]"
         match clip.WhichOneof("source"):
             case "path":
-                input_file(root, clip.path, f"{place}.path")
+                input_file(root, clip.path, f"{field}.path")
             case "clip" if clip.clip.WhichOneof("source") is not None:
                 pass
             case _:
                 raise InvalidArgument(
-                    f"{place}: holds no clip; upload a video, frames or raw pixels, or name a path",
-                    field=place,
+                    f"{field}: holds no clip; upload a video, frames or raw pixels, or name a path",
+                    field=field,
                     reason="CLIP_EMPTY",
                 )
         if clip.name:
-            _check_name(clip.name, f"{place}.name")
+            _check_name(clip.name, f"{field}.name")
             if clip.name in seen:
                 raise InvalidArgument(
-                    f"{place}.name: {clip.name!r} is the name of clips[{seen[clip.name]}] too; names are unique",
-                    field=f"{place}.name",
+                    f"{field}.name: {clip.name!r} is the name of clips[{seen[clip.name]}] too; names are unique",
+                    field=f"{field}.name",
                     reason="NAME_TAKEN",
                 )
             seen[clip.name] = index
@@ -123,7 +123,7 @@ def _name(index: int, clip: job_pb2.JobClip) -> str:
 
 
 def _check_sampling(sampling: clip_pb2.Sampling, model: model_pb2.Model) -> None:
-    """What can be told without the clips."""
+    """Check all that can be checked without the clips. Raises InvalidArgument."""
     size = model.input
     field, count = "", 0
     match sampling.WhichOneof("rule"):

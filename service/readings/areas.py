@@ -1,4 +1,4 @@
-"""What masks of a given share of the clip say, in one line for people."""
+"""Reads masks of a given share of the clip, in one line for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FULL, _WITH, _WITHOUT = "score full", "score ", "score without "
 
 
 def read_areas(explanation: explanation_pb2.Explanation) -> str:
-    """How much of the score the shown parts keep, and what is left without them; empty where nothing measured it."""
+    """The score that the shown parts keep and the score without them; empty where nothing measured it."""
     measures = explanation.measures
     full = measures.get(_FULL)
     if full is None:

@@ -1,4 +1,4 @@
-"""What an explanation says, in one line for people."""
+"""Reads an explanation, in one line for people, and measures when its evidence lies."""
 
 from __future__ import annotations
 

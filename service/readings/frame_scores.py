@@ -1,4 +1,4 @@
-"""What an explanation with one number per frame says, in one line for people."""
+"""Reads an explanation with one number per frame, in one line for people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_frames(explanation: explanation_pb2.Explanation, values: NDArray[np.flo
     """One line about a frame attribution.
 
     values: float64 [T] of the target; used: position of each model frame in the source. A mask is read as the frames
-    that it holds and what the score falls to without them, shares of a score as who supports and who distracts.
+    that it holds and the score without them, shares of a score as frames that support and frames that distract.
     """
     if _MASK in explanation.arrays:
         return _mask(explanation, to_array(explanation.arrays[_MASK]).ravel() > 0.5, used)
@@ -39,12 +39,12 @@ def read_frames(explanation: explanation_pb2.Explanation, values: NDArray[np.flo
 
 def named(chosen: NDArray[np.bool_], used: Sequence[int]) -> str:
     """The chosen model frames as runs in the source: "frame 12", "frames 3, 7-9 and 4 more". chosen: bool [T]."""
-    places = np.flatnonzero(chosen).tolist()
-    breaks = [0, *(place + 1 for place, (a, b) in enumerate(pairwise(places)) if b > a + 1), len(places)]
-    runs = [(used[places[first]], used[places[end - 1]]) for first, end in pairwise(breaks)]
+    frames = np.flatnonzero(chosen).tolist()
+    breaks = [0, *(end + 1 for end, (a, b) in enumerate(pairwise(frames)) if b > a + 1), len(frames)]
+    runs = [(used[frames[first]], used[frames[end - 1]]) for first, end in pairwise(breaks)]
     shown = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in runs[:_MOST_RUNS])
     rest = sum(end - first for first, end in list(pairwise(breaks))[_MOST_RUNS:])
-    many = "frames" if len(places) > 1 else "frame"
+    many = "frames" if len(frames) > 1 else "frame"
     return f"{many} {shown}" + (f" and {rest} more" if rest else "")
 
 

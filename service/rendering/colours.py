@@ -1,4 +1,4 @@
-"""Colour scales for relevance: fixed, perceptually even, safe for colour-blind eyes."""
+"""Defines the colour scales for relevance: fixed, perceptually even, safe for colour-blind eyes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def heat_colours(values: NDArray[np.float32], signed: bool) -> tuple[NDArray[np.
     """Colour and opacity of scaled relevance.
 
     values: float32 [...], -1 .. 1 (0 .. 1 when not signed; the rest is clipped). Returns uint8 [..., 3] RGB and float32
-    [...] opacity 0 .. 0.82, which is 0 at 0 and grows with the magnitude, so that the picture stays visible.
+    [...] opacity 0 .. 0.82, which is 0 at 0 and grows with the magnitude, so that the image stays visible.
     Not signed: "inferno" from purple to yellow. Signed: blue (against) to orange (for).
     """
     if signed:
@@ -38,7 +38,7 @@ def heat_colours(values: NDArray[np.float32], signed: bool) -> tuple[NDArray[np.
     return _SEQUENTIAL[levels], _SEQUENTIAL_OPACITY[levels]
 
 
-def bar(width: int, height: int, signed: bool) -> NDArray[np.uint8]:
+def colour_bar(width: int, height: int, signed: bool) -> NDArray[np.uint8]:
     """The colour scale itself, as laid over mid-grey: uint8 [height, width, 3]."""
     values = np.linspace(-1.0 if signed else 0.0, 1.0, width, dtype=np.float32)
     colours, opacity = heat_colours(values, signed)
@@ -55,8 +55,8 @@ def _sequential() -> NDArray[np.uint8]:
 def _diverging() -> NDArray[np.uint8]:
     # Each side keeps its hue down to 0, where it is transparent: a pale middle would wash the scene out.
     stops = np.array([[120, 210, 255], [40, 120, 255], [30, 70, 220], [214, 60, 10], [255, 120, 20], [255, 214, 110]])
-    places = [0, 0.25, 0.4999, 0.5001, 0.75, 1]
-    channels = [np.interp(np.linspace(0, 1, 256), places, stops[:, c]) for c in range(3)]
+    positions = [0, 0.25, 0.4999, 0.5001, 0.75, 1]
+    channels = [np.interp(np.linspace(0, 1, 256), positions, stops[:, c]) for c in range(3)]
     return np.stack(channels, -1).round().astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""One picture that tells what the model saw, what it says, and why."""
+"""Draws one page for an answer: the frames the model saw, its classes, and why."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from actionlens.v1 import answer_pb2, explanation_pb2
 from service.readings.explanation import busiest_window, frame_profile, read_explanation
 from service.rendering.colours import ACCENT, AGAINST, FAINT, GROUND, INK, PANEL
 from service.rendering.filmstrip import Filmstrip
-from service.rendering.heatmap import heat
+from service.rendering.heatmap import prepare_heatmap
 from service.rendering.legend import legend
-from service.rendering.sheet_details import class_bars, further
+from service.rendering.sheet_details import class_bars, details
 from service.rendering.strip import curve_strip, label, matrix_scale, matrix_strip
 from service.rendering.text import shorten, text_width, wrap, write
 
@@ -51,7 +51,7 @@ def contact_sheet(
 ) -> NDArray[np.uint8]:
     """Draw an answer as a page: uint8 [H, 1680, 3] RGB, as high as it needs to be.
 
-    frames: uint8 [T, h, w, 3] RGB, one per model frame, the model's own or the source's at any size (told apart by
+    frames: uint8 [T, h, w, 3] RGB, one per model frame, the model's own or the source's at any size (recognised by
     report.placement). Title with the top class, top-5 bars, a row of 8 to 16 evenly chosen frames, and per
     explanation its reading, the frames with the heat on one colour scale, and its course over time aligned with the
     frames. Raises ValueError when there are no frames or a tensor of an explanation does not decode.
@@ -89,15 +89,15 @@ def _header(
     draw = ImageDraw.Draw(canvas)
     names = min(max((text_width(_name(score), 17) for score in top), default=0), 240)
     left, right = middle + names + 14, _INNER - 74
-    for place, score in enumerate(top):
-        y = 14 + 30 * place
-        colour = INK if place == 0 else FAINT
+    for index, score in enumerate(top):
+        y = 14 + 30 * index
+        colour = INK if index == 0 else FAINT
         write(canvas, (left - 14, y + 9), shorten(_name(score), 17, names), 17, colour, "rm")
         draw.rounded_rectangle((left, y + 1, right, y + 17), 4, fill=PANEL)
         length = (right - left) * min(max(score.probability, 0.0), 1.0)
         if length >= 1:
             draw.rounded_rectangle(
-                (left, y + 1, left + max(length, 5), y + 17), 4, fill=ACCENT if place == 0 else (122, 128, 140)
+                (left, y + 1, left + max(length, 5), y + 17), 4, fill=ACCENT if index == 0 else (122, 128, 140)
             )
         write(canvas, (_INNER, y + 9), f"{100 * score.probability:.1f} %", 17, colour, "rm")
     return canvas
@@ -130,8 +130,8 @@ def _heading(
         about += f" and not “{_name(explanation.contrast)}”"
     write(canvas, (text_width(title, 24) + 18, 6), shorten(about, 18, 700), 18, FAINT)
     colour = AGAINST if explanation.HasField("failure") else ACCENT
-    for place, line in enumerate(lines):
-        write(canvas, (0, 36 + _READING_LINE * place), line, 18, colour)
+    for index, line in enumerate(lines):
+        write(canvas, (0, 36 + _READING_LINE * index), line, 18, colour)
     if peak > 0:
         drawn = Image.fromarray(legend(170, 14, peak, signed))
         canvas.paste(drawn, (_INNER - drawn.width, 36))
@@ -142,7 +142,9 @@ def _scale(explanation: explanation_pb2.Explanation, filmstrip: Filmstrip) -> tu
     """The value at the end of an explanation's colour scale (0: it has none) and whether the scale has two sides."""
     if explanation.WhichOneof("value") == "relevance_matrix":
         return matrix_scale(to_array(explanation.relevance_matrix.values))
-    prepared = heat(explanation, filmstrip.axis.frames, filmstrip.height, filmstrip.width, filmstrip.placement)
+    prepared = prepare_heatmap(
+        explanation, filmstrip.axis.frames, filmstrip.height, filmstrip.width, filmstrip.placement
+    )
     return (0.0, False) if prepared is None else (prepared.peak, prepared.signed)
 
 
@@ -150,7 +152,7 @@ def _body(explanation: explanation_pb2.Explanation, filmstrip: Filmstrip, labels
     if explanation.HasField("failure"):
         return []
     named = {**labels, explanation.target.index: explanation.target.label}
-    return [*_values(explanation, filmstrip, named), *further(filmstrip, explanation)]
+    return [*_values(explanation, filmstrip, named), *details(filmstrip, explanation)]
 
 
 def _values(

@@ -1,9 +1,8 @@
-"""Answers as files for people and programs: a film per explanation, a contact sheet, JSON and NPZ."""
+"""Encodes answers as files for people: a video per explanation, and a contact sheet."""
 
 from __future__ import annotations
 
 import io
-import json
 
 import cv2
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.readings.explanation import frame_scores
 from service.rendering.contact_sheet import contact_sheet
-from service.rendering.json_document import Arrays, Document
 from service.rendering.overlay import blend, write_mp4
 from service.rendering.timeline import timeline
 
@@ -22,7 +20,7 @@ DISPLAY_SIDE = 640
 _DEFAULT_FPS = 10.0
 
 
-def film(
+def mp4_file(
     frames: NDArray[np.uint8], explanation: explanation_pb2.Explanation, report: answer_pb2.FrameReport
 ) -> bytes | None:
     """The explanation laid over the frames as an mp4 file; values per frame run along below. None where there are
@@ -32,31 +30,19 @@ def film(
     """
     match explanation.WhichOneof("value"):
         case "saliency":
-            pictures = blend(frames, explanation, report.placement)
+            images = blend(frames, explanation, report.placement)
         case "frame_attribution":
-            pictures = timeline(frames, frame_scores(explanation))
+            images = timeline(frames, frame_scores(explanation))
         case _:
             return None
     drawn = io.BytesIO()
-    write_mp4(drawn, pictures, report.effective_fps or _DEFAULT_FPS)
+    write_mp4(drawn, images, report.effective_fps or _DEFAULT_FPS)
     return drawn.getvalue()
 
 
-def sheet(frames: NDArray[np.uint8], answer: answer_pb2.Answer) -> bytes:
-    """The contact sheet of an answer as a PNG file. Arguments and errors as of `film`."""
-    picture = contact_sheet(frames, answer.prediction, list(answer.explanations), answer.frames)
-    done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+def png_file(frames: NDArray[np.uint8], answer: answer_pb2.Answer) -> bytes:
+    """The contact sheet of an answer as a PNG file. Arguments and errors as of `mp4_file`."""
+    image = contact_sheet(frames, answer.prediction, list(answer.explanations), answer.frames)
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert done
     return data.tobytes()
-
-
-def json_file(document: Document) -> bytes:
-    """A document as a JSON file."""
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def npz_file(arrays: Arrays) -> bytes:
-    """Arrays by key as an NPZ file."""
-    file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **arrays)
-    return file.getvalue()

@@ -1,4 +1,4 @@
-"""Native-resolution relevance brought onto the frames."""
+"""Brings relevance of native resolution onto the frames."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SAME_ASPECT = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
+class Heatmap:
     """A saliency volume ready to be drawn on frames of one size.
 
     volume: float32 [T', H', W'] native values; 0 where not finite. mask: the same of 0 and 1, or None. positions:
     float64 [T'] model frame of each step, rising. peak: the value that is drawn at full strength, one for the whole
-    clip; 0 for an empty map. columns, rows: float32 [h, w], where each pixel of the picture lies on the native grid.
-    seen: bool [h, w], the part of the picture that the model saw.
+    clip; 0 for an empty map. columns, rows: float32 [h, w], where each pixel of the image lies on the native grid.
+    seen: bool [h, w], the part of the image that the model saw.
     """
 
     volume: NDArray[np.float32]
@@ -40,32 +40,32 @@ class Heat:
         """Trilinear relevance at a model frame, divided by the peak: float32 [h, w], about -1 .. 1."""
         if self.peak <= 0:
             return np.zeros(self.seen.shape, np.float32)
-        return self._spread(self.volume, frame) / np.float32(self.peak)
+        return self._resample(self.volume, frame) / np.float32(self.peak)
 
     def kept(self, frame: float) -> NDArray[np.bool_] | None:
-        """Where the selective mask keeps the relevance at a model frame: bool [h, w]; None without a mask."""
-        return None if self.mask is None else self._spread(self.mask, frame) > 0.5
+        """The selective mask at a model frame: bool [h, w], True where relevance is kept; None without a mask."""
+        return None if self.mask is None else self._resample(self.mask, frame) > 0.5
 
-    def _spread(self, volume: NDArray[np.float32], frame: float) -> NDArray[np.float32]:
-        place = float(np.interp(frame, self.positions, np.arange(len(self.positions))))
-        before = int(place)
-        after, share = min(before + 1, len(volume) - 1), np.float32(place - before)
+    def _resample(self, volume: NDArray[np.float32], frame: float) -> NDArray[np.float32]:
+        step = float(np.interp(frame, self.positions, np.arange(len(self.positions))))
+        before = int(step)
+        after, share = min(before + 1, len(volume) - 1), np.float32(step - before)
         plane = volume[before] * (1 - share) + volume[after] * share
-        spread = cv2.remap(plane, self.columns, self.rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.where(self.seen, spread, np.float32(0))
+        resampled = cv2.remap(plane, self.columns, self.rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.where(self.seen, resampled, np.float32(0))
 
 
-def heat(
+def prepare_heatmap(
     explanation: explanation_pb2.Explanation,
     frames: int,
     height: int,
     width: int,
     placement: answer_pb2.Placement | None = None,
-) -> Heat | None:
-    """Prepare an explanation's saliency for pictures of height x width; None when it has no saliency volume.
+) -> Heatmap | None:
+    """Prepare an explanation's saliency for images of height x width; None when it has no saliency volume.
 
     frames: T, the number of model frames. placement: where the source lies in the model's frame. With a placement,
-    pictures of another aspect than the model's are taken as source pictures, and the heat is mapped back to them.
+    images of another aspect than the model's are taken as source images, and the heat is mapped back to them.
     Raises ValueError when a tensor does not decode or has no three dimensions of at least 1.
     """
     if explanation.WhichOneof("value") != "saliency":
@@ -82,7 +82,7 @@ def heat(
     order = np.argsort(positions, kind="stable")
     signed = saliency.signed and bool((values < 0).any())
     columns, rows, seen = _grid(values.shape[1], values.shape[2], height, width, placement)
-    return Heat(
+    return Heatmap(
         volume=values[order],
         mask=None if mask is None else mask[order],
         positions=positions[order],
@@ -95,9 +95,9 @@ def heat(
 
 
 def is_model_frame(height: int, width: int, placement: answer_pb2.Placement | None) -> bool:
-    """Whether pictures of this size are the model's own frames at any scale, and not source pictures.
+    """Whether images of this size are the model's own frames at any scale, and not source images.
 
-    Told by the aspect. A source with the aspect of the model's frame fills it, so there either answer is right.
+    Recognised by the aspect. A source with the aspect of the model's frame fills it, so there either answer is right.
     """
     if placement is None or not placement.width or not placement.frame_height:
         return True

@@ -1,7 +1,9 @@
-"""Answers as JSON documents: everything but the arrays, which are named by their keys in an NPZ file."""
+"""Encodes answers as files for programs: JSON documents, and the arrays that they name by keys, in an NPZ file."""
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,6 +69,18 @@ def message_document(
         else:
             document[field.name] = _plain(field, value, arrays, key)
     return document
+
+
+def json_file(document: Document) -> bytes:
+    """A document as a JSON file."""
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def npz_file(arrays: Arrays) -> bytes:
+    """Arrays by key as an NPZ file."""
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    return file.getvalue()
 
 
 def _plain(field: Any, value: Any, arrays: Arrays | None, key: str) -> Any:

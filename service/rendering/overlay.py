@@ -1,4 +1,4 @@
-"""Explanations laid over frames, and such frames as files."""
+"""Lays explanations over frames and encodes such frames as files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.rendering.colours import heat_colours
-from service.rendering.heatmap import Heat, heat
+from service.rendering.heatmap import Heatmap, prepare_heatmap
 from service.rendering.legend import stamp_legend
 
 # The scene behind the heat loses some of its colour, so that the heat's colours are the strongest thing to see.
@@ -31,31 +31,31 @@ def blend(
     frames: NDArray[np.uint8],
     explanation: explanation_pb2.Explanation,
     placement: answer_pb2.Placement | None = None,
-    places: Sequence[int] | None = None,
+    model_frames: Sequence[int] | None = None,
     legend: bool = True,
 ) -> NDArray[np.uint8]:
     """Lay an explanation over frames: uint8 [n, h, w, 3] RGB in, the same out.
 
-    frames: one picture per model frame, at any size; the model's own, or the source's when `placement` says where it
-    lies in the model's frame. Small ones look better enlarged first (`enlarge`). places: the model frame
-    that each picture is, when they are not frames 0 .. n - 1 in full. The colour scale is one for the clip, never per
-    frame. A selective method's kept part is outlined and in full colour, what it leaves out is tinted faintly. Parts
-    that the model did not see are dimmed. An explanation without a
-    saliency volume leaves the frames as they are. Raises ValueError when its tensors do not decode.
+    frames: one image per model frame, at any size; the model's own, or the source's when `placement` says where it
+    lies in the model's frame. Small ones look better enlarged first (`enlarge`). model_frames: the model frame
+    that each image is, when they are not frames 0 .. n - 1 in full. The colour scale is one for the clip, never per
+    frame. A selective method's kept part is outlined and in full colour, the rest is tinted faintly. Parts that the
+    model did not see are dimmed. An explanation without a saliency volume leaves the frames as they are. Raises
+    ValueError when its tensors do not decode.
     """
-    chosen = range(len(frames)) if places is None else places
-    prepared = heat(explanation, max(chosen) + 1, frames.shape[1], frames.shape[2], placement)
+    chosen = range(len(frames)) if model_frames is None else model_frames
+    prepared = prepare_heatmap(explanation, max(chosen) + 1, frames.shape[1], frames.shape[2], placement)
     if prepared is None:
         return frames.copy()
-    pictures = lay_over(frames, chosen, prepared)
+    images = blend_heatmap(frames, chosen, prepared)
     if legend:
-        stamp_legend(pictures, prepared.peak, prepared.signed)
-    return pictures
+        stamp_legend(images, prepared.peak, prepared.signed)
+    return images
 
 
-def lay_over(pictures: NDArray[np.uint8], places: Sequence[int], prepared: Heat) -> NDArray[np.uint8]:
-    """Lay prepared heat over some frames: uint8 [n, h, w, 3] RGB in and out. places: the model frame of each."""
-    painted = [_paint(picture, prepared, place) for picture, place in zip(pictures, places, strict=True)]
+def blend_heatmap(images: NDArray[np.uint8], model_frames: Sequence[int], prepared: Heatmap) -> NDArray[np.uint8]:
+    """Lay prepared heat over some frames: uint8 [n, h, w, 3] RGB in and out. model_frames: the model frame of each."""
+    painted = [_paint(image, prepared, frame) for image, frame in zip(images, model_frames, strict=True)]
     return np.stack(painted)
 
 
@@ -75,22 +75,22 @@ def write_mp4(target: Path | BinaryIO, frames: NDArray[np.uint8], fps: float) ->
     Small frames are enlarged to at least 448 pixels on the shorter side, odd sides get one more row or column. fps:
     clipped to 1 .. 60. The target's name does not matter; a stream is written from its present position.
     """
-    pictures = _even(enlarge(frames))
+    images = _even(enlarge(frames))
     rate = Fraction(min(max(fps, 1.0), 60.0)).limit_denominator(1001)
     # Moving the index to the front needs a file that can be read back.
     with tempfile.TemporaryDirectory(prefix="actionlens-") as folder:
-        path = Path(folder, "film.mp4")
-        with av.open(str(path), "w", format="mp4", container_options={"movflags": "+faststart"}) as film:
-            stream: Any = film.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "veryfast"})
-            stream.height, stream.width = pictures[0].shape[:2]
+        path = Path(folder, "video.mp4")
+        with av.open(str(path), "w", format="mp4", container_options={"movflags": "+faststart"}) as video:
+            stream: Any = video.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "veryfast"})
+            stream.height, stream.width = images[0].shape[:2]
             stream.pix_fmt = "yuv420p"
             stream.codec_context.thread_count = 1
             stream.codec_context.color_range = 1
             stream.codec_context.colorspace = stream.codec_context.color_primaries = stream.codec_context.color_trc = 1
-            for picture in pictures:
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-                film.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="ITU709")))
-            film.mux(stream.encode(None))
+            for image in images:
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                video.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="ITU709")))
+            video.mux(stream.encode(None))
         if isinstance(target, Path):
             shutil.copyfile(path, target)
         else:
@@ -104,14 +104,14 @@ def encode_jpeg(frame: NDArray[np.uint8]) -> bytes:
     return data
 
 
-def _paint(picture: NDArray[np.uint8], prepared: Heat, frame: int) -> NDArray[np.uint8]:
-    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    scene = cv2.addWeighted(picture, 1 - _FADED, grey, _FADED, 0)
+def _paint(image: NDArray[np.uint8], prepared: Heatmap, frame: int) -> NDArray[np.uint8]:
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    scene = cv2.addWeighted(image, 1 - _FADED, grey, _FADED, 0)
     colours, opacity = heat_colours(prepared.at(frame), prepared.signed)
     kept = prepared.kept(frame)
     if kept is not None:
         opacity = np.where(kept, opacity, opacity * np.float32(_NOT_KEPT))
-        # What was left out is evidence too, but of the scene: shown without colour.
+        # The part left out is evidence too, but of the scene: shown without colour.
         pale = cv2.cvtColor(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         colours = np.where(kept[..., None], colours, pale)
     drawn = np.asarray(cv2.blendLinear(scene, colours, 1 - opacity, opacity), np.uint8)

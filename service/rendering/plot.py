@@ -1,4 +1,4 @@
-"""Small plots of series: an objective over its iterations, a score as frames are discarded."""
+"""Draws small plots of series: an objective over its iterations, a score as frames are discarded."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def plots(curves: Sequence[explanation_pb2.Curve], width: int, height: int = 150
     gap = 24
     each = min((width - gap * (len(drawn) - 1)) // len(drawn), width // 2)
     canvas = Image.new("RGB", (width, height), GROUND)
-    for place, group in enumerate(drawn):
-        canvas.paste(_plot(group, each, height), (place * (each + gap), 0))
+    for index, group in enumerate(drawn):
+        canvas.paste(_plot(group, each, height), (index * (each + gap), 0))
     return canvas
 
 
 def _kind(curve: explanation_pb2.Curve) -> str:
-    """What series must have in common to share a plot."""
+    """A key that series must have in common to share a plot."""
     stem, _, last = curve.name.rpartition(" ")
     try:
         float(last)

@@ -1,4 +1,4 @@
-"""What stands in a contact sheet below an explanation's values: scores per class, further strips, plots and notes."""
+"""Draws the part of a contact sheet below an explanation's values: class scores, strips, plots and notes."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def class_bars(axis: TimeAxis, explanation: explanation_pb2.Explanation, labels:
     chosen = values[:, shown]
     span = (min(float(chosen.min()), 0.0), max(float(chosen.max()), 0.0))
     rows: list[Image.Image] = []
-    for place, index in enumerate(shown):
+    for rank, index in enumerate(shown):
         name = labels.get(index, f"class {index}").replace("_", " ")
         about = f"{name}  ·  sum {number(float(values[:, index].sum()))}"
-        colour, height = (ACCENT, _TALL) if place == 0 else (FAINT, _LOW)
+        colour, height = (ACCENT, _TALL) if rank == 0 else (FAINT, _LOW)
         rows += _bars(axis, about, values[:, index], colour, height, span)
     return rows
 
 
-def further(filmstrip: Filmstrip, explanation: explanation_pb2.Explanation) -> list[Image.Image]:
+def details(filmstrip: Filmstrip, explanation: explanation_pb2.Explanation) -> list[Image.Image]:
     """Arrays with a value per frame as strips, those over space on the frames; series as plots; numbers and notes."""
     axis, width = filmstrip.axis, filmstrip.page
     parts = _running(axis, explanation, width)
-    # What is drawn already need not be drawn again.
+    # The attribution itself is drawn already.
     own = _finite(to_array(explanation.frame_attribution.values)) if explanation.HasField("frame_attribution") else ()
     for name in sorted(explanation.arrays):
         values = to_array(explanation.arrays[name])
@@ -79,7 +79,7 @@ def further(filmstrip: Filmstrip, explanation: explanation_pb2.Explanation) -> l
     )
     if measures:
         parts += [_text(width, line, FAINT) for line in wrap(measures, _SMALL, width, _BETWEEN)]
-    # What the reading says need not be said again.
+    # The reading stands above already.
     notes = [note for note in explanation.notes if note != explanation.reading]
     parts += [_text(width, line, INK) for note in notes for line in wrap(note, _LARGE, width)]
     return parts
@@ -99,7 +99,7 @@ def _bars(
     height: int,
     span: tuple[float, float] | None = None,
 ) -> list[Image.Image]:
-    """A line that says what is drawn, its scale at the end, and the bars. values: float64 [T]; span: see bar_strip."""
+    """A line with the name of the values and their scale, and the bars. values: float64 [T]; span: see bar_strip."""
     low, high = span or (min(float(values.min(initial=0)), 0.0), max(float(values.max(initial=0)), 0.0))
     line = _text(axis.width, about, colour)
     label(line, f"{number(low)} to {number(high)}", (axis.width, 6), "ra")

@@ -1,4 +1,4 @@
-"""Strips of a contact sheet: what runs along the time axis under a row of frames."""
+"""Draws strips of a contact sheet: curves, bars and matrices along the time axis under a row of frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SMALL = 13
 
 @dataclass(frozen=True, slots=True)
 class TimeAxis:
-    """Where model frames lie in a strip: frame f is centred at `origin + f * step` pixels. width: of the strip,
+    """Places model frames along a strip: frame f is centred at `origin + f * step` pixels. width: of the strip,
     frames: T."""
 
     width: int
@@ -92,14 +92,14 @@ def bar_strip(
 
 
 def matrix_strip(axis: TimeAxis, values: NDArray[np.float32], tallest: int = 240) -> Image.Image:
-    """A relevance matrix over the time axis. values: float32 [T', N]; columns are input frames under their pictures,
+    """A relevance matrix over the time axis. values: float32 [T', N]; columns are input frames under their images,
     rows are output steps from top to bottom."""
     rows, columns = values.shape
     cell = int(np.clip(tallest // rows, 3, 18))
     left, right = axis.edges(0, axis.frames - 1)
     peak, signed = matrix_scale(values)
     colours, opacity = heat_colours(values / np.float32(peak or 1.0), signed)
-    # On a plain ground full opacity is wanted: the ground is no picture to be seen through.
+    # On a plain ground full opacity is wanted: there is no image to be seen through it.
     strength = np.clip(opacity[..., None] / OPACITY, 0, 1)
     cells = np.rint(np.array(PANEL) * (1 - strength) + colours * strength).astype(np.uint8)
     size = (max(1, round(right - left)), cell * rows)
@@ -114,9 +114,9 @@ def matrix_scale(values: NDArray[np.float32]) -> tuple[float, bool]:
     return float(np.abs(values).max(initial=0)), bool((values < 0).any())
 
 
-def label(picture: Image.Image, text: str, place: tuple[float, float], anchor: str = "la") -> None:
+def label(image: Image.Image, text: str, position: tuple[float, float], anchor: str = "la") -> None:
     """A small faint line of text for axes."""
-    write(picture, place, text, _SMALL, FAINT, anchor)
+    write(image, position, text, _SMALL, FAINT, anchor)
 
 
 def _points(axis: TimeAxis, height: int, shares: NDArray[np.float64]) -> list[tuple[float, float]]:
@@ -124,11 +124,11 @@ def _points(axis: TimeAxis, height: int, shares: NDArray[np.float64]) -> list[tu
     return [(axis.x(f) * _FINE, (floor - room * float(share)) * _FINE) for f, share in enumerate(shares)]
 
 
-def _rounded(picture: Image.Image, radius: int = 6) -> Image.Image:
-    mask = Image.new("L", (picture.width * _FINE, picture.height * _FINE), 0)
+def _rounded(image: Image.Image, radius: int = 6) -> Image.Image:
+    mask = Image.new("L", (image.width * _FINE, image.height * _FINE), 0)
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, mask.width - 1, mask.height - 1), radius * _FINE, fill=255)
-    picture.putalpha(mask.resize(picture.size, Image.Resampling.LANCZOS))
-    return picture
+    image.putalpha(mask.resize(image.size, Image.Resampling.LANCZOS))
+    return image
 
 
 def _mix(ground: tuple[int, int, int], colour: tuple[int, int, int], share: float) -> tuple[int, int, int]:

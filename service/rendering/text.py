@@ -1,4 +1,4 @@
-"""Anti-aliased text on pictures."""
+"""Writes anti-aliased text on images."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def shorten(text: str, size: int, width: int) -> str:
 
 
 def wrap(text: str, size: int, width: int, between: str = " ") -> list[str]:
-    """The text as lines of at most `width` pixels, broken between words; a longer word is cut. between: what parts
-    words, " " or a separator of items."""
+    """The text as lines of at most `width` pixels, broken between words; a longer word is cut. between: " ", or
+    the separator of items."""
     lines: list[str] = []
     for word in text.split(between):
         longer = f"{lines[-1]}{between}{word}" if lines else word
@@ -45,10 +45,10 @@ def wrap(text: str, size: int, width: int, between: str = " ") -> list[str]:
 
 
 def write(
-    picture: Image.Image, place: tuple[float, float], text: str, size: int, colour: Colour, anchor: str = "la"
+    image: Image.Image, position: tuple[float, float], text: str, size: int, colour: Colour, anchor: str = "la"
 ) -> None:
-    """Write one line. place, anchor: as in Pillow ("la" left top, "ra" right top, "mm" middle)."""
-    ImageDraw.Draw(picture).text(place, text, fill=colour, font=font(size), anchor=anchor)
+    """Write one line. position, anchor: as in Pillow ("la" left top, "ra" right top, "mm" middle)."""
+    ImageDraw.Draw(image).text(position, text, fill=colour, font=font(size), anchor=anchor)
 
 
 def number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Frames with their values running along below them, for films of explanations that have no values over space."""
+"""Draws values below their frames, for videos of explanations that have no values over space."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def timeline(frames: NDArray[np.uint8], values: NDArray[np.float64]) -> NDArray[
     step = width / count
     axis = TimeAxis(width=width, frames=count, origin=step / 2, step=step)
     bars = bar_strip(axis, max(24, height // _SHARE), values)
-    pictures = []
-    for place, frame in enumerate(frames):
+    images = []
+    for index, frame in enumerate(frames):
         below = Image.new("RGB", (width, bars.height + 2 * _MARGIN), GROUND)
         below.paste(bars, (0, _MARGIN), bars)
-        left, right = axis.edges(place, place)
+        left, right = axis.edges(index, index)
         ImageDraw.Draw(below).rectangle(
             (left, _MARGIN - 3, max(left, right - 1), _MARGIN + bars.height + 2), outline=INK, width=2
         )
-        pictures.append(np.concatenate((frame, np.asarray(below))))
-    return np.stack(pictures)
+        images.append(np.concatenate((frame, np.asarray(below))))
+    return np.stack(images)

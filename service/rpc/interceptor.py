@@ -1,4 +1,4 @@
-"""Around every RPC, unary or streaming: errors become statuses, and the call is measured."""
+"""Turns the errors of every RPC, unary or streaming, into statuses, and measures the call."""
 
 from __future__ import annotations
 
@@ -61,32 +61,32 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
 
     def _wrap_coroutine(self, behaviour: Any, call: tuple[str, str, str]) -> Any:
         async def wrapped(request: Any, context: Any) -> Any:
-            async with self._around(call, context) as wire:
-                response = await behaviour(wire.incoming(request), wire)
-                wire.sent += response is not None
+            async with self._around(call, context) as counted:
+                response = await behaviour(counted.incoming(request), counted)
+                counted.sent += response is not None
                 return response
 
         return wrapped
 
     def _wrap_generator(self, behaviour: Any, call: tuple[str, str, str]) -> Any:
         async def wrapped(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with self._around(call, context) as wire:
-                async for response in behaviour(wire.incoming(request), wire):
-                    wire.sent += 1
+            async with self._around(call, context) as counted:
+                async for response in behaviour(counted.incoming(request), counted):
+                    counted.sent += 1
                     yield response
 
         return wrapped
 
     @asynccontextmanager
-    async def _around(self, call: tuple[str, str, str], context: Any) -> AsyncIterator[_Wire]:
-        wire = _Wire(context)
+    async def _around(self, call: tuple[str, str, str], context: Any) -> AsyncIterator[_CountingContext]:
+        counted = _CountingContext(context)
         started = time.monotonic()
-        self._metrics.calls.started(call)
+        self._metrics.rpcs.started(call)
         code = grpc.StatusCode.OK
         try:
             try:
                 with caller(_text(context.invocation_metadata())):
-                    yield wire
+                    yield counted
             except (grpc.aio.AbortError, asyncio.CancelledError):
                 raise
             except ClientGone:
@@ -108,7 +108,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             raise
         finally:
             name = code.name if isinstance(code, grpc.StatusCode) else str(code)
-            self._metrics.calls.ended(call, name, time.monotonic() - started, wire.received, wire.sent)
+            self._metrics.rpcs.ended(call, name, time.monotonic() - started, counted.received, counted.sent)
 
     async def _abort(self, context: Any, error: ActionLensError, incident: str = "") -> None:
         try:
@@ -118,11 +118,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         except Exception:
             # The status cannot go out after a message that the client does not take. Ending the call as cancelled
             # resets it; the client reads CANCELLED.
-            self._log.warning("a client could not be told why its call ended", reason=error.reason)
+            self._log.warning("a client could not be sent the reason why its call ended", reason=error.reason)
             raise asyncio.CancelledError from None
 
 
-class _Wire:
+class _CountingContext:
     """A call's context that counts the messages; everything else is the context's own."""
 
     def __init__(self, context: Any) -> None:

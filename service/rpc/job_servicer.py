@@ -1,4 +1,4 @@
-"""The job endpoint on gRPC: checks, asks the engine, answers."""
+"""Serves the jobs' RPCs: checks requests, hands them to the engine, answers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _RETRY_SECONDS = 1.0
 class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
     """Hands checked requests to the engine; the interceptor turns errors into statuses. root: the input root."""
 
-    def __init__(self, engine: JobEngine, catalog: ServedModels, limits: Limits, root: Path | None) -> None:
+    def __init__(self, engine: JobEngine, served: ServedModels, limits: Limits, root: Path | None) -> None:
         self._engine = engine
-        self._catalog = catalog
+        self._served = served
         self._limits = limits
         self._root = root
-        # Making one takes a clip's frames and their pictures in memory, so few are made at once; the rest wait.
+        # Making one takes a clip's frames and their images in memory, so few are made at once; the rest wait.
         self._downloads = asyncio.Semaphore(_MAX_DOWNLOADS)
         self._pool = Pool(1, "download")
         self._watchers = 0
@@ -48,7 +48,7 @@ class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
 
     async def CreateJob(self, request: job_pb2.CreateJobRequest, context: Any) -> job_pb2.CreateJobResponse:
         """See the proto."""
-        complete = partial(complete_job, catalog=self._catalog, root=self._root)
+        complete = partial(complete_job, served=self._served, root=self._root)
         job, created = await self._engine.create(request, complete)
         return job_pb2.CreateJobResponse(job=job, created=created)
 

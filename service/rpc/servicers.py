@@ -1,4 +1,4 @@
-"""The servicer of ExplanationService: hands gRPC calls to the data plane and to streams."""
+"""Serves ExplanationService: hands its calls to the data plane and to streams."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class ExplanationServicer(service_pb2_grpc.ExplanationServiceServicer):
 
     async def ListModels(self, request: service_pb2.ListModelsRequest, context: Any) -> service_pb2.ListModelsResponse:
         """See the proto."""
-        return self._service.catalog.list(request)
+        return self._service.served_models.list(request)
 
     async def GetModel(self, request: service_pb2.GetModelRequest, context: Any) -> service_pb2.GetModelResponse:
         """See the proto."""
-        return self._service.catalog.get(request)
+        return self._service.served_models.get(request)

@@ -1,4 +1,4 @@
-"""Domain errors on the wire: gRPC status codes with google.rpc details."""
+"""Puts domain errors on the wire: gRPC status codes with google.rpc details."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_MESSAGE = 1000
 
 
 def rich_status(error: ActionLensError, incident: str = "") -> status_pb2.Status:
-    """The error as google.rpc.Status with ErrorInfo, and BadRequest and RetryInfo where they apply."""
+    """Make the error a google.rpc.Status with ErrorInfo, and BadRequest and RetryInfo where they apply."""
     message = error.message
     if len(message) > _LONGEST_MESSAGE:
         message = message[: _LONGEST_MESSAGE - 1] + "…"

@@ -1,11 +1,11 @@
-"""The frames of one stream on their way into windows: a state machine without clock, threads or pixels.
+"""The ring of frames of one stream, from the wire into windows: a state machine without clock, threads or pixels.
 
     receive -> undecoded -> take -> push -> ring -> due window -> next_window -> settle
                    |          |               |
               dropped_full  rejected     dropped_stale
 
-Every frame is in exactly one place, so received = used + dropped_stale + dropped_full + rejected + waiting holds
-after every step.
+Every frame is in exactly one of these states, so received = used + dropped_stale + dropped_full + rejected + waiting
+holds after every step.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
+from service.streaming.drop_policy import DropPolicy
 from service.streaming.frames import Frame, Window
 from service.streaming.window_sampling import Spacing, WindowShape, choose, speed, spread
 from service.telemetry.records import FrameCounts
@@ -24,22 +25,11 @@ class Overrun(Exception):
 
 
 class FrameBuffer:
-    """The machine.
+    """Holds undecoded frames, the ring of the last `shape.span` decoded ones, and due windows, within a drop policy."""
 
-    drop: when `room` frames or `room_bytes` bytes wait undecoded, throw the oldest away. Else the caller stops reading
-    when the bytes are full (see has_room), and more than `room` frames are an Overrun.
-    newest: keep only the newest due window; else up to `backlog` windows wait in order.
-    """
-
-    def __init__(
-        self, shape: WindowShape, *, drop: bool, newest: bool, room: int, room_bytes: int, backlog: int
-    ) -> None:
+    def __init__(self, shape: WindowShape, policy: DropPolicy) -> None:
         self.shape = shape
-        self._drop = drop
-        self._newest = newest
-        self._room = room
-        self._room_bytes = room_bytes
-        self._backlog = 1 if newest else backlog
+        self._policy = policy
         self._undecoded: deque[Frame] = deque()
         self._undecoded_bytes = 0
         self._ring: deque[Frame] = deque()
@@ -92,15 +82,16 @@ class FrameBuffer:
 
     def has_room(self) -> bool:
         """Whether another frame may be read. Always, when the buffer drops; else while there is room for its bytes."""
-        return self._drop or self._undecoded_bytes < self._room_bytes
+        return self._policy.drop_oldest or self._undecoded_bytes < self._policy.frame_bytes
 
     def receive(self, sequence: int, timestamp: float, content: Any, size: int) -> Frame | None:
         """Take a frame from the wire; None when its sequence does not rise (counted as rejected).
 
-        Raises Overrun when the buffer may not drop and `room` frames wait already.
+        Raises Overrun when the policy drops no frames and as many wait already as may.
         """
-        if not self._drop and len(self._undecoded) >= self._room:
-            raise Overrun(f"{self._room} frames wait already")
+        policy = self._policy
+        if not policy.drop_oldest and len(self._undecoded) >= policy.frames:
+            raise Overrun(f"{policy.frames} frames wait already")
         self._counts.received += 1
         if sequence <= self._last_sequence:
             self._counts.rejected += 1
@@ -115,24 +106,24 @@ class FrameBuffer:
         self._counts.waiting += 1
         self._undecoded.append(frame)
         self._undecoded_bytes += size
-        while self._drop and self._overfull():
+        while policy.drop_oldest and self._overfull():
             self._counts.dropped_full += 1
             self._counts.waiting -= 1
             self._leave_queue()
         return frame
 
     def can_take(self) -> bool:
-        """Whether a frame waits for decoding and the windows it may complete have a place."""
-        return bool(self._undecoded) and (self._newest or len(self._pending) < self._backlog)
+        """Whether a frame waits for decoding and there is room for a window that it may complete."""
+        return bool(self._undecoded) and (self._policy.newest_window or len(self._pending) < self._policy.windows)
 
     def take(self) -> Frame:
-        """The oldest undecoded frame, to be decoded and then given to `push` or `reject`."""
+        """Take the oldest undecoded frame, to be decoded and then given to `push` or `reject`."""
         frame = self._leave_queue()
         self._taken.add(frame)
         return frame
 
     def reject(self, frame: Frame) -> None:
-        """The taken frame is no usable picture."""
+        """Give up the taken frame: it is no usable image."""
         self._taken.remove(frame)
         frame.content = None
         self._counts.rejected += 1
@@ -151,12 +142,12 @@ class FrameBuffer:
             self._add(choose(self._ring, self.shape, self._spacing.value()))
 
     def end(self) -> None:
-        """No more frames come. A stream shorter than one window gets one window over all of it."""
+        """Note that no more frames come. A stream shorter than one window gets one window over all of it."""
         if self._ring and not self._windows:
             self._add(spread(self._ring, self.shape.frames))
 
     def next_window(self) -> Window | None:
-        """The window to be explained next; give it to `settle` afterwards."""
+        """Take the window to be explained next; give it to `settle` afterwards."""
         if not self._pending:
             return None
         window = self._pending.popleft()
@@ -164,7 +155,7 @@ class FrameBuffer:
         return window
 
     def settle(self, window: Window, *, answered: bool) -> None:
-        """The started window was answered, or will never be."""
+        """Note that the started window was answered, or never will be."""
         self._started.remove(window)
         self._settle(window, answered=answered)
 
@@ -178,15 +169,15 @@ class FrameBuffer:
             frame.content = None
         for frame in self._ring:
             self._let_go(frame)
-        for place in (self._started, self._pending, self._taken, self._undecoded, self._ring):
-            place.clear()
+        for collection in (self._started, self._pending, self._taken, self._undecoded, self._ring):
+            collection.clear()
 
     def _add(self, frames: list[Frame]) -> None:
         window = Window(self._windows, tuple(frames), speed(frames))
         self._windows += 1
         for frame in dict.fromkeys(frames):
             frame.holders += 1
-        if self._newest and self._pending:
+        if self._policy.newest_window and self._pending:
             self._settle(self._pending.popleft(), answered=False)
         self._pending.append(window)
 
@@ -215,6 +206,6 @@ class FrameBuffer:
         return frame
 
     def _overfull(self) -> bool:
-        return len(self._undecoded) > self._room or (
-            self._undecoded_bytes > self._room_bytes and len(self._undecoded) > 1
+        return len(self._undecoded) > self._policy.frames or (
+            self._undecoded_bytes > self._policy.frame_bytes and len(self._undecoded) > 1
         )

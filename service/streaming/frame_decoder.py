@@ -1,4 +1,4 @@
-"""The frames of a stream as they travel: what arrived, and what decoding made of it."""
+"""Decodes the frames of a stream: as they arrive, and at the model's size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actionlens.v1 import answer_pb2, model_pb2, service_pb2
 from service.concurrency.thread_pool import Pool
 from service.dataplane.resolved_request import ResolvedRequest
 from service.decoding.fit import fit
-from service.decoding.image import decode_picture, raw_picture
+from service.decoding.image import decode_image, raw_image
 from service.errors import InvalidArgument
 from service.settings import Limits
 from service.validation.request import check_message
@@ -20,25 +20,26 @@ from service.validation.request import check_message
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
-    """An undecoded frame and what was asked when it came. at: seconds on time.perf_counter's clock."""
+    """An undecoded frame, and the request that held when it came. arrived: seconds on time.perf_counter's clock."""
 
     message: service_pb2.StreamFrame
-    ask: ResolvedRequest
-    at: float = field(default_factory=time.perf_counter)
+    request: ResolvedRequest
+    arrived: float = field(default_factory=time.perf_counter)
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
-    """A decoded frame at the model's size, uint8 [height, width, 3].
+    """A decoded frame.
 
-    arrived: seconds on time.perf_counter's clock; decoding: seconds that decoding and fitting took.
+    pixels: uint8 [height, width, 3], RGB at the model's size. width, height: pixels of the frame that came. arrived:
+    seconds on time.perf_counter's clock. decoding: seconds that decoding and fitting took.
     """
 
     pixels: NDArray[np.uint8]
     placement: answer_pb2.Placement
     width: int
     height: int
-    ask: ResolvedRequest
+    request: ResolvedRequest
     arrived: float
     decoding: float
 
@@ -61,9 +62,9 @@ class FrameDecoder:
         self._limits = limits
         self._first: tuple[int, int] | None = None
 
-    async def decode(self, arrival: EncodedFrame) -> DecodedFrame:
-        """Decode and fit one frame. Raises InvalidArgument when it is no picture, or of another size."""
-        (pixels, placement, width, height), _, seconds = await self._pool.run(lambda: self._decode(arrival.message))
+    async def decode(self, encoded: EncodedFrame) -> DecodedFrame:
+        """Decode and fit one frame. Raises InvalidArgument when it is no image, or of another size."""
+        (pixels, placement, width, height), _, seconds = await self._pool.run(lambda: self._decode(encoded.message))
         if self._first is None:
             self._first = (width, height)
         if (width, height) != self._first:
@@ -73,19 +74,19 @@ class FrameDecoder:
                 field="frame",
                 reason="PICTURE_SIZE_DIFFERS",
             )
-        return DecodedFrame(pixels, placement, width, height, arrival.ask, arrival.at, seconds)
+        return DecodedFrame(pixels, placement, width, height, encoded.request, encoded.arrived, seconds)
 
     def _decode(self, message: service_pb2.StreamFrame) -> tuple[NDArray[np.uint8], answer_pb2.Placement, int, int]:
         if message.WhichOneof("picture") == "image":
-            picture = decode_picture(message.image, self._limits, "frame.image")
+            image = decode_image(message.image, self._limits, "frame.image")
         else:
             raw = message.raw
-            picture = raw_picture(raw.data, raw.height, raw.width, self._limits, "frame.raw")
-        height, width = picture.shape[:2]
+            image = raw_image(raw.data, raw.height, raw.width, self._limits, "frame.raw")
+        height, width = image.shape[:2]
         if self._first is not None and (width, height) != self._first:
             # Refused anyway; fitting it would be wasted.
-            return picture, answer_pb2.Placement(), width, height
-        pixels, placement = fit(picture, self._input)
-        # The ring must not keep a whole message or a large picture alive for the sake of a view of it.
-        kept = pixels.copy() if np.may_share_memory(pixels, picture) else pixels
+            return image, answer_pb2.Placement(), width, height
+        pixels, placement = fit(image, self._input)
+        # The ring must not keep a whole message or a large image alive for the sake of a view of it.
+        kept = pixels.copy() if np.may_share_memory(pixels, image) else pixels
         return kept, placement, width, height

@@ -8,7 +8,12 @@ from typing import Any
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """One frame. number: place among the accepted frames; content: encoded first, pixels after push."""
+    """One frame.
+
+    number: index among the accepted frames. timestamp: seconds by the client's clock. size: bytes of its message.
+    content: an EncodedFrame at first, a DecodedFrame after push, None when let go. holders: how many of the ring and
+    the windows still need it. used: whether an answered window has it.
+    """
 
     number: int
     sequence: int
@@ -21,7 +26,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """T frames to be explained together, oldest first; ordinal counts the windows that came due."""
+    """T frames to be explained together, oldest first.
+
+    ordinal: index among the windows that came due. fps: frames per second at which they show the world; 0 when unknown.
+    """
 
     ordinal: int
     frames: tuple[Frame, ...]
@@ -29,4 +37,5 @@ class Window:
 
     @property
     def newest(self) -> Frame:
+        """The last frame."""
         return self.frames[-1]

@@ -1,4 +1,4 @@
-"""All open streams: admission, and draining them together."""
+"""Opens streams, bounds how many there are, and drains them together."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from actionlens.v1 import service_pb2
 from service.dataplane.explain_service import ExplainService
 from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
-from service.streaming.budget.latency import Climbs
+from service.streaming.budget.latency import ClimbPermits
 from service.streaming.budget.planner import BudgetPlanner
-from service.streaming.open_request import StreamConfig, read_opening
+from service.streaming.open_request import StreamConfig, read_open_request
 from service.streaming.scheduler import WindowScheduler
 from service.streaming.sender import Send
 from service.streaming.session import StreamSession
@@ -26,8 +26,8 @@ class StreamManager:
         self._service = service
         self._open = 0
         self._sessions: set[StreamSession] = set()
-        self._turns = WindowScheduler(service.backend, service.settings)
-        self._climbs = Climbs()
+        self._scheduler = WindowScheduler(service.backend, service.settings)
+        self._permits = ClimbPermits()
         self._draining = False
 
     def drain(self) -> None:
@@ -50,10 +50,10 @@ class StreamManager:
         self._open += 1
         self._service.metrics.streams.inc()
         try:
-            opening = await self._opening(requests)
-            self._check_room(opening)
-            pacer = BudgetPlanner(self._service.costs, self._climbs)
-            session = StreamSession(self._service, opening, send, self._turns, pacer)
+            config = await self._read_config(requests)
+            self._check_room(config)
+            planner = BudgetPlanner(self._service.costs, self._permits)
+            session = StreamSession(self._service, config, send, self._scheduler, planner)
             self._sessions.add(session)
             try:
                 if self._draining:
@@ -65,17 +65,17 @@ class StreamManager:
             self._open -= 1
             self._service.metrics.streams.dec()
 
-    def _check_room(self, opening: StreamConfig) -> None:
-        model = opening.ask.model.name
+    def _check_room(self, config: StreamConfig) -> None:
+        model = config.request.model.name
         check_room(
-            opening.ask,
-            [session.ask for session in self._sessions if session.ask.model.name == model],
+            config.request,
+            [session.request for session in self._sessions if session.request.model.name == model],
             self._service.costs,
-            self._turns.places,
+            self._scheduler.slots,
             self._service.settings.stream,
         )
 
-    async def _opening(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> StreamConfig:
+    async def _read_config(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> StreamConfig:
         settings = self._service.settings
         try:
             async with asyncio.timeout(settings.stream.idle_seconds):
@@ -84,4 +84,4 @@ class StreamManager:
             raise DeadlineExceeded(
                 f"open: did not come within {settings.stream.idle_seconds:g} s", field="open", reason="STREAM_IDLE"
             ) from None
-        return read_opening(first, self._service.catalog, settings.limits)
+        return read_open_request(first, self._service.served_models, settings)

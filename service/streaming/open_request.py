@@ -1,14 +1,15 @@
-"""The first message of a stream: what is asked, and how its frames become windows."""
+"""Reads the first message of a stream: what is asked, and how its frames become windows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from actionlens.v1 import model_pb2, service_pb2
-from service.dataplane.resolved_request import ResolvedRequest, ask_of_stream
+from service.dataplane.resolved_request import ResolvedRequest, resolve_stream
 from service.dataplane.served_models import ServedModels
 from service.errors import InvalidArgument
-from service.settings import Limits
+from service.settings import Limits, Settings
+from service.streaming.drop_policy import DropPolicy
 from service.streaming.window_sampling import WindowShape
 
 _MOST_STRIDE = 64
@@ -18,27 +19,26 @@ _MOST_RING_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class StreamConfig:
-    """drop: FILL_POLICY_DROP_OLDEST; newest: CONSUME_POLICY_NEWEST."""
+    """An opened stream's request, windows and drop policy."""
 
-    ask: ResolvedRequest
+    request: ResolvedRequest
     shape: WindowShape
-    drop: bool
-    newest: bool
+    drop_policy: DropPolicy
 
 
-def read_opening(request: service_pb2.ExplainStreamRequest, catalog: ServedModels, limits: Limits) -> StreamConfig:
+def read_open_request(
+    first: service_pb2.ExplainStreamRequest, served_models: ServedModels, settings: Settings
+) -> StreamConfig:
     """Check the first message. Raises InvalidArgument, NotFound, FailedPrecondition, Unavailable."""
-    if request.WhichOneof("message") != "open":
+    if first.WhichOneof("message") != "open":
         raise InvalidArgument(
             "open: the first message of a stream must be `open`", field="open", reason="STREAM_NOT_OPENED"
         )
-    opening = request.open
-    ask = ask_of_stream(opening, catalog)
+    request = resolve_stream(first.open, served_models)
     return StreamConfig(
-        ask=ask,
-        shape=_shape(opening.window, ask.model.input, limits),
-        drop=opening.fill == service_pb2.FILL_POLICY_DROP_OLDEST,
-        newest=opening.consume == service_pb2.CONSUME_POLICY_NEWEST,
+        request=request,
+        shape=_shape(first.open.window, request.model.input, settings.limits),
+        drop_policy=DropPolicy.read(first.open, settings.stream),
     )
 
 

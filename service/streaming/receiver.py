@@ -1,4 +1,4 @@
-"""A stream's frames on their way in: taken from the client, checked, decoded, and put into the buffer in order."""
+"""Receives a stream's frames: takes them from the client, checks and decodes them, and buffers them in order."""
 
 from __future__ import annotations
 
@@ -16,46 +16,47 @@ from service.streaming.frame_decoder import EncodedFrame, FrameDecoder, check_fr
 class FrameReceiver:
     """Two tasks, `read` and `decode`, that fill a buffer.
 
-    ask: what the next frame is asked. first_time: timestamp of the first frame. heard: when the client last said
-    something, seconds on time.perf_counter's clock. refusal: why the last refused frame was refused.
+    request: the one that holds for the next frame. first_time: timestamp of the first frame. heard: when the client
+    last sent something, seconds on time.perf_counter's clock. reading, decoding: whether the tasks go on. refusal: why
+    the last refused frame was refused.
     """
 
     def __init__(
-        self, ask: ResolvedRequest, buffer: FrameBuffer, darkroom: FrameDecoder, changes: Notifier, credit: int
+        self, request: ResolvedRequest, buffer: FrameBuffer, decoder: FrameDecoder, notifier: Notifier, credit: int
     ) -> None:
-        """changes: told whenever the buffer changes. credit: frames that the client may have outstanding."""
-        self.ask = ask
+        """notifier: notified whenever the buffer changes. credit: frames that the client may have outstanding."""
+        self.request = request
         self.first_time: float | None = None
         self.heard = time.perf_counter()
         self.reading = True
         self.decoding = True
         self.refusal: InvalidArgument | None = None
         self._buffer = buffer
-        self._darkroom = darkroom
-        self._changes = changes
+        self._decoder = decoder
+        self._notifier = notifier
         self._credit = credit
         self._refused = 0
         self._closed = False
 
     def close(self) -> None:
-        """Decode no more than the frame in work."""
+        """Stop decoding after the frame in work."""
         self._closed = True
-        self._changes.notify()
+        self._notifier.notify()
 
     async def read(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest]) -> None:
         """Take messages until the client's last one. Raises InvalidArgument, FailedPrecondition, ResourceExhausted."""
         try:
             while True:
-                await self._changes.until(self._buffer.has_room)
-                request = await anext(requests, None)
+                await self._notifier.until(self._buffer.has_room)
+                message = await anext(requests, None)
                 self.heard = time.perf_counter()
-                if request is None:
+                if message is None:
                     return
-                match request.WhichOneof("message"):
+                match message.WhichOneof("message"):
                     case "frame":
-                        self._receive(request.frame)
+                        self._receive(message.frame)
                     case "update":
-                        self.ask = updated(self.ask, request.update)
+                        self.request = updated(self.request, message.update)
                     case "end":
                         return
                     case "open":
@@ -68,32 +69,32 @@ class FrameReceiver:
                         )
         finally:
             self.reading = False
-            self._changes.notify()
+            self._notifier.notify()
 
     async def decode(self) -> None:
         """Decode until the last frame that was read. Raises InvalidArgument when the client sends nothing usable."""
         buffer = self._buffer
         while True:
-            await self._changes.until(
+            await self._notifier.until(
                 lambda: buffer.can_take() or self._closed or not (self.reading or buffer.undecoded)
             )
             if self._closed or not buffer.can_take():
                 break
             frame = buffer.take()
-            self._changes.notify()
+            self._notifier.notify()
             try:
-                picture = await self._darkroom.decode(frame.content)
+                decoded = await self._decoder.decode(frame.content)
             except InvalidArgument as error:
                 buffer.reject(frame)
                 self._note_refusal(error)
             else:
                 self._refused = 0
-                buffer.push(frame, picture)
-            self._changes.notify()
+                buffer.push(frame, decoded)
+            self._notifier.notify()
         if not self._closed:
             buffer.end()
         self.decoding = False
-        self._changes.notify()
+        self._notifier.notify()
 
     def _receive(self, frame: service_pb2.StreamFrame) -> None:
         check_frame(frame)
@@ -101,7 +102,7 @@ class FrameReceiver:
             self.first_time = frame.timestamp
         try:
             accepted = self._buffer.receive(
-                frame.sequence, frame.timestamp, EncodedFrame(frame, self.ask), frame.ByteSize()
+                frame.sequence, frame.timestamp, EncodedFrame(frame, self.request), frame.ByteSize()
             )
         except Overrun:
             raise ResourceExhausted(
@@ -118,10 +119,10 @@ class FrameReceiver:
                     reason="SEQUENCE_NOT_RISING",
                 )
             )
-        self._changes.notify()
+        self._notifier.notify()
 
     def _note_refusal(self, error: InvalidArgument) -> None:
-        """A frame was rejected. A stream of nothing else ends with the reason."""
+        """Count a rejected frame. A stream of nothing else ends with the reason."""
         self._refused += 1
         self.refusal = error
         if self._refused > self._credit:

@@ -1,4 +1,4 @@
-"""What goes out to the client of a stream: one message at a time, and not for ever."""
+"""Sends messages to the client of a stream: one at a time, and without waiting forever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One window of a stream: from decoded frames to an answer, or to the reason why there is none."""
+"""Answers one window of a stream: decoded frames in, an answer or the reason why there is none out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from actionlens.v1 import answer_pb2
+from service.dataplane import timings
 from service.dataplane.answer import build_answer
 from service.dataplane.explain_service import ExplainService
 from service.dataplane.resolved_request import ResolvedRequest
@@ -25,33 +26,35 @@ from service.telemetry import spans as tracing
 
 _LONGEST_PAUSE = 1.0
 
-# The answer, the arrival of the window's newest frame (time.perf_counter) and the trace ("" without); or why there is
-# no answer.
+# The answer, when the window's newest frame arrived (time.perf_counter) and the trace ("" without); or why there is no
+# answer.
 Outcome = tuple[answer_pb2.Answer, float, str] | ActionLensError
 
 
 async def answer_window(
-    service: ExplainService, window: Window, ask: ResolvedRequest, *, since: float, patient: bool
+    service: ExplainService, window: Window, request: ResolvedRequest, *, since: float, patient: bool
 ) -> Outcome:
     """Answer one window whose frames are decoded.
 
-    ask: what is asked of it. since: timestamp of the stream's first frame. patient: wait as long as workers may take,
-    try again while they are unavailable or busy, and then raise; else return the error, for the window to be skipped.
+    request: with the methods that the budget leaves this window. since: timestamp of the stream's first frame.
+    patient: wait as long as workers may take, try again while they are unavailable or busy, and then raise; else return
+    the error, for the window to be skipped.
     Raises InvalidArgument, NotFound and FailedPrecondition in any case: they are wrong for every window.
     """
-    pictures: list[DecodedFrame] = [frame.content for frame in window.frames]
-    newest = pictures[-1]
-    pixels = np.stack([picture.pixels for picture in pictures])
-    asked = time.perf_counter()
+    frames: list[DecodedFrame] = [frame.content for frame in window.frames]
+    newest = frames[-1]
+    # A copy, because windows share frames and a worker takes its window in one piece; backends make no other here.
+    pixels = np.stack([frame.pixels for frame in frames])
+    queued = time.perf_counter()
     # When in between it was decoded is not known.
     tracing.stage("decode", newest.arrived, newest.arrived + newest.decoding)
-    tracing.stage("queue", newest.arrived + newest.decoding, asked)
+    tracing.stage("queue", newest.arrived + newest.decoding, queued)
     settings = service.settings
     # A worker may take response_seconds for a batch: one in work, and then the window's own.
-    deadline = asked + (2 * settings.response_seconds if patient else settings.stream.window_seconds)
+    deadline = queued + (2 * settings.response_seconds if patient else settings.stream.window_seconds)
     while True:
         try:
-            reply = await service.compute(ask, pixels, deadline - time.perf_counter())
+            reply = await service.compute(request, pixels, deadline - time.perf_counter())
             break
         except (InvalidArgument, NotFound, FailedPrecondition):
             raise  # wrong for every window
@@ -65,11 +68,9 @@ async def answer_window(
             await asyncio.sleep(pause)
     computed = time.perf_counter()
     report = _report(window, newest, since)
-    answer, _, _ = await service.pictures.run(lambda: build_answer(ask, reply.response, report, pixels))
+    answer, _, _ = await service.frame_pool.run(lambda: build_answer(request, reply.response, report, pixels))
     tracing.stage("encode", computed, time.perf_counter())
-    answer.timings.decode = newest.decoding
-    answer.timings.queue = asked - newest.arrived - newest.decoding + reply.queue
-    answer.timings.transport = reply.transport
+    timings.served(answer, reply, decode=newest.decoding, waited=queued - newest.arrived - newest.decoding)
     return answer, newest.arrived, tracing.trace_id()
 
 

@@ -1,4 +1,4 @@
-"""Which frames of a ring make a window, and at which speed the model sees the world through them."""
+"""Samples windows: chooses the frames of a ring, and tells at which speed the model sees the world through them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STRETCH = 0.75
 
 
 class Timed(Protocol):
-    """What a frame must tell: its place among the received frames and its time in seconds."""
+    """A frame that knows its index among the received frames and its time in seconds."""
 
     @property
     def number(self) -> int: ...

@@ -1,4 +1,4 @@
-"""The backend in Prometheus' terms, read when it asks."""
+"""Prometheus metrics of the backend, read at every scrape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.backends.protocol import InferenceBackend
 
 
 class BackendMetrics(Collector):
-    """Its load, its health and its models."""
+    """Collects a backend's load, health, restarts and models."""
 
     def __init__(self, backend: InferenceBackend) -> None:
         self._backend = backend

@@ -1,4 +1,4 @@
-"""Whether streams' budgets are kept, in Prometheus' terms. Windows of streams without a budget are not counted."""
+"""Prometheus metrics of whether streams keep their budgets. Windows of streams without a budget are not counted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from service.telemetry.records import AnswerRecord
 
 
 class BudgetMetrics:
-    """What explaining took beside what it might take, and the windows that came later than asked for."""
+    """Counts the seconds of explaining beside those that were allowed, and the windows that came later than allowed."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._explained = Counter(
@@ -32,7 +32,7 @@ class BudgetMetrics:
         )
 
     def answered(self, record: AnswerRecord, lag: float, budget: service_pb2.Budget) -> None:
-        """A window of a stream with this budget was answered after `lag` seconds."""
+        """Count a window of a stream with this budget, which was answered after `lag` seconds."""
         model = record.model
         if budget.HasField("overhead_share"):
             self._explained.labels(model).inc(sum(entry.seconds for entry in record.methods))

@@ -1,4 +1,4 @@
-"""What predictions and explanations say, in Prometheus' terms, so that drift of a model's reasons can be seen."""
+"""Prometheus metrics of what predictions and explanations say, so that drift of a model's reasons can be seen."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from service.telemetry.buckets import DEFECTS, FRAMES, SHARES
 from service.telemetry.records import AnswerRecord
 
 CLASSES = 10
-"""Classes per model that are told apart; the rest is "other". A model may have hundreds, and series are memory."""
+"""Classes per model that have series of their own; the rest is "other". A model may have hundreds, and series are
+memory."""
 
 _OTHER = "other"
 
 
-class ReasonMetrics:
-    """Confidence by class, and the numbers of the explanations by method."""
+class ExplanationMetrics:
+    """Observes confidence by class, and the numbers of the explanations by method."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._classes: dict[str, set[str]] = {}
@@ -56,7 +57,7 @@ class ReasonMetrics:
         )
 
     def answered(self, record: AnswerRecord, exemplar: dict[str, str] | None) -> None:
-        """A clip or window was answered."""
+        """Observe an answered clip or window. exemplar: the trace_id label that leads to its trace, if there is one."""
         model = record.model
         self._confidence.labels(model).observe(record.confidence, exemplar)
         self._by_class.labels(model, self._class(model, record.label)).observe(record.confidence)
@@ -72,7 +73,7 @@ class ReasonMetrics:
                     self._length.labels(model, statistic).observe(length, exemplar)
 
     def forget(self) -> None:
-        """Count anew."""
+        """Start counting anew."""
         self._classes.clear()
         for metric in (self._confidence, self._by_class, self._motion, self._length, self._defect, self._failed):
             metric.clear()

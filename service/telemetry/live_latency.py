@@ -1,4 +1,4 @@
-"""How long live answers take now."""
+"""Measures how long live answers take now, which job workers stand back for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class LiveLatency:
         self._answers: deque[tuple[float, float]] = deque(maxlen=_MOST)
 
     def add(self, seconds: float) -> None:
-        """A live answer took so long."""
+        """Note that a live answer took so many seconds."""
         self._answers.append((time.monotonic(), seconds))
 
     def p95(self) -> float | None:

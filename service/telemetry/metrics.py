@@ -1,8 +1,18 @@
-"""Prometheus metrics: names, labels and buckets of what is answered. Every server has a registry of its own."""
+"""Prometheus metrics of answers: their names, labels and buckets. Every server has a registry of its own."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    Summary,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from actionlens.v1 import service_pb2
@@ -10,11 +20,13 @@ from service.backends.protocol import InferenceBackend
 from service.telemetry.backend_metrics import BackendMetrics
 from service.telemetry.buckets import SECONDS
 from service.telemetry.budget_metrics import BudgetMetrics
-from service.telemetry.explanation_metrics import ReasonMetrics
-from service.telemetry.exposition import Exposition
+from service.telemetry.explanation_metrics import ExplanationMetrics
 from service.telemetry.live_latency import LiveLatency
 from service.telemetry.records import AnswerRecord, FrameCounts
-from service.telemetry.rpc_metrics import CallMetrics
+from service.telemetry.rpc_metrics import RpcMetrics
+
+# A sample per counter and histogram that nobody reads.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _OUTCOMES = ("used", "dropped_stale", "dropped_full", "rejected")
 _STAGES = ("decode", "queue", "transport", "forward", "encode")
@@ -25,43 +37,41 @@ class Metrics:
 
     def __init__(self, backend: InferenceBackend) -> None:
         self.registry = registry = CollectorRegistry()
-        self._exposition = Exposition()
-        self._stage = Histogram(
+        # Of which explaining has the stage "explain", by method.
+        self._stage_seconds = Histogram(
             "actionlens_stage_seconds",
             "Time of one stage of an answer; explain has one entry per method, or one for several",
             ("model", "method", "stage"),
             registry=registry,
             buckets=SECONDS,
         )
-        self._request = Histogram(
+        self._request_seconds = Histogram(
             "actionlens_request_seconds",
             "Time from a clip's arrival to its answer",
             ("model",),
             registry=registry,
             buckets=SECONDS,
         )
-        self._lag = Histogram(
+        self._lag_seconds = Histogram(
             "actionlens_stream_lag_seconds",
             "Time from the arrival of a window's newest frame to its answer",
             ("model",),
             registry=registry,
             buckets=SECONDS,
         )
-        self._predict = Counter(
+        self._predict_seconds = Counter(
             "actionlens_predict_seconds",
             "Time of predicting: of a batch's forward, every clip's share, as explain has shares",
             ("model",),
             registry=registry,
         )
-        self._overhead = Summary(
+        self._overhead_ratio = Summary(
             "actionlens_overhead_ratio",
             "Time of an explanation over that of the prediction",
             ("model", "method"),
             registry=registry,
         )
-        self._frames = Counter(
-            "actionlens_frames", "Frames of streams by what became of them", ("outcome",), registry=registry
-        )
+        self._frames = Counter("actionlens_frames", "Frames of streams by outcome", ("outcome",), registry=registry)
         self._windows = Counter(
             "actionlens_windows", "Answered windows by explanation level", ("model", "level"), registry=registry
         )
@@ -70,60 +80,61 @@ class Metrics:
         )
         self.clips = Gauge("actionlens_clips_in_flight", "Clips being answered", registry=registry)
         self.streams = Gauge("actionlens_streams", "Open streams", registry=registry)
-        self.calls = CallMetrics(registry)
-        self._reasons = ReasonMetrics(registry)
+        self.rpcs = RpcMetrics(registry)
+        self._explanations = ExplanationMetrics(registry)
         self._budgets = BudgetMetrics(registry)
         self.live = LiveLatency()
-        """What live answers take now."""
+        """How long live answers take now."""
         for outcome in _OUTCOMES:
             self._frames.labels(outcome)
         registry.register(BackendMetrics(backend))
         ProcessCollector(registry=registry)
 
     def clip_answered(self, record: AnswerRecord) -> None:
-        """A clip of ExplainClip was answered."""
+        """Observe an answered clip of ExplainClip."""
         exemplar = self._answered(record)
-        self._request.labels(record.model).observe(record.total, exemplar)
+        self._request_seconds.labels(record.model).observe(record.total, exemplar)
         self.live.add(record.total)
 
     def window_answered(self, record: AnswerRecord, lag: float, budget: service_pb2.Budget | None) -> None:
-        """A window of a stream was answered."""
+        """Observe an answered window of a stream. lag: seconds from its newest frame's arrival to its answer."""
         exemplar = self._answered(record)
-        self._lag.labels(record.model).observe(lag, exemplar)
+        self._lag_seconds.labels(record.model).observe(lag, exemplar)
         self.live.add(lag)
         self._windows.labels(record.model, record.level).inc()
         if budget is not None:
             self._budgets.answered(record, lag, budget)
 
     def frames_moved(self, model: str, before: FrameCounts, now: FrameCounts, skipped: int) -> None:
-        """What happened to a stream's frames and windows since `before`."""
+        """Count a stream's frames by outcome since `before`, and its windows that were skipped since."""
         for outcome in _OUTCOMES:
             self._frames.labels(outcome).inc(getattr(now, outcome) - getattr(before, outcome))
         self._skipped.labels(model).inc(skipped)
 
     def register(self, collector: Collector) -> None:
-        """Also report what a collector finds, from now on."""
+        """Also report the metrics of a collector from now on."""
         self.registry.register(collector)
 
     def forget_answers(self) -> None:
         """Count answers anew, as if none had been given."""
-        for metric in (self._stage, self._request, self._predict, self._overhead):
+        for metric in (self._stage_seconds, self._request_seconds, self._predict_seconds, self._overhead_ratio):
             metric.clear()
-        self._reasons.forget()
+        self._explanations.forget()
 
     def text(self, exemplars: bool = False) -> bytes:
-        """The text for Prometheus; with exemplars it is OpenMetrics."""
-        return self._exposition.text(self.registry.collect(), exemplars=exemplars)
+        """Write all metrics for Prometheus: in the classic format 0.0.4, or with exemplars in OpenMetrics 1.0."""
+        write = openmetrics.generate_latest if exemplars else generate_latest
+        return write(self.registry)
 
     def _answered(self, record: AnswerRecord) -> dict[str, str] | None:
-        """What clips and windows share. Returns the exemplar that leads to the answer's trace, if there is one."""
+        """Observe the metrics that clips and windows share. Returns the exemplar that leads to the answer's trace."""
         exemplar = {"trace_id": record.trace} if record.trace else None
         for stage in _STAGES:
-            self._stage.labels(record.model, "", stage).observe(getattr(record, stage), exemplar)
-        self._predict.labels(record.model).inc(record.predict)
+            self._stage_seconds.labels(record.model, "", stage).observe(getattr(record, stage), exemplar)
+        self._predict_seconds.labels(record.model).inc(record.predict)
         for method, seconds in record.explaining():
-            self._stage.labels(record.model, method, "explain").observe(seconds, exemplar)
+            self._stage_seconds.labels(record.model, method, "explain").observe(seconds, exemplar)
             if record.predict > 0:
-                self._overhead.labels(record.model, method).observe(seconds / record.predict)
-        self._reasons.answered(record, exemplar)
+                self._overhead_ratio.labels(record.model, method).observe(seconds / record.predict)
+        self._explanations.answered(record, exemplar)
         return exemplar

@@ -1,4 +1,4 @@
-"""What the hot path notes about its work, in plain values; `metrics.py` turns it into metrics."""
+"""Records of answers and frames in plain values, as the hot path makes them and the metrics count them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from actionlens.v1 import answer_pb2, explanation_pb2
 
 SEVERAL = "several"
-"""In place of a method's name: methods whose times cannot be told apart."""
+"""Stands for a method's name where several methods were timed together."""
 
 
 @dataclass(slots=True)
@@ -27,9 +27,10 @@ class FrameCounts:
 
 @dataclass(frozen=True, slots=True)
 class MethodRecord:
-    """One explanation. seconds: what computing it took; failed: there is only the reason why there is none.
+    """One explanation.
 
-    The others as in actionlens.v1.Quality and RelevanceMatrix (lengths in frames), None where there is no such number.
+    seconds: of computing it. failed: whether there is only the reason why there is none. The others as in
+    actionlens.v1.Quality and RelevanceMatrix (lengths in frames), None where there is no such number.
     """
 
     method: str
@@ -43,7 +44,7 @@ class MethodRecord:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRecord:
-    """One answered clip or window. Times in seconds; level: "prediction", "grad_cam" ...
+    """One answered clip or window. Times are in seconds; level: "prediction", "grad_cam" ...
 
     label, confidence: the best class and its probability. predict: this clip's share of the batch's forward.
     together: of several methods' seconds only the sum is known. trace: the one that tells of it, in hexadecimal, or "".
@@ -65,13 +66,13 @@ class AnswerRecord:
     trace: str
 
     def explaining(self) -> list[tuple[str, float]]:
-        """What computed explanations took: by method, or for SEVERAL together."""
+        """List the seconds of the computed explanations: by method, or one entry for SEVERAL together."""
         spent = [(entry.method, entry.seconds) for entry in self.methods if not entry.failed]
         return [(SEVERAL, sum(seconds for _, seconds in spent))] if self.together and len(spent) > 1 else spent
 
 
 def record_answer(answer: answer_pb2.Answer, trace: str = "") -> AnswerRecord:
-    """What metrics need to know of an answer."""
+    """Take from an answer what the metrics need. trace: the answer's trace in hexadecimal, or ""."""
     methods = tuple(
         _record_method(explanation, seconds)
         for explanation, seconds in zip(answer.explanations, answer.timings.explain, strict=False)
@@ -97,7 +98,7 @@ def record_answer(answer: answer_pb2.Answer, trace: str = "") -> AnswerRecord:
 
 
 def predict_seconds(times: answer_pb2.Timings) -> float:
-    """What predicting took for this clip alone: its share of the batch's forward, as `explain` has shares."""
+    """The seconds of predicting this clip alone: its share of the batch's forward, as `explain` has shares."""
     return times.forward / max(1, times.batch_size)
 
 

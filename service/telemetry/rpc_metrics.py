@@ -1,4 +1,4 @@
-"""RPCs in Prometheus' terms, under the names that go-grpc-prometheus gave them and dashboards know."""
+"""Prometheus metrics of RPCs, under the names that go-grpc-prometheus gave them and dashboards know."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from service.telemetry.buckets import SECONDS
 _CALL = ("grpc_type", "grpc_service", "grpc_method")
 
 
-class CallMetrics:
+class RpcMetrics:
     """Counts and times calls. A call: (type, service, method), of methods that exist; so the labels are few."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -24,11 +24,11 @@ class CallMetrics:
         )
 
     def started(self, call: tuple[str, str, str]) -> None:
-        """An RPC began."""
+        """Count an RPC that began."""
         self._started.labels(*call).inc()
 
     def ended(self, call: tuple[str, str, str], code: str, seconds: float, received: int, sent: int) -> None:
-        """An RPC ended with a status, after so many messages each way."""
+        """Count an RPC that ended with a status, after some seconds and so many messages each way."""
         self._handled.labels(*call, code).inc()
         self._handling.labels(*call).observe(seconds)
         self._received.labels(*call).inc(received)

@@ -1,4 +1,4 @@
-"""Where the service's spans go: to an OpenTelemetry collector."""
+"""Exports the service's spans to an OpenTelemetry collector."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Traces with OpenTelemetry: one from the client's call through the service to the worker and back.
 
 Without the extra `tracing`, everything here does nothing. With it, spans are kept where somebody has set OpenTelemetry
-up: the service does in `service/trace_export.py`, a client's program may.
+up: the service does in `service/telemetry/span_export.py`, a client's program may.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def calling(request: Message) -> Iterator[Metadata | None]:
 
 
 def outgoing() -> Metadata | None:
-    """What tells the service of the current span."""
+    """The metadata that carry the current span to the service."""
     if _tracer is None:
         return None
     carrier: dict[str, str] = {}
@@ -80,14 +80,14 @@ def answering(name: str, model: str, *, since: float, apart: bool = False) -> It
 
 
 def stage(name: str, begun: float, ended: float) -> None:
-    """A stage of the current answer, from and to times of time.perf_counter."""
+    """Add the span of a stage of the current answer, from and to times of time.perf_counter."""
     if _tracer is not None:
         end = _clock(ended)
         _span(name, end - round((ended - begun) * 1e9), end)
 
 
 def computed(begun: float, reply: Reply) -> None:
-    """The backend was asked at `begun` (time.perf_counter) and has just replied: what happened on the way.
+    """Add the spans of a computation that began at `begun` (time.perf_counter) and has just been replied to.
 
     The worker's stages are laid one after the other from when it began. In a batch, a clip has its own explanations
     only; those of the others are a gap.

@@ -1,4 +1,4 @@
-"""The values of a method's parameters, against what its description allows."""
+"""Checks the values of a method's parameters against its description."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def check_parameters(chosen: Message, support: model_pb2.MethodSupport, path: st
             _check(value, parameter, f"{path}.{field.name}")
 
 
-def _check(value: Any, parameter: model_pb2.Parameter, place: str) -> None:
+def _check(value: Any, parameter: model_pb2.Parameter, path: str) -> None:
     if parameter.type == "string" and parameter.choices and value not in parameter.choices:
-        raise _bad(place, f"{value!r} is not one of {', '.join(parameter.choices)}")
+        raise _bad(path, f"{value!r} is not one of {', '.join(parameter.choices)}")
     if parameter.type == "number":
-        _check_number(value, parameter, place)
+        _check_number(value, parameter, path)
     if parameter.type == "numbers":
         entries: Sequence[float] = value
         if parameter.most_entries and len(entries) > parameter.most_entries:
-            raise _bad(place, f"{len(entries)} numbers; give at most {parameter.most_entries}")
+            raise _bad(path, f"{len(entries)} numbers; give at most {parameter.most_entries}")
         seen: dict[str, int] = {}
         for index, entry in enumerate(entries):
-            _check_number(entry, parameter, f"{place}[{index}]")
+            _check_number(entry, parameter, f"{path}[{index}]")
             before = seen.setdefault(f"{entry:g}", index)
             if before != index:
                 raise _bad(
-                    f"{place}[{index}]",
+                    f"{path}[{index}]",
                     f"{entry:g} is {parameter.name}[{before}] too; each makes results of its own name",
                 )
 
 
-def _check_number(value: float, parameter: model_pb2.Parameter, place: str) -> None:
+def _check_number(value: float, parameter: model_pb2.Parameter, path: str) -> None:
     low = parameter.minimum if parameter.HasField("minimum") else None
     high = parameter.maximum if parameter.HasField("maximum") else None
     too_low = low is not None and (value < low or (parameter.above_minimum and value == low))
@@ -55,8 +55,8 @@ def _check_number(value: float, parameter: model_pb2.Parameter, place: str) -> N
             allowed.append(f"{'more than' if parameter.above_minimum else 'at least'} {low:g}")
         if high is not None:
             allowed.append(f"{'less than' if parameter.below_maximum else 'at most'} {high:g}")
-        raise _bad(place, f"{value:g} is out of range; use {' and '.join(allowed)}")
+        raise _bad(path, f"{value:g} is out of range; use {' and '.join(allowed)}")
 
 
-def _bad(place: str, why: str) -> InvalidArgument:
-    return InvalidArgument(f"{place}: {why}", field=place, reason="BAD_PARAMETER")
+def _bad(path: str, why: str) -> InvalidArgument:
+    return InvalidArgument(f"{path}: {why}", field=path, reason="BAD_PARAMETER")

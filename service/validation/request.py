@@ -1,4 +1,4 @@
-"""Checks of requests that need no pixels. Generic over the messages: a new method or parameter needs no change here."""
+"""Checks requests, without pixels. Generic over the messages: a new method or parameter needs no change here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 
 
 def method_name(method: method_pb2.Method) -> str:
-    """The method's name as people write it, "grad-cam"; empty when no method is set."""
+    """Return the method's name as people write it, "grad-cam"; empty when no method is set."""
     return (method.WhichOneof("method") or "").replace("_", "-")
 
 
@@ -32,23 +32,27 @@ def check_message(message: Message, path: str = "") -> None:
     for field, value in message.ListFields():
         name = f"{path}.{field.name}" if path else field.name
         if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
-            for place, entry in _places(name, value):
-                check_message(entry, place)
+            for entry_path, entry in _entries(name, value):
+                check_message(entry, entry_path)
         elif field.cpp_type in _FLOATS:
-            for place, number in _places(name, value):
+            for entry_path, number in _entries(name, value):
                 if not math.isfinite(number):
-                    raise InvalidArgument(f"{place}: {number} is not a finite number", field=place)
+                    raise InvalidArgument(f"{entry_path}: {number} is not a finite number", field=entry_path)
         elif field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
-            for place, number in _places(name, value):
-                _check_enum(field, number, place)
+            for entry_path, number in _entries(name, value):
+                _check_enum(field, number, entry_path)
         elif field.type == FieldDescriptor.TYPE_STRING:
-            for place, text in _places(name, value):
+            for entry_path, text in _entries(name, value):
                 if len(text) > _MAX_TEXT:
                     raise InvalidArgument(
-                        f"{place}: {len(text)} characters; use at most {_MAX_TEXT}", field=place, reason="TEXT_TOO_LONG"
+                        f"{entry_path}: {len(text)} characters; use at most {_MAX_TEXT}",
+                        field=entry_path,
+                        reason="TEXT_TOO_LONG",
                     )
                 if "\0" in text:  # databases and file systems would refuse it one by one, each in its own way
-                    raise InvalidArgument(f"{place}: holds a null character", field=place, reason="NULL_CHARACTER")
+                    raise InvalidArgument(
+                        f"{entry_path}: holds a null character", field=entry_path, reason="NULL_CHARACTER"
+                    )
 
 
 def check_methods(methods: Sequence[method_pb2.Method], model: model_pb2.Model, path: str) -> None:
@@ -61,8 +65,8 @@ def check_methods(methods: Sequence[method_pb2.Method], model: model_pb2.Model, 
         check_method(method, model, f"{path}[{index}]")
 
 
-def check_method(method: method_pb2.Method, model: model_pb2.Model, place: str, *, job: bool = False) -> None:
-    """Check that a method, written at `place` in the request, can explain this model as it is asked to.
+def check_method(method: method_pb2.Method, model: model_pb2.Model, path: str, *, job: bool = False) -> None:
+    """Check that a method, written at `path` in the request, can explain this model as it is asked to.
 
     job: whether it is to run as a job. Raises InvalidArgument when no method is set and for a parameter out of range,
     FailedPrecondition for a method that cannot explain the model, with the reason and the methods that can, and for
@@ -73,22 +77,22 @@ def check_method(method: method_pb2.Method, model: model_pb2.Model, place: str, 
     name, chosen = method_name(method), method.WhichOneof("method")
     if not chosen:
         known = ", ".join(field.name for field in method.DESCRIPTOR.oneofs_by_name["method"].fields)
-        raise InvalidArgument(f"{place}: names no method; set one of {known}", field=place, reason="METHOD_UNSET")
-    field = f"{place}.{chosen}"
+        raise InvalidArgument(f"{path}: names no method; set one of {known}", field=path, reason="METHOD_UNSET")
+    field = f"{path}.{chosen}"
     entry = supported.get(name)
     if entry is None or not entry.supported:
         why = entry.reason if entry is not None else "the worker does not know this method"
         raise FailedPrecondition(
-            f"{place}: {name} cannot explain {model.name}: {why}; methods that can: {able}", field=field
+            f"{path}: {name} cannot explain {model.name}: {why}; methods that can: {able}", field=field
         )
     if entry.job != job:
         where = (
-            "is too dear for a live answer; CreateJob (`actionlens jobs submit`) runs it"
+            "is too expensive for a live answer; CreateJob (`actionlens jobs submit`) runs it"
             if entry.job
             else "needs no job: ExplainClip (`actionlens explain`) runs it"
         )
         raise FailedPrecondition(
-            f"{place}: {name} {where}; methods that fit here: {able}",
+            f"{path}: {name} {where}; methods that fit here: {able}",
             field=field,
             reason="RUNS_AS_JOB" if entry.job else "RUNS_LIVE",
         )
@@ -96,7 +100,7 @@ def check_method(method: method_pb2.Method, model: model_pb2.Model, place: str, 
 
 
 def resolve_target(target: method_pb2.Target, model: model_pb2.Model, path: str) -> method_pb2.Target:
-    """The same target with labels replaced by class numbers.
+    """Resolve a target's labels to class numbers.
 
     Raises InvalidArgument for an unknown label (with near matches), a number that is no class, a contrast without a
     class, and a contrast that is the explained class.
@@ -105,11 +109,11 @@ def resolve_target(target: method_pb2.Target, model: model_pb2.Model, path: str)
     for name in ("explained", "contrast"):
         if target.HasField(name):
             selector = getattr(target, name)
-            place = f"{path}.{name}"
+            field = f"{path}.{name}"
             if selector.WhichOneof("selector") is not None:
-                getattr(resolved, name).index = _class_index(selector, model, place)
+                getattr(resolved, name).index = _class_index(selector, model, field)
             elif name == "contrast":
-                raise InvalidArgument(f"{place}: names no class; set index or label", field=place)
+                raise InvalidArgument(f"{field}: names no class; set index or label", field=field)
     if resolved.HasField("contrast") and resolved.HasField("explained") and resolved.contrast == resolved.explained:
         raise InvalidArgument(
             f"{path}.contrast: is the explained class itself, {model.labels[resolved.contrast.index]!r}; name another",
@@ -119,13 +123,13 @@ def resolve_target(target: method_pb2.Target, model: model_pb2.Model, path: str)
     return resolved
 
 
-def _class_index(selector: method_pb2.ClassSelector, model: model_pb2.Model, place: str) -> int:
+def _class_index(selector: method_pb2.ClassSelector, model: model_pb2.Model, path: str) -> int:
     labels = list(model.labels)
     if selector.WhichOneof("selector") == "index":
         if selector.index >= len(labels):
             raise InvalidArgument(
-                f"{place}.index: {selector.index} is not a class; {model.name} has 0 to {len(labels) - 1}",
-                field=f"{place}.index",
+                f"{path}.index: {selector.index} is not a class; {model.name} has 0 to {len(labels) - 1}",
+                field=f"{path}.index",
                 reason="UNKNOWN_CLASS",
             )
         return selector.index
@@ -135,24 +139,24 @@ def _class_index(selector: method_pb2.ClassSelector, model: model_pb2.Model, pla
     near = get_close_matches(selector.label.casefold(), by_folded, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(by_folded[key]) for key in near)}?" if near else "GetModel lists the labels"
     raise InvalidArgument(
-        f"{place}.label: {selector.label!r} is not a class of {model.name}; {hint}",
-        field=f"{place}.label",
+        f"{path}.label: {selector.label!r} is not a class of {model.name}; {hint}",
+        field=f"{path}.label",
         reason="UNKNOWN_CLASS",
     )
 
 
-def _places(name: str, value: Any) -> Iterable[tuple[str, Any]]:
-    """The entries of a field with their paths: one, or one per element of a repeated field."""
+def _entries(name: str, value: Any) -> Iterable[tuple[str, Any]]:
+    """List the entries of a field with their paths: one, or one per element of a repeated field."""
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return ((f"{name}[{index}]", entry) for index, entry in enumerate(value))
     return [(name, value)]
 
 
-def _check_enum(field: FieldDescriptor, number: int, place: str) -> None:
+def _check_enum(field: FieldDescriptor, number: int, path: str) -> None:
     known = field.enum_type.values_by_number if field.enum_type is not None else {}
     if number not in known:
         raise InvalidArgument(
-            f"{place}: {number} is not one of {', '.join(value.name for value in known.values())}",
-            field=place,
+            f"{path}: {number} is not one of {', '.join(value.name for value in known.values())}",
+            field=path,
             reason="UNKNOWN_VALUE",
         )

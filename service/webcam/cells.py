@@ -1,4 +1,4 @@
-"""Pictures as characters: each character cell shows two pixels, one above the other."""
+"""Images as characters: each character cell shows two pixels, one above the other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RESET = "\x1b[0m"
 
 
 def fitted(height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
-    """Rows and columns of the largest picture of that aspect in so many cells, at least one of each.
+    """Rows and columns of the largest image of that aspect in so many cells, at least one of each.
 
     Two pixels stand in a cell, which terminals draw about twice as high as wide: so pixels are square.
     """
@@ -22,12 +22,12 @@ def fitted(height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
     return max(1, int(height * ratio) // 2), max(1, int(width * ratio))
 
 
-def cells(picture: NDArray[np.uint8], rows: int, columns: int, true_colour: bool) -> list[str]:
-    """A picture, uint8 [h, w, 3] RGB, as `rows` lines of `columns` characters with their escape codes.
+def cells(image: NDArray[np.uint8], rows: int, columns: int, true_colour: bool) -> list[str]:
+    """An image, uint8 [h, w, 3] RGB, as `rows` lines of `columns` characters with their escape codes.
 
     true_colour: any colour; else the nearest of the 256 that almost every terminal has.
     """
-    pixels = np.asarray(cv2.resize(picture, (columns, 2 * rows), interpolation=cv2.INTER_AREA), np.uint8)
+    pixels = np.asarray(cv2.resize(image, (columns, 2 * rows), interpolation=cv2.INTER_AREA), np.uint8)
     codes = _true(pixels) if true_colour else _indexed(pixels)
     return [_line(upper, lower) for upper, lower in zip(codes[::2], codes[1::2], strict=True)]
 

@@ -1,4 +1,4 @@
-"""How often something happens."""
+"""Counts how often something happens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 _SECONDS = 3.0
 
 
-class Rate:
+class FrameRate:
     """Events per second over the last three seconds. One thread counts, others may read."""
 
     def __init__(self) -> None:

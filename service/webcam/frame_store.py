@@ -1,4 +1,4 @@
-"""The newest frames of a source, for the stream that explains them and for the screen that shows them explained."""
+"""The newest frames of a source, for the stream that explains them and for the view that shows them explained."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client.frame_sources import Source
+from service.client.frame_sources import FrameSource
 from service.client.stream_messages import Frame, frame_encoder
-from service.decoding.image import decode_picture
+from service.decoding.image import decode_image
 from service.settings import Limits
-from service.webcam.frame_rate import Rate
+from service.webcam.frame_rate import FrameRate
 
 _KEPT = 500
 """Frames of up to 640 x 480: about 30 MB, and 20 s of a camera, which no answer is late by."""
 
 
-class Footage:
+class FrameStore:
     """Reads a source on a thread of its own. Frames become JPEGs once, which is how they are sent and kept."""
 
-    def __init__(self, source: Source) -> None:
-        self.rate = Rate()
+    def __init__(self, source: FrameSource) -> None:
+        self.rate = FrameRate()
         self._source = source
         self._encode = frame_encoder({})
         self._kept: OrderedDict[int, bytes] = OrderedDict()
@@ -31,7 +31,7 @@ class Footage:
         self._changed = threading.Condition()
         self._failure: BaseException | None = None
         self._over = False
-        threading.Thread(target=self._read, name="footage", daemon=True).start()
+        threading.Thread(target=self._read, name="frame-store", daemon=True).start()
 
     def frames(self) -> Iterator[Frame]:
         """The newest frame whenever one is asked for, each at most once. May be iterated again after a stream broke.
@@ -43,17 +43,17 @@ class Footage:
             given = frame.sequence
             yield frame
 
-    def picture(self, sequence: int) -> NDArray[np.uint8] | None:
+    def image(self, sequence: int) -> NDArray[np.uint8] | None:
         """uint8 [H, W, 3] RGB of a frame; None when it is no longer kept."""
         with self._changed:
             jpeg = self._kept.get(sequence)
-        return None if jpeg is None else decode_picture(jpeg, Limits(), "frame")
+        return None if jpeg is None else decode_image(jpeg, Limits(), "frame")
 
     def newest(self) -> NDArray[np.uint8] | None:
         """uint8 [H, W, 3] RGB of the last frame; None before the first."""
         with self._changed:
             last = next(reversed(self._kept), None)
-        return None if last is None else self.picture(last)
+        return None if last is None else self.image(last)
 
     def close(self) -> None:
         """Read no more. Safe to call twice and from any thread."""

@@ -1,4 +1,4 @@
-"""Keys as they are pressed."""
+"""Reads keys as they are pressed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
-# What arrows and the like send.
+# Sequences that arrows and the like send.
 _CODE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O.)")
 
 
-def single(typed: str) -> str:
-    """One character per key: a pasted word is several, an arrow is none of ours. Escape itself stays."""
+def single_keys(typed: str) -> str:
+    """One character per key: a pasted word is several, an arrow is none that counts. Escape itself stays."""
     return _CODE.sub("", typed)
 
 
@@ -50,7 +50,7 @@ class Keys:
             termios.tcsetattr(self._number, termios.TCSADRAIN, self._before)
 
     def pressed(self, seconds: float) -> str:
-        """What is typed within so many seconds: as soon as something is, at once all of it; empty when nothing is."""
+        """Keys typed within so many seconds: as soon as there is one, all of them; empty when there is none."""
         if self._number < 0:
             select.select([], [], [], seconds)
             return ""

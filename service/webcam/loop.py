@@ -1,41 +1,31 @@
-"""A live view from its first picture to its last: keys in, pictures out."""
+"""Runs a live view from its first image to its last: keys in, images out."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from typing import Protocol
-
-from service.webcam.keys import single
-from service.webcam.playback import Projector
+from service.webcam.keys import single_keys
+from service.webcam.playback import Playback
 from service.webcam.prompt import Prompt
-from service.webcam.reconnecting_stream import Link
-from service.webcam.state import Watch
+from service.webcam.reconnecting_stream import ReconnectingStream
+from service.webcam.state import ViewState
+from service.webcam.terminal_view import TerminalView
 
 
-class Display(AbstractContextManager["Display"], Protocol):
-    """Where a live view is drawn."""
-
-    def turn(self, prompt: str) -> str:
-        """Draw once, with the prompt, and return the keys that were pressed meanwhile, waiting a little."""
-        ...
-
-
-def view(display: Display, watch: Watch, link: Link, projector: Projector) -> None:
+def run_view(display: TerminalView, state: ViewState, stream: ReconnectingStream, playback: Playback) -> None:
     """Show the stream until q is pressed or the stream is over."""
     prompt = Prompt()
     with display:
-        while not link.over:
-            prompt.labels = tuple(watch.model.labels) if watch.model is not None else ()
-            target = None if watch.target is None else str(watch.target)
-            for key in single(display.turn(prompt.line(watch.layer, target))):
+        while not stream.over:
+            prompt.labels = tuple(state.model.labels) if state.model is not None else ()
+            target = None if state.target is None else str(state.target)
+            for key in single_keys(display.draw(prompt.line(state.method, target))):
                 action = prompt.press(key)
                 if action == "quit":
                     return
                 if action == "method":
-                    watch.look_at_the_next()
-                    link.ask()
+                    state.select_next_method()
+                    stream.update_question()
                 elif action == "rescale":
-                    projector.rescale()
+                    playback.rescale()
                 elif isinstance(action, tuple):
-                    watch.target = action[1]
-                    link.ask()
+                    state.target = action[1]
+                    stream.update_question()

@@ -1,4 +1,4 @@
-"""The picture of a live view: the explained frames in their own time, each with its own heat."""
+"""Plays the frames of answered windows in their own time, each with its own heat."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.client.results import ExplanationResult, WindowResult
-from service.rendering.heatmap import Heat, heat
-from service.rendering.overlay import lay_over
-from service.webcam.frame_store import Footage
-from service.webcam.state import Watch
+from service.rendering.heatmap import Heatmap, prepare_heatmap
+from service.rendering.overlay import blend_heatmap
+from service.webcam.frame_store import FrameStore
+from service.webcam.state import ViewState
 
 # Seconds after which an explanation begins to fade, and is gone.
 _FRESH, _GONE = 1.5, 4.0
@@ -22,48 +22,48 @@ _USUAL_FPS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """picture: uint8 [h, w, 3] RGB. frame: the model frame that it is; None when it is not explained. age: seconds
+class ShownFrame:
+    """image: uint8 [h, w, 3] RGB. frame: the model frame that it is; None when it is not explained. age: seconds
     since the explanation came; None without one. peak: the value drawn at full strength; 0 without heat."""
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     frame: int | None = None
     age: float | None = None
     peak: float = 0.0
     signed: bool = False
 
 
-class Projector:
+class Playback:
     """Goes through the frames of the answered windows as they come: where windows overlap, without a jump."""
 
-    def __init__(self, footage: Footage, watch: Watch) -> None:
-        self._footage = footage
-        self._watch = watch
+    def __init__(self, store: FrameStore, state: ViewState) -> None:
+        self._store = store
+        self._state = state
         self._scales: dict[tuple[str, str], float] = {}
         self._shown = -1
         self._at = 0.0
-        self._prepared: Heat | None = None
+        self._prepared: Heatmap | None = None
         self._prepared_for: tuple[ExplanationResult, tuple[int, ...]] | None = None
 
     def rescale(self) -> None:
         """Begin the colour scales anew at the next window."""
         self._scales.clear()
 
-    def show(self, side: int) -> Shown | None:
-        """What to show now, the longer side at most `side` pixels; None before the first frame."""
-        last, now = self._watch.last, time.monotonic()
+    def show(self, side: int) -> ShownFrame | None:
+        """The frame to show now, the longer side at most `side` pixels; None before the first frame."""
+        last, now = self._state.last, time.monotonic()
         age = None if last is None else now - last[1]
         if last is not None and age is not None and age < _GONE:
             frame = self._frame(last[0].frames.used, last[0].frames.effective_fps or _USUAL_FPS, now)
-            picture = self._footage.picture(last[0].frames.used[frame])
-            if picture is not None:
-                return self._explained(_small(picture, side), last[0], frame, age)
-        newest = self._footage.newest()
-        return None if newest is None else Shown(_small(newest, side), age=age)
+            image = self._store.image(last[0].frames.used[frame])
+            if image is not None:
+                return self._explained(_small(image, side), last[0], frame, age)
+        newest = self._store.newest()
+        return None if newest is None else ShownFrame(_small(newest, side), age=age)
 
     def _frame(self, used: Sequence[int], fps: float, now: float) -> int:
-        """The place in the window of the frame that is due now: the first one not shown yet, or further on."""
-        pending = [place for place, sequence in enumerate(used) if sequence > self._shown]
+        """The index in the window of the frame that is due now: the first one not shown yet, or further on."""
+        pending = [index for index, sequence in enumerate(used) if sequence > self._shown]
         # A period that has passed counts, whatever its sum of floats says.
         steps = int((now - self._at) * fps + 1e-6)
         if not pending:
@@ -71,38 +71,40 @@ class Projector:
             return len(used) - 1
         if steps < 1 and self._shown in used:
             return list(used).index(self._shown)
-        place = pending[min(max(steps, 1), len(pending)) - 1] if self._shown >= used[0] else pending[0]
+        index = pending[min(max(steps, 1), len(pending)) - 1] if self._shown >= used[0] else pending[0]
         # Time left over from a whole frame counts for the next one.
         self._at = max(self._at + steps / fps, now - 1 / fps)
-        self._shown = used[place]
-        return place
+        self._shown = used[index]
+        return index
 
-    def _explained(self, picture: NDArray[np.uint8], result: WindowResult, frame: int, age: float) -> Shown:
-        prepared = self._heat(picture.shape[:2], result)
+    def _explained(self, image: NDArray[np.uint8], result: WindowResult, frame: int, age: float) -> ShownFrame:
+        prepared = self._heatmap(image.shape[:2], result)
         if prepared is None:
-            return Shown(picture, frame, age)
-        key = result.message.model, self._watch.layer
+            return ShownFrame(image, frame, age)
+        key = result.message.model, self._state.method
         peak = self._scales[key] = max(self._scales.get(key, 0.0), prepared.peak)
-        drawn = lay_over(picture[None], [frame], replace(prepared, peak=peak))[0]
+        drawn = blend_heatmap(image[None], [frame], replace(prepared, peak=peak))[0]
         fade = min(1.0, (_GONE - age) / (_GONE - _FRESH))
-        mixed = np.asarray(cv2.addWeighted(drawn, fade, picture, 1 - fade, 0), np.uint8)
-        return Shown(mixed, frame, age, peak, prepared.signed)
+        mixed = np.asarray(cv2.addWeighted(drawn, fade, image, 1 - fade, 0), np.uint8)
+        return ShownFrame(mixed, frame, age, peak, prepared.signed)
 
-    def _heat(self, size: tuple[int, ...], result: WindowResult) -> Heat | None:
-        entry = result.explanations.get(self._watch.layer)
-        if entry is None or entry.failed:
+    def _heatmap(self, size: tuple[int, ...], result: WindowResult) -> Heatmap | None:
+        explanation = result.explanations.get(self._state.method)
+        if explanation is None or explanation.failed:
             return None
         # One window is drawn many times.
-        if self._prepared_for is None or self._prepared_for[0] is not entry or self._prepared_for[1] != size:
-            self._prepared = heat(entry.message, len(result.frames.used), size[0], size[1], result.frames.placement)
-            self._prepared_for = entry, size
+        if self._prepared_for is None or self._prepared_for[0] is not explanation or self._prepared_for[1] != size:
+            self._prepared = prepare_heatmap(
+                explanation.message, len(result.frames.used), size[0], size[1], result.frames.placement
+            )
+            self._prepared_for = explanation, size
         return self._prepared
 
 
-def _small(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    height, width = picture.shape[:2]
+def _small(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
     ratio = side / max(height, width)
     if ratio >= 1:
-        return picture
+        return image
     size = max(1, round(width * ratio)), max(1, round(height * ratio))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

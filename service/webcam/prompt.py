@@ -14,7 +14,7 @@ class Prompt:
 
     labels: Sequence[str] = ()
     typed: str | None = field(default=None, init=False)
-    """What has been typed of a class; None while none is asked for."""
+    """Letters typed of a class so far; None while none is asked for."""
 
     def press(self, key: str) -> str | tuple[str, str | None] | None:
         """One key; the action that it completes, if any."""
@@ -32,10 +32,10 @@ class Prompt:
             self.typed += key
         return None
 
-    def line(self, layer: str, target: str | None) -> str:
-        """What to show; layer: the method that is looked at, target: the class that is explained, None for the top."""
+    def line(self, method: str, target: str | None) -> str:
+        """The line to show. method: the one that is looked at. target: the explained class, None for the top."""
         if self.typed is None:
-            method, explained = layer or "none", target or "the top class"
+            method, explained = method or "none", target or "the top class"
             return f"q quit  r rescale  m next method ({method})  t class ({explained})"
         found = self._found()
         choice = "the top class" if not self.typed else ", ".join(found) or "no class of this name"

@@ -33,9 +33,9 @@ def stretched(values: Sequence[float], width: int) -> str:
         return ""
     top = max(max(values), 0.0)
     bars = []
-    for place in range(width):
-        first = place * count // width
-        last = max(first + 1, (place + 1) * count // width)
+    for index in range(width):
+        first = index * count // width
+        last = max(first + 1, (index + 1) * count // width)
         bars.append(_bar(max(values[first:last]) / top if top > 0 else 0.0))
     return "".join(bars)
 

@@ -1,4 +1,4 @@
-"""What a live view knows: the question as it stands, the last answer, and what led to it."""
+"""Holds the state of a live view: the question as it stands, the last answer, and what led to it."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from service.client.method_messages import MethodLike
 from service.client.results import ExplanationResult, WindowResult
 from service.client.stream_messages import StreamOptions
 from service.readings.explanation import frame_profile, read_explanation
-from service.webcam.frame_rate import Rate
+from service.webcam.frame_rate import FrameRate
 
 HISTORY = 60
 """Windows of which the classes' probabilities are kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One class now and before. history: probabilities of the last windows, oldest first."""
+class ClassHistory:
+    """The probability of a class, 0 .. 1, now and before. history: those of the last windows, oldest first."""
 
     label: str
     probability: float
     history: tuple[float, ...]
 
 
-class Watch:
-    """Changed by the stream's thread and by keys, read by the screen's thread. question: what is asked at first."""
+class ViewState:
+    """Changed by the stream's thread and by keys, read by the thread that draws. question: as asked at first."""
 
     def __init__(self, question: StreamOptions) -> None:
-        self.state = "connecting"
-        self.trouble = ""
-        self.rate = Rate()
+        self.connection = "connecting"
+        self.problem = ""
+        self.rate = FrameRate()
         self.model: model_pb2.Model | None = None
         self.target: ClassLike = question.get("target")
         self._question = question
         self._names = [_name(method) for method in question.get("methods", ())]
-        self._layer = self._names[0] if self._names else ""
+        self._method = self._names[0] if self._names else ""
         self._history: deque[dict[str, float]] = deque(maxlen=HISTORY)
         self._last: tuple[WindowResult, float] | None = None
         self._lock = threading.Lock()
 
     @property
     def options(self) -> StreamOptions:
-        """The question as a stream asks it."""
-        # What was asked for from the start, and what is looked at.
-        more = [self._layer] if self._layer and self._layer not in self._names else []
+        """Options of a stream that asks the question."""
+        # The methods from the start, and the one that is looked at.
+        more = [self._method] if self._method and self._method not in self._names else []
         return {
             **self._question,
             "methods": [*self._question.get("methods", ()), *more],
@@ -62,31 +62,31 @@ class Watch:
         }
 
     @property
-    def layer(self) -> str:
+    def method(self) -> str:
         """The method that is looked at; empty for none."""
-        return self._layer
+        return self._method
 
-    def look_at_the_next(self) -> None:
+    def select_next_method(self) -> None:
         """Go on to the next live method that explains this model."""
         names = list(self._names)
         if self.model is not None:
-            live = (entry.method for entry in self.model.methods if entry.supported and not entry.job)
+            live = (offered.method for offered in self.model.methods if offered.supported and not offered.job)
             names += [name for name in live if name not in names]
         if names:
-            place = names.index(self._layer) + 1 if self._layer in names else 0
-            self._layer = names[place % len(names)]
+            index = names.index(self._method) + 1 if self._method in names else 0
+            self._method = names[index % len(names)]
 
-    def take(self, window: WindowResult) -> None:
-        """A window was answered."""
+    def add(self, window: WindowResult) -> None:
+        """Take the answer to a window."""
         self.rate.count()
         with self._lock:
             self._history.append({score.label: score.probability for score in window.prediction.top})
             self._last = window, time.monotonic()
-        self.state, self.trouble = "live", ""
+        self.connection, self.problem = "live", ""
 
-    def lose(self, why: str) -> None:
-        """The stream broke; it is being opened again."""
-        self.state, self.trouble = "reconnecting", why
+    def disconnected(self, why: str) -> None:
+        """Note that the stream broke; it is being opened again. why: for people."""
+        self.connection, self.problem = "reconnecting", why
 
     @property
     def last(self) -> tuple[WindowResult, float] | None:
@@ -95,7 +95,7 @@ class Watch:
             return self._last
 
     @property
-    def standings(self) -> list[Standing]:
+    def classes(self) -> list[ClassHistory]:
         """The top classes, best first."""
         with self._lock:
             if self._last is None:
@@ -103,51 +103,51 @@ class Watch:
             past = tuple(self._history)
             top = self._last[0].prediction.top
         return [
-            Standing(score.label, score.probability, tuple(entry.get(score.label, 0.0) for entry in past))
+            ClassHistory(score.label, score.probability, tuple(shares.get(score.label, 0.0) for shares in past))
             for score in top
         ]
 
     @property
-    def entry(self) -> ExplanationResult | None:
+    def explanation(self) -> ExplanationResult | None:
         """The explanation that is looked at, of the last answer; None when it has none."""
         last = self.last
-        return None if last is None else last[0].explanations.get(self._layer)
+        return None if last is None else last[0].explanations.get(self._method)
 
     @property
     def curve(self) -> NDArray[np.float64]:
         """Positive relevance per model frame of the method that is looked at: float64 [T], empty when unknown."""
-        last, entry = self.last, self.entry
-        if last is None or entry is None or entry.failed:
+        last, explanation = self.last, self.explanation
+        if last is None or explanation is None or explanation.failed:
             return np.zeros(0)
-        return frame_profile(entry.message, len(last[0].frames.used))
+        return frame_profile(explanation.message, len(last[0].frames.used))
 
     @property
     def motion_share(self) -> float | None:
-        """How much of the relevance is motion, 0 .. 1, of the first method that tells."""
+        """The share of motion in the relevance, 0 .. 1, of the first method that reports it."""
         last = self.last
-        told = last[0].explanations.values() if last else ()
-        return next((entry.quality["motion_share"] for entry in told if "motion_share" in entry.quality), None)
+        qualities = [explanation.quality for explanation in last[0].explanations.values()] if last else []
+        return next((quality["motion_share"] for quality in qualities if "motion_share" in quality), None)
 
     @property
-    def sentence(self) -> str:
-        """What the model says and where its evidence lies, in one sentence. Frames are counted within the window."""
+    def summary(self) -> str:
+        """One sentence: the model's answer and where its evidence lies. Frames are counted within the window."""
         last = self.last
         if last is None:
             return ""
         result = last[0]
         best = result.prediction.top[0]
         said = f"“{best.label}” {100 * best.probability:.0f} %"
-        entry = result.explanations.get(self._layer)
-        if entry is None:
+        explanation = result.explanations.get(self._method)
+        if explanation is None:
             return f"{said}."
         frames = len(result.frames.used)
         parts = [said]
-        target, contrast = entry.message.target, entry.message.contrast
-        if entry.message.HasField("contrast"):
+        target, contrast = explanation.message.target, explanation.message.contrast
+        if explanation.message.HasField("contrast"):
             parts.append(f"why “{target.label}” and not “{contrast.label}”")
-        elif entry.message.HasField("target") and target.index != best.index:
+        elif explanation.message.HasField("target") and target.index != best.index:
             parts.append(f"“{target.label}” is explained")
-        parts.append(read_explanation(entry.message, answer_pb2.FrameReport(used=range(frames))))
+        parts.append(read_explanation(explanation.message, answer_pb2.FrameReport(used=range(frames))))
         return f"{': '.join(parts)}."
 
     @property
@@ -161,5 +161,5 @@ class Watch:
 
 
 def _name(method: MethodLike) -> str:
-    """Of a method as the command line has it, "selective-relevance:threshold=3"."""
+    """The name of a method as the command line has it, "selective-relevance:threshold=3"."""
     return str(method).partition(":")[0]

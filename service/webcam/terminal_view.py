@@ -8,26 +8,29 @@ import sys
 from types import TracebackType
 from typing import Self
 
-from service.webcam.frame_store import Footage
+from service.webcam.frame_store import FrameStore
 from service.webcam.keys import Keys
-from service.webcam.playback import Projector
-from service.webcam.state import Watch
-from service.webcam.terminal_layout import ERASE, Size, lines
+from service.webcam.playback import Playback
+from service.webcam.state import ViewState
+from service.webcam.terminal_layout import ERASE, TerminalSize, lines
 
 _PERIOD = 0.1
-"""Seconds between two pictures: what a slow connection carries."""
+"""Seconds between two images: as many as a slow connection carries."""
 _ENTER_SCREEN = "\x1b[?1049h\x1b[?25l"
 _LEAVE_SCREEN = "\x1b[0m\x1b[?25h\x1b[?1049l"
 
 
-class Terminal:
-    """Draws on the alternate screen, and only the lines that have changed; leaving brings the old screen back."""
+class TerminalView:
+    """Draws on the alternate screen, and only the lines that have changed; leaving brings the old screen back.
 
-    def __init__(self, watch: Watch, footage: Footage, projector: Projector, picture: int, true_colour: bool) -> None:
-        self._watch = watch
-        self._footage = footage
-        self._projector = projector
-        self._picture = picture
+    width: most characters that the image may take; 0: as many as fit. true_colour: else 256 colours.
+    """
+
+    def __init__(self, state: ViewState, store: FrameStore, playback: Playback, width: int, true_colour: bool) -> None:
+        self._state = state
+        self._store = store
+        self._playback = playback
+        self._image_width = width
         self._true_colour = true_colour
         self._keys = Keys()
         self._drawn: list[str] = []
@@ -44,14 +47,14 @@ class Terminal:
         self._write(_LEAVE_SCREEN)
         self._keys.__exit__(kind, error, trace)
 
-    def turn(self, prompt: str) -> str:
+    def draw(self, prompt: str) -> str:
         """Draw once, with the prompt below, and return the keys that were pressed meanwhile, waiting a little."""
         size = shutil.get_terminal_size()
         if size != self._size:
             self._size, self._drawn = size, []
             self._write("\x1b[2J")
-        asked = Size(size.columns, size.lines, self._picture, self._true_colour)
-        drawn = lines(asked, self._watch, self._footage, self._projector, prompt)
+        cells = TerminalSize(size.columns, size.lines, self._image_width, self._true_colour)
+        drawn = lines(cells, self._state, self._store, self._playback, prompt)
         parts = []
         for row in range(max(len(drawn), len(self._drawn))):
             line = drawn[row] if row < len(drawn) else ""

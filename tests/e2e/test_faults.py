@@ -122,7 +122,7 @@ def test_a_model_that_cannot_load_is_said_at_once(store: Path, tmp_path: Path) -
     card = (store / "motion-primitives" / "card.yaml").read_text()
     (broken / "card.yaml").write_text(card.replace("motion-primitives", "broken"))
     (broken / "weights.safetensors").write_bytes(b"not weights")
-    # Who only waited for the end of the time to start would wait for ever.
+    # Who only waited for the end of the time to start would wait forever.
     process, running = start(
         tmp_path / "store", tmp_path, ACTIONLENS_DEFAULT_MODEL="broken", ACTIONLENS_START_SECONDS="3600"
     )

@@ -1,9 +1,11 @@
-"""The README's grpcurl lines, run by a shell, with a grpcurl that knows the service by reflection only."""
+"""The README's grpcurl lines, with a grpcurl that knows the service by reflection only, and its Python lines."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +55,23 @@ def test_the_grpcurl_lines_of_the_readme_work(service: Service, tmp_path: Path, 
     else:
         assert [entry["method"] for entry in answer["answer"]["explanations"]] == ["grad-cam", "selective-relevance"]
         assert answer["answer"]["explanations"][1]["provenance"]["parameters"]["threshold"] == 4
+
+
+def test_the_python_lines_of_the_readme_work(service: Service, tmp_path: Path) -> None:
+    section = (ROOT / "README.md").read_text().split("### From Python")[1]
+    program = section.split("```python\n")[1].split("```")[0]
+    assert "127.0.0.1:8470" in program
+    (tmp_path / "clip.mp4").write_bytes((MODEL_STORE / "motion-primitives/sample.mp4").read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("127.0.0.1:8470", service.address)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    label, reading, shape, _seconds = done.stdout.splitlines()
+    assert (label.rpartition(" ")[0], shape) == ("move left", "(16, 7, 7)")
+    assert reading.startswith("frames ")

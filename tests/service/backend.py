@@ -7,11 +7,12 @@ from collections import deque
 
 import numpy as np
 from google.protobuf import json_format
+from numpy.typing import NDArray
 
 from actionlens.tensors import to_array, to_tensor
 from actionlens.v1 import explanation_pb2, model_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.protocol import Reply
+from service.backends.protocol import Reply, Work
 from service.errors import NotFound
 
 LABELS = ("red", "green", "blue light")
@@ -50,6 +51,7 @@ class PixelBackend:
         self.explanation_failure: explanation_pb2.Failure | None = None
         self.up = False
         self.requests: list[worker_pb2.Compute] = []
+        self.clips: list[NDArray[np.uint8]] = []
         self.busy = 0
         self.most_busy = 0
         self.restarted = 0
@@ -62,10 +64,12 @@ class PixelBackend:
     async def stop(self) -> None:
         self.up = False
 
-    async def compute(self, model: str, request: worker_pb2.Compute, deadline: float) -> Reply:
+    async def compute(self, model: str, work: Work, deadline: float) -> Reply:
         if model not in self.served:
             raise NotFound(model)
+        request = work.request.compute
         self.requests.append(request)
+        self.clips.append(work.pixels)
         self.busy += 1
         self.most_busy = max(self.most_busy, self.busy)
         try:
@@ -79,7 +83,7 @@ class PixelBackend:
             raise failure
         if failure is not None:
             return Reply(worker_pb2.ComputeResponse(failure=failure), 0.0, 0.0)
-        return Reply(self._response(request), queue=0.001, transport=0.002)
+        return Reply(self._response(request, work.pixels), queue=0.001, transport=0.002)
 
     def models(self) -> dict[str, model_pb2.Model]:
         return dict(self.served) if self.up else {}
@@ -96,8 +100,7 @@ class PixelBackend:
     def restarts(self) -> int:
         return self.restarted
 
-    def _response(self, request: worker_pb2.Compute) -> worker_pb2.ComputeResponse:
-        pixels = np.frombuffer(request.clip, np.uint8).reshape(request.frames, request.height, request.width, 3)
+    def _response(self, request: worker_pb2.Compute, pixels: NDArray[np.uint8]) -> worker_pb2.ComputeResponse:
         per_frame = pixels.mean(axis=(1, 2))
         logits = per_frame.mean(axis=0)
         order = np.argsort(-logits)[: request.output.top_k or 5]
@@ -125,9 +128,9 @@ class PixelBackend:
                 entry.failure.CopyFrom(self.explanation_failure)
                 continue
             entry.saliency.values.CopyFrom(to_tensor(per_frame[:, :1, None], request.output.encoding))
-            entry.saliency.frame_positions.extend(range(request.frames))
+            entry.saliency.frame_positions.extend(range(len(pixels)))
             if name == "selective_relevance":
-                entry.saliency.mask.CopyFrom(to_tensor(np.ones((request.frames, 1, 1)), request.output.encoding))
+                entry.saliency.mask.CopyFrom(to_tensor(np.ones((len(pixels), 1, 1)), request.output.encoding))
                 entry.quality.motion_share = 0.375
         return response
 

@@ -102,9 +102,8 @@ async def test_parameters_that_their_description_bounds_are_refused_before_a_wor
 async def test_a_stream_answers_as_its_windows_would_alone(stub: Any) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (14, 12, 16, 3), dtype=np.uint8)
     client = await StreamClient.open(stub, SELECTIVE, window=service_pb2.Window(hop=2))
-    for number, picture in enumerate(pixels):
-        frame = service_pb2.RawPicture(data=picture.tobytes(), height=12, width=16)
-        await client.send(number, raw=frame)
+    for number, frame in enumerate(pixels):
+        await client.send(number, raw=service_pb2.RawPicture(data=frame.tobytes(), height=12, width=16))
     summary = await client.end()
     assert exact(summary.counts)
     assert [window.answer.frames.used[-1] for window in client.windows] == [5, 7, 9, 11, 13]

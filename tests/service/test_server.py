@@ -55,7 +55,7 @@ async def samples(server: Server) -> dict[tuple[str, frozenset[str]], float]:
 
 
 class Slow(PixelBackend):
-    """Starts only when told to."""
+    """Starts only when it may."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ async def test_not_serving_until_the_canary_was_answered(tmp_path: Path) -> None
         await starting
         # The canary asked for one method, with grey frames.
         assert [method.WhichOneof("method") for method in backend.requests[0].methods] == ["grad_cam"]
-        assert set(backend.requests[0].clip) == {128}
+        assert set(backend.clips[0].flat) == {128}
         assert await health_of(server) == await health_of(server, EXPLANATION_SERVICE) == SERVING
         assert (await scrape(server, "/healthz")).status_code == 200
         # Nobody's answer is counted.
@@ -95,14 +95,14 @@ async def test_not_serving_until_the_canary_was_answered(tmp_path: Path) -> None
     await server.stop()
 
 
-async def test_the_canary_may_be_a_film(serve: Serve, backend: PixelBackend, tmp_path: Path) -> None:
-    film = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 10, (32, 32))
+async def test_the_canary_may_be_a_video(serve: Serve, backend: PixelBackend, tmp_path: Path) -> None:
+    video = tmp_path / "video.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10, (32, 32))
     for _ in range(6):
         writer.write(np.full((32, 32, 3), 77, np.uint8))
     writer.release()
-    async with serve(canary=film):
-        assert abs(int(backend.requests[0].clip[0]) - 77) < 4
+    async with serve(canary=video):
+        assert abs(int(backend.clips[0].flat[0]) - 77) < 4
 
 
 async def test_a_canary_that_fails_keeps_the_server_from_starting(serve: Serve, backend: PixelBackend) -> None:
@@ -162,7 +162,7 @@ async def test_drain_lets_a_clip_in_flight_end_and_refuses_new_ones(serve: Serve
     assert not backend.up
 
 
-async def test_drain_does_not_wait_longer_than_told(serve: Serve, backend: PixelBackend) -> None:
+async def test_drain_does_not_wait_longer_than_set(serve: Serve, backend: PixelBackend) -> None:
     async with serve(drain_seconds=0.2) as server, connect(server) as stub:
         backend.open.clear()
         call = asyncio.ensure_future(stub.ExplainClip(clip_request()))
@@ -173,7 +173,7 @@ async def test_drain_does_not_wait_longer_than_told(serve: Serve, backend: Pixel
             await call
 
 
-async def test_metrics_tell_what_was_done(server: Server, backend: PixelBackend, stub: Any) -> None:
+async def test_metrics_count_what_was_done(server: Server, backend: PixelBackend, stub: Any) -> None:
     before = await samples(server)
     for _ in range(3):
         await stub.ExplainClip(clip_request(GRAD_CAM, SELECTIVE))
@@ -213,14 +213,17 @@ async def test_two_servers_in_one_process_do_not_share_metrics(serve: Serve) -> 
 @pytest.mark.parametrize(
     ("text", "status"),
     [
-        (b"GET /nowhere HTTP/1.1\r\n\r\n", b"404"),
-        (b"POST /metrics HTTP/1.1\r\n\r\n", b"405"),
-        (b"GET /metrics?x=1 HTTP/1.1\r\nA: b\r\n\r\n", b"200"),
-        (b"GET /" + b"x" * 20000, b""),
-        (b"\x00\xff nonsense", b""),
+        (b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", b"404"),
+        (b"POST /metrics HTTP/1.1\r\nHost: a\r\n\r\n", b"405"),
+        (b"GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n", b"200"),
+        (b"GET /metrics HTTP/1.0\r\n\r\n", b"200"),
+        (b"GET /metrics HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /" + b"x" * 10000, b""),
+        (b"GET /" + b"x" * 20000, b"400"),
+        (b"\x00\xff nonsense", b"400"),
     ],
 )
-async def test_the_http_endpoint_answers_or_hangs_up(server: Server, text: bytes, status: bytes) -> None:
+async def test_the_metrics_port_answers_or_hangs_up(server: Server, text: bytes, status: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.metrics_port)
     writer.write(text)
     writer.write_eof()

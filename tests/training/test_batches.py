@@ -44,11 +44,11 @@ def test_a_flipped_square_still_moves_as_its_label_says() -> None:
 
 def test_places_follow_the_label_and_mark_doubt() -> None:
     batch = make_batch(range(12), 48, cells=6)
-    assert batch.places.shape == (12, 16, 6, 6)
+    assert batch.cell_labels.shape == (12, 16, 6, 6)
     turned = flipped(np.random.default_rng(1), batch)
-    for places, label in zip(turned.places, turned.labels, strict=True):
-        assert set(np.unique(places)) <= {IGNORED, STILL, int(label)}
-    assert sorted(np.unique(turned.places == IGNORED)) == [False, True]
+    for cell_labels, label in zip(turned.cell_labels, turned.labels, strict=True):
+        assert set(np.unique(cell_labels)) <= {IGNORED, STILL, int(label)}
+    assert sorted(np.unique(turned.cell_labels == IGNORED)) == [False, True]
 
 
 def test_normalisation_maps_bytes_to_minus_two_to_two() -> None:
@@ -60,7 +60,7 @@ def test_normalisation_maps_bytes_to_minus_two_to_two() -> None:
 
 
 def test_replay_prefers_what_was_answered_wrong() -> None:
-    """Clips are told apart by their brightness; those of seed 3 modulo 8 are always answered wrong."""
+    """Clips are distinguished by their brightness; those of seed 3 modulo 8 are always answered wrong."""
 
     def source() -> Iterator[Batch]:
         for first in itertools.count(step=4):

@@ -31,7 +31,7 @@ def clips(folder: Path) -> Batch:
 
 def test_training_clips_are_made_once(folder: Path, clips: Batch) -> None:
     assert clips.clips.shape == (40, SNIPPET * SNIPPETS, SIZE, SIZE, 3)
-    assert clips.places.shape == (40, SNIPPET * SNIPPETS, CELLS, CELLS)
+    assert clips.cell_labels.shape == (40, SNIPPET * SNIPPETS, CELLS, CELLS)
     made = (folder / "clips.npy").stat().st_mtime_ns
     again = training_clips(folder, SEEDS)
     assert (folder / "clips.npy").stat().st_mtime_ns == made
@@ -52,7 +52,7 @@ def test_every_weight_learns_and_the_loss_falls(clips: Batch) -> None:
     trainee = Trainee(build())
     before = {name: value.clone() for name, value in trainee.model.named_parameters()}
     rng = np.random.default_rng(0)
-    batch = flipped(rng, Batch(clips.clips[:8], clips.labels[:8], clips.places[:8]))
+    batch = flipped(rng, Batch(clips.clips[:8], clips.labels[:8], clips.cell_labels[:8]))
     falling = [trainee.step(batch, 1e-3, rng)[0] for _ in range(6)]
     assert falling[-1] < falling[0]
     assert all((value != before[name]).any() for name, value in trainee.model.named_parameters())

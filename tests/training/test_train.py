@@ -47,7 +47,7 @@ def test_ctrl_c_and_resume_do_all_steps_once(tmp_path: Path, monkeypatch: pytest
 
 
 def step(trainee: Trainee, seed: int) -> None:
-    loss, _ = losses(trainee.model, trainee.places, make_batch(range(seed, seed + 3), 24, cells=3))
+    loss, _ = losses(trainee.model, trainee.cell_classifier, make_batch(range(seed, seed + 3), 24, cells=3))
     trainee.update(loss, 1e-3)
 
 

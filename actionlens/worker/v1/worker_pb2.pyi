@@ -52,7 +52,7 @@ class Advance(_message.Message):
     budget_seconds: float
     seed: int
     result: bool
-    def __init__(self, compute: _Optional[_Union[Compute, _Mapping]] = ..., state: _Optional[bytes] = ..., budget_seconds: _Optional[float] = ..., seed: _Optional[int] = ..., result: _Optional[bool] = ...) -> None: ...
+    def __init__(self, compute: _Optional[_Union[Compute, _Mapping]] = ..., state: _Optional[bytes] = ..., budget_seconds: _Optional[float] = ..., seed: _Optional[int] = ..., result: bool = ...) -> None: ...
 
 class Advanced(_message.Message):
     __slots__ = ("state", "iteration", "iterations", "done", "objective")
@@ -66,7 +66,7 @@ class Advanced(_message.Message):
     iterations: int
     done: bool
     objective: float
-    def __init__(self, state: _Optional[bytes] = ..., iteration: _Optional[int] = ..., iterations: _Optional[int] = ..., done: _Optional[bool] = ..., objective: _Optional[float] = ...) -> None: ...
+    def __init__(self, state: _Optional[bytes] = ..., iteration: _Optional[int] = ..., iterations: _Optional[int] = ..., done: bool = ..., objective: _Optional[float] = ...) -> None: ...
 
 class Describe(_message.Message):
     __slots__ = ()
@@ -104,4 +104,4 @@ class ComputeTimings(_message.Message):
     batch_size: int
     started: float
     explain_together: bool
-    def __init__(self, total: _Optional[float] = ..., forward: _Optional[float] = ..., explain: _Optional[_Iterable[float]] = ..., encode: _Optional[float] = ..., batch_size: _Optional[int] = ..., started: _Optional[float] = ..., explain_together: _Optional[bool] = ...) -> None: ...
+    def __init__(self, total: _Optional[float] = ..., forward: _Optional[float] = ..., explain: _Optional[_Iterable[float]] = ..., encode: _Optional[float] = ..., batch_size: _Optional[int] = ..., started: _Optional[float] = ..., explain_together: bool = ...) -> None: ...

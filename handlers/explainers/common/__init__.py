@@ -1,1 +1,5 @@
-"""What comes in, what goes out, who calls: to be written."""
+"""Parts that several methods share.
+
+In come clips, logits and a job's State; out go scores, baselines, groups of items, discard curves, running statistics
+and slices of time. Called by the methods in live/ and jobs/ alone.
+"""

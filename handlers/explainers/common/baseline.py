@@ -1,4 +1,4 @@
-"""What stands for "nothing to see" in methods that compare a clip with the absence of its content."""
+"""Clips without content, for methods that compare a clip with the absence of its content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from handlers.explainers.attribution import Details, SaliencyVolume
-from handlers.explainers.common.objective import Score
+from handlers.explainers.common.objective import Objective
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import Question
 from handlers.explainers.perturbation import smoothed
@@ -46,6 +46,6 @@ def pixel_volume(question: Question[B], values: Tensor, complete: bool) -> Salie
 
 def completeness(question: Question[B], values: Tensor) -> Details:
     """How far values are from adding up to the score of the clip less that of the baseline: Captum's delta."""
-    score = Score(question)
+    score = Objective(question)
     gap = score.whole - float(score.logit(baseline(question)))
     return Details(measures={"convergence_delta": float(values.sum()) - gap})

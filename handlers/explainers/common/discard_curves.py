@@ -39,7 +39,7 @@ def curves(values: Tensor, scores: Tensor, target: Target, unit: str) -> tuple[C
 
 
 def _chains(values: Tensor) -> dict[str, list[Kept]]:
-    """What is kept step by step, by the name of the curve. Of equal values the earlier one is discarded first."""
+    """The elements kept step by step, by the name of the curve. Of equal values the earlier one is discarded first."""
     count = len(values)
     from_centre = (torch.arange(count) - (count - 1) / 2).abs()
     ranks = {
@@ -60,7 +60,7 @@ def of_target(values: Tensor, target: Target) -> Tensor:
 
 
 def prior(class_prior: Sequence[float] | None, classes: int) -> tuple[Tensor, str]:
-    """f of no elements: float64 [K] class probabilities, and what to tell the reader about them."""
+    """f of no elements: float64 [K] class probabilities, and a note about them for the reader."""
     if class_prior is not None:
         return torch.tensor(class_prior, dtype=torch.float64), "nothing seen counts as the card's class_prior"
     note = f"the card gives no class_prior: nothing seen counts as 1/{classes} for every class"

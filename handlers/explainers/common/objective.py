@@ -1,4 +1,4 @@
-"""What a method explains, as a number per clip."""
+"""The score that a method explains, one number per clip."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from handlers.explainers.iteration import Question
 from handlers.relevance.program import autograd_bridge as differentiable
 
 
-class Score:
+class Objective:
     """The score of a question's target as a function of clips, differentiable in the clips."""
 
     def __init__(self, question: Question[P]) -> None:

@@ -1,13 +1,15 @@
-"""What the methods that end at the pixels share."""
+"""Shared by the live methods: groups of items that one call answers, and maps at the pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from handlers.explainers.attribution import Quality, SaliencyVolume, Target
+from handlers.errors import RequestError
+from handlers.explainers.attribution import Attribution, Quality, SaliencyVolume, Target
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, Program
 
@@ -29,29 +31,63 @@ def no_rectifiers(model: ActionModel) -> str | None:
     return None if guided else "it has no rectifiers: guided gradients would be plain ones"
 
 
-def by_contrast(items: Sequence[tuple[int, Target]]) -> list[tuple[list[int], list[tuple[int, Target]]]]:
-    """Items that one call can answer: (their places in the request, themselves).
+@dataclass(frozen=True)
+class ItemGroup:
+    """Items of a request that one call can answer: of different clips, and all with a contrast or all without.
 
-    Together may be items of different clips that all have a contrast or all have none.
+    positions: of the items in the request. clips: their clips' positions in the batch. target, contrast: int64 [B]
+    explained and contrasted classes over the whole batch, where clips that are not asked about count as class 0;
+    contrast None: without.
     """
+
+    positions: tuple[int, ...]
+    clips: tuple[int, ...]
+    target: Tensor
+    contrast: Tensor | None
+
+
+def attribute_groups(
+    forward: Pass,
+    items: Sequence[tuple[int, Target]],
+    attribute: Callable[[ItemGroup], Iterable[Attribution]],
+) -> list[Attribution]:
+    """Explain all items, one call of `attribute` for each group; it answers in the order of the group's items."""
+    found: dict[int, Attribution] = {}
+    for group in item_groups(len(forward), items):
+        found.update(zip(group.positions, attribute(group), strict=True))
+    return [found[position] for position in range(len(items))]
+
+
+def item_groups(batch: int, items: Sequence[tuple[int, Target]]) -> list[ItemGroup]:
+    """The items of a batch of so many clips in as few groups as they fit in, in order."""
     groups: list[tuple[list[int], list[tuple[int, Target]]]] = []
-    for place, (index, target) in enumerate(items):
-        for places, members in groups:
+    for position, (clip, target) in enumerate(items):
+        for positions, members in groups:
             fits = (members[0][1].contrast is None) == (target.contrast is None)
-            if fits and all(index != other for other, _ in members):
-                places.append(place)
-                members.append((index, target))
+            if fits and all(clip != other for other, _ in members):
+                positions.append(position)
+                members.append((clip, target))
                 break
         else:
-            groups.append(([place], [(index, target)]))
-    return groups
+            groups.append(([position], [(clip, target)]))
+    return [_group(batch, positions, members) for positions, members in groups]
 
 
-def class_numbers(forward: Pass, members: Sequence[tuple[int, Target]]) -> tuple[Tensor, Tensor | None]:
-    """[B] explained and contrasted classes over the whole batch; clips that are not asked about count as class 0."""
-    explained = torch.zeros(len(forward), dtype=torch.int64)
-    contrast = torch.zeros(len(forward), dtype=torch.int64)
-    for index, target in members:
-        explained[index] = target.index
-        contrast[index] = target.contrast or 0
-    return explained, None if members[0][1].contrast is None else contrast
+def _group(batch: int, positions: Sequence[int], members: Sequence[tuple[int, Target]]) -> ItemGroup:
+    explained = torch.zeros(batch, dtype=torch.int64)
+    contrast = torch.zeros(batch, dtype=torch.int64)
+    for clip, target in members:
+        explained[clip] = target.index
+        contrast[clip] = target.contrast or 0
+    clips = tuple(clip for clip, _ in members)
+    return ItemGroup(tuple(positions), clips, explained, None if members[0][1].contrast is None else contrast)
+
+
+def refuse_contrast(items: Sequence[tuple[int, Target]], instead: str) -> None:
+    """Raise RequestError (field "target.contrast") where an item of clrp has a contrast. instead: what would work."""
+    if any(target.contrast is not None for _, target in items):
+        raise RequestError(
+            f"target.contrast: clrp contrasts the class with its own negation; {instead}",
+            field="target.contrast",
+            reason="CONTRAST_UNSUPPORTED",
+        )

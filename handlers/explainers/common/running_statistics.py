@@ -16,7 +16,7 @@ _FEWEST = 4
 
 
 @dataclass(frozen=True)
-class Spread:
+class RunningStatistics:
     """count: estimates so far. mean, squares: float64, their mean and the sum of squared distances from it."""
 
     count: int
@@ -25,7 +25,7 @@ class Spread:
 
     @classmethod
     def of(cls, state: State) -> Self:
-        """What a state's iterations came to, one estimate each."""
+        """Read the statistics of a state's iterations, one estimate each."""
         nothing = torch.zeros((), dtype=torch.float64)
         arrays = state.arrays
         return cls(state.iteration, arrays.get("spread.mean", nothing), arrays.get("spread.squares", nothing))
@@ -35,11 +35,11 @@ class Spread:
         """For the state."""
         return {"spread.mean": self.mean, "spread.squares": self.squares}
 
-    def with_one(self, estimate: Tensor) -> Spread:
+    def with_one(self, estimate: Tensor) -> RunningStatistics:
         """With one more (Welford's way, which does not lose digits)."""
         apart = estimate - self.mean
         mean = self.mean + apart / (self.count + 1)
-        return Spread(self.count + 1, mean, self.squares + apart * (estimate - mean))
+        return RunningStatistics(self.count + 1, mean, self.squares + apart * (estimate - mean))
 
     @property
     def error(self) -> Tensor | None:

@@ -65,12 +65,14 @@ class DeepLift(AdditiveExplainer[DeepLiftParameters]):
         for step in model.program.graph.steps:
             if step.operation.kind in _LINEAR:
                 continue
-            module = modules.get(step.place)
+            module = modules.get(step.step_name)
             if not isinstance(module, _RULES):
                 names = ", ".join(rule.__name__ for rule in _RULES)
-                return f"{step.place}: {step.operation.kind} is not one of the modules that DeepLIFT knows ({names})"
+                return (
+                    f"{step.step_name}: {step.operation.kind} is not one of the modules that DeepLIFT knows ({names})"
+                )
             if module in seen:
-                return f"{step.place}: is called more than once; DeepLIFT needs one module per call"
+                return f"{step.step_name}: is called more than once; DeepLIFT needs one module per call"
             seen.add(module)
         return None
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from handlers.explainers.attribution import Attribution, Details, FrameAttribution
 from handlers.explainers.common.discard_curves import curves, different, of_target, prior, supporting
-from handlers.explainers.common.running_statistics import Spread
+from handlers.explainers.common.running_statistics import RunningStatistics
 from handlers.explainers.common.time_slices import iterate
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
@@ -88,7 +88,7 @@ class Esv(IterativeExplainer[EsvParameters]):
         if _is_average(question):
             notes.append("exact, on log-probabilities: the values sum to log p(class) - log prior(class)")
         elif _is_sampled(question, features):
-            spread = Spread.of(state)
+            spread = RunningStatistics.of(state)
             if spread.error is not None:
                 measures["standard_error"] = float(spread.error.max())
                 arrays["standard_error"] = spread.error
@@ -147,7 +147,7 @@ def _at_once(question: Question[EsvParameters], state: State) -> State:
         values = average_values(consensus.classifier(features), empty).values
         arrays = {"curves": _scores(question, features, of_target(values, target))}
     else:
-        by_level = list(relational_levels(consensus, features))
+        by_level = list(relational_levels(_relational(question), features))
         found = shapley(by_level, empty, len(features))
         sets = different(of_target(found.values, target))[1:]
         scores = [by_level[len(kept) - 1][row_of(kept, len(features))] for kept in sets]
@@ -167,7 +167,7 @@ def _iterated(question: Question[EsvParameters], state: State) -> State:
     chosen, (empty, _), features = question.parameters, _prior(question), state.arrays["features"]
     seed = (question.seed * 1_000_003 + state.iteration) % 2**63
     sums = sample(_relational(question), features, chosen.samples, seed)
-    spread = Spread.of(state).with_one(sums.shapley(empty).values)
+    spread = RunningStatistics.of(state).with_one(sums.shapley(empty).values)
     if state.iteration:
         sums = _sums(state) + sums
     iteration = state.iteration + 1

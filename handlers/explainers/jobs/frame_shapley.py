@@ -13,7 +13,7 @@ from torch import Tensor
 from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Details, FrameAttribution
 from handlers.explainers.common.discard_curves import Kept, curves, different, of_target, prior, supporting
-from handlers.explainers.common.running_statistics import Spread
+from handlers.explainers.common.running_statistics import RunningStatistics
 from handlers.explainers.common.time_slices import iterate
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
@@ -93,7 +93,7 @@ class FrameShapley(IterativeExplainer[FrameShapleyParameters]):
             seen = min(state.iteration * game.batch + 2, 1 << game.count)
             notes.append(f"from {seen} of {1 << game.count} subsets" + (": exact" if state.done else " so far"))
         else:
-            spread = Spread.of(state)
+            spread = RunningStatistics.of(state)
             by_class = spread.mean
             if spread.error is not None:
                 measures["standard_error"] = float(spread.error.max())
@@ -111,7 +111,7 @@ class FrameShapley(IterativeExplainer[FrameShapleyParameters]):
 
 
 class _Game:
-    """What the model says about the clip when only some of its groups of frames are kept."""
+    """Scores the clip with only some of its groups of frames kept."""
 
     def __init__(self, question: Question[FrameShapleyParameters]) -> None:
         chosen = question.parameters
@@ -133,7 +133,7 @@ class _Game:
         return torch.cat(parts)
 
     def _clips(self, sets: Sequence[Kept]) -> Tensor:
-        """[m, C, T, H, W]. Pictures are held, not the flow between them: nothing moves where one is held."""
+        """[m, C, T, H, W]. Frames are held, not the flow between them: nothing moves where one is held."""
         if self._holds:
             return self._model.prepare([self._pixels[self.elements.held(kept).numpy()] for kept in sets])
         return torch.stack([self.elements.averaged(self._clip, kept) for kept in sets])
@@ -164,7 +164,7 @@ def _permuted(question: Question[FrameShapleyParameters], game: _Game, state: St
     values = torch.cat([empty[None], *([game.probabilities(between)] if between else []), full[None]]).double()
     estimate = torch.empty(game.count, len(full), dtype=torch.float64)
     estimate[order] = values.diff(dim=0)
-    spread = Spread.of(state).with_one(estimate)
+    spread = RunningStatistics.of(state).with_one(estimate)
     done = state.iteration + 1
     stops = done == state.iterations or spread.within(question.parameters.tolerance)
     arrays = {"full": full, "empty": empty, **spread.arrays}

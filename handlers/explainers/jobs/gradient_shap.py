@@ -15,7 +15,7 @@ from torch import Tensor
 from handlers.explainers.attribution import Attribution
 from handlers.explainers.common.additive_terms import AdditiveExplainer
 from handlers.explainers.common.baseline import BaselineParameters, baseline, pixel_volume
-from handlers.explainers.common.objective import Score
+from handlers.explainers.common.objective import Objective
 from handlers.explainers.iteration import Question, State
 
 _GENERATORS = threading.Lock()
@@ -54,7 +54,7 @@ class GradientShap(AdditiveExplainer[GradientShapParameters]):
         # Captum's noise has one deviation for all channels, so it sees every channel on a scale from 0 to 1.
         rules = question.model.program.rules
         low, high = (torch.tensor(bound).reshape(1, -1, 1, 1, 1) for bound in (rules.low, rules.high))
-        score, span = Score(question), high - low
+        score, span = Objective(question), high - low
         captum = Captum(lambda scaled: score.logit(scaled * span + low))
 
         def term(sample: int) -> Tensor:

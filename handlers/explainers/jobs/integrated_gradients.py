@@ -12,7 +12,7 @@ from torch import Tensor
 from handlers.explainers.attribution import Attribution
 from handlers.explainers.common.additive_terms import AdditiveExplainer
 from handlers.explainers.common.baseline import BaselineParameters, baseline, pixel_volume
-from handlers.explainers.common.objective import Score
+from handlers.explainers.common.objective import Objective
 from handlers.explainers.iteration import Question, State
 
 
@@ -47,7 +47,7 @@ class IntegratedGradients(AdditiveExplainer[IntegratedGradientsParameters]):
 
         step_sizes, alphas = (of(question.parameters.steps) for of in approximation_parameters("gausslegendre"))
         clip, nothing = question.model.prepare([question.clip]), baseline(question)
-        captum = Captum(Score(question).logit)
+        captum = Captum(Objective(question).logit)
 
         def term(step: int) -> Tensor:
             # The part of `attribute` that Captum, too, calls for some of the steps, when they do not fit in memory.

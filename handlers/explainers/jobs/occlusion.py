@@ -16,7 +16,7 @@ from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Details, SaliencyVolume
 from handlers.explainers.common.additive_terms import AdditiveExplainer
 from handlers.explainers.common.baseline import BaselineParameters, baseline
-from handlers.explainers.common.objective import Score
+from handlers.explainers.common.objective import Objective
 from handlers.explainers.iteration import Question, State
 from handlers.models.action_model import ActionModel
 
@@ -41,7 +41,7 @@ class Patches:
     pixels: int
 
     @property
-    def places(self) -> list[tuple[slice, slice, slice]]:
+    def slices(self) -> list[tuple[slice, slice, slice]]:
         """Where each patch lies: frames, rows, columns."""
         starts = [
             [start * _half(patch) for start in range(math.ceil((size - patch) / _half(patch)) + 1)]
@@ -73,7 +73,7 @@ class Occlusion(AdditiveExplainer[OcclusionParameters]):
         return {"frames": max(model.most_frames, size.frames), "pixels": min(size.height, size.width)}
 
     def count(self, question: Question[OcclusionParameters]) -> int:
-        return len(_patches(question).places)
+        return len(_patches(question).slices)
 
     def zero(self, question: Question[OcclusionParameters]) -> Tensor:
         return torch.zeros(self.count(question))
@@ -81,21 +81,21 @@ class Occlusion(AdditiveExplainer[OcclusionParameters]):
     def terms(self, question: Question[OcclusionParameters]) -> Callable[[int], Tensor]:
         from captum.attr import FeatureAblation  # late, for the reason given in integrated_gradients.py
 
-        clip, nothing, score = question.model.prepare([question.clip]), baseline(question), Score(question)
-        places = _patches(question).places
+        clip, nothing, score = question.model.prepare([question.clip]), baseline(question), Objective(question)
+        slices = _patches(question).slices
 
         def seen(present: Tensor, patch: int) -> Tensor:
             """[1] score with the patch present (1) or absent (0)."""
             if present.item():
                 return torch.tensor([score.whole])
-            hidden, place = clip.clone(), (..., *places[patch])
-            hidden[place] = nothing[place]
+            hidden, region = clip.clone(), (..., *slices[patch])
+            hidden[region] = nothing[region]
             return score.logit(hidden)
 
         captum = FeatureAblation(seen)
 
         def term(patch: int) -> Tensor:
-            falls = torch.zeros(len(places))
+            falls = torch.zeros(len(slices))
             falls[patch] = captum.attribute(torch.ones(1, 1), additional_forward_args=patch)
             return falls
 
@@ -104,9 +104,9 @@ class Occlusion(AdditiveExplainer[OcclusionParameters]):
     def result(self, question: Question[OcclusionParameters], state: State) -> Attribution:
         patches = _patches(question)
         values, times = torch.zeros(patches.size), torch.zeros(patches.size)
-        for place, fall in zip(patches.places[: state.iteration], state.arrays["sum"].tolist(), strict=False):
-            values[place] += fall
-            times[place] += 1
+        for region, fall in zip(patches.slices[: state.iteration], state.arrays["sum"].tolist(), strict=False):
+            values[region] += fall
+            times[region] += 1
         details = Details(measures={"patch_frames": patches.frames, "patch_pixels": patches.pixels})
         frames = tuple(map(float, range(len(values))))
         return SaliencyVolume(values / times.clamp(min=1), frames, signed=True, details=details)
@@ -115,9 +115,9 @@ class Occlusion(AdditiveExplainer[OcclusionParameters]):
 def _patches(question: Question[OcclusionParameters]) -> Patches:
     """Raises RequestError for a patch that is larger than the clip."""
     frames, height, width = question.clip.shape[:3]
-    asked, shorter = question.parameters, min(height, width)
+    parameters, shorter = question.parameters, min(height, width)
     patches = Patches(
-        (frames, height, width), asked.frames or max(1, frames // 4), asked.pixels or max(1, shorter // 4)
+        (frames, height, width), parameters.frames or max(1, frames // 4), parameters.pixels or max(1, shorter // 4)
     )
     for field, patch, most in (("frames", patches.frames, frames), ("pixels", patches.pixels, shorter)):
         if patch > most:

@@ -13,7 +13,7 @@ from torch import Tensor
 from handlers.explainers.attribution import Attribution, FrameAttribution
 from handlers.explainers.common.additive_terms import AdditiveExplainer
 from handlers.explainers.common.baseline import BaselineParameters, baseline, completeness
-from handlers.explainers.common.objective import Score
+from handlers.explainers.common.objective import Objective
 from handlers.explainers.iteration import Question, State
 
 
@@ -24,7 +24,7 @@ class ShapleySamplingParameters(BaselineParameters):
 
 
 class ShapleySampling(AdditiveExplainer[ShapleySamplingParameters]):
-    """What each frame adds to the score when frames replace the baseline's in random order; the mean over orders.
+    """Measures each frame's gain of the score when frames replace the baseline's in random order; the mean over orders.
 
     Captum's is the sampling; the orders are drawn from the job's seed, one order a term.
     """
@@ -42,7 +42,7 @@ class ShapleySampling(AdditiveExplainer[ShapleySamplingParameters]):
     def terms(self, question: Question[ShapleySamplingParameters]) -> Callable[[int], Tensor]:
         from captum.attr import ShapleyValueSampling  # late, for the reason given in integrated_gradients.py
 
-        clip, nothing, score = question.model.prepare([question.clip]), baseline(question), Score(question)
+        clip, nothing, score = question.model.prepare([question.clip]), baseline(question), Objective(question)
 
         def seen(present: Tensor) -> Tensor:
             """[B] score with the frames present (1) or absent (0), [B, T]."""

@@ -15,7 +15,18 @@ from torch import Tensor
 from handlers.explainers.attribution import Attribution, Curve, Details, SaliencyVolume
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
-from handlers.explainers.perturbation import Ascent, Masks, Mode, Plan, Progress, Score, Variant, blurred, faded, kept
+from handlers.explainers.perturbation import (
+    Ascent,
+    Masks,
+    Mode,
+    PerturbationPlan,
+    Progress,
+    Score,
+    Variant,
+    blurred,
+    faded,
+    kept,
+)
 
 _LEVELS = 8
 _STILL_THERE = 0.5
@@ -73,10 +84,10 @@ class StPerturbationParameters(Parameters):
         return value
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> PerturbationPlan:
         """The same for the library."""
         names = ("mode", "variant", "step", "sigma", "smoothing", "shape", "ranking", "growth")
-        return Plan(areas=tuple(self.areas), **{name: getattr(self, name) for name in names})
+        return PerturbationPlan(areas=tuple(self.areas), **{name: getattr(self, name) for name in names})
 
 
 class StPerturbation(IterativeExplainer[StPerturbationParameters]):
@@ -119,7 +130,7 @@ class StPerturbation(IterativeExplainer[StPerturbationParameters]):
         reached: dict[float, Tensor] = {}
         total = torch.zeros_like(clip[0])
         for number, area in enumerate(parameters.areas):
-            mask = masks.rise(progress.seeds[number]).values
+            mask = masks.upsample(progress.seeds[number]).values
             total += mask
             chosen = kept(mask, area, by_frame=parameters.variant != "st")
             preserved, left = ascent.scores(chosen.to(mask))

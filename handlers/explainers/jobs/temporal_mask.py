@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from handlers.explainers.attribution import Attribution
-from handlers.explainers.common.objective import Score
+from handlers.explainers.common.objective import Objective
 from handlers.explainers.common.time_slices import iterate
 from handlers.explainers.explainer import Parameters
 from handlers.explainers.iteration import IterativeExplainer, Question, State
@@ -18,11 +18,11 @@ from handlers.explainers.temporal_masks import (
     NO_DROP,
     Descent,
     Findings,
-    Footage,
+    FrameMixer,
+    FramePicker,
     Loss,
+    MaskWindow,
     Perturbation,
-    Pictures,
-    Window,
     best_window,
     report,
     windows,
@@ -75,10 +75,10 @@ class TemporalMask(IterativeExplainer[TemporalMaskParameters]):
 
     def result(self, question: Question[TemporalMaskParameters], state: State) -> Attribution:
         work = _Work(question)
-        held = state.arrays
-        learned = work.mask(held.get("best", held["logits"])) if len(held["losses"]) else torch.zeros(work.frames)
-        mask = work.better(learned, held["windows"]) if state.done else learned
-        frozen, turned = (float(work.scores((mask > 0.5).float()[None], kind)) for kind in Perturbation)
+        arrays = state.arrays
+        learned = work.mask(arrays.get("best", arrays["logits"])) if len(arrays["losses"]) else torch.zeros(work.frames)
+        mask = work.better(learned, arrays["windows"]) if state.done else learned
+        frozen, mirrored = (float(work.scores((mask > 0.5).float()[None], kind)) for kind in Perturbation)
         found = Findings(
             perturbation=work.perturbation,
             mask=mask,
@@ -86,12 +86,12 @@ class TemporalMask(IterativeExplainer[TemporalMaskParameters]):
             original=work.score.certainty,
             soft=float(work.scores(learned[None], work.perturbation)),
             frozen=frozen,
-            reversed=turned,
-            full=float(held["scan"][0]) if len(held["scan"]) else None,
-            losses=held["losses"],
-            scores=held["scores"],
-            windows=work.windows[: len(held["windows"])],
-            window_scores=held["windows"],
+            reversed=mirrored,
+            full=float(arrays["scan"][0]) if len(arrays["scan"]) else None,
+            losses=arrays["losses"],
+            scores=arrays["scores"],
+            windows=work.windows[: len(arrays["windows"])],
+            window_scores=arrays["windows"],
         )
         return report(found, work.loss, state.done)
 
@@ -102,22 +102,22 @@ def _no_descent(model: ActionModel) -> str:
 
 
 class _Work:
-    """What the steps of one block share."""
+    """Everything that the steps of one block share."""
 
     def __init__(self, question: Question[TemporalMaskParameters]) -> None:
-        asked = question.parameters
-        self.score = Score(question)
-        self.loss = Loss(asked.sparsity, asked.smoothness, asked.power)
-        self.perturbation = Perturbation(asked.perturbation)
+        parameters = question.parameters
+        self.score = Objective(question)
+        self.loss = Loss(parameters.sparsity, parameters.smoothness, parameters.power)
+        self.perturbation = Perturbation(parameters.perturbation)
         model = question.model
         if model.no_mixing:
-            self._footage: Footage = Pictures(question.clip, model.prepare)
+            self._mixer: FrameMixer = FramePicker(question.clip, model.prepare)
         else:
-            self._footage = Footage(model.prepare([question.clip]))
-        self.frames = self._footage.frames
+            self._mixer = FrameMixer(model.prepare([question.clip]))
+        self.frames = self._mixer.frames
         self.windows = windows(self.frames, self.perturbation) if self.frames <= _ENUMERATED else []
         self.scans = (self.frames + 1) // 2
-        self.learns = 0 if _no_descent(model) else asked.iterations
+        self.learns = 0 if _no_descent(model) else parameters.iterations
 
     def step(self, state: State) -> State:
         """One iteration of whichever phase the state is in."""
@@ -147,11 +147,11 @@ class _Work:
 
     def scores(self, masks: Tensor, perturbation: Perturbation) -> Tensor:
         """[B] probability of the target under masks float [B, T]."""
-        return self.score.probability(self._footage.mixed(perturbation.mixing(masks)))
+        return self.score.probability(self._mixer.mixed(perturbation.mixing(masks)))
 
     def _centred(self, off: int) -> Tensor:
         """The full mask less `off` frames at either end."""
-        return Window(max(off, self.perturbation.first), self.frames - 1 - off).mask(self.frames)
+        return MaskWindow(max(off, self.perturbation.first), self.frames - 1 - off).mask(self.frames)
 
     def _scan(self, state: State) -> State:
         """Try the next shorter centred window; start the descent at the last that sufficed."""
@@ -167,31 +167,31 @@ class _Work:
         return replace(state, iteration=self.scans, arrays={**state.arrays, "logits": start})
 
     def _learn(self, state: State) -> State:
-        held = state.arrays
+        arrays = state.arrays
         steps = state.iteration - self.scans
         with torch.enable_grad():
-            logits = held["logits"].clone().requires_grad_()
+            logits = arrays["logits"].clone().requires_grad_()
             mask = self.mask(logits)
             score = self.scores(mask[None], self.perturbation)[0]
             loss = self.loss.cost(mask) + score
             (gradient,) = torch.autograd.grad(loss, logits)
         # Reversing jumps where a frame joins or leaves a run, and the descent may fall off: its lowest point counts.
-        lowest = bool((loss < held["losses"]).all())
-        after = Descent(held["logits"], held["mean"], held["square"], steps).stepped(gradient)
+        lowest = bool((loss < arrays["losses"]).all())
+        after = Descent(arrays["logits"], arrays["mean"], arrays["square"], steps).stepped(gradient)
         arrays = {
-            **held,
+            **arrays,
             "logits": after.logits,
-            "best": held["logits"] if lowest else held.get("best", held["logits"]),
+            "best": arrays["logits"] if lowest else arrays.get("best", arrays["logits"]),
             "mean": after.mean,
             "square": after.square,
-            "losses": torch.cat([held["losses"], loss.detach()[None]]),
-            "scores": torch.cat([held["scores"], score.detach()[None]]),
+            "losses": torch.cat([arrays["losses"], loss.detach()[None]]),
+            "scores": torch.cat([arrays["scores"], score.detach()[None]]),
         }
         return replace(state, iteration=state.iteration + 1, objective=float(loss.detach()), arrays=arrays)
 
     def _enumerate(self, state: State) -> State:
         done = len(state.arrays["windows"])
-        some = self.windows[done : done + self._footage.batch]
+        some = self.windows[done : done + self._mixer.batch]
         scores = self.scores(torch.stack([window.mask(self.frames) for window in some]), self.perturbation)
         arrays = {**state.arrays, "windows": torch.cat([state.arrays["windows"], scores])}
         return replace(state, iteration=state.iteration + len(some), arrays=arrays)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Quality, RelevanceMatrix, Target
-from handlers.explainers.common.pixel_relevance import by_contrast, class_numbers
+from handlers.explainers.common.pixel_relevance import ItemGroup, attribute_groups, refuse_contrast
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, temporal_relevance
@@ -48,27 +47,22 @@ class Atr(Explainer[AtrParameters]):
     ) -> list[Attribution]:
         rectify = None if parameters.rectify == "none" else parameters.rectify
         negated = parameters.relevance == "clrp"
-        if negated and any(target.contrast is not None for _, target in items):
-            raise RequestError(
-                "target.contrast: clrp contrasts the class with its own negation; use relevance lrp for two classes",
-                field="target.contrast",
-                reason="CONTRAST_UNSUPPORTED",
-            )
-        results: dict[int, Attribution] = {}
-        for places, members in by_contrast(items):
-            explained, contrast = class_numbers(forward, members)
+        if negated:
+            refuse_contrast(items, "use relevance lrp for two classes")
+
+        def matrices(group: ItemGroup) -> Iterator[Attribution]:
             found = temporal_relevance(
                 forward,
-                explained,
-                "negated" if negated else contrast,
+                group.target,
+                "negated" if negated else group.contrast,
                 rectify,
                 parameters.share,
                 model.memory,
-                items=[index for index, _ in members],
+                items=group.clips,
             )
-            for row, place in enumerate(places):
+            for row in range(len(group.clips)):
                 values, row_logits = found.values[row], found.row_logits[row]
-                results[place] = RelevanceMatrix(
+                yield RelevanceMatrix(
                     values=values,
                     frame_positions=found.anchors,
                     row_logits=row_logits,
@@ -76,9 +70,10 @@ class Atr(Explainer[AtrParameters]):
                     average_length=found.average[row],
                     maximum_length=found.maximum[row],
                     undefined=found.reasons[row],
-                    quality=Quality(conservation_defect=_defect(values, row_logits, contrast, rectify, negated)),
+                    quality=Quality(conservation_defect=_defect(values, row_logits, group.contrast, rectify, negated)),
                 )
-        return [results[place] for place in range(len(items))]
+
+        return attribute_groups(forward, items, matrices)
 
 
 def _defect(

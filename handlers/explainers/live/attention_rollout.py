@@ -23,7 +23,7 @@ class AttentionRollout(Explainer[AttentionRolloutParameters]):
     As published: heads are averaged, and half of what a block puts out counts as passed by its attention. Beyond the
     paper: divided attention counts as two such steps; where the head reads the mean of all tokens, each has an equal
     share of it; an attentive pooler's question takes its own attention. The class token's share is left out of the map
-    and told as a measure. Only the head's row of the product is computed, so no N x N matrices are multiplied.
+    and reported as a measure. Only the head's row of the product is computed, so no N x N matrices are multiplied.
     """
 
     name = "attention-rollout"

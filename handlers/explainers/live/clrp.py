@@ -7,9 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Target
-from handlers.explainers.common.pixel_relevance import by_contrast, class_numbers, pixel_map
+from handlers.explainers.common.pixel_relevance import ItemGroup, attribute_groups, pixel_map, refuse_contrast
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, relevance
@@ -34,20 +33,13 @@ class Clrp(Explainer[ClrpParameters]):
     def attribute(
         self, model: ActionModel, forward: Pass, items: Sequence[tuple[int, Target]], parameters: ClrpParameters
     ) -> list[Attribution]:
-        if any(target.contrast is not None for _, target in items):
-            raise RequestError(
-                "target.contrast: clrp contrasts the class with its own negation; ask dtd for class against class",
-                field="target.contrast",
-                reason="CONTRAST_UNSUPPORTED",
-            )
-        results: dict[int, Attribution] = {}
-        for places, members in by_contrast(items):
-            explained, _ = class_numbers(forward, members)
-            found = relevance(forward, explained, "negated", items=[index for index, _ in members]).values
-            if parameters.rectify:
-                found = found.clamp(min=0)
-            results.update((place, pixel_map(found[row])) for row, place in enumerate(places))
-        return [results[place] for place in range(len(items))]
+        refuse_contrast(items, "ask dtd for class against class")
+
+        def maps(group: ItemGroup) -> list[Attribution]:
+            found = relevance(forward, group.target, "negated", items=group.clips).values
+            return [pixel_map(values) for values in (found.clamp(min=0) if parameters.rectify else found)]
+
+        return attribute_groups(forward, items, maps)
 
 
 EXPLAINER = Clrp()

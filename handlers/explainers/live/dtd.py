@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from handlers.explainers.attribution import Attribution, Target
-from handlers.explainers.common.pixel_relevance import by_contrast, class_numbers, pixel_map
+from handlers.explainers.common.pixel_relevance import ItemGroup, attribute_groups, pixel_map
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.models.action_model import ActionModel
 from handlers.relevance import AlphaBeta, Gamma, Pass, relevance
@@ -67,15 +68,12 @@ class Dtd(Explainer[DtdParameters]):
     def attribute(
         self, model: ActionModel, forward: Pass, items: Sequence[tuple[int, Target]], parameters: DtdParameters
     ) -> list[Attribution]:
-        results: dict[int, Attribution] = {}
-        for places, members in by_contrast(items):
-            explained, contrast = class_numbers(forward, members)
-            chosen = [index for index, _ in members]
-            found = relevance(forward, explained, contrast, items=chosen, rule=parameters.of_layers)
-            for row, place in enumerate(places):
-                defect = float(found.defect[row])
-                results[place] = pixel_map(found.values[row], None if defect != defect else defect)
-        return [results[place] for place in range(len(items))]
+        def maps(group: ItemGroup) -> list[Attribution]:
+            found = relevance(forward, group.target, group.contrast, items=group.clips, rule=parameters.of_layers)
+            defects = [None if math.isnan(defect) else defect for defect in found.defect.tolist()]
+            return [pixel_map(values, defect) for values, defect in zip(found.values, defects, strict=True)]
+
+        return attribute_groups(forward, items, maps)
 
 
 EXPLAINER = Dtd()

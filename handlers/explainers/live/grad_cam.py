@@ -83,10 +83,10 @@ def _rounds(items: Sequence[tuple[int, Target]]) -> list[list[int]]:
     rounds: list[list[int]] = []
     seen: dict[int, int] = {}
     for position, (index, _) in enumerate(items):
-        turn = seen[index] = seen.get(index, -1) + 1
-        if turn == len(rounds):
+        round_index = seen[index] = seen.get(index, -1) + 1
+        if round_index == len(rounds):
             rounds.append([])
-        rounds[turn].append(position)
+        rounds[round_index].append(position)
     return rounds
 
 

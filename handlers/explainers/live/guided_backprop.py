@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from handlers.explainers.attribution import Attribution, Target
-from handlers.explainers.common.pixel_relevance import by_contrast, class_numbers, no_rectifiers, pixel_map
+from handlers.explainers.common.pixel_relevance import ItemGroup, attribute_groups, no_rectifiers, pixel_map
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, guided_backprop
@@ -35,11 +35,11 @@ class GuidedBackprop(Explainer[GuidedBackpropParameters]):
         items: Sequence[tuple[int, Target]],
         parameters: GuidedBackpropParameters,
     ) -> list[Attribution]:
-        results: dict[int, Attribution] = {}
-        for places, members in by_contrast(items):
-            found = guided_backprop(forward, *class_numbers(forward, members))
-            results.update((place, pixel_map(found[index])) for place, (index, _) in zip(places, members, strict=True))
-        return [results[place] for place in range(len(items))]
+        def maps(group: ItemGroup) -> list[Attribution]:
+            found = guided_backprop(forward, group.target, group.contrast)
+            return [pixel_map(found[clip]) for clip in group.clips]
+
+        return attribute_groups(forward, items, maps)
 
 
 EXPLAINER = GuidedBackprop()

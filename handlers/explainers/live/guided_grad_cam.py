@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from handlers.explainers.attribution import Attribution, SaliencyVolume, Target
-from handlers.explainers.common.pixel_relevance import by_contrast, class_numbers, no_rectifiers, pixel_map
+from handlers.explainers.common.pixel_relevance import ItemGroup, attribute_groups, no_rectifiers, pixel_map
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.explainers.live.grad_cam import EXPLAINER as GRAD_CAM
 from handlers.explainers.live.grad_cam import GradCamParameters
@@ -47,14 +47,15 @@ class GuidedGradCam(Explainer[GuidedGradCamParameters]):
         parameters: GuidedGradCamParameters,
     ) -> list[Attribution]:
         cams = GRAD_CAM.attribute(model, forward, items, GradCamParameters(layer=parameters.layer))
-        results: dict[int, Attribution] = {}
-        for places, members in by_contrast(items):
-            volumes = [cam.values for cam in (cams[place] for place in places) if isinstance(cam, SaliencyVolume)]
+
+        def maps(group: ItemGroup) -> list[Attribution]:
+            volumes = [cam.values for cam in (cams[at] for at in group.positions) if isinstance(cam, SaliencyVolume)]
             batch = volumes[0].new_zeros((len(forward), *volumes[0].shape))
-            batch[[index for index, _ in members]] = torch.stack(volumes)
-            found = guided_grad_cam(forward, batch, *class_numbers(forward, members))
-            results.update((place, pixel_map(found[index])) for place, (index, _) in zip(places, members, strict=True))
-        return [results[place] for place in range(len(items))]
+            batch[list(group.clips)] = torch.stack(volumes)
+            found = guided_grad_cam(forward, batch, group.target, group.contrast)
+            return [pixel_map(found[clip]) for clip in group.clips]
+
+        return attribute_groups(forward, items, maps)
 
 
 EXPLAINER = GuidedGradCam()

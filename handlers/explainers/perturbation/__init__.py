@@ -3,33 +3,33 @@
 A mask keeps a given share of the clip and perturbs the rest, so that the class stays as probable as it can be. In a
 notebook, for a traced program and a clip [C, T, H, W] as its model takes it:
 
->>> plan = Plan(areas=(0.05,))
+>>> plan = PerturbationPlan(areas=(0.05,))
 >>> masks = Masks(plan, clip)
 >>> ascent = Ascent(Score(program, target), blurred(clip, sigma=20, levels=8), masks, plan)
->>> stance = ascent.start(clip)
+>>> state = ascent.start(clip)
 >>> for iteration in range(100):
-...     stance = ascent.step(stance, 0.05, iteration)
->>> share = kept(masks.rise(stance.seeds).values, 0.05)  # bool [T, H, W]
+...     state = ascent.step(state, 0.05, iteration)
+>>> share = kept(masks.upsample(state.seeds).values, 0.05)  # bool [T, H, W]
 
 The model is never touched: the program has its own copy of the steps, and gradients are taken of the clip alone.
 """
 
-from handlers.explainers.perturbation.ascent import Ascent, Stance
+from handlers.explainers.perturbation.ascent import Ascent, AscentState
 from handlers.explainers.perturbation.masks import Masks, kept
-from handlers.explainers.perturbation.plan import Mode, Plan, Variant
+from handlers.explainers.perturbation.plan import Mode, PerturbationPlan, Variant
 from handlers.explainers.perturbation.progress import Progress
 from handlers.explainers.perturbation.pyramid import Pyramid, blurred, faded, smoothed
 from handlers.explainers.perturbation.score import Score
 
 __all__ = [
     "Ascent",
+    "AscentState",
     "Masks",
     "Mode",
-    "Plan",
+    "PerturbationPlan",
     "Progress",
     "Pyramid",
     "Score",
-    "Stance",
     "Variant",
     "blurred",
     "faded",

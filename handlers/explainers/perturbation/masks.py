@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handlers.explainers.perturbation.plan import Plan
+from handlers.explainers.perturbation.plan import PerturbationPlan
 from handlers.explainers.perturbation.smooth_max import SmoothMax
 from handlers.explainers.perturbation.time_filter import TimeFilter
 
 
 @dataclass(frozen=True)
-class Raised:
+class UpsampledMask:
     """values: [T, H, W] in 0 .. 1. sums: what the way back needs."""
 
     values: Tensor
@@ -23,7 +23,7 @@ class Raised:
 class Masks:
     """The way from the seeds [T, h, w] of one mask to its pixels [T, H, W]."""
 
-    def __init__(self, plan: Plan, clip: Tensor) -> None:
+    def __init__(self, plan: PerturbationPlan, clip: Tensor) -> None:
         """clip: [C, T, H, W]."""
         _, frames, height, width = clip.shape
         self._space = SmoothMax(height, width, plan.step, plan.sigma, clip)
@@ -32,16 +32,16 @@ class Masks:
         self._time = TimeFilter(frames, plan.smoothing, clip) if smooth else None
         self.grid = (frames, *self._space.grid)
 
-    def rise(self, seeds: Tensor) -> Raised:
+    def upsample(self, seeds: Tensor) -> UpsampledMask:
         """Seeds that are all 1 give a mask that is all 1."""
-        values, sums = self._space.rise(seeds)
-        return Raised(values if self._time is None else self._time.apply(values[None])[0], sums)
+        values, sums = self._space.upsample(seeds)
+        return UpsampledMask(values if self._time is None else self._time.apply(values[None])[0], sums)
 
-    def pull(self, gradient: Tensor, seeds: Tensor, raised: Raised) -> Tensor:
+    def pull(self, gradient: Tensor, seeds: Tensor, upsampled: UpsampledMask) -> Tensor:
         """The gradient at the seeds from that at the mask."""
         if self._time is not None:
             gradient = self._time.pull(gradient[None])[0]
-        return self._space.pull(gradient, seeds, raised.sums)
+        return self._space.pull(gradient, seeds, upsampled.sums)
 
     def cells(self, mask: Tensor) -> Tensor:
         """[T, H, W] -> [T, h, w]: the mean of the mask in the cell around each seed."""

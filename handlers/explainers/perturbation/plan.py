@@ -1,4 +1,4 @@
-"""What is asked of a perturbation."""
+"""The parameters of a perturbation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Variant = Literal["st", "sync", "unsync"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class PerturbationPlan:
     """How masks are made and what they should do.
 
     areas: share of the visible volume that each mask keeps (preserve) or takes away (delete), or that does both (dual).

@@ -15,7 +15,7 @@ hundredth 0.3."""
 def arrived(scores: Sequence[float], misfits: Sequence[float]) -> bool:
     """Whether the last iterations changed nothing any more against those before them.
 
-    scores: 0 .. 1, and misfits: parts of the share (`Stance`), one per iteration so far.
+    scores: 0 .. 1, and misfits: parts of the share (`AscentState`), one per iteration so far.
     """
     if len(scores) < 2 * _WINDOW or misfits[-1] > _NEAR_BINARY:
         return False

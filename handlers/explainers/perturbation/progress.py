@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from handlers.explainers.perturbation.ascent import Ascent, Stance
+from handlers.explainers.perturbation.ascent import Ascent, AscentState
 from handlers.explainers.perturbation.plateau import arrived
 
 
@@ -17,7 +17,7 @@ class Progress:
     """All that has to be remembered between two iterations, one row per area.
 
     seeds, momentum: [A, T, h, w]. scores, misfits: [A, iterations so far], the last values repeated once a mask has
-    arrived (`Stance`). used: int64 [A], iterations of each mask.
+    arrived (`AscentState`). used: int64 [A], iterations of each mask.
     """
 
     seeds: Tensor
@@ -51,9 +51,9 @@ class Progress:
         if self.iteration:
             latest = torch.stack((self.scores[:, -1], self.misfits[:, -1]))
         for n in self.running(early_stop):
-            stance = ascent.step(Stance(seeds[n], momentum[n]), areas[n], self.iteration)
-            seeds[n], momentum[n] = stance.seeds, stance.momentum
-            latest[:, n] = torch.tensor((stance.score, stance.misfit))
+            state = ascent.step(AscentState(seeds[n], momentum[n]), areas[n], self.iteration)
+            seeds[n], momentum[n] = state.seeds, state.momentum
+            latest[:, n] = torch.tensor((state.score, state.misfit))
             used[n] += 1
         pasts = (self.scores, self.misfits)
         scores, misfits = (torch.cat((past, now[:, None]), 1) for past, now in zip(pasts, latest, strict=True))

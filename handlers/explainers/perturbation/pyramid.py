@@ -69,7 +69,7 @@ def _matrix(size: int, sigma: float) -> Tensor:
     reach = math.ceil(3 * sigma)
     offsets = torch.arange(-reach, reach + 1, dtype=torch.float64)
     weights = torch.exp(-(offsets**2) / (2 * sigma**2))
-    places = (torch.arange(size)[:, None] + offsets.long()).clamp(0, size - 1)
+    indices = (torch.arange(size)[:, None] + offsets.long()).clamp(0, size - 1)
     return torch.zeros((size, size), dtype=torch.float64).scatter_add_(
-        1, places, (weights / weights.sum()).expand(size, -1)
+        1, indices, (weights / weights.sum()).expand(size, -1)
     )

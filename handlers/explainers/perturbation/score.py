@@ -1,4 +1,4 @@
-"""What the mask is for: the target's probability, and where the clip should change to raise or lower it."""
+"""The objective of a mask: the target's probability, and where the clip should change to raise or lower it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def compactness(seeds: Tensor, share: float) -> tuple[Tensor, Tensor]:
 
     seeds: [N, T, h, w] in 0 .. 1; share: of the volume that the shape fills. Returns ([N], [N, T, h, w]).
     K is an ellipsoid of that volume in the clip's proportions, moved over the seeds: on the mask itself, 49 times as
-    many places would say the same. It takes all within half its extent of the centre; Eq. 9 as printed compares with
+    many positions would say the same. It takes all within half its extent of the centre; Eq. 9 as printed compares with
     the whole extent, which takes the box's corners in too. Divided by sum(K), so that the term does not grow with the
     clip.
     """
@@ -22,10 +22,10 @@ def compactness(seeds: Tensor, share: float) -> tuple[Tensor, Tensor]:
     sums = F.conv3d(seeds[:, None], kernel[None, None], padding=[n // 2 for n in kernel.shape])[:, 0]
     terms, gradients = [], []
     for one in sums:
-        place = torch.unravel_index(one.argmax(), one.shape)
-        short = one[place] / kernel.sum() - 1
+        centre = torch.unravel_index(one.argmax(), one.shape)
+        short = one[centre] / kernel.sum() - 1
         terms.append(short**2)
-        gradients.append(_placed(kernel, place, seeds[0]) * (2 * short / kernel.sum()))
+        gradients.append(_centred_at(kernel, centre, seeds[0]) * (2 * short / kernel.sum()))
     return torch.stack(terms), torch.stack(gradients)
 
 
@@ -45,11 +45,11 @@ def ellipsoid(size: tuple[int, ...], share: float) -> Tensor:
     return (away <= 1).float()
 
 
-def _placed(kernel: Tensor, place: tuple[Tensor, ...], like: Tensor) -> Tensor:
-    """Zeros like a mask with the kernel centred at a place; what would lie outside is left out."""
+def _centred_at(kernel: Tensor, centre: tuple[Tensor, ...], like: Tensor) -> Tensor:
+    """Zeros like a mask with the kernel centred there; what would lie outside is left out."""
     result = torch.zeros_like(like)
     into, source = [], []
-    for at, extent, n in zip(place, kernel.shape, like.shape, strict=True):
+    for at, extent, n in zip(centre, kernel.shape, like.shape, strict=True):
         first = int(at) - extent // 2
         start, end = max(0, first), min(n, first + extent)
         into.append(slice(start, end))

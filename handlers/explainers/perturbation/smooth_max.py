@@ -34,10 +34,10 @@ class SmoothMax:
         self._kernel = _kernel(step, sigma, self._radius).to(like)
         self._base = 1 - self._sums(torch.ones((1, *self.grid)).to(like)).log_().div_(SHARPNESS)
 
-    def rise(self, seeds: Tensor) -> tuple[Tensor, Tensor]:
+    def upsample(self, seeds: Tensor) -> tuple[Tensor, Tensor]:
         """(masks, what `pull` needs)."""
-        raised = torch.exp(SHARPNESS * (seeds - 1))
-        sums = self._sums(raised)
+        exponentials = torch.exp(SHARPNESS * (seeds - 1))
+        sums = self._sums(exponentials)
         masks = torch.add(self._base, sums.log(), alpha=1 / SHARPNESS).clamp_(0, 1)
         return masks, sums
 
@@ -47,8 +47,8 @@ class SmoothMax:
         phases = self._cells(gradient / sums).transpose(2, 3).flatten(3, 4).flatten(1, 2).transpose(1, 2)
         # The convolution's transpose; torch's own is four times slower for one channel.
         columns = self._kernel[0].numel() * phases[0, 0].numel()
-        turns = -(-len(phases) // max(1, _MOST_COLUMNS // columns))
-        back = torch.cat([self._folded(part) for part in phases.chunk(turns)])
+        chunks = -(-len(phases) // max(1, _MOST_COLUMNS // columns))
+        back = torch.cat([self._folded(part) for part in phases.chunk(chunks)])
         return back * torch.exp(SHARPNESS * (seeds - 1))
 
     def _folded(self, phases: Tensor) -> Tensor:
@@ -63,21 +63,21 @@ class SmoothMax:
         """[N, height, width] -> [N, h, step, w, step], zeros around up to whole cells."""
         (rows, columns), step = self.grid, self.step
         right, below = columns * step - self.width - self._left, rows * step - self.height - self._top
-        whole = F.pad(fine, (self._left, right, self._top, below)) if right or below else fine
-        return whole.view(-1, rows, step, columns, step)
+        padded = F.pad(fine, (self._left, right, self._top, below)) if right or below else fine
+        return padded.view(-1, rows, step, columns, step)
 
-    def _sums(self, raised: Tensor) -> Tensor:
-        phases = F.conv2d(raised[:, None], self._kernel, padding=self._radius)
+    def _sums(self, exponentials: Tensor) -> Tensor:
+        phases = F.conv2d(exponentials[:, None], self._kernel, padding=self._radius)
         cells = phases.view(-1, self.step, self.step, *self.grid)
         fine = cells.permute(0, 3, 1, 4, 2).flatten(3, 4).flatten(1, 2)
         return fine[:, self._top : self._top + self.height, self._left : self._left + self.width]
 
 
 def _kernel(step: int, sigma: float, radius: int) -> Tensor:
-    """float64 [step * step, 1, taps, taps]: weight of each seed around, for each place of a pixel in its cell."""
-    places = torch.arange(step, dtype=torch.float64) - (step - 1) / 2
+    """float64 [step * step, 1, taps, taps]: weight of each seed around, for each position of a pixel in its cell."""
+    pixels = torch.arange(step, dtype=torch.float64) - (step - 1) / 2
     cells = torch.arange(-radius, radius + 1, dtype=torch.float64) * step
-    offsets = (places[:, None] - cells[None]) ** 2
+    offsets = (pixels[:, None] - cells[None]) ** 2
     distance = (offsets[:, None, :, None] + offsets[None, :, None, :]).sqrt()
     k = -2 * (distance / sigma - 0.5).clamp(min=0) ** 2
     # Relative to the nearest seed's, so that a sigma far below the step does not leave pixels without any weight.

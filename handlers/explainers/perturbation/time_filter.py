@@ -14,8 +14,8 @@ class TimeFilter:
 
     def __init__(self, frames: int, reach: float, like: Tensor) -> None:
         """reach: sigma = dt of Eq. 7, in frames, > 0. like: gives dtype and device."""
-        places = torch.arange(frames, dtype=torch.float64)
-        apart = (places[:, None] - places).abs()
+        times = torch.arange(frames, dtype=torch.float64)
+        apart = (times[:, None] - times).abs()
         weights = torch.exp(-(apart**2) / (0.6 * reach)) * (apart <= reach)
         self._weights = (weights / weights.sum(1, keepdim=True)).to(like)
 

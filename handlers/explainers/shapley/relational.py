@@ -18,9 +18,9 @@ WIDE = 12
 
 
 class Scores:
-    """What the scales of a model say about subsequences of one clip. features: [n, D].
+    """Logits of subsequences of one clip, scale by scale. features: [n, D].
 
-    most: n_max. width: of logits, `classes` or more; what is more says nothing.
+    most: n_max. width: of logits, `classes` or more; the columns beyond mean nothing.
     """
 
     def __init__(self, consensus: RelationalConsensus, features: Tensor) -> None:

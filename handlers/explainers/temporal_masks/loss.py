@@ -1,4 +1,4 @@
-"""What a mask costs: its length, its changes, and the score that it leaves (Eq. 1)."""
+"""The loss of a mask: its length, its changes, and the score that it leaves (Eq. 1)."""
 
 from __future__ import annotations
 

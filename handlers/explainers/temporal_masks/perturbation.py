@@ -13,7 +13,7 @@ _ACTIVE = 0.1
 
 
 class Perturbation(StrEnum):
-    """What becomes of a masked frame."""
+    """The ways to perturb a masked frame."""
 
     FREEZE = "freeze"
     REVERSE = "reverse"
@@ -37,9 +37,9 @@ def freeze(mask: Tensor) -> Tensor:
     """
     frames = mask.shape[-1]
     later = torch.ones(frames, frames, dtype=torch.bool, device=mask.device).tril(-1)  # [t, s]: t > s
-    held = torch.where(later, mask[..., :, None], 1.0).cumprod(-2)
+    carried = torch.where(later, mask[..., :, None], 1.0).cumprod(-2)
     own = torch.cat([torch.ones_like(mask[..., :1]), 1 - mask[..., 1:]], -1)
-    return (held * own[..., None, :]).tril()
+    return (carried * own[..., None, :]).tril()
 
 
 def reverse(mask: Tensor) -> Tensor:

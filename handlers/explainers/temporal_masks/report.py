@@ -1,4 +1,4 @@
-"""What a mask comes to: the paper's statistics (4.3), the windows it competes with, and when it says nothing."""
+"""Reports a mask: the paper's statistics (4.3), the windows it competes with, and when it says nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from handlers.explainers.attribution import Curve, Details, FrameAttribution
 from handlers.explainers.temporal_masks.loss import Loss
 from handlers.explainers.temporal_masks.perturbation import Perturbation
-from handlers.explainers.temporal_masks.window import Window, best_window
+from handlers.explainers.temporal_masks.window import MaskWindow, best_window
 
 NO_DROP = 0.001
 """A fall of the score that counts as none: the ratio of two falls is not reported then (the paper's filter)."""
@@ -22,7 +22,7 @@ _LITTLE = 0.05
 
 @dataclass(frozen=True)
 class Findings:
-    """What is known of a clip and its mask so far.
+    """The measurements of a clip and its mask so far.
 
     mask: float [T], the learned one or, where that is better, a window. learned: float [T]. Scores are probabilities:
     of the clip as it is; under the learned mask between 0 and 1; with the frames where the mask exceeds 0.5 frozen, and
@@ -40,7 +40,7 @@ class Findings:
     full: float | None
     losses: Tensor
     scores: Tensor
-    windows: Sequence[Window]
+    windows: Sequence[MaskWindow]
     window_scores: Tensor
 
     @property
@@ -101,17 +101,17 @@ def _statistics(found: Findings) -> Mapping[str, float]:
 
     "soft" is the mask as learned, not cut at 0.5: its score and the sum of its values.
     """
-    frozen, turned = found.original - found.frozen, found.original - found.reversed
+    frozen, mirrored = found.original - found.frozen, found.original - found.reversed
     measures = {
         "freeze_score": found.frozen,
         "reverse_score": found.reversed,
         "mask_length": float(found.on.sum()),
         "soft_score": found.soft,
         "soft_length": float(found.learned.sum()),
-        "drop_difference": frozen - turned,
+        "drop_difference": frozen - mirrored,
     }
-    if min(frozen, turned) > NO_DROP:
-        measures["drop_ratio"] = frozen / turned
+    if min(frozen, mirrored) > NO_DROP:
+        measures["drop_ratio"] = frozen / mirrored
     return measures
 
 

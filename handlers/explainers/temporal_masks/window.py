@@ -13,7 +13,7 @@ from handlers.explainers.temporal_masks.perturbation import Perturbation
 
 
 @dataclass(frozen=True)
-class Window:
+class MaskWindow:
     """The mask that is 1 from frame `first` to frame `last`, both included, and 0 elsewhere."""
 
     first: int
@@ -31,26 +31,26 @@ class Window:
         return mask
 
 
-def windows(frames: int, perturbation: Perturbation) -> list[Window]:
+def windows(frames: int, perturbation: Perturbation) -> list[MaskWindow]:
     """Every window that changes a clip of so many frames: a single frame can be frozen, but not reversed."""
     shortest = 1 if perturbation is Perturbation.FREEZE else 2
     return [
-        Window(first, last)
+        MaskWindow(first, last)
         for first in range(perturbation.first, frames)
         for last in range(first + shortest - 1, frames)
     ]
 
 
 def best_window(
-    windows: Sequence[Window], scores: Tensor, loss: Loss, frames: int, length: int | None = None
-) -> tuple[Window, float] | None:
+    windows: Sequence[MaskWindow], scores: Tensor, loss: Loss, frames: int, length: int | None = None
+) -> tuple[MaskWindow, float] | None:
     """The window with the least loss, of all or of one length, and the score that it leaves; None: there is none.
 
     scores: float [number of windows] that they leave.
     """
-    places = [place for place, window in enumerate(windows) if length in (None, window.length)]
-    if not places:
+    indices = [index for index, window in enumerate(windows) if length in (None, window.length)]
+    if not indices:
         return None
-    masks = torch.stack([windows[place].mask(frames) for place in places])
-    best = places[int((loss.cost(masks) + scores[places]).argmin())]
+    masks = torch.stack([windows[index].mask(frames) for index in indices])
+    best = indices[int((loss.cost(masks) + scores[indices]).argmin())]
     return windows[best], float(scores[best])

@@ -28,7 +28,7 @@ _NUMBERED = (
         (rf"^features\.{number}\.", f"{name}.")
         for number, (name, _, _) in zip((0, 3, 6, 8, 11, 13, 16, 18), _LAYERS, strict=True)
     ),
-    *((rf"^classifier\.{number}\.", f"fc{place}.") for place, number in enumerate((0, 3, 6), start=6)),
+    *((rf"^classifier\.{number}\.", f"fc{index}.") for index, number in enumerate((0, 3, 6), start=6)),
 )
 
 
@@ -84,7 +84,7 @@ FAMILY = Family(
     summary="3x3x3 convolutions, max pooling in time, three linear layers; 16 frames of 112 x 112 only",
     build=C3D,
     layer="relu5b",
-    # Blue, green, red of 0 .. 255 less the mean of Sports-1M, as Caffe read pictures. The UCF-101 port does the same;
+    # Blue, green, red of 0 .. 255 less the mean of Sports-1M, as Caffe read images. The UCF-101 port does the same;
     # the Sports-1M port's own script forgets both (its issue 1), though its weights are Caffe's.
     input=Input(
         frames=16,

@@ -36,13 +36,13 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "Dropout": {},
     "Flatten": {},
 }
-"""What the layers of such a model must have; what is not named is free or shows in the weights' shapes."""
+"""Settings that the layers of such a model must have; others are free or show in the weights' shapes."""
 
 
 def read_lrcn(path: Path) -> Checkpoint | None:
     """The tensors of a Keras HDF5 file under the family's names, with its arguments and input; None: another file.
 
-    The file does not say how pixels were prepared: blue, green, red over 255 is assumed, as OpenCV reads pictures.
+    The file does not say how pixels were prepared: blue, green, red over 255 is assumed, as OpenCV reads images.
     Raises ModelError naming the layer or option in which the file differs from such a network.
     """
     if path.suffix not in SUFFIXES:
@@ -67,7 +67,7 @@ def _checkpoint(path: Path, shape: Sequence[int], layers: Sequence[KerasLayer]) 
     work = [layer for layer in layers if layer.kind != "Dropout"]
     order = [layer.kind for layer in work]
     convolutions = [layer for layer in work if layer.kind == "Conv2D"]
-    pools = [_pool(path, work[place + 1 :]) for place, kind in enumerate(order) if kind == "Conv2D"]
+    pools = [_pool(path, work[index + 1 :]) for index, kind in enumerate(order) if kind == "Conv2D"]
     expected = [kind for pool in pools for kind in ("Conv2D", "MaxPooling2D")[: 1 + (pool > 1)]]
     if not pools or order != [*expected, "Flatten", "LSTM", "Dense"]:
         raise ModelError(f"{path}: has {', '.join(order)}; cnn-lstm has Conv2D and MaxPooling2D, Flatten, LSTM, Dense")

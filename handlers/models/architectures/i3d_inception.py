@@ -49,7 +49,7 @@ def _pool(size: Triple, stride: Triple) -> nn.Sequential:
     return nn.Sequential(SamePad(size, stride), nn.MaxPool3d(size, stride))
 
 
-class Mixed(nn.Module):
+class InceptionModule(nn.Module):
     """Inception module: four branches side by side."""
 
     def __init__(self, inputs: int, widths: Sequence[int]) -> None:
@@ -73,7 +73,7 @@ class I3DInception(nn.Module):
 
     time_stride: 8 as published; 2 as in "Interpreting video features", where the stem and the pooling before Mixed_4b
     leave time alone, for maps of higher resolution; 1 without any temporal stride, as in the ATR paper. No weight
-    depends on it. The classifier reads means of two neighbouring feature steps over the whole picture (7 x 7 at 224
+    depends on it. The classifier reads means of two neighbouring feature steps over the whole frame (7 x 7 at 224
     pixels, as the port has it): these are the rows of relevance. channels: 3 for RGB, 2 for optical
     flow. divisor: of all widths.
     """
@@ -96,7 +96,7 @@ class I3DInception(nn.Module):
             if name == "5b":
                 self.MaxPool3d_5a_2x2 = _pool((2, 2, 2), (late, 2, 2))
             own = [width // divisor for width in widths]
-            self.add_module(f"Mixed_{name}", Mixed(inputs, own))
+            self.add_module(f"Mixed_{name}", InceptionModule(inputs, own))
             inputs = own[0] + own[2] + own[4] + own[5]
         self.avg_pool = nn.AvgPool3d((2, 1, 1), 1)
         self.dropout = nn.Dropout(0.5)
@@ -132,7 +132,7 @@ _FLOW = Input(
 )
 
 
-def _told(state: dict[str, Tensor]) -> Checkpoint:
+def _reported(state: dict[str, Tensor]) -> Checkpoint:
     """Whether the network is one of optical flow, by the channels that its first layer reads."""
     first = next((tensor for name, tensor in state.items() if name.endswith("Conv3d_1a_7x7.conv3d.weight")), None)
     if first is None or first.dim() != 5 or first.shape[1] != 2:
@@ -147,6 +147,6 @@ FAMILY = Family(
     build=I3DInception,
     layer="Mixed_5c",
     input=_RGB,
-    told=_told,
+    reported=_reported,
     small=Small({"divisor": 16, "time_stride": 2}),
 )

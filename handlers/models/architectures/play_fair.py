@@ -43,11 +43,11 @@ def _read_mtrn(path: Path) -> Checkpoint:
     if not path.is_dir():
         return _whole(path, "backbones/trn.pth", f"{names[0]} to {names[-1]}")
     state = _backbone(path / "backbones/trn.pth")
-    scales = max((place for place, name in enumerate(names, start=1) if (path / name).exists()), default=1)
-    for place, file in enumerate(names[:scales]):
+    scales = max((index for index, name in enumerate(names, start=1) if (path / name).exists()), default=1)
+    for index, file in enumerate(names[:scales]):
         for name, tensor in read_weights(path / file).items():
             number, _, kind = name.partition(".")
-            state[f"consensus.relations.{place}.{_LAYERS.get(number, number)}.{kind}"] = tensor
+            state[f"consensus.relations.{index}.{_LAYERS.get(number, number)}.{kind}"] = tensor
     arguments = {"scales": scales} | _sizes(state, hidden="consensus.relations.0.first.weight")
     note = f"relations of 1 to {scales} frames, the mean over every subsequence of each length, then over the lengths"
     return Checkpoint(state, arguments, notes=(note,))

@@ -32,7 +32,7 @@ def _separable(inputs: int, outputs: int, size: int, stride: int = 1, step: int 
     )
 
 
-class Mixed(nn.Module):
+class SeparableInceptionModule(nn.Module):
     """Inception module of separable convolutions: four branches side by side."""
 
     def __init__(self, inputs: int, widths: Sequence[int]) -> None:
@@ -52,7 +52,7 @@ class S3D(nn.Module):
     """Inception-v1 in 3-D, convolutions separated; time is strided by 8.
 
     temporal_pooling: False takes stride and pooling out of time, so that time steps are frames. No weight depends on
-    it. The classifier reads means of two neighbouring feature steps over the whole picture (7 x 7 at 224 pixels, as
+    it. The classifier reads means of two neighbouring feature steps over the whole frame (7 x 7 at 224 pixels, as
     published): these are the rows of relevance. divisor: of all widths.
     """
 
@@ -74,7 +74,7 @@ class S3D(nn.Module):
             if name == "5b":
                 features.append(nn.MaxPool3d((step, 2, 2)))
             own = [width // divisor for width in widths]
-            features.append(Mixed(inputs, own))
+            features.append(SeparableInceptionModule(inputs, own))
             inputs = own[0] + own[2] + own[4] + own[5]
         self.features = nn.Sequential(*features)
         self.avgpool = nn.AvgPool3d((2, 1, 1), 1)

@@ -18,7 +18,7 @@ BETA = 8
 
 
 class Fusion(nn.Module):
-    """What the fast pathway tells the slow one: a strided convolution in time."""
+    """Adds the fast pathway's features to the slow one's, by a strided convolution in time."""
 
     def __init__(self, inputs: int, alpha: int, kernel: int) -> None:
         super().__init__()

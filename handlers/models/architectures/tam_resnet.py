@@ -89,7 +89,7 @@ class TAMResNet(Classifier):
 _BLENDING = re.compile(r"(?:^|\.)layer1\.0\.tam\.(?:prev_se|curr_se|next_se|blending_layers\.\d+)\.fc1\.weight$")
 
 
-def _told(state: dict[str, Tensor]) -> Checkpoint:
+def _reported(state: dict[str, Tensor]) -> Checkpoint:
     """How many frames are mixed and whether channels are, by the first aggregation; a pooling has no tensors."""
     found = [tensor for name, tensor in state.items() if _BLENDING.search(name) and tensor.dim() == 4]
     if len(found) not in (3, 5, 7):
@@ -104,7 +104,7 @@ FAMILIES = tuple(
         partial(TAMResNet, depth=depth),
         layer="layer4",
         input=INPUT,
-        told=_told,
+        reported=_reported,
         small=Small({"widths": [4, 6, 8, 8]}),
     )
     for depth in (18, 50)

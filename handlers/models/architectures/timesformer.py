@@ -10,28 +10,29 @@ from torch import Tensor, nn
 from actionlens.card import Input, Resize, SamplingRule
 from handlers.models.blocks.divided import DividedBlock
 from handlers.models.blocks.frame_conv import FrameConv2d
-from handlers.models.blocks.tokens import Block, Encoder, Parts, TokenNetwork, patches, square, with_class_token
+from handlers.models.blocks.tokens import Encoder, Parts, patches, square, with_class_token
+from handlers.models.blocks.video_transformer import SMALL_ARGUMENTS, VideoTransformer
 from handlers.models.family import Family, Small
 
 
-class Embeddings(nn.Module):
+class TimeSformerEmbeddings(nn.Module):
     """A class token and patches of single frames, where and when they lie."""
 
-    def __init__(self, width: int, patch: int, frames: int, places: int) -> None:
+    def __init__(self, width: int, patch: int, frames: int, patches_per_frame: int) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.position_embeddings = nn.Parameter(torch.zeros(1, places + 1, width))
+        self.position_embeddings = nn.Parameter(torch.zeros(1, patches_per_frame + 1, width))
         self.time_embeddings = nn.Parameter(torch.zeros(1, frames, width))
         self.patch_embeddings = Parts(projection=FrameConv2d(3, width, patch, patch))
 
     def forward(self, clip: Tensor) -> Tensor:
         """[B, 3, T, H, W] to tokens [B, N, D]."""
-        place, time = self.position_embeddings, self.time_embeddings
-        positions = torch.cat([place[:, :1], (place[:, 1:].unsqueeze(1) + time.unsqueeze(2)).flatten(1, 2)], 1)
+        space, time = self.position_embeddings, self.time_embeddings
+        positions = torch.cat([space[:, :1], (space[:, 1:].unsqueeze(1) + time.unsqueeze(2)).flatten(1, 2)], 1)
         return with_class_token(patches(clip, self.patch_embeddings.projection), self.cls_token, positions)
 
 
-class TimeSformer(TokenNetwork):
+class TimeSformer(VideoTransformer):
     """Attention along time and within frames in turn; the head reads the class token.
 
     The arguments are those of config.json. attention_type: the published checkpoints have the divided one alone.
@@ -55,10 +56,7 @@ class TimeSformer(TokenNetwork):
         if attention_type != "divided_space_time":
             raise ValueError(f"attention_type: {attention_type!r}; only 'divided_space_time' is known")
         size, patch = square(image_size, "image_size"), square(patch_size, "patch_size")
-        super().__init__((num_frames, size // patch, size // patch), ahead=1)
-        places = (size // patch) ** 2
-        self.timesformer = Parts()
-        self.timesformer.embeddings = Embeddings(hidden_size, patch, num_frames, places)
+        patches_per_frame = (size // patch) ** 2
         blocks = (
             DividedBlock(
                 hidden_size,
@@ -68,24 +66,20 @@ class TimeSformer(TokenNetwork):
                 layer_norm_eps,
                 qkv_bias,
                 num_frames,
-                places,
+                patches_per_frame,
             )
             for _ in range(num_hidden_layers)
         )
-        self.timesformer.encoder = Encoder(blocks)
-        self.timesformer.layernorm = nn.LayerNorm(hidden_size, layer_norm_eps)
-        self.classifier = nn.Linear(hidden_size, classes)
-
-    def forward(self, clip: Tensor) -> Tensor:
-        """float [B, 3, T, H, W] to logits [B, K]."""
-        x = self.timesformer.encoder(self.timesformer.embeddings(clip), self.tokens)
-        logits: Tensor = self.classifier(self.timesformer.layernorm(x[:, :1]).flatten(1))
-        return logits
-
-    def reads(self) -> Sequence[tuple[str, Block]]:
-        """See TokenNetwork."""
-        found: list[tuple[str, Block]] = self.timesformer.encoder.reads("timesformer.embeddings", "timesformer.encoder")
-        return found
+        super().__init__(
+            "timesformer",
+            classes,
+            grid=(num_frames, size // patch, size // patch),
+            ahead=1,
+            embeddings=TimeSformerEmbeddings(hidden_size, patch, num_frames, patches_per_frame),
+            encoder=Encoder(blocks),
+            width=hidden_size,
+            eps=layer_norm_eps,
+        )
 
 
 FAMILY = Family(
@@ -104,16 +98,5 @@ FAMILY = Family(
         sampling=SamplingRule.DENSE,
         stride=32,
     ),
-    small=Small(
-        {
-            "hidden_size": 24,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "image_size": 24,
-            "num_frames": 4,
-            "intermediate_size": 40,
-            "patch_size": 8,
-        },
-        size=24,
-    ),
+    small=Small({**SMALL_ARGUMENTS, "patch_size": 8}, size=24),
 )

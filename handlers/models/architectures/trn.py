@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
-
 from handlers.models.blocks.consensus import RelationalConsensus
-from handlers.models.blocks.frame_cnn import FrameCNN
+from handlers.models.blocks.frame_cnn import FrameCNN, FrameCNNModel
 from handlers.models.family import Family, Small
 
 
-class MultiScaleTRN(nn.Module):
+class MultiScaleTRN(FrameCNNModel):
     """Frame by frame to features, then one small network per number of frames, over all ordered subsequences.
 
     Takes clips of any length; trained best at `scales` snippets. channels, cells, width, snippet: see FrameCNN. hidden:
@@ -28,20 +26,8 @@ class MultiScaleTRN(nn.Module):
         scales: int = 8,
         snippet: int = 1,
     ) -> None:
-        super().__init__()
-        self.snippet = snippet
-        self.backbone = FrameCNN(channels, cells, width, snippet)
-        self.consensus = RelationalConsensus(width, hidden, classes, scales)
-
-    def frame_features(self, clips: Tensor) -> Tensor:
-        """float [B, 3, T, H, W] to [B, ceil(T / snippet), D]."""
-        features: Tensor = self.backbone(clips)
-        return features
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """float [B, 3, T, H, W], any T, to logits [B, K]."""
-        logits: Tensor = self.consensus(self.frame_features(clips))
-        return logits
+        backbone = FrameCNN(channels, cells, width, snippet)
+        super().__init__(backbone, RelationalConsensus(width, hidden, classes, scales))
 
 
 FAMILY = Family(

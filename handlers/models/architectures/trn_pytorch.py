@@ -65,7 +65,7 @@ def _multi_scale(
     return FrameNetwork(BACKBONES[backbone].build(divisor), consensus, width, rectified=True)
 
 
-def _told(state: dict[str, Tensor], shown: Input, multi: bool) -> Checkpoint:
+def _reported(state: dict[str, Tensor], shown: Input, multi: bool) -> Checkpoint:
     """Arguments by the shapes of the layers that make features and that read those of all frames."""
     sizes = {
         layer: tensor.shape
@@ -97,7 +97,7 @@ def _families(name: str, backbone: Backbone) -> tuple[Family, Family]:
         partial(_trn, backbone=name),
         layer=layer,
         input=backbone.input,
-        told=partial(_told, shown=backbone.input, multi=False),
+        reported=partial(_reported, shown=backbone.input, multi=False),
         small=small,
     )
     multi = Family(
@@ -108,7 +108,7 @@ def _families(name: str, backbone: Backbone) -> tuple[Family, Family]:
         most_frames=_MOST,
         input=backbone.input,
         renamed=_RENAMED,
-        told=partial(_told, shown=backbone.input, multi=True),
+        reported=partial(_reported, shown=backbone.input, multi=True),
         small=small,
     )
     return one, multi

@@ -14,7 +14,7 @@ from handlers.models.blocks.resnet import DEPTHS, INPUT, Trunk
 from handlers.models.family import Family, Small
 
 
-class Shift(nn.Module):
+class TemporalShift(nn.Module):
     """One part of the channels from the next frame, one from the frame before, the rest as it is; then `net`.
 
     divisor: each part is 1 / divisor of the channels. Beyond the clip's ends everything is 0.
@@ -37,7 +37,7 @@ class Shift(nn.Module):
 class TSM(nn.Module):
     """Shifts in the residual branch of every block (every second one from 101 layers on), frames averaged at the end.
 
-    divisor: see Shift; 8 as published. widths: of the stages.
+    divisor: see TemporalShift; 8 as published. widths: of the stages.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TSM(nn.Module):
             for block in list(blocks.children())[::every]:
                 first = block.conv1
                 assert isinstance(first, nn.Conv2d)
-                block.conv1 = Shift(first, divisor)
+                block.conv1 = TemporalShift(first, divisor)
         self.new_fc = nn.Linear(self.base_model.outputs, classes)
 
     def forward(self, clip: Tensor) -> Tensor:

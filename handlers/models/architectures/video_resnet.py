@@ -35,7 +35,7 @@ def _convolution(kind: Kind, flat: bool, inputs: int, middle: int, outputs: int,
     return nn.Conv3d(inputs, outputs, 3, stride, 1, bias=False)
 
 
-class Block(nn.Module):
+class VideoResNetBlock(nn.Module):
     """Residual block of two convolutions; `stride` acts on time too, except where it is flat."""
 
     def __init__(self, kind: Kind, flat: bool, inputs: int, outputs: int, stride: int) -> None:
@@ -88,8 +88,8 @@ class VideoResNet(nn.Module):
         inputs = first
         for stage, outputs in enumerate(widths, start=1):
             flat = kind == "mc3" and stage > 1
-            opening = Block(kind, flat, inputs, outputs, 1 if stage == 1 else 2)
-            self.add_module(f"layer{stage}", nn.Sequential(opening, Block(kind, flat, outputs, outputs, 1)))
+            opening = VideoResNetBlock(kind, flat, inputs, outputs, 1 if stage == 1 else 2)
+            self.add_module(f"layer{stage}", nn.Sequential(opening, VideoResNetBlock(kind, flat, outputs, outputs, 1)))
             inputs = outputs
         self.avgpool = nn.AdaptiveAvgPool3d(1)
         self.fc = nn.Linear(inputs, classes)
@@ -104,7 +104,7 @@ class VideoResNet(nn.Module):
 
 
 # As torchvision evaluates them: 16 frames at 15 per second, the middle 112 x 112 of 128 x 171 (into which it presses
-# pictures of any shape; here they keep theirs).
+# frames of any shape; here they keep theirs).
 INPUT = Input(
     frames=16,
     height=112,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from actionlens.card import Input, Resize, SamplingRule
-from handlers.models.blocks.tokens import Block, Parts, TokenNetwork, patches, sinusoids, square
+from handlers.models.blocks.tokens import Parts, patches, sinusoids, square
+from handlers.models.blocks.video_transformer import SMALL_ARGUMENTS, VideoTransformer
 from handlers.models.blocks.vit import encoder
 from handlers.models.family import Family, Small
 
 
-class Embeddings(nn.Module):
+class VideoMAEEmbeddings(nn.Module):
     """Patches of some frames each, and where they lie."""
 
     positions: Tensor
@@ -28,7 +29,7 @@ class Embeddings(nn.Module):
         return patches(clip, self.patch_embeddings.projection) + self.positions
 
 
-class VideoMAE(TokenNetwork):
+class VideoMAE(VideoTransformer):
     """All patches attend to each other; the head reads their mean, or the first of them.
 
     The arguments are those of config.json.
@@ -52,44 +53,27 @@ class VideoMAE(TokenNetwork):
         use_mean_pooling: bool = True,
     ) -> None:
         size, patch = square(image_size, "image_size"), square(patch_size, "patch_size")
-        super().__init__((num_frames // tubelet_size, size // patch, size // patch), ahead=0)
+        grid = (num_frames // tubelet_size, size // patch, size // patch)
         biased = qv_bias and qkv_bias  # the older name of the same
-        self.videomae = Parts()
-        self.videomae.embeddings = Embeddings(hidden_size, (tubelet_size, patch, patch), self.count)
-        self.videomae.encoder = encoder(
-            num_hidden_layers,
-            hidden_size,
-            num_attention_heads,
-            intermediate_size,
-            hidden_act,
-            layer_norm_eps,
-            (biased, False, biased),
+        super().__init__(
+            "videomae",
+            classes,
+            grid=grid,
+            ahead=0,
+            embeddings=VideoMAEEmbeddings(hidden_size, (tubelet_size, patch, patch), math.prod(grid)),
+            encoder=encoder(
+                num_hidden_layers,
+                hidden_size,
+                num_attention_heads,
+                intermediate_size,
+                hidden_act,
+                layer_norm_eps,
+                (biased, False, biased),
+            ),
+            width=hidden_size,
+            eps=layer_norm_eps,
+            mean=use_mean_pooling,
         )
-        if use_mean_pooling:
-            self.fc_norm = nn.LayerNorm(hidden_size)
-        else:
-            self.videomae.layernorm = nn.LayerNorm(hidden_size, layer_norm_eps)
-        self.mean = use_mean_pooling
-        self.classifier = nn.Linear(hidden_size, classes)
-
-    def forward(self, clip: Tensor) -> Tensor:
-        """float [B, 3, T, H, W] to logits [B, K]."""
-        x = self.videomae.encoder(self.videomae.embeddings(clip), self.tokens)
-        x = self.fc_norm(x.mean(1)) if self.mean else self.videomae.layernorm(x[:, :1]).flatten(1)
-        logits: Tensor = self.classifier(x)
-        return logits
-
-    def reads(self) -> Sequence[tuple[str, Block]]:
-        """See TokenNetwork."""
-        found: list[tuple[str, Block]] = self.videomae.encoder.reads("videomae.embeddings", "videomae.encoder")
-        return found
-
-    def read_out(self, activations: Mapping[str, Tensor]) -> Tensor:
-        """See TokenNetwork; the mean has an equal share of every token."""
-        if not self.mean:
-            return super().read_out(activations)
-        tokens = activations["tokens"]
-        return torch.full_like(tokens[..., 0], 1 / tokens.shape[1])
 
 
 FAMILY = Family(
@@ -109,16 +93,5 @@ FAMILY = Family(
         stride=4,
     ),
     renamed=((r"\.q_bias$", ".query.bias"), (r"\.v_bias$", ".value.bias")),
-    small=Small(
-        {
-            "hidden_size": 24,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "image_size": 24,
-            "num_frames": 4,
-            "intermediate_size": 40,
-            "patch_size": 8,
-        },
-        size=24,
-    ),
+    small=Small({**SMALL_ARGUMENTS, "patch_size": 8}, size=24),
 )

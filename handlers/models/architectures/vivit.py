@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from actionlens.card import Input, Resize, SamplingRule
-from handlers.models.blocks.tokens import Block, Parts, TokenNetwork, patches, square, with_class_token
+from handlers.models.blocks.tokens import Parts, patches, square, with_class_token
+from handlers.models.blocks.video_transformer import SMALL_ARGUMENTS, VideoTransformer
 from handlers.models.blocks.vit import encoder
 from handlers.models.family import Family, Small
 
 
-class Embeddings(nn.Module):
+class ViViTEmbeddings(nn.Module):
     """A class token and patches of some frames each, and where they lie."""
 
     def __init__(self, width: int, patch: Sequence[int], count: int) -> None:
@@ -29,7 +31,7 @@ class Embeddings(nn.Module):
         return with_class_token(tokens, self.cls_token, self.position_embeddings)
 
 
-class ViViT(TokenNetwork):
+class ViViT(VideoTransformer):
     """All patches and a class token attend to each other; the head reads the class token.
 
     The arguments are those of config.json.
@@ -51,31 +53,25 @@ class ViViT(TokenNetwork):
     ) -> None:
         size = square(image_size, "image_size")
         time, rows, columns = tubelet_size
-        super().__init__((num_frames // time, size // rows, size // columns), ahead=1)
-        self.vivit = Parts()
-        self.vivit.embeddings = Embeddings(hidden_size, tubelet_size, self.count)
-        self.vivit.encoder = encoder(
-            num_hidden_layers,
-            hidden_size,
-            num_attention_heads,
-            intermediate_size,
-            hidden_act,
-            layer_norm_eps,
-            (qkv_bias,) * 3,
+        grid = (num_frames // time, size // rows, size // columns)
+        super().__init__(
+            "vivit",
+            classes,
+            grid=grid,
+            ahead=1,
+            embeddings=ViViTEmbeddings(hidden_size, tubelet_size, 1 + math.prod(grid)),
+            encoder=encoder(
+                num_hidden_layers,
+                hidden_size,
+                num_attention_heads,
+                intermediate_size,
+                hidden_act,
+                layer_norm_eps,
+                (qkv_bias,) * 3,
+            ),
+            width=hidden_size,
+            eps=layer_norm_eps,
         )
-        self.vivit.layernorm = nn.LayerNorm(hidden_size, layer_norm_eps)
-        self.classifier = nn.Linear(hidden_size, classes)
-
-    def forward(self, clip: Tensor) -> Tensor:
-        """float [B, 3, T, H, W] to logits [B, K]."""
-        x = self.vivit.encoder(self.vivit.embeddings(clip), self.tokens)
-        logits: Tensor = self.classifier(self.vivit.layernorm(x[:, :1]).flatten(1))
-        return logits
-
-    def reads(self) -> Sequence[tuple[str, Block]]:
-        """See TokenNetwork."""
-        found: list[tuple[str, Block]] = self.vivit.encoder.reads("vivit.embeddings", "vivit.encoder")
-        return found
 
 
 FAMILY = Family(
@@ -106,16 +102,5 @@ FAMILY = Family(
         (r"\.mlp\.fc2\.", ".output.dense."),
     ),
     unused=r"vivit\.pooler\..*",
-    small=Small(
-        {
-            "hidden_size": 24,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "image_size": 24,
-            "num_frames": 4,
-            "intermediate_size": 40,
-            "tubelet_size": [2, 8, 8],
-        },
-        size=24,
-    ),
+    small=Small({**SMALL_ARGUMENTS, "tubelet_size": [2, 8, 8]}, size=24),
 )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from actionlens.card import Input, Resize
 from handlers.models.blocks.attentive import CrossBlock, EncoderBlock, PoolerBlock
-from handlers.models.blocks.tokens import Block, Parts, TokenNetwork, attended, patches, square, stacked
+from handlers.models.blocks.tokens import Parts, TokenBlock, TokenNetwork, attended, patches, square, stacked
 from handlers.models.family import Family, Small
 
 
@@ -72,7 +72,7 @@ class VJEPA2(TokenNetwork):
         logits: Tensor = self.classifier(x.flatten(1))
         return logits
 
-    def reads(self) -> Sequence[tuple[str, Block]]:
+    def reads(self) -> Sequence[tuple[str, TokenBlock]]:
         """See TokenNetwork."""
         encoder = stacked("embedded", "vjepa2.encoder.layer", self.vjepa2.encoder.layer)
         pooler = self.pooler.self_attention_layers
@@ -82,7 +82,7 @@ class VJEPA2(TokenNetwork):
         """See TokenNetwork; the question's attention."""
         cross = self.pooler.cross_attention_layer
         key = cross.cross_attn.k_proj(cross.layer_norm1(activations["tokens"]))
-        query = cross.asked(self.pooler.query_tokens).expand(len(key), -1, -1)
+        query = cross.query_of(self.pooler.query_tokens).expand(len(key), -1, -1)
         return attended(query, key, torch.ones_like(key[:, :1, 0]), cross.cross_attn.heads)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from handlers.models.architectures.slow import INPUT
-from handlers.models.blocks.pathway import BLOCK_NAMES, Residual, Stage
+from handlers.models.blocks.pathway import BLOCK_NAMES, BottleneckBranch, Residual, ResidualStage
 from handlers.models.family import Checkpoint, Family, Small
 
 
@@ -44,7 +44,7 @@ class SqueezeExcitation(nn.Module):
         return result
 
 
-class Bottleneck(nn.Module):
+class X3DBottleneck(BottleneckBranch):
     """1x1x1 wider, depthwise 3x3x3 with the stride (squeezed and excited or not), swish, 1x1x1 back."""
 
     def __init__(self, inputs: int, inner: int, outputs: int, stride: int, excites: bool) -> None:
@@ -57,13 +57,6 @@ class Bottleneck(nn.Module):
         self.act_b = nn.SiLU()
         self.conv_c = nn.Conv3d(inner, outputs, 1, bias=False)
         self.norm_c = nn.BatchNorm3d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] to [B, outputs, T, H / stride, W / stride]."""
-        x = self.act_a(self.norm_a(self.conv_a(x)))
-        x = self.act_b(self.norm_b(self.conv_b(x)))
-        result: Tensor = self.norm_c(self.conv_c(x))
-        return result
 
 
 class ProjectedPool(nn.Module):
@@ -85,7 +78,7 @@ class ProjectedPool(nn.Module):
         return result
 
 
-class Head(nn.Module):
+class X3DHead(nn.Module):
     """Projected pooling and the last layer, named proj."""
 
     def __init__(self, inputs: int, inner: int, outputs: int, classes: int) -> None:
@@ -123,11 +116,11 @@ class X3D(nn.Module):
             stage: list[nn.Module] = []
             for number in range(count):
                 stride = 2 if number == 0 else 1
-                branch = Bottleneck(inputs, width * 9 // 4, width, stride, excites=number % 2 == 0)
+                branch = X3DBottleneck(inputs, width * 9 // 4, width, stride, excites=number % 2 == 0)
                 stage.append(Residual(branch, inputs, width, stride, shortcut_norm))
                 inputs = width
-            blocks.append(Stage(stage))
-        self.blocks = nn.ModuleList([*blocks, Head(inputs, inputs * 9 // 4, outputs, classes)])
+            blocks.append(ResidualStage(stage))
+        self.blocks = nn.ModuleList([*blocks, X3DHead(inputs, inputs * 9 // 4, outputs, classes)])
 
     def forward(self, clip: Tensor) -> Tensor:
         """float [B, 3, T, H, W] to logits [B, K]."""
@@ -160,7 +153,7 @@ RENAMED = (
 _SHORTCUT = re.compile(r"(?:^|\.)(?:s2\.pathway0_res0\.branch1_bn|blocks\.1\.res_blocks\.0\.branch1_norm)\.weight$")
 
 
-def _told(state: dict[str, Tensor]) -> Checkpoint:
+def _reported(state: dict[str, Tensor]) -> Checkpoint:
     """Whether the first stage's shortcut has batch norm."""
     found = any(_SHORTCUT.search(name) for name in state)
     return Checkpoint(state, {"shortcut_norm": True} if found else {})
@@ -176,7 +169,7 @@ FAMILIES = tuple(
             update={"frames": frames, "height": side, "width": side, "shorter": shorter, "stride": stride}
         ),
         renamed=RENAMED,
-        told=_told,
+        reported=_reported,
         small=Small({"widths": [8, 8, 8, 8], "counts": [1, 2, 1, 1], "outputs": 8}),
     )
     # One view, as PySlowFast tests it; PyTorchVideo's examples show the whole shorter side.

@@ -34,7 +34,7 @@ class EncoderBlock(nn.Module):
         return result
 
     def rollout(self, tokens: Tensor, shares: Tensor) -> Tensor:
-        """See handlers.models.blocks.tokens.Block."""
+        """See handlers.models.blocks.tokens.TokenBlock."""
         return (shares + self.attention.rollout(self.norm1(tokens), shares)) / 2
 
 
@@ -67,7 +67,7 @@ class PoolerBlock(nn.Module):
         return result
 
     def rollout(self, tokens: Tensor, shares: Tensor) -> Tensor:
-        """See handlers.models.blocks.tokens.Block."""
+        """See handlers.models.blocks.tokens.TokenBlock."""
         inside, y = self.self_attn, self.layer_norm1(tokens)
         return (shares + attended(inside.q_proj(y), inside.k_proj(y), shares, inside.heads)) / 2
 
@@ -85,10 +85,10 @@ class CrossBlock(nn.Module):
     def forward(self, x: Tensor, question: Tensor) -> Tensor:
         """Tokens [B, N, D] and the question [1, 1, D] to [B, 1, D]."""
         inside, y = self.cross_attn, self.layer_norm1(x)
-        z = attend(self.asked(question), inside.k_proj(y), inside.v_proj(y), inside.heads) + question
+        z = attend(self.query_of(question), inside.k_proj(y), inside.v_proj(y), inside.heads) + question
         result: Tensor = z + self.mlp.fc2(self.mlp.activation(self.mlp.fc1(self.layer_norm2(z))))
         return result
 
-    def asked(self, question: Tensor) -> Tensor:
+    def query_of(self, question: Tensor) -> Tensor:
         """The question's query [1, 1, D]; a function of constants, which tracing takes for the constant that it is."""
         return F.linear(question, self.cross_attn.q_proj.weight, self.cross_attn.q_proj.bias)

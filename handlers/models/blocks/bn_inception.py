@@ -9,7 +9,7 @@ from handlers.models.blocks.frame_conv import FrameConv2d
 from handlers.relevance import SamePad
 
 # Name: (1x1, 3x3_reduce, 3x3, double_3x3_reduce, double_3x3_1 and _2, pool_proj) channels of a module's branches; a
-# module that halves the picture has neither a 1x1 branch nor a projection behind the pooling.
+# module that halves the frame has neither a 1x1 branch nor a projection behind the pooling.
 MIXED: dict[str, tuple[int, int, int, int, int, int]] = {
     "3a": (64, 64, 64, 64, 96, 32),
     "3b": (64, 64, 96, 64, 96, 64),

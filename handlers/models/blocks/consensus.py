@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from functools import cache, reduce
 from itertools import combinations
-from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,25 +19,31 @@ SAMPLED = 1024
 """Of longer clips it looks at so many subsequences of every scale."""
 
 
-class FrameModel(Protocol):
+class FrameModel(nn.Module):
     """A model that looks at frames one by one and then at what was found, in the order of the frames.
 
-    `forward(clips)` is `consensus(frame_features(clips))`.
+    Subclasses set `consensus`, which maps features [B, T, D] to logits [B, K].
     """
 
-    consensus: AverageConsensus | RelationalConsensus
-    snippet: int
-    """Frames that it looks at together, usually 1."""
+    consensus: nn.Module
+    snippet = 1
+    """Frames that it looks at together."""
 
     def frame_features(self, clips: Tensor) -> Tensor:
         """float [B, 3, T, H, W] to [B, ceil(T / snippet), D]: each snippet's features, which no other frame touches."""
-        ...
+        raise NotImplementedError
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """float [B, 3, T, H, W] to logits [B, K]; any T that the consensus takes."""
+        logits: Tensor = self.consensus(self.frame_features(clips))
+        return logits
 
 
 def frame_model(module: nn.Module) -> FrameModel | None:
-    """The module as such a model, or None when it is none."""
-    known = isinstance(getattr(module, "consensus", None), AverageConsensus | RelationalConsensus)
-    return cast(FrameModel, module) if known else None
+    """The module as such a model whose consensus takes any number of frames, or None when it is none."""
+    if isinstance(module, FrameModel) and isinstance(module.consensus, AverageConsensus | RelationalConsensus):
+        return module
+    return None
 
 
 class AverageConsensus(nn.Module):
@@ -76,11 +81,11 @@ class Relation(nn.Module):
         A subsequence's hidden units, before the rectifier, are the sum over its slots.
         """
         hidden, (clips, frames, width) = self.first.out_features, features.shape
-        places = frames - self.scale + 1
-        windows = features.unfold(1, places, 1).permute(1, 0, 3, 2).flatten(1, 2)
+        starts = frames - self.scale + 1
+        windows = features.unfold(1, starts, 1).permute(1, 0, 3, 2).flatten(1, 2)
         # A view: copying the weights into the order of the slots would cost more than the products.
         slots = self.first.weight.view(hidden, self.scale, width).permute(1, 2, 0)
-        return torch.baddbmm(self.first.bias / self.scale, windows, slots).view(self.scale, clips, places, hidden)
+        return torch.baddbmm(self.first.bias / self.scale, windows, slots).view(self.scale, clips, starts, hidden)
 
     def forward(self, frames: Tensor) -> Tensor:
         """[..., scale * D] to logits [..., K]."""
@@ -129,7 +134,7 @@ class RelationalConsensus(Whole):
 
     @property
     def total(self) -> float:
-        """What all scales count together."""
+        """The sum of all scales' votes."""
         return sum(self.votes)
 
     def share(self, frames: int) -> float:

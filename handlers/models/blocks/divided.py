@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from handlers.models.blocks.tokens import Parts, activation, attend, attended
 
 
-class SelfAttention(nn.Module):
+class DividedSelfAttention(nn.Module):
     """Queries, keys and values side by side."""
 
     def __init__(self, width: int, heads: int, biased: bool) -> None:
@@ -34,7 +34,7 @@ class SelfAttention(nn.Module):
 
 def attention(width: int, heads: int, biased: bool) -> Parts:
     """Attention under the public names."""
-    inside = SelfAttention(width, heads, biased)
+    inside = DividedSelfAttention(width, heads, biased)
     return Parts(attention=inside, output=Parts(dense=nn.Linear(width, width)))
 
 
@@ -42,10 +42,10 @@ class DividedBlock(nn.Module):
     """Each patch attends along time, then within its frame and to the class token, then two layers on each token."""
 
     def __init__(
-        self, width: int, heads: int, inner: int, act: str, eps: float, biased: bool, frames: int, places: int
+        self, width: int, heads: int, inner: int, act: str, eps: float, biased: bool, frames: int, patches: int
     ) -> None:
         super().__init__()
-        self.grid = (frames, places)
+        self.grid = (frames, patches)
         self.temporal_layernorm = nn.LayerNorm(width, eps)
         self.temporal_attention = attention(width, heads, biased)
         self.temporal_dense = nn.Linear(width, width)
@@ -66,29 +66,29 @@ class DividedBlock(nn.Module):
         return result
 
     def rollout(self, tokens: Tensor, shares: Tensor) -> Tensor:
-        """See handlers.models.blocks.tokens.Block; half passes by each of the two attentions."""
-        x, later = self._places(tokens), self._in_time(tokens)
+        """See handlers.models.blocks.tokens.TokenBlock; half passes by each of the two attentions."""
+        x, later = self._patches(tokens), self._in_time(tokens)
         first, rest = shares[:, :1], torch.unflatten(shares[:, 1:], 1, self.grid)
-        asking = torch.cat([(first / self.grid[0]).expand(-1, self.grid[0])[..., None], rest], 2)
-        found = self.attention.attention.rollout(self._in_space(tokens[:, :1], later), asking)
+        wanted = torch.cat([(first / self.grid[0]).expand(-1, self.grid[0])[..., None], rest], 2)
+        found = self.attention.attention.rollout(self._in_space(tokens[:, :1], later), wanted)
         first, rest = (first + found[..., 0].sum(1, keepdim=True)) / 2, (rest + found[..., 1:]) / 2
         inside = self.temporal_attention.attention
         found = inside.rollout(self.temporal_layernorm(x.transpose(1, 2)), rest.transpose(1, 2))
         return torch.cat([first, ((rest + found.transpose(1, 2)) / 2).flatten(1)], 1)
 
-    def _places(self, x: Tensor) -> Tensor:
+    def _patches(self, x: Tensor) -> Tensor:
         """The patches' tokens as [B, T, P, D]."""
         return torch.unflatten(x[:, 1:], 1, self.grid)
 
     def _in_time(self, x: Tensor) -> Tensor:
         """The patches' tokens [B, T, P, D] behind the attention along time."""
-        places = self._places(x)
-        inside = self.temporal_attention.attention(self.temporal_layernorm(places.transpose(1, 2)))
+        patches = self._patches(x)
+        inside = self.temporal_attention.attention(self.temporal_layernorm(patches.transpose(1, 2)))
         found: Tensor = self.temporal_dense(self.temporal_attention.output.dense(inside))
-        return places + found.transpose(1, 2)
+        return patches + found.transpose(1, 2)
 
-    def _in_space(self, first: Tensor, places: Tensor) -> Tensor:
-        """What the attention within frames reads: [B, T, 1 + P, D], the class token in every frame."""
+    def _in_space(self, first: Tensor, patches: Tensor) -> Tensor:
+        """The input of the attention within frames: [B, T, 1 + P, D], the class token in every frame."""
         everywhere = torch.cat([first] * self.grid[0], 1).unsqueeze(2)
-        result: Tensor = self.layernorm_before(torch.cat([everywhere, places], 2))
+        result: Tensor = self.layernorm_before(torch.cat([everywhere, patches], 2))
         return result

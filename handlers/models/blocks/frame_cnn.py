@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from handlers.models.blocks.consensus import FrameModel
 from handlers.relevance import SamePad
 
 
@@ -15,12 +16,13 @@ class FrameCNN(nn.Module):
     channels: one block [3 x 3 convolution with a stride of 2, batch norm, ReLU] per number. cells: the map is averaged
     to cells x cells, which then become one vector by a weight per cell: so the features know where in the frame things
     are. width: D, their number. Nothing rectifies them: what two frames share cancels in the difference of their
-    features. snippet: frames that the first convolution takes as one picture; the last one is filled up with zeros (the
+    features. snippet: frames that the first convolution takes as one image; the last one is filled up with zeros (the
     mean colour). Convolutions behind that are Conv3d of one frame's depth: the clip stays [B, C, T, H, W].
     """
 
     def __init__(self, channels: Sequence[int], cells: int, width: int, snippet: int = 1) -> None:
         super().__init__()
+        self.snippet = snippet
         self.whole = nn.Identity() if snippet == 1 else SamePad((snippet, 1, 1), (snippet, 1, 1))
         layers: list[nn.Module] = []
         before, depth = 3, snippet
@@ -48,3 +50,18 @@ class FrameCNN(nn.Module):
         """The features of such maps, [B, ceil(T / snippet), D]."""
         vectors: Tensor = self.vector(self.cells(maps))
         return vectors.flatten(2).transpose(1, 2)
+
+
+class FrameCNNModel(FrameModel):
+    """A FrameCNN as the backbone of a frame model. Takes clips of any length."""
+
+    def __init__(self, backbone: FrameCNN, consensus: nn.Module) -> None:
+        super().__init__()
+        self.snippet = backbone.snippet
+        self.backbone = backbone
+        self.consensus = consensus
+
+    def frame_features(self, clips: Tensor) -> Tensor:
+        """float [B, 3, T, H, W] to [B, ceil(T / snippet), D]."""
+        features: Tensor = self.backbone(clips)
+        return features

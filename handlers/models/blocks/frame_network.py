@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from actionlens.card import ColorOrder, Input, Resize
 from handlers.models.blocks.bn_inception import BNInception
+from handlers.models.blocks.consensus import FrameModel
 from handlers.models.blocks.frame_conv import FrameConv2d, FrameLinear
 from handlers.models.blocks.inception_v3 import InceptionV3
 from handlers.models.blocks.resnet import INPUT, Trunk
@@ -62,14 +63,12 @@ BACKBONES = {
 """By the name that families have them by."""
 
 
-class FrameNetwork(nn.Module):
-    """A backbone, the mean over the picture, a linear layer where there is one, and what makes logits of all frames.
+class FrameNetwork(FrameModel):
+    """A backbone, the mean over the frame, a linear layer where there is one, and what makes logits of all frames.
 
     consensus: from features [B, T, D] to logits [B, K]. width: D after the linear layer `new_fc`; 0: there is none, and
     D is what the backbone has. rectified: features are not negative. Dropout acts in training alone and is left out.
     """
-
-    snippet = 1
 
     def __init__(self, base: Base, consensus: nn.Module, width: int = 0, rectified: bool = False) -> None:
         super().__init__()
@@ -82,8 +81,3 @@ class FrameNetwork(nn.Module):
         """float [B, 3, T, H, W] to [B, T, D]."""
         vectors: Tensor = self.relu(self.new_fc(self.base_model.features(clips).mean((3, 4), keepdim=True)))
         return vectors.flatten(2).transpose(1, 2)
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """float [B, 3, T, H, W] to logits [B, K]; any T that the consensus takes."""
-        logits: Tensor = self.consensus(self.frame_features(clips))
-        return logits

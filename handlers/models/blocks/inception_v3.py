@@ -28,10 +28,10 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixedModule:
     """A module: branches, joined in this order, and the pooling.
 
-    projected: channels of the 1x1 convolution behind the pooling; 0: there is none, and the module halves the picture,
+    projected: channels of the 1x1 convolution behind the pooling; 0: there is none, and the module halves the frame,
     by the last convolution of every branch. highest: the pooling takes the maximum; one that halves always does.
     """
 
@@ -40,21 +40,21 @@ class Mixed:
     highest: bool = False
 
 
-def _square(projected: int) -> Mixed:
+def _square(projected: int) -> MixedModule:
     double = Branch("_tower_1", ((64, _DOT), (96, _SMALL), (96, _SMALL)))
-    return Mixed((Branch("", ((64, _DOT),)), Branch("_tower", ((48, _DOT), (64, _LARGE))), double), projected)
+    return MixedModule((Branch("", ((64, _DOT),)), Branch("_tower", ((48, _DOT), (64, _LARGE))), double), projected)
 
 
-def _long(inner: int) -> Mixed:
+def _long(inner: int) -> MixedModule:
     once = Branch("_tower", ((inner, _DOT), (inner, _HIGH), (192, _WIDE)))
     twice = Branch("_tower_1", ((inner, _DOT), (inner, _WIDE), (inner, _HIGH), (inner, _WIDE), (192, _HIGH)))
-    return Mixed((Branch("", ((192, _DOT),)), once, twice), 192)
+    return MixedModule((Branch("", ((192, _DOT),)), once, twice), 192)
 
 
-def _fanned(highest: bool) -> Mixed:
+def _fanned(highest: bool) -> MixedModule:
     fan = ((384, (3, 1)), (384, (1, 3)))
     once, twice = Branch("_tower", ((384, _DOT),), fan), Branch("_tower_1", ((448, _DOT), (384, _SMALL)), fan)
-    return Mixed((Branch("", ((320, _DOT),)), once, twice), 192, highest)
+    return MixedModule((Branch("", ((320, _DOT),)), once, twice), 192, highest)
 
 
 _STEM = ((32, _SMALL), (32, _SMALL), (64, _SMALL), (80, _DOT), (192, _SMALL))
@@ -62,12 +62,12 @@ MIXED = {
     "mixed": _square(32),
     "mixed_1": _square(64),
     "mixed_2": _square(64),
-    "mixed_3": Mixed((Branch("", ((384, _SMALL),)), Branch("_tower", ((64, _DOT), (96, _SMALL), (96, _SMALL))))),
+    "mixed_3": MixedModule((Branch("", ((384, _SMALL),)), Branch("_tower", ((64, _DOT), (96, _SMALL), (96, _SMALL))))),
     "mixed_4": _long(128),
     "mixed_5": _long(160),
     "mixed_6": _long(160),
     "mixed_7": _long(192),
-    "mixed_8": Mixed(
+    "mixed_8": MixedModule(
         (
             Branch("_tower", ((192, _DOT), (320, _SMALL))),
             Branch("_tower_1", ((192, _DOT), (192, _HIGH), (192, _WIDE), (192, _SMALL))),
@@ -119,7 +119,7 @@ class InceptionV3(nn.Module):
         self.add_module(name, nn.ReLU(inplace=True))
         return outputs
 
-    def _add_mixed(self, name: str, inputs: int, mixed: Mixed) -> int:
+    def _add_mixed(self, name: str, inputs: int, mixed: MixedModule) -> int:
         halves, joined = not mixed.projected, 0
         for branch in mixed.branches:
             width, row = inputs, _named(f"{name}{branch.tower}_conv", branch.row)
@@ -146,7 +146,7 @@ class InceptionV3(nn.Module):
                 x = self.get_submodule(part)(x)
         return x
 
-    def _mixed(self, x: Tensor, name: str, mixed: Mixed) -> Tensor:
+    def _mixed(self, x: Tensor, name: str, mixed: MixedModule) -> Tensor:
         ends: list[Tensor] = []
         for branch in mixed.branches:
             y = self._through(x, *(unit for unit, _, _ in _named(f"{name}{branch.tower}_conv", branch.row)))

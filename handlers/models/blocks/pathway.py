@@ -21,7 +21,27 @@ class Stem(nn.Module):
         return result
 
 
-class Bottleneck(nn.Module):
+class BottleneckBranch(nn.Module):
+    """Three convolutions a, b and c with batch norm, the first two with an activation; subclasses make the parts."""
+
+    conv_a: nn.Module
+    norm_a: nn.Module
+    act_a: nn.Module
+    conv_b: nn.Module
+    norm_b: nn.Module
+    act_b: nn.Module
+    conv_c: nn.Module
+    norm_c: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T, H, W] to [B, outputs, T, H / stride, W / stride]."""
+        x = self.act_a(self.norm_a(self.conv_a(x)))
+        x = self.act_b(self.norm_b(self.conv_b(x)))
+        result: Tensor = self.norm_c(self.conv_c(x))
+        return result
+
+
+class Bottleneck(BottleneckBranch):
     """`time` x 1 x 1, 1 x 3 x 3 with the stride, and 1 x 1 x 1 convolutions."""
 
     def __init__(self, inputs: int, inner: int, outputs: int, stride: int, time: int) -> None:
@@ -34,13 +54,6 @@ class Bottleneck(nn.Module):
         self.act_b = nn.ReLU(inplace=True)
         self.conv_c = nn.Conv3d(inner, outputs, 1, bias=False)
         self.norm_c = nn.BatchNorm3d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] to [B, outputs, T, H / stride, W / stride]."""
-        x = self.act_a(self.norm_a(self.conv_a(x)))
-        x = self.act_b(self.norm_b(self.conv_b(x)))
-        result: Tensor = self.norm_c(self.conv_c(x))
-        return result
 
 
 class Residual(nn.Module):
@@ -69,7 +82,7 @@ class Residual(nn.Module):
         return result
 
 
-class Stage(nn.Module):
+class ResidualStage(nn.Module):
     """Residual blocks in a row."""
 
     def __init__(self, blocks: list[nn.Module]) -> None:
@@ -83,13 +96,13 @@ class Stage(nn.Module):
         return x
 
 
-def bottlenecks(inputs: int, inner: int, outputs: int, count: int, stride: int, time: int) -> Stage:
+def bottlenecks(inputs: int, inner: int, outputs: int, count: int, stride: int, time: int) -> ResidualStage:
     """A stage of `count` bottlenecks, the first with the stride."""
     blocks: list[nn.Module] = []
     for number in range(count):
         before, step = (inputs, stride) if number == 0 else (outputs, 1)
         blocks.append(Residual(Bottleneck(before, inner, outputs, step, time), before, outputs, step))
-    return Stage(blocks)
+    return ResidualStage(blocks)
 
 
 class Projection(nn.Module):

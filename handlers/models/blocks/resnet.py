@@ -26,7 +26,7 @@ INPUT = Input(
 )
 
 
-class Block(nn.Module):
+class ResNetBlock(nn.Module):
     """Residual block: two 3x3 convolutions, or as bottleneck 1x1, 3x3 and 1x1 to four times the width.
 
     tam: what comes before the first convolution, beside the shortcut; None: nothing.
@@ -92,7 +92,7 @@ class Trunk(nn.Module):
             for number in range(count):
                 stride = 2 if number == 0 and stage > 1 else 1
                 made = None if tam is None else tam(inputs)
-                blocks.append(Block(inputs, width, stride, convolution, deep, made))
+                blocks.append(ResNetBlock(inputs, width, stride, convolution, deep, made))
                 inputs = 4 * width if deep else width
             self.add_module(f"layer{stage}", nn.Sequential(*blocks))
             if stage < len(widths):

@@ -1,4 +1,4 @@
-"""Attention whose queries and keys are turned by their place in time, row and column (RoPE), as V-JEPA 2 has it."""
+"""Attention whose queries and keys are rotated by their position in time, row and column (RoPE), as V-JEPA 2 has it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from handlers.models.blocks.tokens import attend, attended
 
 
 class RotaryAttention(nn.Module):
-    """A third of each head's units is turned by the patch's time, a third by its row, a third by its column.
+    """A third of each head's units is rotated by the patch's time, a third by its row, a third by its column.
 
     What is left of a head stays as it is. grid: (T', H', W') patches.
     """
 
     cosine: Tensor
     sine: Tensor
-    turn: Tensor
+    rotation: Tensor
 
     def __init__(self, width: int, heads: int, biased: bool, grid: tuple[int, int, int]) -> None:
         super().__init__()
@@ -27,40 +27,41 @@ class RotaryAttention(nn.Module):
         self.query, self.key, self.value = (nn.Linear(width, width, biased) for _ in range(3))
         self.proj = nn.Linear(width, width)
         with torch.device("cpu"):  # layouts are compared on the meta device, where this would cost seconds
-            angles, turn = _angles(width // heads, grid), _turn(width // heads)
+            angles, rotation = _angles(width // heads, grid), _rotation(width // heads)
         self.register_buffer("cosine", angles.cos().float(), persistent=False)
         self.register_buffer("sine", angles.sin().float(), persistent=False)
-        self.register_buffer("turn", turn, persistent=False)
+        self.register_buffer("rotation", rotation, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, N, D] to the same shape."""
-        found = attend(self._turned(self.query(x)), self._turned(self.key(x)), self.value(x), self.heads)
+        found = attend(self._rotated(self.query(x)), self._rotated(self.key(x)), self.value(x), self.heads)
         result: Tensor = self.proj(found)
         return result
 
     def rollout(self, x: Tensor, shares: Tensor) -> Tensor:
         """Shares [B, N] of what attention puts out as shares of x."""
-        return attended(self._turned(self.query(x)), self._turned(self.key(x)), shares, self.heads)
+        return attended(self._rotated(self.query(x)), self._rotated(self.key(x)), shares, self.heads)
 
-    def _turned(self, x: Tensor) -> Tensor:
+    def _rotated(self, x: Tensor) -> Tensor:
         parts = torch.unflatten(x, -1, (self.heads, -1))
-        return (parts * self.cosine + F.linear(parts, self.turn) * self.sine).flatten(-2)
+        return (parts * self.cosine + F.linear(parts, self.rotation) * self.sine).flatten(-2)
 
 
 def _angles(units: int, grid: tuple[int, int, int]) -> Tensor:
-    """float64 [1, N, 1, units]: by how much each unit of a head is turned at each patch.
+    """float64 [1, N, 1, units]: by how much each unit of a head is rotated at each patch.
 
-    Neighbouring units are turned as pairs, but the published weights are trained with the frequencies of the first half
-    of a third repeated for its second half, so the two of a pair differ in angle. They are used as they were trained.
+    Neighbouring units are rotated as pairs, but the published weights are trained with the frequencies of the first
+    half of a third repeated for its second half, so the two of a pair differ in angle. They are used as they were
+    trained.
     """
     pairs = units // 3 // 2
     frequencies = 1 / 10000 ** (torch.arange(pairs, dtype=torch.float64) / pairs)
-    places = torch.cartesian_prod(*(torch.arange(extent, dtype=torch.float64) for extent in grid))
-    thirds = (places[:, :, None] * frequencies).repeat(1, 1, 2).flatten(1)
+    positions = torch.cartesian_prod(*(torch.arange(extent, dtype=torch.float64) for extent in grid))
+    thirds = (positions[:, :, None] * frequencies).repeat(1, 1, 2).flatten(1)
     return F.pad(thirds, (0, units - thirds.shape[1]))[None, :, None]
 
 
-def _turn(units: int) -> Tensor:
+def _rotation(units: int) -> Tensor:
     """[units, units]: the matrix that takes each pair (a, b) to (-b, a)."""
     even = torch.arange(0, units - 1, 2)
     matrix = torch.zeros(units, units)

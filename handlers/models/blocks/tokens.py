@@ -1,4 +1,4 @@
-"""What transformers on video share: tokens on a grid of patches, attention between them, and how it rolls out."""
+"""Parts that transformers on video share: tokens on a grid of patches, attention between them, and how it rolls out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Parts(nn.Module):
-    """Modules and parameters under their public names: a place in the layout, with no forward of its own."""
+    """Modules and parameters under their public names: a node of the layout, with no forward of its own."""
 
     def __init__(self, **parts: nn.Module | nn.Parameter) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Parts(nn.Module):
         return super().__getattr__(name)
 
 
-class Block(Protocol):
+class TokenBlock(Protocol):
     """Attention and what follows it, tokens [B, N, D] to the same shape."""
 
     def rollout(self, tokens: Tensor, shares: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class TokenNetwork(nn.Module):
         steps, rows, columns = self.grid
         return self.ahead + steps * rows * columns
 
-    def reads(self) -> Sequence[tuple[str, Block]]:
+    def reads(self) -> Sequence[tuple[str, TokenBlock]]:
         """The blocks from the clip upwards, each with the name of the layer that puts out what it reads."""
         raise NotImplementedError
 
@@ -103,14 +103,14 @@ class Encoder(Parts):
         result: Tensor = top(last(x))
         return result
 
-    def reads(self, embeddings: str, own: str) -> list[tuple[str, Block]]:
+    def reads(self, embeddings: str, own: str) -> list[tuple[str, TokenBlock]]:
         """See TokenNetwork. embeddings, own: names of the layer below and of this module."""
         return stacked(embeddings, f"{own}.layer", self.layer)
 
 
-def stacked(below: str, own: str, blocks: nn.Module) -> list[tuple[str, Block]]:
+def stacked(below: str, own: str, blocks: nn.Module) -> list[tuple[str, TokenBlock]]:
     """The members of a ModuleList, each with what it reads. below, own: names of the layer below and of the list."""
-    members = [cast(Block, block) for block in blocks.children()]
+    members = [cast(TokenBlock, block) for block in blocks.children()]
     return list(zip([below, *(f"{own}.{number}" for number in range(len(members) - 1))], members, strict=False))
 
 
@@ -165,6 +165,6 @@ def square(size: int | Sequence[int], name: str) -> int:
 def sinusoids(count: int, width: int) -> Tensor:
     """float32 [1, count, width]: positions as sines and cosines of falling frequencies (Vaswani et al., 2017)."""
     with torch.device("cpu"):  # layouts are compared on the meta device, where this would cost seconds
-        place, unit = torch.arange(count, dtype=torch.float64)[:, None], torch.arange(width)
-        angle = place / 10000 ** (2 * (unit // 2) / width)
+        position, unit = torch.arange(count, dtype=torch.float64)[:, None], torch.arange(width)
+        angle = position / 10000 ** (2 * (unit // 2) / width)
         return torch.where(unit % 2 == 0, angle.sin(), angle.cos()).float()[None]

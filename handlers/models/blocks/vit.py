@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from handlers.models.blocks.tokens import Encoder, Parts, activation, attend, attended
 
 
-class SelfAttention(nn.Module):
+class ViTSelfAttention(nn.Module):
     """Queries, keys and values of all tokens. biased: which of the three have a bias."""
 
     def __init__(self, width: int, heads: int, biased: tuple[bool, bool, bool]) -> None:
@@ -32,7 +32,7 @@ class ViTBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.layernorm_before = nn.LayerNorm(width, eps)
-        inside = SelfAttention(width, heads, biased)
+        inside = ViTSelfAttention(width, heads, biased)
         self.attention = Parts(attention=inside, output=Parts(dense=nn.Linear(width, width)))
         self.layernorm_after = nn.LayerNorm(width, eps)
         self.intermediate = Parts(dense=nn.Linear(width, inner))
@@ -47,7 +47,7 @@ class ViTBlock(nn.Module):
         return result
 
     def rollout(self, tokens: Tensor, shares: Tensor) -> Tensor:
-        """See handlers.models.blocks.tokens.Block."""
+        """See handlers.models.blocks.tokens.TokenBlock."""
         inside, x = self.attention.attention, self.layernorm_before(tokens)
         return (shares + attended(inside.query(x), inside.key(x), shares, inside.heads)) / 2
 

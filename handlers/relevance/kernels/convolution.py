@@ -103,7 +103,7 @@ class Kernel:
     def _through_time(
         self, name: str, weight: Tensor, x: Tensor, bias: Tensor | None, relu: bool, geometry: Geometry
     ) -> Tensor:
-        """Every place by itself: a convolution over two axes, time and place, which runs faster than over three."""
+        """Each position by itself: a convolution over time and position alone, faster than one over three axes."""
         rows, channels, steps, height, width = x.shape
         x = x.contiguous(memory_format=torch.channels_last_3d)
         flat = x.permute(0, 2, 3, 4, 1).view(rows, steps, height * width, channels).permute(0, 3, 1, 2)
@@ -186,7 +186,7 @@ class Kernel:
             split = [part for t, s in zip(taps, stride, strict=True) for part in (t, s)]
             weight = weight.view(outputs, inputs, *split).permute(3, 5, 7, 1, 0, 2, 4, 6).flip(5, 6, 7)
             weight = weight.reshape(math.prod(stride) * inputs, outputs, *taps)
-            moved = [F.pad(weight, (0, 0, 0, 0, place, fold - 1 - place)) for place in range(fold)]
+            moved = [F.pad(weight, (0, 0, 0, 0, slot, fold - 1 - slot)) for slot in range(fold)]
             self._packed["phase weight"] = torch.cat(moved).contiguous()
         return self._packed["phase weight"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from handlers.relevance.kernels.convolution import Kernel
-from handlers.relevance.messages import Span, Spans, frames, from_frames, laid, laid_out, place, settled
+from handlers.relevance.messages import Span, Spans, frames, from_frames, laid, laid_out, settled, to_spans
 
 
 def up(kernel: Kernel, x: Tensor, spans: tuple[Span, ...], steps: tuple[int, int]) -> tuple[Tensor, Spans]:
@@ -29,7 +29,7 @@ def up(kernel: Kernel, x: Tensor, spans: tuple[Span, ...], steps: tuple[int, int
     begins = [first + padding - reach for first, _ in spans]
     if stride > 1:
         reads = [(a * stride - padding, (b - 1) * stride - padding + reach + 1) if a < b else (0, 0) for a, b in found]
-        x, spans, around = place(x, spans, reads), tuple(reads), 0
+        x, spans, around = to_spans(x, spans, reads), tuple(reads), 0
         begins = [low for low, _ in found]
     y = _through(lambda rows: kernel.apply(rows, time_padding=around), x, spans, begins, found, stride + reach == 1)
     return settled(y, tuple(found), steps[1])
@@ -58,15 +58,15 @@ def _through(
     """Rows convolved, cut to the spans to be found. begins: time step of each row's first result."""
     if at_once:
         moved = [(begin, begin + stop - first) for begin, (first, stop) in zip(begins, spans, strict=True)]
-        return place(convolve(values), moved, found)
+        return to_spans(convolve(values), moved, found)
     source, pieces = frames(values)[0], []
     rows = [(row, at, stop - first) for row, (at, (first, stop)) in enumerate(laid(spans)) if first < stop]
     for length, group in itertools.groupby(rows, key=lambda row: row[2]):
-        numbers, places, _ = zip(*group, strict=True)
-        some = source[places[0] : places[-1] + length]
+        numbers, offsets, _ = zip(*group, strict=True)
+        some = source[offsets[0] : offsets[-1] + length]
         result = convolve(from_frames(some.view(len(numbers), length, *some.shape[1:])))
         made = [(begins[row], begins[row] + result.shape[2]) for row in numbers]
-        pieces.append(frames(place(laid_out(result, None)[0], made, [found[row] for row in numbers]))[0])
+        pieces.append(frames(to_spans(laid_out(result, None)[0], made, [found[row] for row in numbers]))[0])
     return from_frames((pieces[0] if len(pieces) == 1 else torch.cat(pieces))[None])
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class States(NamedTuple):
-    """What a recurrence went through. hidden, cells: [B, K, T, H', W'] after every frame; gates: [B, 4 K, T, H', W'],
+    """All states of a recurrence. hidden, cells: [B, K, T, H', W'] after every frame; gates: [B, 4 K, T, H', W'],
     opened: input, forget, candidate and output, as torch.nn.LSTM and Keras order them."""
 
     hidden: Tensor

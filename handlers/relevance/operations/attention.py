@@ -18,27 +18,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handlers.relevance.messages import Message
-from handlers.relevance.operations.base import Operation, Site, inverse, spread
+from handlers.relevance.operations.base import Operation, Site, as_slope, spread
 
 _AT_ONCE = 2**22
 """Attention probabilities of more numbers than this are computed head by head."""
 
 
-class Held(Operation):
+class HeldWeights(Operation):
     """The rule that they share: `pull` is the transposed map with everything held constant."""
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         message = self.fitted(message, site)
-        slope = message.slope
-        if message.amount is not None:
-            own = message.amount * inverse(spread(site.output, message))
-            slope = own if slope is None else slope + own
-        assert slope is not None
-        return tuple(None if part is None else Message(part) for part in self.pull(slope, site))
+        return tuple(None if part is None else Message(part) for part in self.pull(as_slope(message, site), site))
 
 
 @dataclass(eq=False)
-class LayerNorm(Held):
+class LayerNorm(HeldWeights):
     """Layer norm over the last axis: y = (x - mean) / deviation * weight + bias; the deviation is held."""
 
     weight: Tensor
@@ -64,7 +59,7 @@ class LayerNorm(Held):
 
 
 @dataclass(eq=False)
-class Attend(Held):
+class Attention(HeldWeights):
     """softmax(q k^T / sqrt(d)) v for q [..., heads, M, d], k and v [..., heads, N, d]; the probabilities are held.
 
     Each output is then an average of values, and relevance goes to the values, none to queries and keys.
@@ -78,7 +73,7 @@ class Attend(Held):
         return inputs[-1:]
 
     def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
-        parts = self._asked(inputs)
+        parts = self._query_key_value(inputs)
         lead = parts[0].shape[:-3]
         # More axes would miss torch's fused kernel, and are unknown to ONNX.
         query, key, value = (part.flatten(0, -4) for part in parts) if len(lead) > 1 else parts
@@ -86,16 +81,16 @@ class Attend(Held):
         return found if len(lead) == 1 else torch.unflatten(found, 0, lead)
 
     def pull(self, y: Tensor, site: Site) -> tuple[Tensor | None, ...]:
-        query, key, _ = (spread(x, Message(y)) for x in self._asked(site.inputs))
+        query, key, _ = (spread(x, Message(y)) for x in self._query_key_value(site.inputs))
         (slope,) = by_heads(lambda q, k, g: (probabilities(q, k).mT @ g,), query, key, y)
         return (*(None for _ in site.inputs[1:]), slope)
 
     def gradient(self, cotangent: Tensor, site: Site, guided: bool) -> tuple[Tensor | None, ...]:
-        query, key, value = (spread(x, Message(cotangent)) for x in self._asked(site.inputs))
+        query, key, value = (spread(x, Message(cotangent)) for x in self._query_key_value(site.inputs))
         found = by_heads(_gradient, query, key, value, cotangent)
         return found if self.query is None else found[1:]
 
-    def _asked(self, inputs: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
+    def _query_key_value(self, inputs: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
         if self.query is None:
             query, key, value = inputs
         else:
@@ -146,7 +141,7 @@ def probabilities(query: Tensor, key: Tensor) -> Tensor:
 
 
 def by_heads(compute: Callable[..., tuple[Tensor, ...]], *tensors: Tensor) -> tuple[Tensor, ...]:
-    """What `compute` makes of queries, keys and more, [..., heads, *, *] each, computed so that memory stays small."""
+    """Call `compute` on queries, keys and more, [..., heads, *, *] each, head by head where they are large."""
     query, key = tensors[:2]
     if query[..., 0].numel() * key.shape[-2] <= _AT_ONCE:
         return compute(*tensors)

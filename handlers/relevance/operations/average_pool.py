@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handlers.relevance.messages import Message
-from handlers.relevance.operations.base import Operation, Portion, Site, explicit, inverse, spanning, spread
+from handlers.relevance.operations.base import Operation, Portion, Site, as_slope, explicit, spanning
+from handlers.relevance.operations.pooling import Pooling
 
 
 class Averaging(Operation):
@@ -22,12 +23,7 @@ class Averaging(Operation):
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         message = self.fitted(message, site)
-        slope = message.slope
-        if message.amount is not None:
-            own = message.amount * inverse(spread(site.output, message))
-            slope = own if slope is None else slope + own
-        assert slope is not None
-        return (Message(self.pull(slope, site)[0], None, message.spans),)
+        return (Message(self.pull(as_slope(message, site), site)[0], None, message.spans),)
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
         portion = portions[0]
@@ -67,28 +63,13 @@ class Mean(Averaging):
 
 
 @dataclass(eq=False)
-class AveragePool(Averaging):
+class AveragePool(Pooling, Averaging):
     """Average pooling over two or three axes, parameters as in torch.nn.AvgPool3d."""
 
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
     ceil_mode: bool
     count_include_pad: bool
     divisor: int | None
     kind = "average pool"
-
-    def __post_init__(self) -> None:
-        first = (self.size[0], self.stride[0], self.padding[0])
-        self.keeps_time = len(self.size) == 3 and first == (1, 1, 0)
-
-    @property
-    def time_kernel(self) -> tuple[int, int]:
-        return (self.size[0], self.stride[0]) if len(self.size) == 3 else (0, 1)
-
-    @property
-    def time_padding(self) -> int:
-        return self.padding[0]
 
     def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
         pool = F.avg_pool3d if len(self.size) == 3 else F.avg_pool2d

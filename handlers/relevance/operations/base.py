@@ -1,4 +1,4 @@
-"""What every operation of a traced network can do."""
+"""The base class of the operations of a traced network, and frames' portions of activations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from handlers.relevance import messages as windows
-from handlers.relevance.messages import Message, Spans, dense, full, laid_out, look, place, settled, union, whole
+from handlers.relevance.messages import Message, Spans, dense, full, laid_out, look, settled, to_spans, union, whole
 from handlers.relevance.rules import ConvolutionRule
 
 
@@ -50,7 +50,7 @@ class Portion:
     """On the way up: for each input frame j the part x * f_j of an activation x that belongs to that frame.
 
     values None: every unit belongs wholly to one frame, time step t to frame `first + step * t`; nothing is carried.
-    Otherwise values [N, C, T, H, W], or [1, C, M, H, W] with spans (see windows.py). frames: which input frames, N of
+    Otherwise values [N, C, T, H, W], or [1, C, M, H, W] with spans (see messages.py). frames: which input frames, N of
     them.
     """
 
@@ -116,7 +116,7 @@ class Operation:
         return True
 
     @property
-    def rises(self) -> bool:
+    def has_portions(self) -> bool:
         """Whether `portions` is available."""
         return type(self).portions is not Operation.portions
 
@@ -133,6 +133,16 @@ class Operation:
 def spread(tensor: Tensor, message: Message) -> Tensor:
     """An activation [m, ...] so that it multiplies the rows of a message: what they see of it where they have spans."""
     return windows.spread(tensor, message.spans, message.sample)
+
+
+def as_slope(message: Message, site: Site) -> Tensor:
+    """All of a message at the site's output as one slope: what came as an amount is divided by the output."""
+    slope = message.slope
+    if message.amount is not None:
+        own = message.amount * inverse(spread(site.output, message))
+        slope = own if slope is None else slope + own
+    assert slope is not None
+    return slope
 
 
 def inverse(denominator: Tensor) -> Tensor:
@@ -166,7 +176,7 @@ def spanning(portion: Portion, steps: int) -> Portion:
     if portion.spans is None:
         return portion
     rows = len(portion.spans)
-    return Portion(portion.frames, whole(place(portion.values, portion.spans, full(rows, steps)), rows))
+    return Portion(portion.frames, whole(to_spans(portion.values, portion.spans, full(rows, steps)), rows))
 
 
 def joined(portions: Sequence[Portion], activations: Sequence[Tensor]) -> tuple[list[Tensor], Spans]:
@@ -176,7 +186,7 @@ def joined(portions: Sequence[Portion], activations: Sequence[Tensor]) -> tuple[
         return [w.values for w in written if w.values is not None], None
     pieces = [laid_out(w.values, w.spans) for w in written if w.values is not None]
     spans = union([own for _, own in pieces])
-    return [place(values, own, spans) for values, own in pieces], spans
+    return [to_spans(values, own, spans) for values, own in pieces], spans
 
 
 def alike(portions: Sequence[Portion]) -> bool:

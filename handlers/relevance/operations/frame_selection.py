@@ -1,4 +1,4 @@
-"""Operations that move frames by rules which depend on how many there are: exact, like all of structure.py."""
+"""Operations that move frames by rules which depend on how many there are: exact, like all of reshaping.py."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PadSame(Pad):
 
 
 @dataclass(eq=False)
-class Take(Operation):
+class FrameSelection(Operation):
     """Some of the time steps; see EvenFrames."""
 
     module: EvenFrames
@@ -51,6 +51,6 @@ class Take(Operation):
         if portion.values is None:
             steps = {portion.first + portion.step * position: t for t, position in enumerate(taken)}
             return at_steps(portion.frames, steps, site.output)
-        whole = spanning(explicit(portion, x), x.shape[2]).values
-        assert whole is not None
-        return Portion(portion.frames, whole[:, :, taken])
+        dense_rows = spanning(explicit(portion, x), x.shape[2]).values
+        assert dense_rows is not None
+        return Portion(portion.frames, dense_rows[:, :, taken])

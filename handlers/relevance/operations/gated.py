@@ -32,7 +32,7 @@ class SelfGated(Operation):
     keeps_time = True
 
     def gate(self, x: Tensor) -> Tensor:
-        """What x is multiplied by, in 0 .. 1."""
+        """The factor of x, in 0 .. 1."""
         raise NotImplementedError
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
@@ -87,7 +87,7 @@ class Gelu(SelfGated):
 
 @dataclass(eq=False)
 class Sigmoid(Operation):
-    """What sets a gate. Relevance never arrives here: tracing refuses any other use of it."""
+    """Sets a gate. Relevance never arrives here: tracing refuses any other use of it."""
 
     kind = "sigmoid"
     keeps_time = True

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from handlers.relevance.kernels.convolution import Kernel
 from handlers.relevance.kernels.geometry import Geometry
-from handlers.relevance.operations.linear_map import Matrix
+from handlers.relevance.operations.linear_map import LinearMap
 
-Map = Kernel | Matrix
+Map = Kernel | LinearMap
 
 
 @dataclass(eq=False)
-class Weights:
+class LayerWeights:
     """The parameters of a layer and the linear maps made from them, each built once and shared by all passes."""
 
     weight: Tensor
@@ -29,11 +29,11 @@ class Weights:
     def map(self, weight: Tensor, dtype: torch.dtype | None = None) -> Map:
         """The layer's map with other weights. dtype: in which a convolution is computed."""
         if self.geometry is None:
-            return Matrix(weight)
+            return LinearMap(weight)
         return Kernel(weight if dtype is None else weight.to(dtype), self.geometry)
 
     def once(self, key: Any, build: Any) -> Any:
-        """What `build` returns, built at the first call with this key."""
+        """The result of `build`, built at the first call with this key."""
         with self._lock:
             if key not in self._built:
                 self._built[key] = build()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass(eq=False)
-class Matrix:
+class LinearMap:
     """y = x weight^T for weight [O, D] and x [N, ..., D]."""
 
     weight: Tensor

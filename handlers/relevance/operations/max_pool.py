@@ -12,34 +12,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handlers.relevance.messages import Message, laid, look
-from handlers.relevance.operations.base import Operation, Portion, Site, explicit, spanning, spread
+from handlers.relevance.operations.base import Portion, Site, explicit, spanning, spread
+from handlers.relevance.operations.pooling import Pooling
 
 
 @dataclass(eq=False)
-class MaxPool(Operation):
+class MaxPool(Pooling):
     """Max pooling over two or three axes, parameters as in torch.nn.MaxPool3d.
 
-    The winner is kept as one number per output: its place in the input.
+    The winner is kept as one number per output: its index in the input.
     """
 
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
     dilation: tuple[int, ...]
     ceil_mode: bool
     kind = "max pool"
 
-    def __post_init__(self) -> None:
-        first = (self.size[0], self.stride[0], self.padding[0])
-        self.keeps_time = len(self.size) == 3 and first == (1, 1, 0)
-
     @property
     def time_kernel(self) -> tuple[int, int]:
         return (self.dilation[0] * (self.size[0] - 1) + 1, self.stride[0]) if len(self.size) == 3 else (0, 1)
-
-    @property
-    def time_padding(self) -> int:
-        return self.padding[0]
 
     def forward(self, inputs: Sequence[Any], saved: dict[str, Tensor] | None) -> Tensor:
         pool: Any = F.max_pool3d if len(self.size) == 3 else F.max_pool2d
@@ -71,7 +61,7 @@ class MaxPool(Operation):
             winner = look(winner, written.spans)
         shape = (written.values.shape[0], *winner.shape[1:])
         result = self._lines(written.values).gather(2, self._lines(winner).expand(shape[0], -1, -1))
-        return Portion(portion.frames, self._places(result, shape), written.spans)
+        return Portion(portion.frames, self._from_lines(result, shape), written.spans)
 
     def _pull(self, y: Tensor, site: Site, message: Message) -> Tensor:
         shape = [y.shape[0], *site.inputs[0].shape[1:]]
@@ -81,12 +71,12 @@ class MaxPool(Operation):
         result = values.new_zeros((*values.shape[:2], math.prod(shape[1:]) // values.shape[1]))
         if message.spans is None or torch.compiler.is_exporting():
             winner = self._lines(spread(self._winner(site), message))
-            return self._places(result.scatter_add_(2, winner.expand_as(values), values), shape)
+            return self._from_lines(result.scatter_add_(2, winner.expand_as(values), values), shape)
         winner = self._lines(self._winner(site))
         for at, (first, stop) in laid(message.spans):
             own = slice(at, at + stop - first)
             result[:, own].scatter_add_(2, winner[:, first:stop], values[:, own])
-        return self._places(result, shape)
+        return self._from_lines(result, shape)
 
     def _winner(self, site: Site) -> Tensor:
         """[m, C, ...] where in the winner's line (see `_lines`) of the input it stands."""
@@ -105,6 +95,6 @@ class MaxPool(Operation):
         lines = tensor.shape[2] if self.keeps_time else 1
         return tensor.movedim(1, -1).reshape(tensor.shape[0], lines, -1)
 
-    def _places(self, lines: Tensor, shape: Sequence[int]) -> Tensor:
+    def _from_lines(self, lines: Tensor, shape: Sequence[int]) -> Tensor:
         """The inverse of `_lines`, as a view."""
         return lines.view(shape[0], *shape[2:], shape[1]).movedim(-1, 1)

@@ -27,7 +27,7 @@ class Whole(nn.Module):
 
 
 @dataclass(eq=False)
-class Call(Operation):
+class OpaqueCall(Operation):
     """One call of such a module."""
 
     module: Whole

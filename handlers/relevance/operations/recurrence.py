@@ -1,6 +1,6 @@
 """Recurrences over the frames: LSTM and convolutional LSTM.
 
-Gates weigh and carry no relevance (as in gates.py; Arras et al., 2017). Everything else is z+ for units of either sign:
+Gates weigh and carry no relevance (as in gated.py; Arras et al., 2017). Everything else is z+ for units of either sign:
 relevance goes to those parts of a unit that have the unit's own sign, in proportion. With c = f c' + i g, g = tanh(z),
 z = W x + U h' + b:  a hidden state hands all its relevance to its cell; the cell shares between f c' and i g; the
 candidate g, by the sign of z, among the products w x and u h'. Biases take part in none of it. For inputs that are not
@@ -22,7 +22,7 @@ from handlers.relevance.kernels.geometry import Geometry
 from handlers.relevance.messages import Message, dense, scaled
 from handlers.relevance.modules.conv_lstm import ConvLSTM, States
 from handlers.relevance.operations.base import Operation, Site, inverse
-from handlers.relevance.operations.layer_weights import Weights
+from handlers.relevance.operations.layer_weights import LayerWeights
 from handlers.relevance.operations.weighted_pieces import gathered, taken
 from handlers.relevance.operations.weighted_rules import Piece
 from handlers.relevance.rules import Rules
@@ -39,7 +39,7 @@ class Recurrence(Operation):
     rules: Rules
     reads_clip: bool = False
     path: tuple[Operation, ...] = ()
-    _weights: dict[str, Weights] = field(init=False, repr=False)
+    _weights: dict[str, LayerWeights] = field(init=False, repr=False)
 
     kind = "recurrence"
     aligned = True
@@ -49,8 +49,8 @@ class Recurrence(Operation):
         along = Geometry((1, made.stride, made.stride), (0, made.padding, made.padding), (1, 1, 1))
         within = Geometry((1, 1, 1), (0, around, around), (1, 1, 1))
         self._weights = {
-            "input": Weights(made.weight_ih.detach().unsqueeze(2), None, along),
-            "hidden": Weights(made.weight_hh.detach().unsqueeze(2), None, within),
+            "input": LayerWeights(made.weight_ih.detach().unsqueeze(2), None, along),
+            "hidden": LayerWeights(made.weight_hh.detach().unsqueeze(2), None, within),
         }
 
     def after(self, path: tuple[Operation, ...] | None) -> Recurrence:
@@ -129,14 +129,14 @@ class Recurrence(Operation):
             sign = states.cells.sign()
             kept = (sign * keep * _earlier(states.cells)).clamp(min=0)
             added = (sign * enter * candidate).clamp(min=0)
-            whole = inverse(kept + added)
+            inverse_cell = inverse(kept + added)
             before = _earlier(site.output)
             seen = torch.cat([taken(self, piece, site) for piece in self._pieces], 1)
             held = torch.cat([before.clamp(min=0), before.clamp(max=0)], 1)
             above, below = (self._signed("input").apply(seen) + self._signed("hidden").apply(held)).chunk(2, 1)
             positive = (candidate > 0).to(candidate.dtype)
             z = torch.where(candidate > 0, above, below)
-            site.derived["shares"] = (kept * whole, added * whole * inverse(z), positive)
+            site.derived["shares"] = (kept * inverse_cell, added * inverse_cell * inverse(z), positive)
         found: tuple[Tensor, Tensor, Tensor] = site.derived["shares"]
         return found
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from handlers.relevance.errors import BadClip
-from handlers.relevance.messages import Message, dense, place
+from handlers.relevance.messages import Message, dense, to_spans
 from handlers.relevance.operations.base import Operation, Portion, Site, alike, explicit, joined, spanning
 
 
@@ -113,7 +113,7 @@ class Slice(Operation):
 
     @property
     def time(self) -> slice:
-        """What is taken of the time steps."""
+        """The slice of the time steps."""
         return self.index[2] if len(self.index) > 2 else slice(None)
 
 
@@ -139,7 +139,8 @@ class Pad(Operation):
         moved = tuple((first - front, stop - front) for first, stop in message.spans)
         spans = tuple((min(max(0, first), steps), min(max(0, stop), steps)) for first, stop in moved)
         parts = [
-            None if t is None else place(self._crop(t, site, 2), moved, spans) for t in (message.slope, message.amount)
+            None if t is None else to_spans(self._crop(t, site, 2), moved, spans)
+            for t in (message.slope, message.amount)
         ]
         found = Message(parts[0], parts[1], spans)
         return (found if found.sample.shape[2] else dense(found, steps),)

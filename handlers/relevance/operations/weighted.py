@@ -13,11 +13,11 @@ from handlers.relevance.kernels.convolution import Kernel
 from handlers.relevance.kernels.packed_rows import down
 from handlers.relevance.messages import Message, Spans, combined
 from handlers.relevance.operations.base import Manner, Operation, Portion, Site, spread, tiny
-from handlers.relevance.operations.layer_weights import Map, Weights
+from handlers.relevance.operations.layer_weights import LayerWeights, Map
 from handlers.relevance.operations.pointwise import rectified
 from handlers.relevance.operations.weighted_pieces import gathered, taken
 from handlers.relevance.operations.weighted_rules import Piece, Share, apart, shares_of, side_by_side
-from handlers.relevance.operations.weighted_upward import risen
+from handlers.relevance.operations.weighted_upward import upward_portion
 from handlers.relevance.rules import NormRule, Rules, ZPlus
 
 _ALIVE = 1e6
@@ -36,7 +36,7 @@ class Weighted(Operation):
     `path` leave of it. watches_dead: note whether any unit is not 0 while its denominator is.
     """
 
-    weights: Weights
+    weights: LayerWeights
     rules: Rules
     scale: Tensor | None = None
     shift: Tensor | None = None
@@ -192,11 +192,11 @@ class Weighted(Operation):
         return 0 if self.weights.geometry is None else self.weights.geometry.padding[0]
 
     @property
-    def rises(self) -> bool:
+    def has_portions(self) -> bool:
         return isinstance(self.folded[0], Kernel) and len(self.folded[0].size) == 3
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
-        return risen(self, portions[0], site)
+        return upward_portion(self, portions[0], site)
 
     def gives_all(self, site: Site) -> bool:
         return self.shares_all and float(self.ratio(site, 0, False, True).abs().amax()) < _ALIVE

@@ -13,7 +13,7 @@ from handlers.relevance.operations.weighted_rules import Piece
 from handlers.relevance.rules import Rules
 
 
-class Layer(Protocol):
+class WeightedLayer(Protocol):
     """A layer that may read the clip, behind the slices and paddings of `path`."""
 
     @property
@@ -22,10 +22,10 @@ class Layer(Protocol):
 
     @property
     def path(self) -> tuple[Operation, ...]:
-        """What stands between the clip and this layer."""
+        """The operations between the clip and this layer."""
 
 
-def taken(layer: Layer, piece: Piece, site: Site) -> Tensor:
+def taken(layer: WeightedLayer, piece: Piece, site: Site) -> Tensor:
     """One piece of the layer's input, in its shape."""
     x: Tensor = site.inputs[0]
     match piece:
@@ -41,7 +41,7 @@ def taken(layer: Layer, piece: Piece, site: Site) -> Tensor:
             return x - box(layer, site)[1]
 
 
-def box(layer: Layer, site: Site) -> tuple[Tensor, Tensor]:
+def box(layer: WeightedLayer, site: Site) -> tuple[Tensor, Tensor]:
     """Bounds of every input value: the clip's bounds taken through the slices and paddings before this layer."""
     if "box" not in site.derived:
         like = site.inputs[0]
@@ -58,7 +58,7 @@ def box(layer: Layer, site: Site) -> tuple[Tensor, Tensor]:
     return low, high
 
 
-def gathered(layer: Layer, found: dict[Piece, Tensor], site: Site, spans: Spans) -> Message:
+def gathered(layer: WeightedLayer, found: dict[Piece, Tensor], site: Site, spans: Spans) -> Message:
     """The pieces' slopes as one message."""
     if Piece.WHOLE in found:
         return Message(found[Piece.WHOLE], None, spans, fresh=True)

@@ -5,9 +5,11 @@ z_s = sum over pieces of w_p x_p:  a *piece* is a part of the input (its positiv
 its own; a *share* is a group of pieces with one denominator. The pieces of a share lie side by side as channels of one
 input, so that each share is one map.
 
-* z+ (ATR paper 3.1, DTD):  one share, (x+, w+) and (x-, w-).
-* zB at the clip (DTD, box constraint low <= x <= high):  one share, (x - low, w+) and (x - high, w-), which is
-  x w - low w+ - high w- written without cancellation.
+`shares_of` holds all of them, in this order but for zB, its first case:
+
+* z+ (ATR paper 3.1, DTD; equation: `rules.ZPlus`):  one share, (x+, w+) and (x-, w-).
+* zB at the clip (DTD, box constraint low <= x <= high; equation: `rules.Rules`):  one share, (x - low, w+) and
+  (x - high, w-), which is x w - low w+ - high w- written without cancellation.
 * alpha-beta:  alpha times the z+ share minus beta times the share (x+, w-), (x-, w+).
 * gamma:  z+-like share for outputs above 0, its mirror image below, each with w + gamma w+-.
 """
@@ -56,7 +58,7 @@ def shares_of(
 ) -> tuple[Share[Map], ...]:
     """The shares of one layer with weight [O, C / groups, ...]. reads_clip: zB applies. not_negative: x has no x-."""
     up, down = weight.clamp(min=0), weight.clamp(max=0)
-    if reads_clip:
+    if reads_clip:  # zB: (x - low) w+ + (x - high) w-
         return (Share(1.0, 1, (Piece.ABOVE_LOW, Piece.BELOW_HIGH), build(torch.cat([up, down], 1))),)
 
     def share(coefficient: float, sign: int, of_positive: Tensor, of_negative: Tensor, selects: bool) -> Share[Map]:

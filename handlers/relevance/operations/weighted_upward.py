@@ -12,11 +12,11 @@ from handlers.relevance.kernels.packed_rows import up
 from handlers.relevance.messages import Spans, combined, look
 from handlers.relevance.operations.base import Manner, Portion, Site, explicit
 from handlers.relevance.operations.layer_weights import Map
-from handlers.relevance.operations.weighted_pieces import Layer, box
+from handlers.relevance.operations.weighted_pieces import WeightedLayer, box
 from handlers.relevance.operations.weighted_rules import Piece, Share, side_by_side
 
 
-class UpwardLayer(Layer, Protocol):
+class UpwardLayer(WeightedLayer, Protocol):
     """A layer that shares out its relevance by linear maps."""
 
     @property
@@ -38,7 +38,7 @@ class UpwardLayer(Layer, Protocol):
         """c y / z (of_output) or c / z of one share, [m, O, ...]."""
 
 
-def risen(layer: UpwardLayer, portion: Portion, site: Site) -> Portion:
+def upward_portion(layer: UpwardLayer, portion: Portion, site: Site) -> Portion:
     """y f_out = (y / z) * (w+ (x f_in)): the transpose of the relevance rule, share by share.
 
     A layer of one tap in time leaves every unit with its frame, unless some unit is dead (not 0, but its

@@ -84,14 +84,14 @@ class PlainNetwork:
         self.rules = rules
         self.no_relevance = reason
         self._module = _over_the_same_weights(module)
-        self._call = _Call()
+        self._current = _CurrentRun()
         # The hooks stay: what they do is up to the thread that runs. So threads need no lock, and none sees another.
         for name, part in self._module.named_modules():
             if name:
-                part.register_forward_hook(partial(self._call.put_out, name))
+                part.register_forward_hook(partial(self._current.put_out, name))
         with torch.no_grad():
             self._run(example, frozenset())
-        self.layers = tuple(self._call.seen)
+        self.layers = tuple(self._current.seen)
 
     @property
     def no_frame_logits(self) -> str:
@@ -118,16 +118,16 @@ class PlainNetwork:
 
     def _run(self, clip: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
         """The logits, and the wanted activations by layer."""
-        self._call.begin(wanted)
+        self._current.begin(wanted)
         try:
             found = self._module(clip.contiguous())
         except (RuntimeError, IndexError, ValueError, AssertionError) as error:
             refuse_misfit(clip, type(self._module).__name__, error)
-        return check_logits(found, clip), self._call.handed_over()
+        return check_logits(found, clip), self._current.handed_over()
 
 
-class _Call(threading.local):
-    """What a thread's current run is to keep, what it has kept, and which layers it has seen put out a tensor."""
+class _CurrentRun(threading.local):
+    """A thread's current run: the layers to keep, their activations, and the layers seen to put out a tensor."""
 
     wanted: frozenset[str] = frozenset()
 
@@ -137,7 +137,7 @@ class _Call(threading.local):
         self.seen: dict[str, None] = {}
 
     def handed_over(self) -> dict[str, Tensor]:
-        """What was kept; this thread holds on to none of it."""
+        """Give away the kept activations; this thread holds on to none of it."""
         kept, self.kept = self.kept, {}
         return kept
 

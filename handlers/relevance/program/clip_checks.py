@@ -24,8 +24,8 @@ def check_logits(logits: object, clip: Tensor) -> Tensor:
     return logits
 
 
-def refuse_misfit(clip: Tensor, place: str, error: Exception) -> NoReturn:
+def refuse_misfit(clip: Tensor, step_name: str, error: Exception) -> NoReturn:
     """Raise BadClip for an error that a clip's shape has led to; the error itself where memory has run out."""
     if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
         raise error
-    raise BadClip(f"clip: {list(clip.shape)} does not fit the model at {place}: {error}") from error
+    raise BadClip(f"clip: {list(clip.shape)} does not fit the model at {step_name}: {error}") from error

@@ -1,4 +1,4 @@
-"""What one run of a program left behind: logits, and the activations that explanations need."""
+"""The result of one run of a program: logits, and the activations that explanations need."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ class ForwardPass:
         return value[item * folded : (item + 1) * folded]
 
     def site(self, step: Step, item: int | None = None, manner: Manner = AS_TRACED) -> Site:
-        """What a step saw; item: during one clip of the batch. manner: how the explanation is computed."""
+        """One step's inputs and output; item: during one clip of the batch. manner: how the explanation is computed."""
         if item is not None and len(self) == 1:
             item = None
         key = (step.number, item)

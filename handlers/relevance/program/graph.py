@@ -9,7 +9,7 @@ from typing import Any
 from handlers.relevance.errors import UnknownLayer
 from handlers.relevance.operations.average_pool import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation
-from handlers.relevance.operations.frame_selection import Take
+from handlers.relevance.operations.frame_selection import FrameSelection
 from handlers.relevance.operations.gated import Gate
 from handlers.relevance.operations.max_pool import MaxPool
 from handlers.relevance.operations.pointwise import Add, Factor, Norm, Relu
@@ -19,7 +19,7 @@ from handlers.relevance.operations.weighted import Weighted
 
 
 @dataclass(eq=False)
-class Size(Operation):
+class ShapeValue(Operation):
     """A number or tuple of numbers computed from shapes (x.size(0) // 4); carries no relevance."""
 
     compute: Callable[..., Any]
@@ -33,18 +33,18 @@ class Size(Operation):
 class Step:
     """One operation of the program. Value number i is what step i makes; value 0 is the clip.
 
-    place: where it stands in the module ("layer1.0.conv1"). inputs: numbers of the values that it reads.
+    step_name: where it stands in the module ("layer1.0.conv1"). inputs: numbers of the values that it reads.
     """
 
     number: int
-    place: str
+    step_name: str
     operation: Operation
     inputs: tuple[int, ...]
 
     @property
     def carries(self) -> bool:
         """Whether it makes a tensor (and not a number from shapes)."""
-        return not isinstance(self.operation, Size)
+        return not isinstance(self.operation, ShapeValue)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def fused(graph: Graph, wanted: Iterable[int]) -> Graph:
             continue
         joined = _join(producer.operation, step.operation)
         if joined is not None:
-            steps[step.number] = Step(step.number, producer.place, joined, producer.inputs)
+            steps[step.number] = Step(step.number, producer.step_name, joined, producer.inputs)
             del steps[producer.number]
     ordered = tuple(steps[number] for number in sorted(steps))
     layers = {name: value for name, value in graph.layers.items() if value == 0 or value in steps}
@@ -128,7 +128,7 @@ def _pads_time(operation: Operation) -> bool:
 
 
 def annotated(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Tell every convolution what can be said about its input before any clip has been seen."""
+    """Annotate every convolution with what is known of its input before any clip has been seen."""
     positive: set[int] = set()
     paths: dict[int, tuple[Operation, ...]] = {0: ()}
     unmixed = {0}
@@ -136,16 +136,16 @@ def annotated(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     for step in steps:
         operation, inputs = step.operation, step.inputs
         if isinstance(operation, Weighted):
-            whole = inputs[0] in unmixed and _one_tap(operation)
+            unmixed_input = inputs[0] in unmixed and _one_tap(operation)
             operation = replace(
                 operation,
                 not_negative=inputs[0] in positive,
                 reads_clip=inputs[0] in paths,
                 path=paths.get(inputs[0], ()),
-                watches_dead=whole,
+                watches_dead=unmixed_input,
             )
             step = replace(step, operation=operation)
-            mixes = not whole
+            mixes = not unmixed_input
         elif isinstance(operation, Recurrence):
             step = replace(step, operation=operation.after(paths.get(inputs[0])))
             mixes = True
@@ -154,7 +154,7 @@ def annotated(steps: tuple[Step, ...]) -> tuple[Step, ...]:
         tensors = inputs if isinstance(operation, Add | Concatenate) else inputs[:1]
         if step.carries and not mixes and all(value in unmixed for value in tensors):
             unmixed.add(step.number)
-        if isinstance(operation, Identity | Slice | Pad | Take) and inputs[0] in paths:
+        if isinstance(operation, Identity | Slice | Pad | FrameSelection) and inputs[0] in paths:
             paths[step.number] = (*paths[inputs[0]], operation)
         if _not_negative(operation, [value in positive for value in tensors]):
             positive.add(step.number)
@@ -186,7 +186,7 @@ def _not_negative(operation: Operation, inputs: list[bool]) -> bool:
             | Pad()
             | Permute()
             | Reshape()
-            | Take()
+            | FrameSelection()
             | Gate()
             | MaxPool()
             | Mean()

@@ -39,18 +39,18 @@ def find_head(graph: Graph) -> Head:
         value = steps[value].inputs[0]
     step = steps.get(value)
     if step is None or not isinstance(step.operation, Weighted):
-        name = "the clip" if step is None else f"{step.operation.kind} at {step.place}"
+        name = "the clip" if step is None else f"{step.operation.kind} at {step.step_name}"
         return Head(f"the model does not end in a linear layer but in {name}", None)
     layer = step.operation
     geometry = layer.weights.geometry
     if layer.relu:
-        return Head(f"the head is not linear: {layer.kind} at {step.place}", step)
+        return Head(f"the head is not linear: {layer.kind} at {step.step_name}", step)
     if geometry is not None and max(layer.weights.weight.shape[2:]) > 1:
-        return Head(f"the classifier at {step.place} is a convolution over several positions", step)
+        return Head(f"the classifier at {step.step_name} is a convolution over several positions", step)
     found: list[int] = []
     reason = _branches(steps, step.inputs[0], averages_after, averages_after, found)
     if reason:
-        return Head(f"the head is not linear: {reason}, before the classifier at {step.place}", step)
+        return Head(f"the head is not linear: {reason}, before the classifier at {step.step_name}", step)
     return Head("", step, tuple(found))
 
 
@@ -70,8 +70,8 @@ def _branches(steps: dict[int, Step], value: int, after: bool, averaged: bool, f
         value = steps[value].inputs[0]
     if not averaged:
         name = steps[value].operation.kind if value in steps else "the clip"
-        place = f" at {steps[value].place}" if value in steps else ""
-        return f"{name}{place} is not averaged"
+        where = f" at {steps[value].step_name}" if value in steps else ""
+        return f"{name}{where} is not averaged"
     found.append(value)
     return ""
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handlers.relevance.operations.opaque_module import Call
+from handlers.relevance.operations.opaque_module import OpaqueCall
 from handlers.relevance.operations.pointwise import Relu
 from handlers.relevance.operations.reshaping import Identity, Pad
 from handlers.relevance.operations.weighted import Weighted
@@ -40,10 +40,10 @@ class Program:
         return tuple(sorted(self.graph.layers, key=lambda name: (self.graph.layers[name], name)))
 
     def describe(self) -> list[str]:
-        """One line per step, for people: place, operation, what it reads."""
+        """One line per step, for people: its name, its operation, the steps that it reads."""
         graph, _ = self._plan(frozenset())
-        places = {0: "clip"} | {step.number: step.place for step in graph.steps}
-        return [f"{s.place}: {s.operation.kind} ({', '.join(places[i] for i in s.inputs)})" for s in graph.steps]
+        names = {0: "clip"} | {step.number: step.step_name for step in graph.steps}
+        return [f"{s.step_name}: {s.operation.kind} ({', '.join(names[i] for i in s.inputs)})" for s in graph.steps]
 
     @property
     def channels(self) -> int | None:
@@ -60,8 +60,8 @@ class Program:
     def no_relevance(self) -> str:
         """Why relevance cannot be propagated through this model; empty where it can."""
         for step in self.graph.steps:
-            if isinstance(step.operation, Call):
-                return f"{step.place} has no relevance rule: {step.operation.module.no_rule}"
+            if isinstance(step.operation, OpaqueCall):
+                return f"{step.step_name} has no relevance rule: {step.operation.module.no_rule}"
         return ""
 
     @property
@@ -79,7 +79,7 @@ class Program:
         return self.head().reason
 
     def frame_centres(self, layer: str, frames: int, steps: int) -> tuple[float, ...]:
-        """See `centres.frame_centres`."""
+        """See `receptive_field.frame_centres`."""
         return frame_centres(self.graph, layer, frames, steps)
 
     def by_frame(self, layer: str) -> bool:
@@ -87,7 +87,7 @@ class Program:
         return by_frame(self.graph, self.graph.value_of(layer))
 
     def of_frames(self, clip: Tensor, layer: str) -> Tensor:
-        """What a layer that is `by_frame` makes of clips [B, C, T, H, W]: [B, C', T, H', W']. Raises as `forward`."""
+        """Run clips through a layer that is `by_frame`, [B, C, T, H, W]: [B, C', T, H', W']. Raises as `forward`."""
         number = self.graph.value_of(layer)
         graph, _ = self._plan(frozenset({number}))
         below = Graph(tuple(step for step in graph.steps if step.number <= number), number, graph.layers)
@@ -159,7 +159,7 @@ def execute(
         try:
             values[step.number] = step.operation.forward([values[i] for i in step.inputs], noted)
         except (RuntimeError, IndexError) as error:
-            refuse_misfit(clip, step.place, error)
+            refuse_misfit(clip, step.step_name, error)
         if noted:
             saved[step.number] = noted
         for value in step.inputs:

@@ -1,4 +1,4 @@
-"""What the engine and the explainers ask of a network, however it is run."""
+"""The interface of a network to the engine and the explainers, however it is run."""
 
 from __future__ import annotations
 

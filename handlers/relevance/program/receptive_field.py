@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from handlers.relevance.operations.base import Operation
-from handlers.relevance.operations.frame_selection import Take
+from handlers.relevance.operations.frame_selection import FrameSelection
 from handlers.relevance.operations.reshaping import Pad, Slice
 from handlers.relevance.program.graph import Graph, Step
 
@@ -50,7 +50,7 @@ def _length(operation: Operation, length: int) -> int:
     if isinstance(operation, Pad):
         front, back = operation.around(length)
         return front + length + back
-    if isinstance(operation, Take):
+    if isinstance(operation, FrameSelection):
         return len(operation.module.positions(length))
     kernel, stride = operation.time_kernel
     if operation.keeps_time or kernel == 0:
@@ -59,7 +59,7 @@ def _length(operation: Operation, length: int) -> int:
 
 
 def _below(step: Step, window: tuple[float, float], length: int, outputs: int) -> tuple[float, float]:
-    """What a window of an operation's output, of so many steps, sees of its input of `length` steps."""
+    """The window of an operation's input of `length` steps that a window of its output, of so many steps, sees."""
     operation, (first, last) = step.operation, window
     if isinstance(operation, Slice):
         start, stride = operation.span(length)
@@ -67,7 +67,7 @@ def _below(step: Step, window: tuple[float, float], length: int, outputs: int) -
     if isinstance(operation, Pad):
         front = operation.around(length)[0]
         return first - front, last - front
-    if isinstance(operation, Take):
+    if isinstance(operation, FrameSelection):
         # Beyond the clip's ends, where padding lies, positions go on at the mean distance.
         taken = operation.module.positions(length)
         ends = [

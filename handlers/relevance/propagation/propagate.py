@@ -16,7 +16,7 @@ from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.precision import manner_of
 from handlers.relevance.program.forward_pass import ForwardPass, propagating
 from handlers.relevance.program.protocol import Pass
-from handlers.relevance.propagation import shared_descent as halfway
+from handlers.relevance.propagation import shared_descent
 from handlers.relevance.rules import ConvolutionRule
 
 Contrast = Tensor | int | Literal["negated"] | None
@@ -64,7 +64,7 @@ def relevance(
             start = {forward.graph.output: Message(slopes[item : item + 1])}
             manner = manner_of(forward.reduced, slopes[item], negated, rule)
             if not negated and floor == 0:
-                start = halfway.kept(forward, item, slopes[item], manner) or start
+                start = shared_descent.kept(forward, item, slopes[item], manner) or start
             found = descend(forward, item, start, floor, negated, manner).get(floor)
             x = forward.value(floor, item)
             parts.append(torch.zeros_like(x) if found is None else amount(found, x))

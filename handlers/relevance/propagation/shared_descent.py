@@ -1,4 +1,4 @@
-"""What the rows of temporal relevance leave behind for the clip's own relevance: half of its way down.
+"""Reuses the descent of temporal relevance's rows as the upper half of the clip's own.
 
 Relevance is linear in its start. Where the start of the clip's logit is a sum of the rows' starts, each times a number
 of its own (one class, one branch), its messages at the step where rows and frames meet are the same sum of the rows'
@@ -24,7 +24,7 @@ def keep(forward: ForwardPass, item: int, slopes: Tensor, manner: Manner, messag
 
 
 def kept(forward: ForwardPass, item: int, slopes: Tensor, manner: Manner) -> dict[int, Message] | None:
-    """What `keep` left; None where it left nothing. A graph that other runtimes run has nothing kept."""
+    """The messages that `keep` left; None where it left nothing. A graph that other runtimes run has nothing kept."""
     if torch.compiler.is_exporting():
         return None
     messages: dict[int, Message] | None = forward.derived.get(_key(item, slopes, manner))
@@ -32,10 +32,10 @@ def kept(forward: ForwardPass, item: int, slopes: Tensor, manner: Manner) -> dic
 
 
 def _key(item: int, slopes: Tensor, manner: Manner) -> tuple[str, int, tuple[float, ...], Manner]:
-    return "halfway", item, tuple(slopes.tolist()), manner
+    return "shared descent", item, tuple(slopes.tolist()), manner
 
 
-class Halfway:
+class SharedDescent:
     """The clip's messages at a meeting step, gathered from chunks of rows.
 
     whole: the message of the clip's logit at the features that the head averages. complete: False as soon as a row does

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from handlers.relevance.messages import Message, Span, combined, frames, full, laid, laid_out, place, whole
+from handlers.relevance.messages import Message, Span, combined, frames, full, laid, laid_out, to_spans, whole
 from handlers.relevance.operations.base import Portion
 
 
-def met(message: Message, portion: Portion, x: Tensor) -> Tensor:
+def contract(message: Message, portion: Portion, x: Tensor) -> Tensor:
     """[rows, N] relevance of the portion's frames for every row, from one activation x [1, C, T, H, W].
 
     message: the rows' relevance at x. portion: the frames' parts of x; where it is explicit, the message must be a
@@ -42,7 +42,7 @@ def by_time(message: Message, x: Tensor, rectify: bool = False) -> Tensor:
     assert values is not None
     sums = (values.clamp(min=0) if rectify else values).sum((1, 3, 4), keepdim=True)
     if message.spans is not None:
-        sums = whole(place(sums, message.spans, full(len(message.spans), x.shape[2])), len(message.spans))
+        sums = whole(to_spans(sums, message.spans, full(len(message.spans), x.shape[2])), len(message.spans))
     return sums[:, 0, :, 0, 0]
 
 

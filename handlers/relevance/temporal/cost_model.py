@@ -1,4 +1,4 @@
-"""What carrying rows down and frames up costs at every step, to choose where they meet."""
+"""Estimates the cost of carrying rows down and frames up at every step, to choose where they meet."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from torch import Tensor
 
 from handlers.relevance.errors import MemoryLimitExceeded, RelevanceError
-from handlers.relevance.operations.frame_selection import Take
+from handlers.relevance.operations.frame_selection import FrameSelection
 from handlers.relevance.operations.pointwise import Norm
 from handlers.relevance.operations.reshaping import Concatenate, Identity, Pad, Permute, Reshape, Slice
 from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.program.forward_pass import ForwardPass
 from handlers.relevance.program.graph import Step
 from handlers.relevance.temporal.frame_fractions import ancestors
-from handlers.relevance.temporal.time_dependence import NOWHERE, Reach, Window
+from handlers.relevance.temporal.time_dependence import NOWHERE, TimeDependence, TimeWindow
 
 OPERATIONS_PER_BYTE = 3.0
 """Arithmetic that a machine does in the time in which it moves one byte: 80 Gflop/s against 25 GB/s per core, for part
@@ -24,7 +24,7 @@ STRIDED_TRANSPOSE = 1.2
 """A transposed convolution with a stride takes so much longer than the convolution itself."""
 
 
-class Costs:
+class CostModel:
     """Time steps, work and memory of temporal relevance for clips of one shape. Keeps no activations."""
 
     spared: int | None
@@ -40,8 +40,8 @@ class Costs:
         self._last_read = {v: s.number for s in self._steps for v in s.operation.signals(s.inputs)}
         self._rows = forward.frame_logits.shape[1]
         self._frames = forward.clip.shape[2]
-        self._reach = Reach(forward, self._steps)
-        self._length = self._reach.length
+        self._dependence = TimeDependence(forward, self._steps)
+        self._length = self._dependence.length
         self._work = {s.number: _arithmetic(s, forward.value(s.number)) for s in self._steps}
         values = {v: forward.value(v) for s in self._steps for v in (s.number, *s.inputs)}
         self._bytes_per_step = {
@@ -49,21 +49,21 @@ class Costs:
             for v, x in values.items()
             if isinstance(x, Tensor)
         }
-        rows = self._reach.below(self._starts())
-        self._down = {value: [self._reach.count(w, value) for w in windows] for value, windows in rows.items()}
+        rows = self._dependence.below(self._starts())
+        self._down = {value: [self._dependence.count(w, value) for w in windows] for value, windows in rows.items()}
         self._sum_down = {value: sum(steps) for value, steps in self._down.items()}
         self.spared = self._spared(rows.get(0, []))
-        frames = self._reach.frames()
+        frames = self._dependence.frames()
         self._up = {value: [self._carried(window) for window in windows] for value, windows in frames.items()}
         self._sum_up = {value: sum(steps) if max(steps) > 1 else 0 for value, steps in self._up.items()}
         self.anchors = self._anchors()
         self._best: dict[int, int] = {}
 
     @classmethod
-    def of(cls, forward: ForwardPass) -> Costs:
+    def of(cls, forward: ForwardPass) -> CostModel:
         """The costs of one forward pass, worked out once for all clips of its shape."""
         key = ("costs", forward.clip.shape[1:], forward.clip.dtype)
-        found: Costs = forward.graph.derived.get(key) or forward.graph.derived.setdefault(key, cls(forward))
+        found: CostModel = forward.graph.derived.get(key) or forward.graph.derived.setdefault(key, cls(forward))
         return found
 
     def cuts(self) -> list[int]:
@@ -71,7 +71,7 @@ class Costs:
         amounts = self._amounts()
         found, possible = [0], True
         for step in self._steps:
-            possible = possible and step.operation.rises
+            possible = possible and step.operation.has_portions
             if not possible:
                 break
             if not any(value in amounts for value in self._crossing(step.number)):
@@ -117,31 +117,31 @@ class Costs:
             )
         return max(1, min(self._rows, int(spare // per_row) if per_row else self._rows))
 
-    def _spared(self, rows: list[Window]) -> int | None:
+    def _spared(self, rows: list[TimeWindow]) -> int | None:
         """The middlemost frame that every row sees, of several; it would be carried furthest, and need not be."""
         first = max((0, *(window.lo for window in rows)))
         last = min((self._frames - 1, *(window.hi for window in rows)))
         middle = (self._frames - 1) // 2
         return int(min(max(first, middle), last)) if rows and first <= last and self._frames > 1 else None
 
-    def _carried(self, window: Window) -> int:
+    def _carried(self, window: TimeWindow) -> int:
         """How many frames of a window are carried."""
         spared = self.spared is not None and window.lo <= self.spared <= window.hi
         return int(window.hi - window.lo) + (0 if spared else 1)
 
     def _anchors(self) -> tuple[float, ...]:
         fastest = max(self._heads, key=self._length)
-        start = {fastest: [Window(row, row) for row in range(self._rows)]}
-        windows = self._reach.below(start, own=True).get(0, [Window(0, self._frames - 1)] * self._rows)
+        start = {fastest: [TimeWindow(row, row) for row in range(self._rows)]}
+        windows = self._dependence.below(start, own=True).get(0, [TimeWindow(0, self._frames - 1)] * self._rows)
         return tuple((window.lo + window.hi) / 2 for window in windows)
 
-    def _starts(self) -> dict[int, list[Window]]:
+    def _starts(self) -> dict[int, list[TimeWindow]]:
         """The rows at the features of every branch."""
         starts = {}
         for value in self._heads:
             every = self._rows // self._length(value)
             starts[value] = [
-                Window(row // every, row // every) if row % every == 0 else NOWHERE for row in range(self._rows)
+                TimeWindow(row // every, row // every) if row % every == 0 else NOWHERE for row in range(self._rows)
             ]
         return starts
 
@@ -177,7 +177,7 @@ class Costs:
     def _amounts(self) -> set[int]:
         """Values at which relevance itself may arrive (below a batch norm that follows no convolution)."""
         found: set[int] = set()
-        passing = (Identity, Slice, Pad, Permute, Reshape, Concatenate, Take)
+        passing = (Identity, Slice, Pad, Permute, Reshape, Concatenate, FrameSelection)
         for step in reversed(self._steps):
             moves = isinstance(step.operation, passing) or step.operation.kind in (
                 "relu",

@@ -16,11 +16,11 @@ from handlers.relevance.operations.base import Manner, Portion
 from handlers.relevance.precision import manner_of
 from handlers.relevance.program.forward_pass import ForwardPass, propagating
 from handlers.relevance.program.protocol import Pass
-from handlers.relevance.propagation import shared_descent as halfway
+from handlers.relevance.propagation import shared_descent
 from handlers.relevance.propagation.propagate import Contrast, descend, start_slopes
-from handlers.relevance.propagation.shared_descent import Halfway
-from handlers.relevance.temporal.contraction import by_time, in_frames, met
-from handlers.relevance.temporal.cost_model import Costs
+from handlers.relevance.propagation.shared_descent import SharedDescent
+from handlers.relevance.temporal.contraction import by_time, contract, in_frames
+from handlers.relevance.temporal.cost_model import CostModel
 from handlers.relevance.temporal.frame_fractions import ancestors, ascend, crossing, gives_all
 from handlers.relevance.temporal.row_starts import first_messages
 
@@ -49,11 +49,6 @@ class TemporalRelevance:
     maximum: tuple[float | None, ...]
     reasons: tuple[str, ...]
     meeting: int
-
-    @property
-    def frame_curve(self) -> Tensor:
-        """[B, N] relevance of every frame for the clip's logit: the mean over the rows."""
-        return self.values.mean(1)
 
     def merged(self, block: int) -> Tensor:
         """[B, T' / block, N / block] block sums (SlowFast: block = frames per slow frame; ATR paper, appendix B)."""
@@ -93,7 +88,7 @@ def temporal_relevance(
     slopes = start_slopes(forward, target, contrast)
     chosen = start_slopes(forward, target, None)
     wanted = list(range(len(forward)) if items is None else items)
-    costs = Costs.of(forward)
+    costs = CostModel.of(forward)
     cut = 0 if rectify == "element" else costs.best(memory) if meeting is None else costs.checked(meeting)
     size = costs.rows_at_once(cut, memory)
     with torch.no_grad():
@@ -119,7 +114,7 @@ def relevance_matrix(forward: Pass, slopes: Tensor, memory: int = MEMORY) -> Ten
     slopes: [1, K] weights of the logits. Nothing here depends on values, so it can be written as a graph.
     """
     forward = propagating(forward)
-    costs = Costs(forward)
+    costs = CostModel(forward)
     with torch.no_grad():
         return _matrix(forward, 0, slopes[0], False, False, 0, costs.rows_at_once(0, memory), costs)
 
@@ -132,14 +127,14 @@ def _matrix(
     rectify: bool,
     cut: int,
     size: int,
-    costs: Costs,
+    costs: CostModel,
 ) -> Tensor:
     """[T', N] of one clip."""
     rows, frames = forward.frame_logits.shape[1], forward.clip.shape[2]
     manner = manner_of(forward.reduced, slopes, negated)
     portions = _portions(forward, item, cut, manner, costs)
     parts = []
-    gathered = None if negated or cut == 0 else _halfway(forward, item, slopes, manner)
+    gathered = None if negated or cut == 0 else _shared_descent(forward, item, slopes, manner)
     for first in range(0, rows, size):
         chunk = range(first, min(rows, first + size))
         start = first_messages(forward, item, slopes, negated, chunk)
@@ -152,27 +147,27 @@ def _matrix(
             if portions[value].values is None:
                 part += in_frames(by_time(message, x, rectify), replace(portions[value], frames=tuple(range(frames))))
                 continue
-            own = met(message, portions[value], x)
+            own = contract(message, portions[value], x)
             if own.shape[1] < frames:
                 rest = by_time(message, x).sum(1, keepdim=True) - own.sum(1, keepdim=True)
                 own = torch.cat([own[:, : costs.spared], rest, own[:, costs.spared :]], 1)
             part += own
         parts.append(part)
     if gathered is not None and gathered.complete:
-        halfway.keep(forward, item, slopes, manner, gathered.messages)
+        shared_descent.keep(forward, item, slopes, manner, gathered.messages)
     return torch.cat(parts)
 
 
-def _halfway(forward: ForwardPass, item: int, slopes: Tensor, manner: Manner) -> Halfway | None:
-    """A place where the rows leave their part of the clip's own relevance; None where they have none."""
-    if len(forward.head.values) > 1 or halfway.kept(forward, item, slopes, manner):
+def _shared_descent(forward: ForwardPass, item: int, slopes: Tensor, manner: Manner) -> SharedDescent | None:
+    """An empty collection for the rows' part of the clip's own relevance; None where there is none."""
+    if len(forward.head.values) > 1 or shared_descent.kept(forward, item, slopes, manner):
         return None  # branches of different length divide the logit by different numbers of steps
     (features,) = forward.head.values
     found = descend(forward, item, {forward.graph.output: Message(slopes[None])}, features, manner=manner)
-    return Halfway(found[features]) if set(found) == {features} else None
+    return SharedDescent(found[features]) if set(found) == {features} else None
 
 
-def _portions(forward: ForwardPass, item: int, cut: int, manner: Manner, costs: Costs) -> dict[int, Portion]:
+def _portions(forward: ForwardPass, item: int, cut: int, manner: Manner, costs: CostModel) -> dict[int, Portion]:
     """Portions at a cut.
 
     Computed once per clip: another class or contrast costs the top half only. Those of one frame are left out where

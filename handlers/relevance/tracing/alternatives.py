@@ -1,4 +1,4 @@
-"""What a refused operation could be written as instead."""
+"""Advice how to write a refused operation instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each function or method call of a model becomes, one recording function per kind of call."""
+"""Records each function or method call of a model, one recording function per kind of call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from handlers.relevance.operations.base import Operation
 from handlers.relevance.operations.gated import Gate, Sigmoid, Swish
 from handlers.relevance.operations.pointwise import Add, Relu
 from handlers.relevance.operations.reshaping import Concatenate, Identity, Permute, Reshape, Slice
-from handlers.relevance.program.graph import Size
+from handlers.relevance.program.graph import ShapeValue
 from handlers.relevance.tracing import table
 from handlers.relevance.tracing import transformer_calls as tokens
 from handlers.relevance.tracing.refs import Ref, StepRecorder, filled
@@ -140,11 +140,11 @@ def _shape(recorder: StepRecorder, x: Ref, name: str = "shape") -> Ref:
         return x.axes  # type: ignore[return-value]
     if name != "shape":
         raise Refusal(f"attribute {name!r} of an activation", "use shape")
-    return recorder.step(Size(lambda t: tuple(t.shape)), [x], 0)
+    return recorder.step(ShapeValue(lambda t: tuple(t.shape)), [x], 0)
 
 
 def _size(recorder: StepRecorder, x: Ref, dim: int | None = None) -> Ref:
-    return recorder.step(Size(lambda t: tuple(t.shape) if dim is None else t.shape[dim]), [x], 0)
+    return recorder.step(ShapeValue(lambda t: tuple(t.shape) if dim is None else t.shape[dim]), [x], 0)
 
 
 def _convolution(

@@ -11,11 +11,11 @@ from torch import fx, nn
 from handlers.relevance.errors import UnsupportedOperation
 from handlers.relevance.operations.base import Operation
 from handlers.relevance.operations.gated import Gate, Sigmoid
-from handlers.relevance.operations.opaque_module import Call, Whole
+from handlers.relevance.operations.opaque_module import OpaqueCall, Whole
 from handlers.relevance.operations.pointwise import Norm
 from handlers.relevance.operations.reshaping import Identity
 from handlers.relevance.operations.weighted import Weighted
-from handlers.relevance.program.graph import Graph, Size, Step
+from handlers.relevance.program.graph import Graph, ShapeValue, Step
 from handlers.relevance.rules import NormRule, Rules
 from handlers.relevance.tracing import alternatives, table
 from handlers.relevance.tracing.calls import CALLS, flatten
@@ -32,7 +32,7 @@ class Recorder:
         self._steps: list[Step] = []
         self._values: dict[fx.Node, Any] = {}
         self._layers: dict[str, int] = {}
-        self._place = ""
+        self._step_name = ""
 
     def record(self, recorded: fx.Graph) -> Graph:
         """All nodes; returns the graph."""
@@ -45,7 +45,7 @@ class Recorder:
         output = None
         for node in recorded.nodes:
             stack = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
-            self._place = self._where(node, stack)
+            self._step_name = self._where(node, stack)
             if node.op == "placeholder":
                 self._values[node] = Ref(0, 5, 0) if node is needed[0] else node.args[0]
             elif node.op == "get_attr":
@@ -56,7 +56,7 @@ class Recorder:
                 try:
                     self._values[node] = self._call(node)
                 except Refusal as refusal:
-                    raise UnsupportedOperation(refusal.args[0], self._place, refusal.args[1]) from None
+                    raise UnsupportedOperation(refusal.args[0], self._step_name, refusal.args[1]) from None
             value = self._values.get(node)
             if isinstance(value, Ref) and not value.is_size:
                 names = [*stack, str(node.target)] if node.op == "call_module" else stack
@@ -91,8 +91,8 @@ class Recorder:
     def step(self, operation: Operation, inputs: Sequence[Ref], axes: int, shares: Ref | None = None) -> Ref:
         """A new step; returns its value. shares: the value whose memory this one is a view of."""
         number = len(self._steps) + 1
-        self._steps.append(Step(number, self._place, operation, tuple(ref.number for ref in inputs)))
-        return Ref(number, axes, number if shares is None else shares.memory, isinstance(operation, Size))
+        self._steps.append(Step(number, self._step_name, operation, tuple(ref.number for ref in inputs)))
+        return Ref(number, axes, number if shares is None else shares.memory, isinstance(operation, ShapeValue))
 
     def made_by(self, ref: Ref) -> Operation | None:
         """The operation that made a value; None for the clip."""
@@ -106,7 +106,7 @@ class Recorder:
             readers = [s for s in self._steps if step.number in s.inputs]
             gates = all(isinstance(s.operation, Gate) and s.inputs[0] != step.number for s in readers)
             if step.number == output or not gates:
-                raise UnsupportedOperation("sigmoid", step.place, alternatives.ALTERNATIVES["sigmoid"])
+                raise UnsupportedOperation("sigmoid", step.step_name, alternatives.ALTERNATIVES["sigmoid"])
 
     # -- calls -------------------------------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class Recorder:
         if isinstance(module, nn.Flatten):
             return flatten(self, x, module.start_dim, module.end_dim)
         if isinstance(module, Whole):
-            return self.step(Call(module), [x], module.axes)
+            return self.step(OpaqueCall(module), [x], module.axes)
         operation = table.of_module(module, self.rules)
         if isinstance(operation, Identity):
             return x
@@ -180,7 +180,7 @@ class Recorder:
         if compute is None:
             raise Refusal(f"arithmetic on shapes with {target}", "use +, -, *, // on sizes")
         refs = [a for a in args if isinstance(a, Ref)]
-        return self.step(Size(filled(compute, args)), refs, 0)
+        return self.step(ShapeValue(filled(compute, args)), refs, 0)
 
 
 def _without_dead_ends(graph: Graph) -> Graph:

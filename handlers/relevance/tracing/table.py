@@ -16,9 +16,9 @@ from handlers.relevance.modules.layers import EvenFrames, SamePad
 from handlers.relevance.operations.attention import LayerNorm
 from handlers.relevance.operations.average_pool import AdaptiveAveragePool, AveragePool, Mean
 from handlers.relevance.operations.base import Operation
-from handlers.relevance.operations.frame_selection import PadSame, Take
+from handlers.relevance.operations.frame_selection import FrameSelection, PadSame
 from handlers.relevance.operations.gated import Gelu, Sigmoid, Swish
-from handlers.relevance.operations.layer_weights import Weights
+from handlers.relevance.operations.layer_weights import LayerWeights
 from handlers.relevance.operations.max_pool import MaxPool
 from handlers.relevance.operations.pointwise import Factor, Norm, Relu
 from handlers.relevance.operations.recurrence import Recurrence
@@ -52,12 +52,12 @@ def convolution(
             raise Refusal("padding='same' with an even kernel", "pad with torch.nn.functional.pad before it")
         padding = [r // 2 for r in reach]
     geometry = Geometry(stride, _each(padding, axes), dilation, groups)
-    return Weighted(Weights(_own(weight), None if bias is None else _own(bias), geometry), rules)
+    return Weighted(LayerWeights(_own(weight), None if bias is None else _own(bias), geometry), rules)
 
 
 def linear(weight: Tensor, bias: Tensor | None, rules: Rules) -> Weighted:
     """A linear layer on the last axis."""
-    return Weighted(Weights(_own(weight), None if bias is None else _own(bias), None), rules)
+    return Weighted(LayerWeights(_own(weight), None if bias is None else _own(bias), None), rules)
 
 
 def norm(
@@ -86,7 +86,7 @@ def folded_norm(operation: Norm, axes: int, rules: Rules) -> Weighted:
     """Batch norm that follows no convolution, as the convolution that it is (folding rule)."""
     geometry = Geometry((1,) * axes, (0,) * axes, (1,) * axes, len(operation.scale))
     weight = operation.scale.view(-1, 1, *([1] * axes))
-    return Weighted(Weights(weight, operation.shift, geometry), rules)
+    return Weighted(LayerWeights(weight, operation.shift, geometry), rules)
 
 
 def max_pool(
@@ -204,7 +204,7 @@ def of_module(module: nn.Module, rules: Rules) -> Operation:
         case SamePad():
             return PadSame((), module)
         case EvenFrames():
-            return Take(module)
+            return FrameSelection(module)
         case ConvLSTM():
             return Recurrence(module, rules)
     name = type(module).__name__
@@ -229,7 +229,6 @@ SIZES: dict[Any, Callable[..., Any]] = {
 RELUS = {F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"}
 ADDS = {operator.add, operator.iadd, torch.add, "add", "add_", "__add__", "__iadd__"}
 IN_PLACE = {operator.iadd, operator.imul, F.relu_, torch.relu_, "relu_", "add_", "mul_", "__iadd__"}
-IDENTITIES = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, "contiguous", "clone", "detach", torch.clone}
 
 
 def _own(tensor: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ def traced(module: nn.Module, rules: Rules) -> Graph:
     """The unfused program of a module in evaluation mode that maps one clip [B, C, T, H, W] to logits [B, K].
 
     The module is not changed; its parameters are shared, not copied, so retrace after changing them.
-    Raises UnsupportedOperation (operation, place, alternative) for what has no rule.
+    Raises UnsupportedOperation (operation, step_name, alternative) for what has no rule.
     """
     for name, part in module.named_modules():
         if part.training:

@@ -1,4 +1,4 @@
-"""What the calls of transformers become, beside those of all other networks."""
+"""Records the calls of transformers, beside those of all other networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from handlers.relevance.operations.attention import Attend, Scale, Shift
+from handlers.relevance.operations.attention import Attention, Scale, Shift
 from handlers.relevance.operations.gated import Gelu
 from handlers.relevance.operations.reshaping import Reshape
 from handlers.relevance.tracing import table
@@ -52,8 +52,8 @@ def _attend(recorder: StepRecorder, query: Ref | Tensor, key: Ref, value: Ref, *
     if options or not isinstance(key, Ref) or not isinstance(value, Ref):
         raise Refusal("attention with a mask, another scale or constant keys", "give queries, keys and values alone")
     if isinstance(query, Tensor):
-        return recorder.step(Attend(query.detach()), [key, value], value.axes)
-    return recorder.step(Attend(), [query, key, value], value.axes)
+        return recorder.step(Attention(query.detach()), [key, value], value.axes)
+    return recorder.step(Attention(), [query, key, value], value.axes)
 
 
 def _unflatten(recorder: StepRecorder, x: Ref, dim: int, sizes: Sequence[int]) -> Ref:

@@ -1,4 +1,4 @@
-"""One exported graph: what it says about itself, and running those parts of it that are asked for."""
+"""One exported graph: its own description, and running those parts of it that are asked for."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Graph:
         self._inputs = [entry.name for entry in whole.get_inputs()]
         self._outputs = [output.name for output in whole.get_outputs()]
         self.takes_several = not isinstance(whole.get_inputs()[0].shape[0], int)
-        """Whether a run may have more clips than one."""
+        """True when a run may have more clips than one."""
         self._made = lru_cache(_MOST_PARTS)(self._make)
 
     @property
@@ -100,7 +100,7 @@ class Graph:
         return self.model.name
 
     def part(self, wanted: Collection[str]) -> Part:
-        """What computes those of the wanted outputs that the graph has.
+        """Return the part that computes those of the wanted outputs that the graph has.
 
         A session runs all of its graph, whichever outputs it is asked for, so each set of outputs has a session of its
         own, made when it is first wanted: that takes up to a second.

@@ -1,4 +1,4 @@
-"""Requests answered by an exported graph: one run for all that ask for the same."""
+"""Answers requests with an exported graph: one run for all that ask for the same."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from actionlens.v1 import answer_pb2, explanation_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.onnx.explanations import fill
 from service.backends.onnx.graph import Graph, Outputs, Part
-from service.backends.onnx.graph_request import PREDICTION, Asked, asked
+from service.backends.onnx.graph_request import PREDICTION, GraphRequest, read_request
+from service.backends.protocol import Work
 from service.errors import ActionLensError, FailedPrecondition
 from service.readings.explanation import frame_entropy
 
 _TOP = 5
 
 
-def answer(graph: Graph, requests: Sequence[worker_pb2.ComputeRequest]) -> list[worker_pb2.ComputeResponse]:
-    """Answers in order; a request that cannot be answered gets a `failure` in its place.
+def answer(graph: Graph, batch: Sequence[Work]) -> list[worker_pb2.ComputeResponse]:
+    """Answers in order; work that cannot be answered gets a `failure` in its position.
 
-    requests: one, when the graph takes one clip at a time. How times are divided is said in actionlens.v1.Timings.
+    batch: of one, when the graph takes one clip at a time. How times are divided is said in actionlens.v1.Timings.
     """
     started, start = time.time(), time.perf_counter()
-    replies = [worker_pb2.ComputeResponse() for _ in requests]
-    alike: dict[tuple[str, ...], list[tuple[worker_pb2.ComputeResponse, Asked]]] = {}
-    for reply, request in zip(replies, requests, strict=True):
+    replies = [worker_pb2.ComputeResponse() for _ in batch]
+    alike: dict[tuple[str, ...], list[tuple[worker_pb2.ComputeResponse, GraphRequest]]] = {}
+    for reply, work in zip(replies, batch, strict=True):
         try:
-            match request.WhichOneof("work"):
+            match work.request.WhichOneof("work"):
                 case "describe":
                     reply.model.CopyFrom(graph.model)
                 case "advance":
                     raise FailedPrecondition("an exported graph computes no jobs; serve the model itself for them")
                 case _:
-                    item = asked(graph, request.compute)
+                    item = read_request(graph, work)
                     alike.setdefault(item.wanted, []).append((reply, item))
         except ActionLensError as error:
             reply.failure.CopyFrom(_failure(error))
@@ -49,8 +50,8 @@ def answer(graph: Graph, requests: Sequence[worker_pb2.ComputeRequest]) -> list[
     return replies
 
 
-def _answer_group(graph: Graph, group: Sequence[tuple[worker_pb2.ComputeResponse, Asked]]) -> None:
-    clips = np.stack([item.clip for _, item in group])
+def _answer_group(graph: Graph, group: Sequence[tuple[worker_pb2.ComputeResponse, GraphRequest]]) -> None:
+    clips = np.stack([item.clip for _, item in group]) if len(group) > 1 else group[0][1].clip[None]
     targets = np.array([item.target for _, item in group], np.int64)
     wanted = group[0][1].wanted
     found, seconds = _timed(graph.part(wanted), clips, targets)
@@ -58,10 +59,10 @@ def _answer_group(graph: Graph, group: Sequence[tuple[worker_pb2.ComputeResponse
     if explains and graph.shares.due(wanted):
         graph.shares.add(wanted, seconds, _timed(graph.part(PREDICTION), clips, targets)[1])
     forward = seconds * graph.shares.value(wanted) if explains else seconds
-    for place, (reply, item) in enumerate(group):
+    for index, (reply, item) in enumerate(group):
         begun = time.perf_counter()
         try:
-            _fill(reply, graph, item, {name: values[place] for name, values in found.items()})
+            _fill(reply, graph, item, {name: values[index] for name, values in found.items()})
         except (ActionLensError, TensorError) as error:
             wrong = error if isinstance(error, ActionLensError) else ActionLensError(f"the prediction: {error}")
             reply.Clear()
@@ -80,7 +81,7 @@ def _timed(part: Part, clips: NDArray[np.uint8], targets: NDArray[np.int64]) -> 
     return found, time.perf_counter() - begun
 
 
-def _fill(reply: worker_pb2.ComputeResponse, graph: Graph, item: Asked, found: Outputs) -> None:
+def _fill(reply: worker_pb2.ComputeResponse, graph: Graph, item: GraphRequest, found: Outputs) -> None:
     """found: of this clip. Raises ActionLensError when the clip has no prediction."""
     if not np.isfinite(found["logits"]).all():
         raise ActionLensError("the model's logits are not finite", reason="LOGITS_NOT_FINITE")

@@ -1,4 +1,4 @@
-"""What one request asks of an exported graph, and why the graph does not answer what it does not."""
+"""Reads one request to an exported graph, with the reason why the graph does not compute what it lacks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from actionlens.worker.v1 import worker_pb2
 from service.backends.onnx.explanations import OUTPUTS
 from service.backends.onnx.graph import Graph
+from service.backends.protocol import Work
 from service.errors import ActionLensError, FailedPrecondition, InvalidArgument
 from service.validation.request import method_name, resolve_target
 
@@ -20,7 +21,7 @@ PREDICTION = ("logits", "explained", "frame_logits")
 
 
 @dataclass(frozen=True)
-class Asked:
+class GraphRequest:
     """clip: uint8 [T, H, W, 3]. target: class number, -1 for the likeliest. wanted: names of the graph's outputs.
     methods: in the request's order, each with why the graph does not compute it (None: it does)."""
 
@@ -31,9 +32,10 @@ class Asked:
     wanted: tuple[str, ...]
 
 
-def asked(graph: Graph, compute: worker_pb2.Compute) -> Asked:
-    """A request read. Raises InvalidArgument for a clip of another size, an unknown class or a contrast."""
-    clip = _clip(graph, compute)
+def read_request(graph: Graph, work: Work) -> GraphRequest:
+    """Read a request. Raises InvalidArgument for a clip of another size, an unknown class or a contrast."""
+    compute = work.request.compute
+    _check_clip(graph, work.pixels)
     target = resolve_target(compute.target, graph.model, "target")
     if target.HasField("contrast"):
         raise InvalidArgument(
@@ -41,30 +43,28 @@ def asked(graph: Graph, compute: worker_pb2.Compute) -> Asked:
             field="target.contrast",
             reason="CONTRAST_UNSUPPORTED",
         )
-    methods = [(method_name(method), _refusal(graph, compute, place)) for place, method in enumerate(compute.methods)]
+    methods = [(method_name(method), _refusal(graph, compute, index)) for index, method in enumerate(compute.methods)]
     explaining = [output for name, refused in methods if refused is None for output in OUTPUTS[name]]
     index = target.explained.index if target.HasField("explained") else -1
-    return Asked(compute, clip, index, methods, (*PREDICTION, *dict.fromkeys(explaining)))
+    return GraphRequest(compute, work.pixels, index, methods, (*PREDICTION, *dict.fromkeys(explaining)))
 
 
-def _clip(graph: Graph, compute: worker_pb2.Compute) -> NDArray[np.uint8]:
+def _check_clip(graph: Graph, clip: NDArray[np.uint8]) -> None:
     size = graph.model.input
-    shape = (compute.frames, compute.height, compute.width, 3)
     wanted = (size.frames, size.height, size.width, 3)
-    if shape != wanted or len(compute.clip) != int(np.prod(wanted)):
+    if clip.shape != wanted or clip.dtype != np.uint8:
         raise InvalidArgument(
-            f"clip: {len(compute.clip)} bytes as uint8 {list(shape)}; the graph takes uint8 {list(wanted)}",
+            f"clip: {clip.dtype} {list(clip.shape)}; the graph takes uint8 {list(wanted)}",
             field="clip",
             reason="WRONG_CLIP_SHAPE",
         )
-    return np.frombuffer(compute.clip, np.uint8).reshape(wanted)
 
 
-def _refusal(graph: Graph, compute: worker_pb2.Compute, place: int) -> ActionLensError | None:
-    """Why the graph does not answer a method as it is asked; None when it does."""
-    method = compute.methods[place]
+def _refusal(graph: Graph, compute: worker_pb2.Compute, index: int) -> ActionLensError | None:
+    """Return the reason why the graph does not compute a method as requested; None when it does."""
+    method = compute.methods[index]
     name, field = method_name(method), method.WhichOneof("method") or ""
-    path = f"methods[{place}].{field}"
+    path = f"methods[{index}].{field}"
     if name not in graph.held:
         held = ", ".join(graph.held) or "no explanation"
         return FailedPrecondition(f"{path}: {name} is not in the exported graph, which holds {held}", field=path)

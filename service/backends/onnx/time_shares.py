@@ -1,4 +1,4 @@
-"""How a run of prediction and explanations together divides between the two."""
+"""Divides a run of prediction and explanations together between the two."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import asyncio
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.admission import Admission
-from service.backends.model_choice import chosen_models, wrapped
+from service.backends.model_choice import chosen_models
 from service.backends.protocol import Reply, Work
 from service.backends.torchserve import config, replies
 from service.backends.torchserve.http_client import ConnectionLost, HttpReply
@@ -28,7 +28,7 @@ class TorchServeBackend:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._supervisor: Supervisor | None = None
-        self._gates: dict[str, Admission] = {}
+        self._admissions: dict[str, Admission] = {}
         self._calls: set[asyncio.Task[tuple[worker_pb2.ComputeResponse, float]]] = set()
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -53,17 +53,17 @@ class TorchServeBackend:
             self._stopping = asyncio.create_task(self._stop())
         await asyncio.shield(self._stopping)
 
-    async def compute(self, model: str, request: Work, deadline: float) -> Reply:
+    async def compute(self, model: str, work: Work, deadline: float) -> Reply:
         """See InferenceBackend."""
-        supervisor, gate = self._way_to(model)
+        supervisor, admission = self._serving(model)
         loop = asyncio.get_running_loop()
-        asked = loop.time()
-        at = asked + deadline
-        await gate.enter(at)
+        called = loop.time()
+        at = called + deadline
+        await admission.enter(at)
         entered = loop.time()
-        # A task of its own, because the place stays taken until the worker is done with the clip, also when the
+        # A task of its own, because the slot stays taken until the worker is done with the clip, also when the
         # caller has left: workers cannot be interrupted.
-        call = loop.create_task(self._call(supervisor, gate, model, request, at))
+        call = loop.create_task(self._call(supervisor, admission, model, work, at))
         self._calls.add(call)
         call.add_done_callback(self._finished)
         try:
@@ -71,7 +71,7 @@ class TorchServeBackend:
                 response, seconds = await asyncio.shield(call)
         except TimeoutError as error:
             raise DeadlineExceeded(f"model {model!r} did not answer within {deadline:g} s") from error
-        return Reply(response, entered - asked, max(0.0, seconds - response.timings.total))
+        return Reply(response, entered - called, max(0.0, seconds - response.timings.total))
 
     def models(self) -> dict[str, model_pb2.Model]:
         """See InferenceBackend."""
@@ -79,11 +79,11 @@ class TorchServeBackend:
 
     def capacity(self) -> int:
         """See InferenceBackend."""
-        return sum(gate.places for gate in self._gates.values())
+        return sum(each.slots for each in self._admissions.values())
 
     def in_flight(self) -> int:
         """See InferenceBackend."""
-        return sum(gate.busy + gate.waiting for gate in self._gates.values())
+        return sum(each.busy + each.waiting for each in self._admissions.values())
 
     def healthy(self) -> bool:
         """See InferenceBackend."""
@@ -93,29 +93,28 @@ class TorchServeBackend:
         """See InferenceBackend."""
         return self._supervisor.restarts if self._supervisor is not None else 0
 
-    def _way_to(self, model: str) -> tuple[Supervisor, Admission]:
+    def _serving(self, model: str) -> tuple[Supervisor, Admission]:
         supervisor = self._supervisor
-        if self._stopping is not None or supervisor is None or not self._gates:
+        if self._stopping is not None or supervisor is None or not self._admissions:
             raise Unavailable("the backend is not running")
-        if model not in self._gates:
-            raise NotFound(f"no model {model!r} is loaded; there are: {', '.join(self._gates)}", field="model")
+        if model not in self._admissions:
+            raise NotFound(f"no model {model!r} is loaded; there are: {', '.join(self._admissions)}", field="model")
         if not supervisor.up:
             raise Unavailable("TorchServe is being restarted", retry_after=_RETRY_AFTER_SECONDS)
-        return supervisor, self._gates[model]
+        return supervisor, self._admissions[model]
 
     async def _call(
         self,
         supervisor: Supervisor,
-        gate: Admission,
+        admission: Admission,
         model: str,
-        request: Work,
+        work: Work,
         at: float,
     ) -> tuple[worker_pb2.ComputeResponse, float]:
         """Send until answered, at most twice. Returns the response and the seconds of the round trip."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
-            work = wrapped(request)
             reason = ""
             for _ in range(_ATTEMPTS):
                 server = await supervisor.running(at)
@@ -140,11 +139,9 @@ class TorchServeBackend:
                         raise replies.refusal(model, reply)
             raise Unavailable(f"{reason}, twice", reason="WORKER_DIED", retry_after=_RETRY_AFTER_SECONDS)
         finally:
-            gate.leave(loop.time() - begun)
+            admission.leave(loop.time() - begun)
 
-    async def _hop(
-        self, supervisor: Supervisor, server: TorchServe, model: str, work: worker_pb2.ComputeRequest
-    ) -> HttpReply:
+    async def _hop(self, supervisor: Supervisor, server: TorchServe, model: str, work: Work) -> HttpReply:
         loop = asyncio.get_running_loop()
         watch = supervisor.watch
         number = watch.sent(model, loop.time())
@@ -174,11 +171,11 @@ class TorchServeBackend:
         shape = config.shape(self._settings)
         self._supervisor = Supervisor(self._settings, folders, shape.workers)
         await self._supervisor.start()
-        self._gates = {name: Admission(name, shape.places, self._settings.queue) for name in folders}
+        self._admissions = {name: Admission(name, shape.slots, self._settings.queue) for name in folders}
 
     async def _stop(self) -> None:
-        for gate in self._gates.values():
-            gate.close()
+        for admission in self._admissions.values():
+            admission.close()
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             await asyncio.wait({self._starting})

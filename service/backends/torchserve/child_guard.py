@@ -1,6 +1,6 @@
-"""Keeper of one TorchServe: a small process between the service and java, run as a script.
+"""Guards one TorchServe: a small process between the service and java, run as a script.
 
-    python -I -S guard.py FOLDER COMMAND...
+    python -I -S child_guard.py FOLDER COMMAND...
 
 It starts the command in FOLDER, in a process group of its own, and writes "started PID" to standard output, then
 "exited STATUS" once the command has ended. Standard input is the service's lifeline: when it closes, the guard kills
@@ -70,7 +70,7 @@ def main() -> None:
 
 def attend(java: subprocess.Popen[bytes], woken: int) -> None:
     """Return when the lifeline has closed and the command has ended or used up its grace."""
-    told, grace, end = b"", 0.0, float("inf")
+    sent, grace, end = b"", 0.0, float("inf")
     open_fds, ended = {0, woken}, False
     while True:
         if not ended and java.poll() is not None:
@@ -85,10 +85,10 @@ def attend(java: subprocess.Popen[bytes], woken: int) -> None:
             os.read(woken, 4096)
         if 0 in readable:
             data = os.read(0, 64)
-            told += data
+            sent += data
             if not data:
                 open_fds.discard(0)
-                grace = float(told or 0)
+                grace = float(sent or 0)
                 end = time.monotonic() + grace
                 if grace > 0 and not ended:
                     os.killpg(java.pid, signal.SIGTERM)
@@ -118,7 +118,7 @@ def prctl(option: int, value: int) -> None:
 
 
 def say(line: str) -> None:
-    """Tell the service, which may be gone."""
+    """Report to the service, which may be gone."""
     with contextlib.suppress(OSError):
         os.write(1, line.encode() + b"\n")
 

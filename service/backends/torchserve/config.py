@@ -1,4 +1,4 @@
-"""What one TorchServe is started with: command, environment and configuration files in its work folder."""
+"""Makes what one TorchServe is started with: command, environment and configuration files in its work folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRECISION_VARIABLE = "ACTIONLENS_WORKER_PRECISION"
 REPLY_VARIABLE = "ACTIONLENS_MAX_REPLY_BYTES"
 LOG_FILE = "torchserve.log"
 OUTPUT_FILE = "java.out"
-"""Where the guard lets java write its standard output and error."""
+"""File into which the guard lets java write its standard output and error."""
 
 _STARTUP_SECONDS = 600
 # Room for TorchServe's own framing of a message.
@@ -62,7 +62,7 @@ class Shape:
     """Workers per model."""
     threads: int
     """Torch threads per worker."""
-    places: int
+    slots: int
     """Clips of one model that may be at TorchServe at once: one batch in work and one ready, per worker."""
 
 
@@ -83,7 +83,7 @@ def shape(settings: Settings, cores: int | None = None) -> Shape:
     return Shape(
         workers=workers,
         threads=min(settings.threads or share, share),
-        places=2 * workers * settings.batch_size,
+        slots=2 * workers * settings.batch_size,
     )
 
 
@@ -123,7 +123,7 @@ def prepare(folder: Path, models: dict[str, Path], settings: Settings) -> Ports:
         "load_models": ",".join(f"{name}.mar" for name in models),
         "models": json.dumps(registered, separators=(",", ":")),
         # Above the service's own bound, so that TorchServe never has to refuse.
-        "job_queue_size": plan.places + 16,
+        "job_queue_size": plan.slots + 16,
         "max_request_size": WIRE_BYTES + _FRAMING_BYTES,
         "max_response_size": WIRE_BYTES + _FRAMING_BYTES,
         # Nobody registers models or fetches URLs through this server.

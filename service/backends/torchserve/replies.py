@@ -1,4 +1,4 @@
-"""What TorchServe's answers mean."""
+"""Reads TorchServe's answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REFUSED_SECONDS = 0.5
 
 
 class Verdict(enum.Enum):
-    """What to do with an answer."""
+    """The kinds of answer, by what is to be done next."""
 
     SERVED = enum.auto()
     WORKER_DIED = enum.auto()
@@ -26,7 +26,7 @@ def verdict(reply: HttpReply) -> Verdict:
     """Sort an answer by its status.
 
     TorchServe 0.12 says 500 when a worker died or took too long, 507 when one was killed (it takes that for a lack of
-    memory), and 503 both when it has no worker or place and when a handler raised.
+    memory), and 503 both when it has no worker or no room and when a handler raised.
     """
     match reply.status:
         case 200:

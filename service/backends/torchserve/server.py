@@ -11,11 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from actionlens.worker.v1 import worker_pb2
+from service.backends.protocol import Work
 from service.backends.torchserve import child_guard, config
-from service.backends.torchserve import shared_memory as handoff
 from service.backends.torchserve import startup_log as log
 from service.backends.torchserve.http_client import ConnectionLost, HttpClient, HttpReply
+from service.backends.torchserve.shared_memory import envelope
 from service.errors import Unavailable
 from service.settings import Settings
 
@@ -113,9 +113,9 @@ class TorchServe:
         except (ValueError, LookupError, TypeError) as error:
             raise ConnectionLost(f"unexpected description of model {model!r}") from error
 
-    async def predict(self, model: str, request: worker_pb2.ComputeRequest, timeout: float) -> HttpReply:
-        """Send one request to a model. Raises ConnectionLost or TimeoutError (seconds: `timeout`)."""
-        with handoff.envelope(request) as body:
+    async def predict(self, model: str, work: Work, timeout: float) -> HttpReply:
+        """Send work to a model. Raises ConnectionLost or TimeoutError (seconds: `timeout`)."""
+        with envelope(work) as body:
             return await self._client("inference").call("POST", f"/predictions/{model}", body, timeout=timeout)
 
     async def close(self, grace: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""How a clip's pixels reach a worker: through memory that both sides can read, not through TorchServe's sockets."""
+"""Passes a clip's pixels to a worker: through memory that both sides can read, not through TorchServe's sockets."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from actionlens.worker.v1 import worker_pb2
+from service.backends.protocol import Work
 
 
 @contextmanager
-def envelope(request: worker_pb2.ComputeRequest) -> Iterator[bytes]:
-    """The request as a worker of the same user on this machine understands it until the block ends.
+def envelope(work: Work) -> Iterator[bytes]:
+    """A worker message that a worker of the same user on this machine understands until the block ends.
 
-    The pixels are moved out of it into an anonymous file, which lies in memory and on no disk, and which the kernel
-    frees when this process ends, however it ends. Raises OSError when there is no memory or file descriptor.
+    The pixels go from their array straight into an anonymous file, which lies in memory and on no disk, and which the
+    kernel frees when this process ends, however it ends. Raises OSError when there is no memory or file descriptor.
     """
-    if request.WhichOneof("work") == "describe":
-        yield request.SerializeToString()
+    if work.request.WhichOneof("work") == "describe":
+        yield work.request.SerializeToString()
         return
     sent = worker_pb2.ComputeRequest()
-    sent.CopyFrom(request)
+    sent.CopyFrom(work.request)
     compute = sent.advance.compute if sent.WhichOneof("work") == "advance" else sent.compute
     with open(os.memfd_create("actionlens-clip"), "wb") as file:
-        file.write(compute.clip)
-        file.flush()
-        compute.ClearField("clip")
+        work.pixels.tofile(file)
+        compute.frames, compute.height, compute.width, _ = work.pixels.shape
         # The worker opens it anew, with a position of its own.
         compute.clip_file = f"/proc/{os.getpid()}/fd/{file.fileno()}"
         yield sent.SerializeToString()

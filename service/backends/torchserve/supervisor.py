@@ -10,7 +10,8 @@ import structlog
 
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.model_choice import canary_request, checked, describe_request
+from service.backends.canary import checked, description, worker_canary
+from service.backends.protocol import Work
 from service.backends.torchserve import replies
 from service.backends.torchserve.http_client import ConnectionLost
 from service.backends.torchserve.replies import Verdict
@@ -46,7 +47,7 @@ class Supervisor:
         self._server: TorchServe | None = None
         self._up = asyncio.Event()
         self._stopped = False
-        self._keeper: asyncio.Task[None] | None = None
+        self._restarter: asyncio.Task[None] | None = None
         self._ready: dict[str, int] = {}
         self._pids: dict[str, set[int]] = {}
         self.watch = self._new_watch(0.0)
@@ -64,14 +65,14 @@ class Supervisor:
     async def start(self) -> None:
         """Launch and wait until every model has answered. Raises Unavailable."""
         await self._launch()
-        self._keeper = asyncio.create_task(self._keep())
+        self._restarter = asyncio.create_task(self._restart())
 
     async def stop(self) -> None:
         """End everything. Calls that wait for a TorchServe get Unavailable."""
         self._stopped = True
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
+        if self._restarter is not None:
+            self._restarter.cancel()
+            await asyncio.wait({self._restarter})
         server, self._server = self._server, None
         self._up.set()  # those who wait for a successor find that there will be none
         if server is not None:
@@ -137,20 +138,20 @@ class Supervisor:
         return server
 
     async def _try_out(self, server: TorchServe, name: str, end: float) -> model_pb2.Model:
-        async def ask(request: worker_pb2.ComputeRequest, stage: str) -> worker_pb2.ComputeResponse:
+        async def send(work: Work, stage: str) -> worker_pb2.ComputeResponse:
             left = end - asyncio.get_running_loop().time()
-            reply = await server.predict(name, request, left)
+            reply = await server.predict(name, work, left)
             if replies.verdict(reply) is not Verdict.SERVED:
                 raise Unavailable(f"model {name!r} failed its {stage}: TorchServe answered status {reply.status}")
             return checked(name, stage, replies.parse(name, reply.body))
 
-        model = (await ask(describe_request(), "description")).model
+        model = (await send(description(), "description")).model
         # As many as there are workers: the first forward of a worker is slow, so each should have had one.
-        await asyncio.gather(*(ask(canary_request(model), "canary") for _ in range(self._workers)))
+        await asyncio.gather(*(send(worker_canary(model), "canary") for _ in range(self._workers)))
         model.ready = True
         return model
 
-    async def _keep(self) -> None:
+    async def _restart(self) -> None:
         """Replace the TorchServe whenever it fails."""
         while True:
             reason = await self._trouble()

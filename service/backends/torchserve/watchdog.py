@@ -40,7 +40,7 @@ class Watch:
             self._heard[model] = now
 
     def refused(self, model: str) -> None:
-        """TorchServe says that the model has no worker or no place, though fewer calls are out than it takes."""
+        """TorchServe says that the model has no worker or no room, though fewer calls are out than it takes."""
         self._refused[model] = self._refused.get(model, 0) + 1
 
     def served(self, model: str) -> None:

@@ -1,4 +1,4 @@
-"""What clients may do to a job that exists."""
+"""Cancels, retries, deletes and watches jobs, for clients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WATCH_SECONDS = 10.0
 
 
 def cancel(database: Database, job: str) -> None:
-    """End what waits at once, and what runs after its block. Raises NotFound."""
+    """End clips that wait at once, and those that run after their block. Raises NotFound."""
     with database.writing() as connection:
         row = _row(connection, job)
         if row.state in ENDED:
@@ -71,7 +71,7 @@ def retry(database: Database, job: str) -> None:
 
 def delete(database: Database, artefacts: Artefacts, job: str) -> None:
     """Remove an ended job. Raises NotFound, FailedPrecondition."""
-    # Rows first: what is left of the artefacts after a crash is swept.
+    # Rows first: artefacts that are left after a crash are swept.
     if forget(database, job):
         artefacts.remove_job(job)
         return
@@ -81,7 +81,7 @@ def delete(database: Database, artefacts: Artefacts, job: str) -> None:
 
 
 def want_partial(database: Database, job: str) -> None:
-    """Have the next blocks of a job say what the explanation is so far."""
+    """Have the next blocks of a job store the explanation so far."""
     now = time.time()
     wanted = sa.and_(JOBS.c.id == job, JOBS.c.watched < now + _WATCH_SECONDS / 2, JOBS.c.ended.is_(None))
     with database.reading() as connection:

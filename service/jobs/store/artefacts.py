@@ -27,7 +27,7 @@ _RETRY_SECONDS = 5.0
 
 
 class Artefacts:
-    """Named blobs, one folder per job. What is there is whole: a blob appears at once and never changes.
+    """Named blobs, one folder per job. Each is whole: a blob appears at once and never changes.
 
     Names end in a digest of the content ("job/state-3-1f0c..."), so a blob that was damaged is not taken for good.
     Safe to use from many threads.
@@ -53,8 +53,8 @@ class Artefacts:
         self._failures: tuple[type[Exception], ...] = (OSError,) if self._local else (Exception,)
 
     def _try(self) -> None:
-        """Write and remove a blob: a bucket that does not exist, or may not be written to, is told now. None is made:
-        its name may be a mistake."""
+        """Write and remove a blob: a bucket that does not exist, or may not be written to, is reported now. None is
+        made: its name may be a mistake."""
         probe = self._path(f"{_PROBE}/{uuid.uuid4().hex}")
         self._store.pipe_file(probe, b"")
         self._store.rm_file(probe)
@@ -123,7 +123,7 @@ class Artefacts:
 
 
 def _write_whole(path: Path, data: bytes) -> None:
-    """Write beside the place and move there when it is on the disk."""
+    """Write to a file beside it, and rename that when it is on the disk."""
     folder = path.parent
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ class Database:
         self.engine = engine
         self.sqlite = engine.dialect.name == "sqlite"
         self.dbos = "" if self.sqlite else "dbos."
-        """What stands before the names of DBOS's tables."""
+        """The prefix of the names of DBOS's tables."""
         self.client = DBOSClient(
             system_database_engine=engine,
             serializer=DBOSPortableJSONSerializer(),
@@ -46,13 +46,16 @@ class Database:
     @classmethod
     def open(cls, settings: Settings) -> Database:
         """Connect and bring all tables to this release's form. Raises InvalidArgument as `database_url` does, and
-        Unavailable, saying what to set."""
+        Unavailable, naming the setting."""
         url = database_url(settings)
         engine = None
         try:
             engine = _engine(url)
             database = cls(engine)
-            database.client._sys_db.run_migrations()  # its public form takes a URL, and would open a SQLite of its own
+            # Not DBOS.migrate, nor `dbos migrate`: both bring LISTEN and NOTIFY, which we do without, and which cannot
+            # be brought to a database later: migration 20 fails on one that was made without. DBOS.launch can do
+            # without, but would make a worker of the service.
+            database.client._sys_db.run_migrations()
             with database.writing() as connection:
                 database._create(connection)
         except (SQLAlchemyError, OSError, ImportError) as error:
@@ -87,7 +90,7 @@ class Database:
         """A transaction that reads and writes. On SQLite it holds the one write lock from its start."""
         with self.engine.begin() as connection:
             if self.sqlite:
-                # The driver would begin at the first write only, and what was read before could be stale by then.
+                # The driver would begin at the first write only, and rows that were read before could be stale by then.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
@@ -106,7 +109,7 @@ class Database:
         return float(connection.scalar(sa.text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
 
 
-def told(error: DBAPIError) -> ActionLensError:
+def reported(error: DBAPIError) -> ActionLensError:
     """A database's failure as clients see it: try again later."""
     text = _first_line(error)
     if any(sign in text for sign in _FULL):
@@ -120,7 +123,7 @@ def told(error: DBAPIError) -> ActionLensError:
 
 def database_url(settings: Settings) -> sa.URL:
     """Where the database is. Raises InvalidArgument for what is no URL of one, and shows nothing of it: where in it a
-    password begins cannot be told."""
+    password begins is unknown."""
     given = settings.jobs.db
     if "://" not in given:
         return sa.URL.create("sqlite", database=str(Path(given) if given else settings.data / "jobs.sqlite"))

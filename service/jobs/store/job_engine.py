@@ -15,12 +15,11 @@ from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, job_pb2
 from service.concurrency.thread_pool import Pool
 from service.errors import FailedPrecondition, NotFound, Unavailable
 from service.jobs.protocol import Complete
-from service.jobs.store import actions as control
-from service.jobs.store import queries as views
+from service.jobs.store import actions, queries
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.clip_sources import read_clip
 from service.jobs.store.counts import Counts
-from service.jobs.store.database import Database, database_url, told
+from service.jobs.store.database import Database, database_url, reported
 from service.jobs.store.submission import submit
 from service.settings import Settings
 
@@ -47,7 +46,7 @@ class DatabaseJobEngine:
 
     @property
     def database(self) -> Database:
-        """The open database. Raises Unavailable before `start` has succeeded, with what it failed of, and after
+        """The open database. Raises Unavailable before `start` has succeeded, with the reason of the failure, and after
         `stop`."""
         if self._database is not None:
             return self._database
@@ -89,58 +88,58 @@ class DatabaseJobEngine:
 
     async def get(self, identifier: str) -> job_pb2.Job:
         """See JobEngine."""
-        return await self._run(lambda database: views.job(database, self._settings.jobs, identifier))
+        return await self._run(lambda database: queries.job(database, self._settings.jobs, identifier))
 
     async def list(self, request: job_pb2.ListJobsRequest) -> job_pb2.ListJobsResponse:
         """See JobEngine."""
-        return await self._run(lambda database: views.jobs(database, self._settings.jobs, request))
+        return await self._run(lambda database: queries.jobs(database, self._settings.jobs, request))
 
     async def clips(self, request: job_pb2.ListJobClipsRequest) -> job_pb2.ListJobClipsResponse:
         """See JobEngine."""
-        return await self._run(lambda database: views.clips(database, request))
+        return await self._run(lambda database: queries.clips(database, request))
 
     async def clip(self, identifier: str, clip: int) -> job_pb2.JobClipStatus:
         """See JobEngine."""
-        return await self._run(lambda database: views.clip_status(views.clip(database, identifier, clip)))
+        return await self._run(lambda database: queries.clip_status(queries.clip(database, identifier, clip)))
 
     async def watch(self, request: job_pb2.WatchJobRequest) -> AsyncIterator[job_pb2.WatchJobResponse]:
         """See JobEngine."""
-        said, partial = None, ""
+        sent, partial = None, ""
         while True:
-            now, name = await self._run(lambda database: views.progress(database, self._settings.jobs, request.id))
+            now, name = await self._run(lambda database: queries.progress(database, self._settings.jobs, request.id))
             update = job_pb2.WatchJobResponse()
             update.CopyFrom(now)
             if request.partial_results:
-                await self._run(lambda database: control.want_partial(database, request.id))
+                await self._run(lambda database: actions.want_partial(database, request.id))
                 if name != partial and (explanation := await self._partial(name)) is not None:
                     update.partial.CopyFrom(explanation)
                     partial = name
-            if now != said or update.HasField("partial"):
+            if now != sent or update.HasField("partial"):
                 yield update
-                said = now
-            if now.job.state in views.ENDED:
+                sent = now
+            if now.job.state in queries.ENDED:
                 return
             await asyncio.sleep(_WATCH_SECONDS)
 
     async def cancel(self, identifier: str) -> job_pb2.Job:
         """See JobEngine."""
-        await self._run(lambda database: control.cancel(database, identifier))
+        await self._run(lambda database: actions.cancel(database, identifier))
         return await self.get(identifier)
 
     async def retry(self, identifier: str) -> job_pb2.Job:
         """See JobEngine."""
-        await self._run(lambda database: control.retry(database, identifier))
+        await self._run(lambda database: actions.retry(database, identifier))
         return await self.get(identifier)
 
     async def delete(self, identifier: str) -> None:
         """See JobEngine."""
-        await self._run(lambda database: control.delete(database, self._blobs(), identifier))
+        await self._run(lambda database: actions.delete(database, self._blobs(), identifier))
 
     async def result(self, identifier: str, clip: int) -> answer_pb2.Answer:
         """See JobEngine."""
 
         def work(database: Database) -> answer_pb2.Answer:
-            row = views.clip(database, identifier, clip)
+            row = queries.clip(database, identifier, clip)
             if row.state != job_pb2.CLIP_STATE_SUCCEEDED:
                 raise _no_result(identifier, clip, row)
             _check_kept(identifier, row)
@@ -152,7 +151,7 @@ class DatabaseJobEngine:
         """See JobEngine."""
 
         def work(database: Database) -> clip_pb2.Clip:
-            row = views.clip(database, identifier, clip)
+            row = queries.clip(database, identifier, clip)
             if row.path is None:
                 _check_kept(identifier, row)
             return read_clip(self._settings, database, self._blobs(), row, "clip")
@@ -160,8 +159,8 @@ class DatabaseJobEngine:
         return await self._run(work)
 
     async def counts(self) -> Counts:
-        """What metrics tell of all jobs."""
-        return await self._run(views.counts)
+        """All jobs in numbers, for metrics."""
+        return await self._run(queries.counts)
 
     async def _partial(self, name: str) -> explanation_pb2.Explanation | None:
         def work(_: Database) -> explanation_pb2.Explanation | None:
@@ -177,7 +176,7 @@ class DatabaseJobEngine:
         try:
             result, _, _ = await self._pool.run(lambda: work(database))
         except DBAPIError as error:
-            raise told(error) from error
+            raise reported(error) from error
         except PoolTimeout as error:
             raise Unavailable("the job database is overloaded; try again", retry_after=1.0) from error
         return result

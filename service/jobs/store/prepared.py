@@ -1,4 +1,4 @@
-"""Statements of the hot path, compiled once: what SQLAlchemy does for each call takes longer than the database does."""
+"""Statements of the hot path, compiled once: SQLAlchemy's work for each call takes longer than the database's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows as clients see them."""
+"""Reads jobs and clips as clients see them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENDED = (
 _PAGE = 100
 _LARGEST_PAGE = 1000
 _LONGEST_TOKEN = 9
-"""Digits of a clip's place; longer numbers are none that a database takes."""
+"""Digits of a clip's index; longer numbers are none that a database takes."""
 _DAY = 86_400.0
 
 # Why a failed job's first clip failed: none of its clips has another state.
@@ -97,12 +97,12 @@ def clips(database: Database, request: job_pb2.ListJobClipsRequest) -> job_pb2.L
     return response
 
 
-def clip(database: Database, identifier: str, place: int) -> sa.Row[Any]:
+def clip(database: Database, identifier: str, clip_index: int) -> sa.Row[Any]:
     """A clip's row, with `ended` and `expired` of its job. Raises NotFound."""
     query = (
         sa.select(CLIPS, JOBS.c.ended, JOBS.c.expired)
         .join(JOBS, JOBS.c.id == CLIPS.c.job)
-        .where(CLIPS.c.job == identifier, CLIPS.c.place == place)
+        .where(CLIPS.c.job == identifier, CLIPS.c.place == clip_index)
     )
     with database.reading() as connection:
         row = connection.execute(query).one_or_none()
@@ -111,7 +111,7 @@ def clip(database: Database, identifier: str, place: int) -> sa.Row[Any]:
         raise unknown_job(identifier)
     if row is None:
         raise NotFound(
-            f"clip: there is no clip {place}; this job's are numbered 0 to {total - 1}",
+            f"clip: there is no clip {clip_index}; this job's are numbered 0 to {total - 1}",
             field="clip",
             reason="UNKNOWN_CLIP",
         )
@@ -159,19 +159,19 @@ def counts(database: Database) -> Counts:
 
 
 def job_message(row: Any, settings: JobSettings) -> job_pb2.Job:
-    """A job's row and reason, or what has these as attributes, as clients see them."""
-    asked = job_pb2.CreateJobRequest.FromString(row.request)
+    """A job's row and reason, or an object with these as attributes, as clients see them."""
+    request = job_pb2.CreateJobRequest.FromString(row.request)
     message = job_pb2.Job(
         id=row.id,
-        request_id=asked.request_id,
+        request_id=request.request_id,
         tenant=row.tenant,
         priority=row.band,
         state=row.state,
-        model=asked.model,
-        version=asked.version,
-        method=asked.method,
-        target=asked.target,
-        seed=asked.seed,
+        model=request.model,
+        version=request.version,
+        method=request.method,
+        target=request.target,
+        seed=request.seed,
         clips=job_pb2.ClipCounts(
             total=row.total,
             queued=row.queued,

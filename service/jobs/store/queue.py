@@ -1,6 +1,6 @@
-"""The order in which clips are computed: three bands, fair shares for tenants within a band, turns for jobs.
+"""Queues clips in the order of computing: three bands, fair shares for tenants within a band, jobs of a tenant in turn.
 
-Each band is a queue of DBOS with places of its own at every worker, and each tenant a partition of it; DBOS takes from
+Each band is a queue of DBOS with slots of its own at every worker, and each tenant a partition of it; DBOS takes from
 the partitions in random order. Of one job at most AHEAD clips are in a queue; each clip that starts puts the job's
 next one at the end. So jobs of one tenant take turns, a job of ten thousand clips holds up a job of one by a handful,
 and accepting it costs no more.
@@ -8,9 +8,6 @@ and accepting it costs no more.
 
 from __future__ import annotations
 
-import functools
-import json
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,12 +16,11 @@ import sqlalchemy as sa
 from actionlens.v1 import job_pb2
 from service.jobs.store.counts import BANDS
 from service.jobs.store.database import APPLICATION, Database
-from service.jobs.store.prepared import Prepared
 from service.jobs.store.tables import CLIPS
 from service.settings import JobSettings
 
 WORKFLOW = "clip"
-"""The name of the workflow that computes one clip: clip(job, place, attempt)."""
+"""The name of the workflow that computes one clip: clip(job, clip_index, attempt)."""
 AHEAD = 4
 
 
@@ -34,15 +30,15 @@ def queue_name(band: int) -> str:
 
 
 def register_queues(database: Database, settings: JobSettings) -> None:
-    """Tell DBOS what the queues are like. Again at every start, since settings may have changed."""
+    """Register the queues with DBOS. Again at every start, since settings may have changed."""
     for band, name in BANDS.items():
-        places = getattr(settings.slots, name) + settings.processes - 1
+        slots = getattr(settings.slots, name) + settings.processes - 1
         database.client.register_queue(
             queue_name(band),
-            worker_concurrency=places,
-            # This is what makes DBOS keep partitions. One place is never a tenant's that has all the others: however
+            worker_concurrency=slots,
+            # This is what makes DBOS keep partitions. One slot is never a tenant's that has all the others: however
             # long its clips take, another tenant's begins beside them.
-            partition_worker_concurrency=max(settings.processes, places - 1),
+            partition_worker_concurrency=max(settings.processes, slots - 1),
             polling_interval_sec=settings.poll_seconds,
         )
 
@@ -62,50 +58,31 @@ def hand_over(database: Database, connection: sa.Connection, line: Line, count: 
     chosen = connection.execute(
         sa.select(CLIPS.c.place, CLIPS.c.attempt).where(*waiting).order_by(CLIPS.c.place).limit(count)
     ).all()
-    places = [place for place, _ in chosen]
-    if places:
+    indices = [clip_index for clip_index, _ in chosen]
+    if indices:
         connection.execute(
-            sa.update(CLIPS).where(CLIPS.c.job == line.job, CLIPS.c.place.in_(places)).values(handed=True)
+            sa.update(CLIPS).where(CLIPS.c.job == line.job, CLIPS.c.place.in_(indices)).values(handed=True)
         )
-    enqueue(database, connection, line, [(place, attempt) for place, attempt in chosen])
+    enqueue(database, connection, line, [(clip_index, attempt) for clip_index, attempt in chosen])
 
 
 def enqueue(database: Database, connection: sa.Connection, line: Line, clips: Sequence[tuple[int, int]]) -> None:
-    """Put clips, (place, attempt), into the queue that are marked as handed over."""
-    if not clips:
-        return
-    rows = [
-        {
-            "workflow": workflow_id(line.job, place, attempt),
-            "name": WORKFLOW,
-            "queue": queue_name(line.band),
-            "tenant": line.tenant,
-            "creator": str(uuid.uuid4()),
-            "application": APPLICATION,
-            "inputs": json.dumps(
-                {"namedArgs": {}, "positionalArgs": [line.job, place, attempt]}, separators=(",", ":")
-            ),
-        }
-        for place, attempt in clips
-    ]
-    for statement in _enqueueing(database.dbos):
-        statement.run(connection, rows)
+    """Put clips, (clip_index, attempt), into the queue that are marked as handed over."""
+    for clip_index, attempt in clips:
+        database.client.enqueue_in_transaction(
+            connection,
+            {
+                "workflow_name": WORKFLOW,
+                "workflow_id": workflow_id(line.job, clip_index, attempt),
+                "queue_name": queue_name(line.band),
+                "queue_partition_key": line.tenant,
+            },
+            line.job,
+            clip_index,
+            attempt,
+        )
 
 
-@functools.cache
-def _enqueueing(dbos: str) -> tuple[Prepared, Prepared]:
-    """What DBOSClient.enqueue_in_transaction does for one clip, in a fifth of its time and for several at once; a test
-    compares the rows. dbos: what stands before the names of its tables."""
-    texts = (
-        f"INSERT INTO {dbos}workflow_status (workflow_uuid, status, name, recovery_attempts, queue_name, priority, "
-        "queue_partition_key, creator_xid, serialization, attributes, application_name) "
-        "VALUES (:workflow, 'ENQUEUED', :name, 0, :queue, 0, :tenant, :creator, 'portable_json', 'null', :application)",
-        f"INSERT INTO {dbos}workflow_input (workflow_uuid, inputs) VALUES (:workflow, :inputs)",
-    )
-    first, second = (Prepared(sa.text(f"{text} ON CONFLICT (workflow_uuid) DO NOTHING")) for text in texts)
-    return first, second
-
-
-def workflow_id(job: str, place: int, attempt: int) -> str:
-    """What DBOS calls the computing of one clip. Ids of one job share the prefix "JOB."."""
-    return f"{job}.{place}.{attempt}"
+def workflow_id(job: str, clip_index: int, attempt: int) -> str:
+    """The id that DBOS has for the computing of one clip. Ids of one job share the prefix "JOB."."""
+    return f"{job}.{clip_index}.{attempt}"

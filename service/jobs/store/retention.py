@@ -1,4 +1,4 @@
-"""What goes by itself: results that are too old or too many, and artefacts that belong to nothing."""
+"""Removes results that are too old or too many, and artefacts that belong to nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.settings import JobSettings
 from service.telemetry.log import get_logger
 
 _DAY = 86_400.0
-# A job without results stays in the lists for so many times its retention, so that its end can still be told.
+# A job without results stays in the lists for so many times its retention, so that its end can still be seen.
 _KEPT_TIMES = 2
 # Younger artefacts may belong to a job that is being accepted, or to a block that is being recorded.
 _ORPHAN_SECONDS = 3600.0
@@ -21,7 +21,7 @@ _BATCH = 100
 
 
 def tidy(database: Database, artefacts: Artefacts, settings: JobSettings) -> None:
-    """Let go what is too old or too much. Several workers may do it at once. Raises SQLAlchemyError."""
+    """Remove results that are too old or too many. Several workers may do it at once. Raises SQLAlchemyError."""
     now = time.time()
     for job in _too_old(database, now - settings.retention_days * _DAY) + _too_many(database, settings.retention_bytes):
         expire(database, artefacts, job)
@@ -29,7 +29,7 @@ def tidy(database: Database, artefacts: Artefacts, settings: JobSettings) -> Non
 
 
 def sweep(database: Database, artefacts: Artefacts) -> None:
-    """Remove the artefacts of jobs that do not exist, and what crashes left behind in ended ones. Reads all names."""
+    """Remove the artefacts of jobs that do not exist, and those that crashes left in ended ones. Reads all names."""
     old = [job for job, age in artefacts.jobs() if age > _ORPHAN_SECONDS]
     for begin in range(0, len(old), _BATCH):
         batch = old[begin : begin + _BATCH]
@@ -61,12 +61,9 @@ def forget(database: Database, job: str) -> bool:
     with database.writing() as connection:
         if not connection.execute(sa.delete(JOBS).where(JOBS.c.id == job, JOBS.c.ended.is_not(None))).rowcount:
             return False
-        known = connection.scalars(
-            sa.text(f"SELECT workflow_uuid FROM {database.dbos}workflow_status WHERE workflow_uuid LIKE :prefix"),
-            {"prefix": f"{job}.%"},
-        ).all()
+    known = database.client.list_workflows(workflow_id_prefix=f"{job}.", load_input=False, load_output=False)
     for begin in range(0, len(known), _BATCH):
-        database.client.delete_workflows(list(known[begin : begin + _BATCH]))
+        database.client.delete_workflows([entry.workflow_id for entry in known[begin : begin + _BATCH]])
     return True
 
 

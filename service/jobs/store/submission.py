@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from actionlens.v1 import job_pb2
 from service.errors import AlreadyExists, ResourceExhausted
 from service.jobs.protocol import Complete
-from service.jobs.store import queries as views
+from service.jobs.store import queries
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import Database
 from service.jobs.store.prepared import Prepared
@@ -53,26 +53,26 @@ def submit(
 ) -> tuple[job_pb2.Job, bool]:
     """Accept a job, durably. Returns it, and whether it is new.
 
-    complete: see JobEngine.create; what it raises is raised. Raises InvalidArgument, AlreadyExists, ResourceExhausted
+    complete: see JobEngine.create; its errors are raised. Raises InvalidArgument, AlreadyExists, ResourceExhausted
     (too many clips wait; disk full), Unavailable, and SQLAlchemy's DBAPIError.
     """
     check_message(request)
     digest = ""
     if request.request_id:
-        # Of the body as it was sent: what it is completed with may be another tomorrow.
+        # Of the body as it was sent: it may be completed otherwise tomorrow.
         digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
     request.tenant = request.tenant or _DEFAULT_TENANT
     if known := _known(database, request, digest):
-        return views.job(database, settings, known), False
+        return queries.job(database, settings, known), False
     if complete is not None:
         complete(request)
     if not request.HasField("seed"):
-        # 32 bits: what random generators everywhere take.
+        # 32 bits: random generators everywhere take so many.
         request.seed = secrets.randbits(32)
     job = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
     uploads = {
-        place: clip.clip.SerializeToString()
-        for place, clip in enumerate(request.clips)
+        index: clip.clip.SerializeToString()
+        for index, clip in enumerate(request.clips)
         if clip.WhichOneof("source") == "clip"
     }
     held = sum(map(len, uploads.values()))
@@ -80,7 +80,7 @@ def submit(
     names: dict[int, str] = {}
     try:
         if held > _INLINE_BYTES:
-            names = {place: artefacts.write(job, f"upload-{place}", data) for place, data in uploads.items()}
+            names = {index: artefacts.write(job, f"upload-{index}", data) for index, data in uploads.items()}
             uploads = {}
         with database.writing() as connection:
             _check_room(connection, request.tenant, len(request.clips), settings)
@@ -88,20 +88,20 @@ def submit(
             _insert_clips(connection, job, request, names)
             if uploads:
                 _NEW_UPLOADS.run(
-                    connection, [{"job": job, "place": place, "clip": data} for place, data in uploads.items()]
+                    connection, [{"job": job, "place": index, "clip": data} for index, data in uploads.items()]
                 )
             line = Line(job, request.priority, request.tenant)
-            enqueue(database, connection, line, [(place, 1) for place in range(min(AHEAD, len(request.clips)))])
+            enqueue(database, connection, line, [(index, 1) for index in range(min(AHEAD, len(request.clips)))])
     except IntegrityError:
         # The same request_id came twice at once, and the other was first.
         artefacts.remove_job(job)
         if known := _known(database, request, digest):
-            return views.job(database, settings, known), False
+            return queries.job(database, settings, known), False
         raise
     except BaseException:
         artefacts.remove_job(job)
         raise
-    return views.job_message(SimpleNamespace(**row, reason=None), settings), True
+    return queries.job_message(SimpleNamespace(**row, reason=None), settings), True
 
 
 def _known(database: Database, request: job_pb2.CreateJobRequest, digest: str) -> str:
@@ -139,7 +139,7 @@ def _check_room(connection: sa.Connection, tenant: str, count: int, settings: Jo
 
 
 def _row(job: str, request: job_pb2.CreateJobRequest, digest: str, held: int) -> dict[str, Any]:
-    """What JOBS holds of a new job. held: bytes of its uploads."""
+    """The row of JOBS of a new job. held: bytes of its uploads."""
     return {
         **_blank(JOBS),
         "id": job,
@@ -161,7 +161,7 @@ def _row(job: str, request: job_pb2.CreateJobRequest, digest: str, held: int) ->
 def _insert_clips(
     connection: sa.Connection, job: str, request: job_pb2.CreateJobRequest, uploads: Mapping[int, str]
 ) -> None:
-    """uploads: artefacts by place."""
+    """uploads: names of artefacts by clip_index."""
     blank = _blank(CLIPS)
     _NEW_CLIPS.run(
         connection,
@@ -169,21 +169,21 @@ def _insert_clips(
             {
                 **blank,
                 "job": job,
-                "place": place,
+                "place": index,
                 "name": clip.name,
-                "upload": uploads.get(place),
+                "upload": uploads.get(index),
                 "path": clip.path if clip.WhichOneof("source") == "path" else None,
                 "state": job_pb2.CLIP_STATE_QUEUED,
-                "handed": place < AHEAD,
+                "handed": index < AHEAD,
             }
-            for place, clip in enumerate(request.clips)
+            for index, clip in enumerate(request.clips)
         ],
     )
 
 
 @functools.cache
 def _blank(table: sa.Table) -> Mapping[str, Any]:
-    """What the columns of a new row hold by default."""
+    """The columns of a new row with their defaults."""
     return {
         name: column.default.arg if isinstance(column.default, sa.ColumnDefault) else None
         for name, column in table.c.items()

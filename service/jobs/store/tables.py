@@ -1,4 +1,4 @@
-"""The tables of jobs beside those of DBOS: what clients are told. Times are seconds since 1970."""
+"""The tables of jobs beside those of DBOS: all that clients see. Times are seconds since 1970."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ CLIPS = sa.Table(
     "clips",
     METADATA,
     sa.Column("job", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    # Its index in the request.
     sa.Column("place", sa.Integer, primary_key=True),
     sa.Column("name", sa.Text, nullable=False),
     # The artefact of an upload, or a file below the input root; neither: in UPLOADS.
@@ -54,7 +55,7 @@ CLIPS = sa.Table(
     sa.Column("path", sa.Text),
     # actionlens.v1.ClipState.
     sa.Column("state", sa.Integer, nullable=False),
-    # Counts RetryJob: what an earlier attempt left behind changes nothing any more.
+    # Counts RetryJob: an earlier attempt that is still at work changes nothing any more.
     sa.Column("attempt", sa.Integer, nullable=False, default=1),
     # DBOS has it in a queue, or had.
     sa.Column("handed", sa.Boolean, nullable=False, default=False),
@@ -66,7 +67,7 @@ CLIPS = sa.Table(
     sa.Column("remaining", sa.Float(53)),
     sa.Column("objective", sa.Float(53)),
     sa.Column("seconds", sa.Float(53), nullable=False, default=0.0),
-    # Names of artefacts: what the explanation is so far, and the answer.
+    # Names of artefacts: the explanation so far, and the answer.
     sa.Column("partial", sa.Text),
     sa.Column("result", sa.Text),
     sa.Column("result_bytes", sa.BigInteger, nullable=False, default=0),
@@ -83,7 +84,7 @@ UPLOADS = sa.Table(
     sa.ForeignKeyConstraint(["job", "place"], ["clips.job", "clips.place"], ondelete="CASCADE"),
 )
 
-# What is optimised, after each block.
+# The objective that is optimised, after each block.
 OBJECTIVES = sa.Table(
     "objectives",
     METADATA,
@@ -94,7 +95,7 @@ OBJECTIVES = sa.Table(
     sa.ForeignKeyConstraint(["job", "place"], ["clips.job", "clips.place"], ondelete="CASCADE"),
 )
 
-# Job workers and when they last said that they live.
+# Job workers and when each last reported that it lives.
 WORKERS = sa.Table(
     "workers",
     METADATA,

@@ -30,14 +30,14 @@ class ClipKey:
     """One clip of a job in one of its attempts."""
 
     job: str
-    place: int
+    clip_index: int
     attempt: int
 
     def row(self, state: int) -> sa.ColumnElement[bool]:
         """The clip's row while it is in this attempt and state."""
         return sa.and_(
             CLIPS.c.job == self.job,
-            CLIPS.c.place == self.place,
+            CLIPS.c.place == self.clip_index,
             CLIPS.c.attempt == self.attempt,
             CLIPS.c.state == state,
         )
@@ -45,7 +45,7 @@ class ClipKey:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a block must know before it begins. tries: starts of this block so far, one that begins with it."""
+    """All that a block must know before it begins. tries: starts of this block so far, one that begins with it."""
 
     tries: int
     cancelling: bool
@@ -129,7 +129,7 @@ def advance(database: Database, clip: ClipKey, done: Advance) -> None:
         left = row.seconds / max(done.iteration, 1) * (done.iterations - done.iteration)
         connection.execute(sa.update(CLIPS).where(clip.row(job_pb2.CLIP_STATE_RUNNING)).values(remaining=left))
         if done.objective is not None:
-            key = (clip.job, clip.place, done.iteration)
+            key = (clip.job, clip.clip_index, done.iteration)
             point = [column == value for column, value in zip(OBJECTIVES.primary_key, key, strict=True)]
             connection.execute(sa.delete(OBJECTIVES).where(*point))
             connection.execute(

@@ -55,16 +55,16 @@ class BackendPool:
         self._make = make
         self._loaded: dict[str, _Loaded] = {}
         self._wanted = Counter[str]()
-        self._places = FairSlots(jobs.processes)
+        self._slots = FairSlots(jobs.processes)
         self._log = get_logger()
 
     @asynccontextmanager
     async def borrowed(self, model: str, band: int) -> AsyncIterator[InferenceBackend]:
-        """A place and the running backend of a model. Raises NoRoom, but not for high priority, and as
+        """A slot and the running backend of a model. Raises NoRoom, but not for high priority, and as
         InferenceBackend.start does."""
         self._wanted[model] += 1
         try:
-            async with self._places.held(band):
+            async with self._slots.held(band):
                 if band != job_pb2.JOB_PRIORITY_HIGH and self._is_full(model):
                     raise NoRoom(model)
                 async with self._lent(model) as backend:
@@ -96,7 +96,7 @@ class BackendPool:
             loaded.left = time.monotonic()
 
     async def tidy(self) -> None:
-        """Stop idle backends, for ever; cancel it to end."""
+        """Stop idle backends, forever; cancel it to end."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             since = time.monotonic() - self._settings.jobs.idle_seconds
@@ -126,7 +126,7 @@ class BackendPool:
         return self._wanted[name] > 0 or entry.left > time.monotonic() - _BETWEEN_SECONDS
 
     async def _unload(self, *models: str) -> None:
-        # All taken out before the first wait: what is still there then may be borrowed, or unloaded by somebody else.
+        # All taken out before the first wait: one that is still there then may be borrowed, or unloaded by others.
         await asyncio.gather(*[self._end(model, self._loaded.pop(model)) for model in models])
 
     async def _end(self, model: str, loaded: _Loaded) -> None:

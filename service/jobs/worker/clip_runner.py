@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
 
-from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, job_pb2
+from actionlens.v1 import answer_pb2, explanation_pb2, job_pb2, model_pb2
 from actionlens.worker.v1 import worker_pb2
+from service.backends.protocol import InferenceBackend, Work
+from service.dataplane import timings
 from service.dataplane.answer import build_answer, check_response
 from service.dataplane.explain_service import frame_report
 from service.dataplane.resolved_request import ResolvedRequest
@@ -25,9 +26,6 @@ from service.jobs.worker.context import WorkerContext
 from service.jobs.worker.outcome import Fault, Outcome, Report, failure_of, fault_of
 from service.telemetry.log import get_logger
 
-#: Puts down what a block's reply says, which took so many seconds.
-Record = Callable[[worker_pb2.ComputeResponse, float], Report]
-
 _LONGEST_WAIT = 30.0
 _MODEL_WAIT = 2.0
 
@@ -41,68 +39,71 @@ class _Over(Exception):
 
 
 class ClipRunner:
-    """One clip in work. Called from a thread of its own; nothing it raises is expected."""
+    """One clip in work, on the worker's event loop; nothing it raises is expected.
 
-    def __init__(self, desk: WorkerContext, place: ClipKey) -> None:
-        self._desk = desk
-        self._place = place
-        self._log = get_logger().bind(job=place.job, clip=place.place)
+    Private methods that are no coroutines block, and are called in threads, one at a time.
+    """
+
+    def __init__(self, context: WorkerContext, key: ClipKey) -> None:
+        """Reads the clip's rows, so it blocks."""
+        self._context = context
+        self._key = key
+        self._log = get_logger().bind(job=key.job, clip=key.clip_index)
         self._last = ""
         self._partial = ""
         self._decoded: DecodedClip | None = None
         self._trouble: ActionLensError | None = None
         self._entered = False
         self._up = False
-        with desk.database.reading() as connection:
-            job = connection.execute(sa.select(JOBS.c.request, JOBS.c.band).where(JOBS.c.id == place.job)).one()
-            row = sa.and_(CLIPS.c.job == place.job, CLIPS.c.place == place.place)
-            self._row = connection.execute(sa.select(CLIPS).where(row)).one()
+        self._of_clip = sa.and_(CLIPS.c.job == key.job, CLIPS.c.place == key.clip_index)
+        with context.database.reading() as connection:
+            job = connection.execute(sa.select(JOBS.c.request, JOBS.c.band).where(JOBS.c.id == key.job)).one()
+            self._row = connection.execute(sa.select(CLIPS).where(self._of_clip)).one()
         self._band: int = job.band
         self._request = job_pb2.CreateJobRequest.FromString(job.request)
 
-    def block(self, state: str) -> Report:
+    async def block(self, state: str) -> Report:
         """Take the clip one block further. state: the artefact that the block before left; empty at the start."""
-        if self._last and self._last != state:
-            # The one that came after it is on record now.
-            self._desk.artefacts.remove(self._last)
+        report = await self._attempted(state, final=False)
         self._last = state
-        return self._attempted(lambda: self._advance(state))
+        return report
 
-    def end(self, report: Report, state: str) -> Report:
-        """Publish what the last block came to."""
+    async def end(self, report: Report, state: str) -> Report:
+        """Publish the outcome of the last block."""
         if report["outcome"] == Outcome.DONE:
-            report = self._attempted(lambda: self._conclude(state))
+            report = await self._attempted(state, final=True)
         match report["outcome"]:
             case Outcome.CANCELLED:
-                self._finish(job_pb2.CLIP_STATE_CANCELLED)
+                await self._context.patiently(lambda: self._finish(job_pb2.CLIP_STATE_CANCELLED))
             case Outcome.FAILED:
                 failure = explanation_pb2.Failure(**report["failure"])
                 self._log.warning("a clip failed", reason=failure.reason, error=failure.message)
-                self._finish(job_pb2.CLIP_STATE_FAILED, failure=failure)
-        # What earlier executions of it left is swept later.
-        self._desk.artefacts.remove(*filter(None, (self._last, state, self._partial)))
+                await self._context.patiently(lambda: self._finish(job_pb2.CLIP_STATE_FAILED, failure=failure))
+        # Artefacts that earlier executions of it left are swept later.
+        left = filter(None, (self._last, state, self._partial))
+        await asyncio.to_thread(self._context.artefacts.remove, *left)
         return report
 
     def put_down(self) -> None:
         """Its block is on DBOS's record, or came to nothing: a worker that stops need not wait for it any longer."""
         if self._up:
             self._up = False
-            self._desk.put_down()
+            self._context.put_down()
 
-    def _finish(self, state: int, **values: Any) -> None:
-        self._desk.patiently(lambda: transitions.finish(self._desk.database, self._place, state, **values))
+    async def _take_up(self) -> None:
+        await self._context.take_up()
+        self._up = True
 
-    def _attempted(self, work: Callable[[], Report]) -> Report:
-        """Do a block's work; again after trouble that may pass. Until `put_down`, the worker does not stop."""
-        desk = self._desk
+    async def _attempted(self, state: str, *, final: bool) -> Report:
+        """Compute a block; again after trouble that may pass. Until `put_down`, the worker does not stop."""
+        context = self._context
         self._trouble = None
         waits = suspicions = 0
         while True:
             self._entered = False
-            desk.take_up()
-            self._up = True
+            await self._take_up()
             try:
-                return work()
+                return await self._in_turn(state, final=final)
             except _Over as over:
                 return over.report
             except ActionLensError as error:
@@ -115,134 +116,135 @@ class ClipRunner:
                     # Neither lost nor failed for it: it waits until there is room, or a backend, again; but not for
                     # a job that is being cancelled.
                     if self._entered:
-                        desk.patiently(lambda: transitions.leave(desk.database, self._place))
+                        await context.patiently(lambda: transitions.leave(context.database, self._key))
                     try:
-                        self._enter(begins=False)
+                        await context.patiently(lambda: self._enter(begins=False))
                     except _Over as over:
                         return over.report
                 case Fault.UNKNOWN:
                     suspicions += 1
-                    if suspicions >= desk.settings.jobs.attempts:
+                    if suspicions >= context.settings.jobs.attempts:
                         return {"outcome": Outcome.FAILED, "failure": failure_of(self._trouble, suspicions)}
             wait = min(2.0**waits, _LONGEST_WAIT)
             waits += 1
             self._log.warning("a block failed; trying again", error=str(self._trouble), seconds=wait)
-            desk.pause(wait)
+            await context.pause(wait)
+
+    async def _in_turn(self, state: str, *, final: bool) -> Report:
+        """Compute a block when live answers, a slot and the clip's model allow it."""
+        context = self._context
+        if not final:
+            await context.stand_back()
+        while True:
+            try:
+                async with context.pool.borrowed(self._request.model, self._band) as backend:
+                    # Recorded before the slot goes to the next clip: if that one ends this process, this one is not
+                    # to blame.
+                    return await self._compute(backend, state, final=final)
+            except NoRoom:
+                # Nothing is in work: neither a worker that stops nor a cancel waits for another model's turn.
+                self.put_down()
+                await context.pause(_MODEL_WAIT)
+                await self._take_up()
+                await context.patiently(lambda: self._enter(begins=False))
+                self._entered = False
+
+    async def _compute(self, backend: InferenceBackend, state: str, *, final: bool) -> Report:
+        """Have one block computed, or with `final` the result made of the last state, and record it."""
+        context, request = self._context, self._request
+        model = backend.models()[request.model]
+        if request.version and model.version != request.version:
+            raise FailedPrecondition(
+                f"version: the job asks for {request.model} {request.version}, the worker has {model.version}; "
+                "submit it again for this version",
+                field="version",
+                reason="MODEL_CHANGED",
+            )
+        entry, held = await context.patiently(lambda: self._begin_block(state))
+        begun = time.monotonic()
+        if self._decoded is None:
+            self._decoded = await context.patiently(lambda: self._decode(model.input))
+        resolved = ResolvedRequest(model, request.target, (request.method,), answer_pb2.OutputOptions())
+        block = worker_pb2.Advance(
+            compute=resolved.compute(),
+            state=held,
+            budget_seconds=0.0 if final else context.settings.jobs.block_seconds,
+            seed=request.seed,
+            # The explanation so far: when somebody watches, and of the last state.
+            result=final or entry.watched,
+        )
+        work = Work(worker_pb2.ComputeRequest(advance=block), self._decoded.frames)
+        reply = await backend.compute(request.model, work, context.settings.jobs.response_seconds)
+        check_response(resolved, reply.response)
+        seconds = time.monotonic() - begun
+        if final:
+            return await context.patiently(lambda: self._record_result(resolved, reply.response))
+        return await context.patiently(lambda: self._record_block(resolved, reply.response, seconds))
+
+    def _begin_block(self, state: str) -> tuple[Entry, bytes]:
+        """Note the start of a block. Returns how the clip stands, and its state."""
+        entry = self._enter()
+        if self._last and self._last != state:
+            # The one that came after it is on record now.
+            self._context.artefacts.remove(self._last)
+        return entry, self._context.artefacts.read(state) if state else b""
 
     def _enter(self, *, begins: bool = True) -> Entry:
         """Note the start of a block, when nothing is left to wait for: should it take this process with it, the clips
         that wait are not to blame. Raises _Over when the block is not to be computed."""
-        desk, place = self._desk, self._place
-        entry = desk.patiently(lambda: transitions.enter(desk.database, place, begins=begins))
+        context = self._context
+        entry = transitions.enter(context.database, self._key, begins=begins)
         if entry is None:
             raise _Over({"outcome": Outcome.DROPPED})
         if entry.cancelling:
             raise _Over({"outcome": Outcome.CANCELLED})
-        if entry.tries > desk.settings.jobs.attempts:
+        if entry.tries > context.settings.jobs.attempts:
             raise _Over({"outcome": Outcome.FAILED, "failure": failure_of(self._trouble, entry.tries - 1)})
         self._entered = True
         return entry
 
-    def _advance(self, state: str) -> Report:
-        desk, place = self._desk, self._place
+    def _decode(self, size: model_pb2.ModelInput) -> DecodedClip:
+        context, field = self._context, f"clips[{self._key.clip_index}]"
+        clip = read_clip(context.settings, context.database, context.artefacts, self._row, field)
+        return decode_clip(clip, self._request.sampling, size, context.settings.limits)
 
-        def record(response: worker_pb2.ComputeResponse, seconds: float) -> Report:
-            advanced = response.advanced
-            stored = desk.artefacts.write(place.job, f"state-{place.place}-{advanced.iteration}", advanced.state)
-            done = Advance(
-                iteration=advanced.iteration,
-                iterations=advanced.iterations,
-                objective=advanced.objective if advanced.HasField("objective") else None,
-                seconds=seconds,
-                partial=self._store_partial(response) if response.explanations else None,
-            )
-            desk.patiently(lambda: transitions.advance(desk.database, place, done))
-            return {"outcome": Outcome.DONE if advanced.done else Outcome.GOING, "state": stored}
+    # Both may be done twice, when the database did not answer the first time: blobs have the names of their contents.
+    def _record_block(self, resolved: ResolvedRequest, response: worker_pb2.ComputeResponse, seconds: float) -> Report:
+        context, key, advanced = self._context, self._key, response.advanced
+        stored = context.artefacts.write(key.job, f"state-{key.clip_index}-{advanced.iteration}", advanced.state)
+        done = Advance(
+            iteration=advanced.iteration,
+            iterations=advanced.iterations,
+            objective=advanced.objective if advanced.HasField("objective") else None,
+            seconds=seconds,
+            partial=self._store_partial(resolved, response) if response.explanations else None,
+        )
+        transitions.advance(context.database, key, done)
+        return {"outcome": Outcome.DONE if advanced.done else Outcome.GOING, "state": stored}
 
-        desk.stand_back()
-        return self._compute(state, desk.settings.jobs.block_seconds, record)
+    def _record_result(self, resolved: ResolvedRequest, response: worker_pb2.ComputeResponse) -> Report:
+        context, key = self._context, self._key
+        answer = self._answer(resolved, response)
+        with context.database.reading() as connection:
+            seconds = float(connection.scalar(sa.select(CLIPS.c.seconds).where(self._of_clip)) or 0.0)
+        timings.job_done(answer, seconds)
+        data = answer.SerializeToString()
+        stored = context.artefacts.write(key.job, f"result-{key.clip_index}", data)
+        self._finish(job_pb2.CLIP_STATE_SUCCEEDED, result=stored, size=len(data))
+        return {"outcome": Outcome.SUCCEEDED}
 
-    def _conclude(self, state: str) -> Report:
-        desk, place = self._desk, self._place
+    def _finish(self, state: int, **values: Any) -> None:
+        transitions.finish(self._context.database, self._key, state, **values)
 
-        def record(response: worker_pb2.ComputeResponse, _: float) -> Report:
-            answer = self._answer(response)
-            seconds = desk.patiently(self._seconds)
-            answer.timings.explain[:] = [seconds]
-            answer.timings.total = seconds
-            data = answer.SerializeToString()
-            stored = desk.artefacts.write(place.job, f"result-{place.place}", data)
-            self._finish(job_pb2.CLIP_STATE_SUCCEEDED, result=stored, size=len(data))
-            return {"outcome": Outcome.SUCCEEDED}
-
-        return self._compute(state, 0.0, record, result=True)
-
-    def _seconds(self) -> float:
-        """Of computing so far."""
-        place = self._place
-        row = sa.and_(CLIPS.c.job == place.job, CLIPS.c.place == place.place)
-        with self._desk.database.reading() as connection:
-            return float(connection.scalar(sa.select(CLIPS.c.seconds).where(row)) or 0.0)
-
-    def _store_partial(self, response: worker_pb2.ComputeResponse) -> str:
-        explanation = self._answer(response).explanations[0]
-        name = f"partial-{self._place.place}-{response.advanced.iteration}"
-        stored = self._desk.artefacts.write(self._place.job, name, explanation.SerializeToString())
+    def _store_partial(self, resolved: ResolvedRequest, response: worker_pb2.ComputeResponse) -> str:
+        explanation = self._answer(resolved, response).explanations[0]
+        name = f"partial-{self._key.clip_index}-{response.advanced.iteration}"
+        stored = self._context.artefacts.write(self._key.job, name, explanation.SerializeToString())
         if self._partial and self._partial != stored:
-            self._desk.artefacts.remove(self._partial)
+            self._context.artefacts.remove(self._partial)
         self._partial = stored
         return stored
 
-    def _compute(self, state: str, budget: float, record: Record, *, result: bool = False) -> Report:
-        """Have one block computed and recorded. result: the explanation so far, also when nobody watches."""
-        desk = self._desk
-        while True:
-            asking = self._ask(state, budget, record, result)
-            try:
-                return asyncio.run_coroutine_threadsafe(asking, desk.loop).result()
-            except NoRoom:
-                # Nothing is in work: neither a worker that stops nor a cancel waits for another model's turn.
-                self.put_down()
-                desk.pause(_MODEL_WAIT)
-                desk.take_up()
-                self._up = True
-                self._enter(begins=False)
-                self._entered = False
-
-    async def _ask(self, state: str, budget: float, record: Record, result: bool) -> Report:
-        request, desk = self._request, self._desk
-        async with desk.bench.borrowed(request.model, self._band) as backend:
-            model = backend.models()[request.model]
-            if request.version and model.version != request.version:
-                raise FailedPrecondition(
-                    f"version: the job asks for {request.model} {request.version}, the worker has {model.version}; "
-                    "submit it again for this version",
-                    field="version",
-                    reason="MODEL_CHANGED",
-                )
-            entry = await asyncio.to_thread(self._enter)
-            begun = time.monotonic()
-            if self._decoded is None:
-                self._decoded = await asyncio.to_thread(
-                    lambda: decode_clip(self._clip(), request.sampling, model.input, desk.settings.limits)
-                )
-            self._asked = ResolvedRequest(model, request.target, (request.method,), answer_pb2.OutputOptions())
-            block = worker_pb2.Advance(
-                compute=self._asked.compute(self._decoded.frames),
-                state=await asyncio.to_thread(desk.artefacts.read, state) if state else b"",
-                budget_seconds=budget,
-                seed=request.seed,
-                result=result or entry.watched,
-            )
-            reply = await backend.compute(request.model, block, desk.settings.jobs.response_seconds)
-            check_response(self._asked, reply.response)
-            # Before the place goes to the next clip: if that one ends this process, this one is not to blame.
-            return await asyncio.to_thread(record, reply.response, time.monotonic() - begun)
-
-    def _clip(self) -> clip_pb2.Clip:
-        desk, field = self._desk, f"clips[{self._place.place}]"
-        return desk.patiently(lambda: read_clip(desk.settings, desk.database, desk.artefacts, self._row, field))
-
-    def _answer(self, response: worker_pb2.ComputeResponse) -> answer_pb2.Answer:
+    def _answer(self, resolved: ResolvedRequest, response: worker_pb2.ComputeResponse) -> answer_pb2.Answer:
         assert self._decoded is not None
-        return build_answer(self._asked, response, frame_report(self._decoded), self._decoded.frames)
+        return build_answer(resolved, response, frame_report(self._decoded), self._decoded.frames)

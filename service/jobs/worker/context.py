@@ -1,9 +1,9 @@
-"""What all clips in work at one worker share."""
+"""The state that all clips in work at one worker share."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,57 +27,63 @@ _LOOK_SECONDS = 0.5
 
 @dataclass(slots=True)
 class WorkerContext:
-    """Database, artefacts and compute processes of a worker. loop: where `bench` lives."""
+    """Database, artefacts and compute processes of a worker, and whether it is stopping. For one event loop."""
 
     settings: Settings
     database: Database
     artefacts: Artefacts
-    bench: BackendPool
-    loop: asyncio.AbstractEventLoop
-    stopping: threading.Event = field(default_factory=threading.Event)
+    pool: BackendPool
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _busy: int = 0
-    _lock: threading.Condition = field(default_factory=threading.Condition)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def drain(self, seconds: float) -> None:
+    async def drain(self, seconds: float) -> None:
         """Begin no more blocks, and wait for those in work, at most so long."""
-        with self._lock:
-            self.stopping.set()
-            self._lock.wait_for(lambda: not self._busy, seconds)
+        self._stopping.set()
+        if self._busy:
+            await _wait(self._idle, seconds)
 
-    def take_up(self) -> None:
+    async def take_up(self) -> None:
         """Begin a block; `put_down` ends it. When the worker is stopping this never returns: the process ends, and the
         clip goes on elsewhere from its last state."""
-        with self._lock:
-            stopping = self.stopping.is_set()
-            self._busy += not stopping
-        if stopping:
-            threading.Event().wait()
+        if self._stopping.is_set():
+            await asyncio.Event().wait()
+        self._busy += 1
+        self._idle.clear()
 
     def put_down(self) -> None:
         """The block is on record, or came to nothing."""
-        with self._lock:
-            self._busy -= 1
-            self._lock.notify_all()
+        self._busy -= 1
+        if not self._busy:
+            self._idle.set()
 
-    def pause(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         """Wait; not to the end when the worker is stopping."""
-        self.stopping.wait(seconds)
+        await _wait(self._stopping, seconds)
 
-    def stand_back(self) -> None:
+    async def stand_back(self) -> None:
         """Wait while live answers take too long, within bounds."""
         jobs = self.settings.jobs
         notice = Notice(self.settings.data)
         end = time.monotonic() + jobs.yield_seconds
-        while notice.worst() > jobs.live_p95_seconds and time.monotonic() < end and not self.stopping.is_set():
-            self.pause(_LOOK_SECONDS)
+        while await asyncio.to_thread(notice.worst) > jobs.live_p95_seconds:
+            if time.monotonic() > end or self._stopping.is_set():
+                return
+            await self.pause(_LOOK_SECONDS)
 
-    def patiently(self, work: Callable[[], T]) -> T:
-        """Do something with the database, again and again while it does not answer or has no room."""
+    async def patiently(self, work: Callable[[], T]) -> T:
+        """Do something with the database in a thread, again and again while it does not answer or has no room."""
         wait = 0.1
         while True:
             try:
-                return work()
+                return await asyncio.to_thread(work)
             except (OperationalError, InterfaceError, PoolTimeout) as error:
                 get_logger().warning("the job database does not answer", error=str(error).splitlines()[0])
-                self.pause(wait)
+                await self.pause(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, at most so long."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

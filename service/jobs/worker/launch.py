@@ -1,4 +1,4 @@
-"""What a job worker that is a child of the service is told, as one line of JSON."""
+"""How the service launches a job worker as its child: one line of JSON on standard input."""
 
 from __future__ import annotations
 

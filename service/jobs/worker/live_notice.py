@@ -34,7 +34,7 @@ class Notice:
         worst = 0.0
         for path in self._folder.glob("*.json"):
             with contextlib.suppress(OSError, ValueError, KeyError):
-                said = json.loads(path.read_text(encoding="ascii"))
-                if time.time() - float(said["at"]) < _STALE_SECONDS:
-                    worst = max(worst, float(said["p95"]))
+                noted = json.loads(path.read_text(encoding="ascii"))
+                if time.time() - float(noted["at"]) < _STALE_SECONDS:
+                    worst = max(worst, float(noted["p95"]))
         return worst

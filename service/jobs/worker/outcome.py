@@ -1,4 +1,4 @@
-"""What a block came to, and whose fault it was when it failed."""
+"""The outcome of a block, and whose fault it was when it failed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from grpc import StatusCode
 
 from service.errors import ActionLensError
 
-#: What a block's step leaves in DBOS's record; JSON: "outcome", and by outcome "state" or "failure".
+#: The entry that a block's step leaves in DBOS's record; JSON: "outcome", and by outcome "state" or "failure".
 Report = dict[str, Any]
 
 
 class Outcome(StrEnum):
-    """What a block came to."""
+    """How a block, or a clip, ended."""
 
     GOING = "going"
     DONE = "done"

@@ -59,39 +59,38 @@ class _Worker:
 
     async def run(self) -> None:
         settings = self._settings
-        loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopping.set)
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         database = await asyncio.to_thread(Database.open, settings)
         artefacts = await asyncio.to_thread(Artefacts, settings)
-        desk = WorkerContext(settings, database, artefacts, BackendPool(settings, make_backend), loop)
+        context = WorkerContext(settings, database, artefacts, BackendPool(settings, make_backend))
         lease = Lease(database, self._executor, settings.jobs.lease_seconds)
         await asyncio.to_thread(lease.begin)
-        await asyncio.to_thread(self._launch, desk)
+        await self._launch(context)
         every = settings.jobs.lease_seconds / BEATS
         # Threads of their own: whatever the event loop is busy with, the lease must be kept.
         self._repeat("lease", every, lambda: self._beat(lease))
         self._repeat("retention", _TIDY_SECONDS, lambda: tidy(database, artefacts, settings.jobs))
         self._repeat("sweep", _SWEEP_SECONDS, lambda: sweep(database, artefacts))
-        tidying = asyncio.create_task(desk.bench.tidy())
+        tidying = asyncio.create_task(context.pool.tidy())
         self._log.info("taking jobs", database=database.engine.url.render_as_string(hide_password=True))
         await stopping.wait()
         self._log.info("stopping after the blocks in work")
         tidying.cancel()
-        await asyncio.to_thread(desk.drain, settings.drain_seconds + settings.jobs.block_seconds)
-        await desk.bench.stop()
+        await context.drain(settings.drain_seconds + settings.jobs.block_seconds)
+        await context.pool.stop()
         await asyncio.to_thread(self._give_up, database)
-        # Threads of DBOS hold clips that were not begun and never will be here.
+        # Tasks of DBOS hold clips that were not begun and never will be here.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
 
-    def _launch(self, desk: WorkerContext) -> None:
+    async def _launch(self, context: WorkerContext) -> None:
         DBOS(
             config={
                 "name": APPLICATION,
-                "system_database_engine": desk.database.engine,
+                "system_database_engine": context.database.engine,
                 "serializer": DBOSPortableJSONSerializer(),
                 "executor_id": self._executor,
                 "application_version": self._version,
@@ -105,8 +104,9 @@ class _Worker:
         # It has brought a handler that would write beside ours.
         logger = logging.getLogger("dbos")
         logger.handlers[:], logger.propagate = [], True
-        register_workflow(desk)
-        register_queues(desk.database, desk.settings.jobs)
+        register_workflow(context)
+        await asyncio.to_thread(register_queues, context.database, self._settings.jobs)
+        # Here, not in a thread: DBOS runs workflows that are coroutines on the event loop that it is launched on.
         DBOS.launch()
 
     def _beat(self, lease: Lease) -> None:
@@ -121,7 +121,7 @@ class _Worker:
             self._log.warning("the lease runs out by itself", error=str(error).splitlines()[0])
 
     def _repeat(self, name: str, seconds: float, work: Callable[[], None]) -> None:
-        """Do something for ever, at once and then every so many seconds."""
+        """Do something forever, at once and then every so many seconds."""
 
         def loop() -> None:
             pause = threading.Event()
@@ -136,14 +136,14 @@ class _Worker:
 
 
 def _child() -> None:
-    order = WorkerLaunch.model_validate_json(sys.stdin.readline())
+    launch = WorkerLaunch.model_validate_json(sys.stdin.readline())
 
     def follow() -> None:
         sys.stdin.read()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=follow, name="lifeline", daemon=True).start()
-    run_worker(order.settings, order.executor)
+    run_worker(launch.settings, launch.executor)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class WorkerSupervisor:
             await asyncio.sleep(back_off)
 
     async def _launch(self, executor: str) -> asyncio.subprocess.Process:
-        order = WorkerLaunch(settings=self._settings, executor=executor)
+        launch = WorkerLaunch(settings=self._settings, executor=executor)
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "service.jobs.worker.process"),
@@ -77,7 +77,7 @@ class WorkerSupervisor:
             start_new_session=True,  # a terminal's Ctrl-C is for the service alone, which then ends its workers
         )
         assert process.stdin is not None
-        process.stdin.write(order.model_dump_json().encode() + b"\n")
+        process.stdin.write(launch.model_dump_json().encode() + b"\n")
         return process
 
     async def _watch(self, process: asyncio.subprocess.Process, executor: str) -> None:

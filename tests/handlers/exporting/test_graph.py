@@ -162,7 +162,7 @@ def test_gradients_of_average_pools(
 
 
 class PoolGradient(nn.Module):
-    """What relevance takes from an average pool."""
+    """The gradient that relevance takes from an average pool."""
 
     def forward(self, y: Tensor) -> Tensor:
         back: Any = torch.ops.aten.avg_pool2d_backward

@@ -11,7 +11,7 @@ from torch import Tensor
 from actionlens.card import read_card
 from handlers.engine.engine import ClipAnswer, ClipRequest, Engine
 from handlers.errors import ModelError
-from handlers.importing.checkpoint import Imported, import_checkpoint
+from handlers.importing.checkpoint import ImportedModel, import_checkpoint
 from handlers.importing.recognition import fit, looks_like
 from handlers.models import family
 from handlers.models.family_registry import families
@@ -26,7 +26,7 @@ def state() -> dict[str, Tensor]:
     return family("motion-cnn").build(classes=CLASSES).state_dict()
 
 
-def imported(tmp_path: Path, state: dict[str, Tensor], labels: list[str] | None = None) -> Imported:
+def imported(tmp_path: Path, state: dict[str, Tensor], labels: list[str] | None = None) -> ImportedModel:
     torch.save(state, tmp_path / "My Net.v2.pth")
     if labels is not None:
         (tmp_path / "labels.txt").write_text("\n".join(labels) + "\n")

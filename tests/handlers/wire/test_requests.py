@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ import torch
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, method_pb2
 from actionlens.worker.v1 import worker_pb2
-from handlers.engine.engine import ClipRequest, Engine, MethodCall
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
+from handlers.errors import RequestError
 from handlers.wire.requests import answer, answer_bytes
 from service.client.method_messages import method_messages
 from tests.handlers import networks
@@ -137,3 +140,28 @@ def test_running_out_of_memory_is_a_failure_of_the_batch_only(
     assert "the batch failed" in caplog.text
     (reply,) = answer(engine, [compute()])
     assert not reply.HasField("failure")
+
+
+class Watched(Engine):
+    """Keeps the clips that it was asked about."""
+
+    clips: list[np.ndarray]
+
+    def explain(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
+        self.clips = [request.clip for request in requests]
+        return super().explain(requests)
+
+
+def test_pixels_beside_the_messages_are_used_as_they_are() -> None:
+    engine = Watched(networks.model())
+    pixels = [networks.clip(seed) for seed in (1, 2)]
+    before = [clip.copy() for clip in pixels]
+    bare = worker_pb2.ComputeRequest(compute=worker_pb2.Compute(methods=[grad_cam()]))
+    replies = answer(engine, [bare, bare], pixels)
+    assert all(used is given for used, given in zip(engine.clips, pixels, strict=True))
+    np.testing.assert_array_equal(pixels, before)
+    for reply, whole in zip(
+        replies, answer(engine, [compute(seed, methods=[grad_cam()]) for seed in (1, 2)]), strict=True
+    ):
+        assert reply.prediction == whole.prediction
+        assert reply.explanations == whole.explanations

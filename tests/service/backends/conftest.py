@@ -15,7 +15,7 @@ from service.backends.torchserve import TorchServeBackend
 from service.settings import Settings
 from tests.service.backends import requests
 
-PLACES = 4
+SLOTS = 4
 ROOM = 16
 
 

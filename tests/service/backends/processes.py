@@ -42,7 +42,7 @@ def _role(process: psutil.Process) -> str:
         line = " ".join(process.cmdline())
     except psutil.Error:
         return ""
-    if "guard.py" in line:
+    if "child_guard.py" in line:
         return "guard"
     if "org.pytorch.serve.ModelServer" in line:
         return "java"

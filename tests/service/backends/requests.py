@@ -13,6 +13,7 @@ from actionlens.tensors import to_array
 from actionlens.worker.v1 import worker_pb2
 from handlers.exporting.onnx_graph import export
 from handlers.tensor_files.weights import read_weights
+from service.backends.protocol import Work
 from tests.handlers import networks
 
 TINY = "tiny"
@@ -40,12 +41,12 @@ def export_all(models: Path, graphs: Path) -> Path:
     return graphs
 
 
-def tiny(seed: int = 0, **fields: object) -> worker_pb2.Compute:
-    return _compute(networks.clip(seed), **fields)
+def tiny(seed: int = 0, **fields: object) -> Work:
+    return _work(networks.clip(seed), **fields)
 
 
-def slow(seed: int = 0, **fields: object) -> worker_pb2.Compute:
-    return _compute(networks.clip(seed, SLOW_INPUT.frames, SLOW_INPUT.height, SLOW_INPUT.width), **fields)
+def slow(seed: int = 0, **fields: object) -> Work:
+    return _work(networks.clip(seed, SLOW_INPUT.frames, SLOW_INPUT.height, SLOW_INPUT.width), **fields)
 
 
 def logits(response: worker_pb2.ComputeResponse) -> NDArray[np.float32]:
@@ -63,6 +64,15 @@ def expected_logits(model_store: Path, seed: int) -> NDArray[np.float32]:
         return network(pixels.permute(3, 0, 1, 2)[None])[0].numpy()
 
 
-def _compute(clip: NDArray[np.uint8], **fields: object) -> worker_pb2.Compute:
-    frames, height, width, _ = clip.shape
-    return worker_pb2.Compute(clip=clip.tobytes(), frames=frames, height=height, width=width, **fields)  # type: ignore[arg-type]
+def message(work: Work) -> worker_pb2.ComputeRequest:
+    """A worker message that has its pixels within."""
+    frames, height, width, _ = work.pixels.shape
+    sent = worker_pb2.ComputeRequest()
+    sent.CopyFrom(work.request)
+    size = {"frames": frames, "height": height, "width": width}
+    sent.compute.MergeFrom(worker_pb2.Compute(clip=work.pixels.tobytes(), **size))
+    return sent
+
+
+def _work(clip: NDArray[np.uint8], **fields: object) -> Work:
+    return Work(worker_pb2.ComputeRequest(compute=worker_pb2.Compute(**fields)), clip)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What every backend promises."""
+"""Promises of every backend."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from actionlens.v1 import method_pb2
-from service.backends.protocol import InferenceBackend, Reply
+from service.backends.protocol import InferenceBackend, Reply, Work
 from service.errors import DeadlineExceeded, NotFound, ResourceExhausted, Unavailable
 from tests.service.backends import requests
-from tests.service.backends.conftest import PLACES, ROOM
+from tests.service.backends.conftest import ROOM, SLOTS
 from tests.service.backends.requests import SLOW, TINY
 from tests.waiting import eventually
 
@@ -63,22 +63,21 @@ async def test_describes_its_models(backend: InferenceBackend, model_store: Path
     assert (models[SLOW].input.frames, models[SLOW].input.height) == (16, 96)
     assert models[TINY].ready
     assert backend.healthy()
-    assert backend.capacity() == 2 * PLACES
+    assert backend.capacity() == 2 * SLOTS
 
 
 async def test_a_bad_item_fails_alone(backend: InferenceBackend, model_store: Path) -> None:
-    short = requests.tiny(1)
-    short.frames = 5
+    short = Work(requests.tiny(1).request, requests.tiny(1).pixels[:5])
     nobody = requests.tiny(1, target=method_pb2.Target(explained=method_pb2.ClassSelector(label="nobody")))
     good = [requests.tiny(seed) for seed in range(4)]
-    order = [good[0], short, good[1], nobody, good[2], good[3]]
-    replies = await asyncio.gather(*(backend.compute(TINY, item, SECONDS) for item in order))
+    batch = [good[0], short, good[1], nobody, good[2], good[3]]
+    replies = await asyncio.gather(*(backend.compute(TINY, item, SECONDS) for item in batch))
     assert replies[1].response.failure.field == "clip"
     assert replies[3].response.failure.field == "target.explained.label"
     assert "'nobody' is not a class of tiny" in replies[3].response.failure.message
-    for place, seed in ((0, 0), (2, 1), (4, 2), (5, 3)):
+    for index, seed in ((0, 0), (2, 1), (4, 2), (5, 3)):
         expected = requests.expected_logits(model_store, seed)
-        np.testing.assert_allclose(requests.logits(replies[place].response), expected, atol=1e-5)
+        np.testing.assert_allclose(requests.logits(replies[index].response), expected, atol=1e-5)
 
 
 async def test_an_unknown_model_is_named_with_those_there_are(backend: InferenceBackend) -> None:
@@ -97,7 +96,7 @@ async def test_concurrent_answers_reach_their_own_callers(backend: InferenceBack
 async def test_a_deadline_of_a_millisecond_is_kept_and_harms_nobody(backend: InferenceBackend) -> None:
     await idle(backend)
     hasty = asyncio.create_task(backend.compute(SLOW, requests.slow(), 0.001))
-    others = ask_slow(backend, PLACES + ROOM - 1)
+    others = ask_slow(backend, SLOTS + ROOM - 1)
     with pytest.raises(DeadlineExceeded):
         await hasty
     assert not all(other.done() for other in others), "it waited for the computing"
@@ -106,7 +105,7 @@ async def test_a_deadline_of_a_millisecond_is_kept_and_harms_nobody(backend: Inf
 
 async def test_what_waited_past_its_deadline_is_never_computed(backend: InferenceBackend) -> None:
     await idle(backend)
-    before = ask_slow(backend, PLACES + ROOM - 1)
+    before = ask_slow(backend, SLOTS + ROOM - 1)
     await asyncio.sleep(0)
     with pytest.raises(DeadlineExceeded):
         await backend.compute(SLOW, requests.slow(), 0.01)
@@ -119,7 +118,7 @@ async def test_what_waited_past_its_deadline_is_never_computed(backend: Inferenc
 async def test_over_capacity_is_refused_at_once_with_a_time_to_come_back(backend: InferenceBackend) -> None:
     await idle(backend)
     surplus = 5
-    calls = ask_slow(backend, PLACES + ROOM + surplus)
+    calls = ask_slow(backend, SLOTS + ROOM + surplus)
     refused = calls[-surplus:]
     done, _ = await asyncio.wait(refused, timeout=SECONDS)
     assert not all(call.done() for call in calls[:-surplus]), "refused only after the others had their answers"
@@ -132,9 +131,9 @@ async def test_over_capacity_is_refused_at_once_with_a_time_to_come_back(backend
     assert all(isinstance(reply, Reply) for reply in await asyncio.gather(*calls[:-surplus]))
 
 
-async def test_a_caller_that_leaves_gives_its_place_back(backend: InferenceBackend) -> None:
+async def test_a_caller_that_leaves_gives_its_slot_back(backend: InferenceBackend) -> None:
     await idle(backend)
-    calls = ask_slow(backend, PLACES + 2)
+    calls = ask_slow(backend, SLOTS + 2)
     await asyncio.sleep(0)
     for call in calls:
         call.cancel()
@@ -148,14 +147,14 @@ async def test_stop_finishes_what_is_in_work_and_refuses_the_rest(fresh: Inferen
     with pytest.raises(Unavailable):
         await fresh.compute(TINY, requests.tiny(), SECONDS)
     await fresh.start()
-    calls = ask_slow(fresh, 2 * PLACES)
+    calls = ask_slow(fresh, 2 * SLOTS)
     await asyncio.sleep(0)
     assert fresh.in_flight() == len(calls)
     await asyncio.gather(fresh.stop(), fresh.stop())
     ends = await asyncio.gather(*calls, return_exceptions=True)
-    # In their order: those that were in work, and those whose place came free before the stop, however late that came.
+    # In their order: those that were in work, and those whose slot came free before the stop, however late that came.
     answered = sum(isinstance(end, Reply) for end in ends)
-    assert PLACES <= answered < len(ends)
+    assert SLOTS <= answered < len(ends)
     assert all(isinstance(end, Reply) for end in ends[:answered])
     assert all(isinstance(end, Unavailable) for end in ends[answered:])
     assert not fresh.healthy()

@@ -64,7 +64,7 @@ class ServiceProcess:
 
 @contextmanager
 def serving(store: Path, *options: str, cwd: Path | None = None) -> Iterator[ServiceProcess]:
-    """`actionlens serve` over a model store on free ports, computing in its own process unless told otherwise."""
+    """`actionlens serve` over a model store on free ports, computing in its own process unless set otherwise."""
     command = [
         *PROGRAM,
         "serve",

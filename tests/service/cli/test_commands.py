@@ -15,8 +15,9 @@ from typer.testing import CliRunner, Result
 
 from service.cli.main import app
 from tests.handlers import networks
+from tests.service.cli.absent import EVERYTHING, command_without
 from tests.service.cli.service_process import PROGRAM, ServiceProcess, environment, serving
-from tests.service.client.footage import write_video
+from tests.service.client.numbered_video import write_video
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -81,6 +82,14 @@ def test_explain_shows_the_answer_and_writes_everything(address: str, clip: Path
     assert document["explanations"][1]["provenance"]["parameters"]["threshold"] == 2
     # Uniform sampling of 20 frames for a model of 6.
     assert document["frames"]["used"] == [round(index) for index in np.linspace(0, 19, 6)]
+
+
+def test_the_client_alone_writes_what_needs_no_drawing(address: str, clip: Path, tmp_path: Path) -> None:
+    done = command_without(EVERYTHING, "explain", clip, "-a", address, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "grad-cam" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["grey.json", "grey.npz"]
+    assert done.stderr == "for overlay videos and contact sheets, pip install 'actionlens[media]'\n"
 
 
 def test_in_process_gives_the_same_answer(address: str, store: Path, clip: Path) -> None:
@@ -199,7 +208,7 @@ def test_an_overhead_budget_is_kept_by_a_real_model(address: str, clip: Path) ->
     times = [answer["timings"] for answer in answers]
     explain = [sum(entry.get("explain", ())) for entry in times]
     predict = sum(entry["forward"] / entry["batch_size"] for entry in times)
-    # One dear window too many, and those that were in work beside it.
+    # One expensive window too many, and those that were in work beside it.
     assert sum(explain) <= 0.5 * predict + 5 * max(explain)
     assert all(
         "left out: explaining may take 50 % of predicting" in answer["level_reason"]
@@ -297,4 +306,5 @@ def test_help_comes_at_once_and_version_is_known() -> None:
     )
     assert done.stdout.strip() == ""
     shown = run("--version")
-    assert (shown.exit_code, shown.stdout.split()[0]) == (0, "actionlens")
+    assert shown.exit_code == 0
+    assert re.fullmatch(r"actionlens [\d.]+( \(commit [0-9a-f]+(, modified)?\))?\n", shown.stdout)

@@ -14,7 +14,7 @@ from service.cli.result_files import result_names, write_results
 from service.client.results import Result
 from service.rendering.json_document import answer_document
 from service.settings import Limits
-from tests.service.client.footage import write_video
+from tests.service.client.numbered_video import write_video
 
 USED = [0, 3, 6, 9]
 
@@ -98,12 +98,12 @@ def test_files_of_a_clip(result: Result, tmp_path: Path, kind: str) -> None:
             cv2.imwrite(str(folder / f"{number}.png"), np.full((48, 64, 3), 20 * number, np.uint8))
         clip = folder
     out = tmp_path / "new" / "out"
-    told: list[str] = []
-    written = write_results(out, "wave", clip, result, Limits(), told.append)
+    reported: list[str] = []
+    written = write_results(out, "wave", clip, result, Limits(), reported.append)
     names = ["wave.selective-relevance.mp4", "wave.esv.mp4", "wave.sheet.png", "wave.json", "wave.npz"]
     assert [path.name for path in written] == names
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
-    assert all(any(name in line for line in told) for name in names)
+    assert all(any(name in line for line in reported) for name in names)
 
     for name in names[:2]:
         with av.open(str(out / name)) as film:

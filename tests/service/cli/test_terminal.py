@@ -49,7 +49,7 @@ def test_explanations_of_one_run_have_one_time(together: bool, shown: list[str])
     assert all(words in line for words, line in zip(shown, lines, strict=True)), lines
 
 
-def test_a_jobs_time_is_told_in_seconds_and_its_reason_once() -> None:
+def test_a_jobs_time_is_in_seconds_and_its_reason_once() -> None:
     given = answer("temporal-mask")
     given.explanations[0].reading = "freezing changes nothing"
     given.explanations[0].notes.extend(["freezing changes nothing", "another thing"])

@@ -19,7 +19,7 @@ from actionlens.card import read_card
 from handlers.models import family
 from handlers.models.family_registry import families
 from service.cli.main import app
-from service.cli.weights_download import Entry, entry_of, fetch, read_catalogue
+from service.cli.weights_download import CatalogueEntry, fetch, find_entry, read_catalogue
 from service.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 
 CONTENT = bytes(range(256)) * 40_000
@@ -37,10 +37,10 @@ class Publisher(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answer)
         self.asked: list[str | None] = []
 
-    def entry(self, sha256: str = "", family: str = "motion-cnn") -> Entry:
+    def entry(self, sha256: str = "", family: str = "motion-cnn") -> CatalogueEntry:
         url = f"http://127.0.0.1:{self.server_port}/files/net.pth"
         digest = sha256 or hashlib.sha256(self.content).hexdigest()
-        return Entry(family=family, url=url, sha256=digest, licence="MIT")
+        return CatalogueEntry(family=family, url=url, sha256=digest, licence="MIT")
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -83,11 +83,11 @@ def silent(_done: int, _whole: int | None) -> None:
     """Tell nobody."""
 
 
-def test_a_file_arrives_whole_and_progress_is_told(publisher: Publisher, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
-    path = fetch(publisher.entry(), tmp_path / "a", lambda done, whole: told.append((done, whole)))
+def test_a_file_arrives_whole_and_progress_is_reported(publisher: Publisher, tmp_path: Path) -> None:
+    reported: list[tuple[int, int | None]] = []
+    path = fetch(publisher.entry(), tmp_path / "a", lambda done, whole: reported.append((done, whole)))
     assert path.read_bytes() == CONTENT
-    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert reported[-1] == (len(CONTENT), len(CONTENT))
     assert [part.name for part in path.parent.iterdir()] == ["net.pth"]
     assert fetch(publisher.entry(), tmp_path / "a", silent) == path
     assert publisher.asked == [None]
@@ -128,7 +128,7 @@ def test_what_the_publisher_tells_of_a_digest_is_compared(publisher: Publisher, 
     beginning = hashlib.sha256(CONTENT).hexdigest()[:8]
     entry = publisher.entry(beginning)
     assert fetch(entry, tmp_path, silent).is_file()
-    assert entry.told == f"{beginning}: begins as published; no more than 8 digits are"
+    assert entry.digest_line == f"{beginning}: begins as published; no more than 8 digits are"
     with pytest.raises(FailedPrecondition, match="the catalogue says 00000000"):
         fetch(publisher.entry("0" * 8), tmp_path / "other", silent)
 
@@ -179,7 +179,7 @@ def test_the_bundled_catalogue_names_families_that_exist() -> None:
 
 def test_an_unknown_name_lists_what_there_is(publisher: Publisher) -> None:
     with pytest.raises(NotFound, match="'tea' is not in the catalogue; it has net"):
-        entry_of({"net": publisher.entry()}, "tea")
+        find_entry({"net": publisher.entry()}, "tea")
 
 
 def test_the_command_fetches_and_imports(publisher: Publisher, tmp_path: Path) -> None:

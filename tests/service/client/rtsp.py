@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import av
 
-from tests.service.client.footage import grey
+from tests.service.client.numbered_video import grey
 from tests.waiting import PATIENCE
 
 FRAMES, FPS = 38, 20

@@ -32,14 +32,14 @@ def test_files_and_bytes(tmp_path: Path) -> None:
     assert list(clip_message([b"one", path]).frames.images) == [b"one", b"video"]
 
 
-def test_a_folder_is_its_pictures_in_name_order(tmp_path: Path) -> None:
+def test_a_folder_is_its_images_in_name_order(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", "c.jpeg", "notes.txt", "0.mp4"):
         (tmp_path / name).write_bytes(name.encode())
     assert list(clip_message(tmp_path, fps=3).frames.images) == [b"a.JPG", b"b.png", b"c.jpeg"]
     assert clip_message(tmp_path, fps=3).frames.fps == 3
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"holds no \.png"):
         clip_message(tmp_path)
 
@@ -92,13 +92,13 @@ def test_classes_by_label_and_number() -> None:
 
 
 def test_frames_are_shrunk_in_their_aspect_and_never_enlarged() -> None:
-    picture = np.full((300, 1000, 3), 90, np.uint8)
+    image = np.full((300, 1000, 3), 90, np.uint8)
     encode = frame_encoder({"max_side": 500})
-    small = encode(picture).frame
+    small = encode(image).frame
     height, width, _, _ = simplejpeg.decode_jpeg_header(small.image)
     assert (height, width) == (150, 500)
     assert simplejpeg.decode_jpeg(small.image).mean() == pytest.approx(90, abs=2)
-    raw = frame_encoder({"max_side": 5000, "jpeg_quality": None})(picture).frame.raw
+    raw = frame_encoder({"max_side": 5000, "jpeg_quality": None})(image).frame.raw
     assert (raw.height, raw.width) == (300, 1000)
 
 
@@ -112,7 +112,7 @@ def test_jpeg_keeps_the_order_of_the_colours() -> None:
     assert green < 10
 
 
-def test_bare_pictures_are_numbered_by_the_frame_rate() -> None:
+def test_bare_images_are_numbered_by_the_frame_rate() -> None:
     encode = frame_encoder({"fps": 4.0})
     frames = [encode(b"jpeg").frame for _ in range(3)]
     assert [(frame.sequence, frame.timestamp) for frame in frames] == [(0, 0.0), (1, 0.25), (2, 0.5)]

@@ -18,7 +18,7 @@ from service.client.frame_sources import open_source
 from service.client.stream_messages import Frame
 from service.errors import ActionLensError, InvalidArgument, Unavailable
 from tests.conftest import absent
-from tests.service.client.footage import number_of, write_video
+from tests.service.client.numbered_video import number_of, write_video
 from tests.service.client.rtsp import FPS, FRAMES, RtspCamera
 from tests.waiting import PATIENCE, wait_until
 
@@ -111,7 +111,7 @@ def test_a_slow_reader_of_a_live_source_gets_the_newest_frame(video: Path, monke
     source.close()
 
 
-def test_a_folder_of_pictures_has_the_rate_that_is_given(tmp_path: Path) -> None:
+def test_a_folder_of_images_has_the_rate_that_is_given(tmp_path: Path) -> None:
     for name in ("1.png", "0.png"):
         (tmp_path / name).write_bytes(name.encode())
     frames = list(open_source(str(tmp_path), fps=4).frames)
@@ -142,7 +142,7 @@ def test_a_camera_that_is_not_there_is_said_once(capfd: pytest.CaptureFixture[st
 
 
 def test_an_address_where_nobody_answers_is_given_up(free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Who waited for a time to pass would wait for ever.
+    # Who waited for a time to pass would wait forever.
     monkeypatch.setattr(frame_sources, "_OPEN_SECONDS", 3600.0)
     monkeypatch.setattr(frame_sources, "_STALL_SECONDS", 3600.0)
     source = open_source(f"rtsp://127.0.0.1:{free_port}/live")
@@ -218,7 +218,7 @@ def test_an_rtsp_camera_is_a_live_source() -> None:
         assert camera.requests[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
     first = frames[0]
     for frame in frames:
-        # The picture is the one that was filmed at that time.
+        # The image is the one that was filmed at that time.
         since = round((frame.timestamp - first.timestamp) * FPS)
         shown = number_of(np.asarray(first.picture)) + since
         assert number_of(np.asarray(frame.picture)) == shown % FRAMES

@@ -21,7 +21,7 @@ Requests = Iterator[service_pb2.ExplainStreamRequest]
 Responses = Iterator[service_pb2.ExplainStreamResponse]
 Follow = Callable[..., tuple[list[Any], Any]]
 
-PICTURE = np.zeros((8, 8, 3), np.uint8)
+IMAGE = np.zeros((8, 8, 3), np.uint8)
 
 
 def opened(credit: int) -> service_pb2.ExplainStreamResponse:
@@ -69,7 +69,7 @@ class Echo:
 def test_frames_go_out_in_order_between_open_and_end(peer: Peer, windows: Follow) -> None:
     peer.stream = echo = Echo()
     found, stream = windows(
-        [PICTURE] * 5, model="m", methods=["grad-cam"], stride=2, fill="drop-oldest", latency_budget=0.2
+        [IMAGE] * 5, model="m", methods=["grad-cam"], stride=2, fill="drop-oldest", latency_budget=0.2
     )
     assert [entry.window for entry in found] == [0, 1, 2, 3, 4]
     assert [entry.prediction.top[0].label for entry in found] == ["0", "1", "2", "3", "4"]
@@ -102,13 +102,13 @@ def test_a_client_waits_for_credit(peer: Peer, windows: Follow) -> None:
             at_rest.append(len(arrived))
         yield summary(0)
 
-    def pictures() -> Iterator[Any]:
+    def images() -> Iterator[Any]:
         for number in itertools.count(1):
             taken.append(number <= given)
-            yield PICTURE
+            yield IMAGE
 
     peer.stream = sparing
-    windows(pictures())
+    windows(images())
     assert at_rest == [4, 6, 7]
     assert taken == [True] * 6
 
@@ -124,25 +124,25 @@ def test_frames_keep_their_own_numbers_and_times(peer: Peer, windows: Follow) ->
 
 
 def test_raw_pixels_are_sent_as_they_are(peer: Peer, windows: Follow) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (6, 10, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (6, 10, 3), dtype=np.uint8)
     peer.stream = echo = Echo()
-    windows([picture], jpeg_quality=None, max_side=0, fps=25.0)
+    windows([image], jpeg_quality=None, max_side=0, fps=25.0)
     raw = echo.seen[1].frame.raw
-    np.testing.assert_array_equal(np.frombuffer(raw.data, np.uint8).reshape(raw.height, raw.width, 3), picture)
+    np.testing.assert_array_equal(np.frombuffer(raw.data, np.uint8).reshape(raw.height, raw.width, 3), image)
 
 
 def test_a_source_that_fails_ends_the_stream_with_its_own_error(peer: Peer, windows: Follow) -> None:
     peer.stream = Echo()
 
     def breaking() -> Iterator[Any]:
-        yield PICTURE
+        yield IMAGE
         raise OSError("the camera was unplugged")
 
     with pytest.raises(OSError, match="unplugged"):
         windows(breaking())
 
 
-def test_a_picture_of_the_wrong_kind_is_named(peer: Peer, windows: Follow) -> None:
+def test_an_image_of_the_wrong_kind_is_named(peer: Peer, windows: Follow) -> None:
     peer.stream = Echo()
     with pytest.raises(errors.InvalidArgument, match="uint8") as caught:
         windows([np.zeros((4, 4), np.float32)])
@@ -157,7 +157,7 @@ def test_what_the_service_refuses_is_raised_and_not_tried_again(peer: Peer, wind
 
     peer.stream = refuse
     with pytest.raises(errors.InvalidArgument, match="too large") as caught:
-        windows(itertools.repeat(PICTURE))
+        windows(itertools.repeat(IMAGE))
     assert caught.value.field == "open.window.stride"
 
     def die(requests: Requests, context: grpc.ServicerContext) -> Responses:
@@ -169,7 +169,7 @@ def test_what_the_service_refuses_is_raised_and_not_tried_again(peer: Peer, wind
     # Whichever of the two ends first: many frames are on their way when the service leaves.
     for _ in range(20):
         with pytest.raises(errors.Unavailable):
-            windows(itertools.repeat(PICTURE))
+            windows(itertools.repeat(IMAGE))
     assert peer.streams == 20
 
 
@@ -184,13 +184,13 @@ def test_a_service_that_falls_silent_is_given_up(peer: Peer, windows: Follow, gi
     peer.stream = hang
     start = time.monotonic()
     with pytest.raises(errors.DeadlineExceeded, match=r"for 0\.4 s; the service hangs or is cut off"):
-        windows([PICTURE] * 3, idle_timeout=0.4)
+        windows([IMAGE] * 3, idle_timeout=0.4)
     assert time.monotonic() - start > 0.3
 
 
 def test_updates_reach_the_service_between_frames(peer: Peer, client: Client) -> None:
     peer.stream = echo = Echo(first_credit=1)
-    with client.explain_stream([PICTURE] * 4) as stream:
+    with client.explain_stream([IMAGE] * 4) as stream:
         next(stream)
         stream.update(target=3, methods=[], overhead_budget=0.0)
         list(stream)
@@ -204,7 +204,7 @@ def test_updates_reach_the_service_between_frames(peer: Peer, client: Client) ->
 
 def test_end_stops_an_endless_source_and_brings_the_summary(peer: Peer, client: Client) -> None:
     peer.stream = echo = Echo()
-    with client.explain_stream(itertools.repeat(PICTURE)) as stream:
+    with client.explain_stream(itertools.repeat(IMAGE)) as stream:
         next(stream)
         stream.end()
         rest = list(stream)
@@ -226,13 +226,13 @@ def test_leaving_early_ends_the_call_and_the_sender(peer: Peer, client: Client) 
             next(requests)
             yield credit(1)
 
-    def pictures() -> Iterator[Any]:
+    def images() -> Iterator[Any]:
         while True:
             senders.append(threading.current_thread())
-            yield PICTURE
+            yield IMAGE
 
     peer.stream = endless
-    with client.explain_stream(pictures()) as stream:
+    with client.explain_stream(images()) as stream:
         for _ in range(3):
             next(stream)
     assert ended.wait(PATIENCE)
@@ -244,7 +244,7 @@ def test_leaving_early_ends_the_call_and_the_sender(peer: Peer, client: Client) 
 def test_closing_from_another_thread_ends_the_iteration(peer: Peer, client: Client) -> None:
     peer.stream = Echo()
     closing = threading.Thread()
-    with client.explain_stream(itertools.repeat(PICTURE)) as stream:
+    with client.explain_stream(itertools.repeat(IMAGE)) as stream:
         for number, _ in enumerate(stream):
             if number == 3:
                 closing = threading.Thread(target=stream.close)
@@ -255,7 +255,7 @@ def test_closing_from_another_thread_ends_the_iteration(peer: Peer, client: Clie
 
 async def test_closing_from_another_task_ends_the_iteration(peer: Peer, address: str) -> None:
     peer.stream = Echo()
-    async with AsyncClient(address) as client, client.explain_stream(itertools.repeat(PICTURE)) as stream:
+    async with AsyncClient(address) as client, client.explain_stream(itertools.repeat(IMAGE)) as stream:
         seen = 0
         async for _ in stream:
             seen += 1
@@ -267,7 +267,7 @@ async def test_closing_from_another_task_ends_the_iteration(peer: Peer, address:
 
 
 async def test_a_closed_stream_has_no_more_windows(peer: Peer, address: str) -> None:
-    async with AsyncClient(address) as client, client.explain_stream(itertools.repeat(PICTURE)) as stream:
+    async with AsyncClient(address) as client, client.explain_stream(itertools.repeat(IMAGE)) as stream:
         async for _ in stream:
             await stream.close()
         assert [window async for window in stream] == []

@@ -46,7 +46,7 @@ def test_a_failed_explanation_says_why_when_its_values_are_asked_for(client: Cli
 
 
 def test_unavailable_is_tried_again(peer: Peer, call: Callable[..., Any]) -> None:
-    # Larger than what gRPC holds for a retry unless told otherwise (256 KiB).
+    # Larger than what gRPC holds for a retry unless set otherwise (256 KiB).
     large = np.zeros((4, 300, 300, 3), np.uint8)
 
     def restarting(attempt: int, request: Any, context: grpc.ServicerContext) -> Any:

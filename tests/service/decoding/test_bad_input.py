@@ -97,19 +97,19 @@ def test_an_index_that_promises_millions_of_frames_takes_no_memory(encode, numbe
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
 
 
-def test_uncompressed_sound_beside_the_pictures_is_no_bomb(encode, numbered, number_of):
+def test_uncompressed_sound_beside_the_images_is_no_bomb(encode, numbered, number_of):
     """PCM sound has a table of equal sizes with one entry per sample: 30 s at 48 kHz are 1.4 million."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mov") as out:
-        pictures = out.add_stream("libx264", rate=25)
-        pictures.width, pictures.height, pictures.pix_fmt = 80, 48, "yuv420p"
+        images = out.add_stream("libx264", rate=25)
+        images.width, images.height, images.pix_fmt = 80, 48, "yuv420p"
         sound = out.add_stream("pcm_s16le", rate=48000, layout="mono")
-        for picture in numbered(20):
-            out.mux(pictures.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        out.mux(pictures.encode(None))
-        for place in range(30):
+        for image in numbered(20):
+            out.mux(images.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        out.mux(images.encode(None))
+        for position in range(30):
             frame = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.int16), format="s16", layout="mono")
-            frame.rate, frame.pts = 48000, place * 48000
+            frame.rate, frame.pts = 48000, position * 48000
             out.mux(sound.encode(frame))
     clip = decode_clip(
         video(buffer.getvalue()), clip_pb2.Sampling(), model_pb2.ModelInput(frames=2, height=48, width=80), Limits()
@@ -125,7 +125,7 @@ def test_motion_jpeg_with_thousands_of_scans_costs_no_time(encode, numbered):
     last = progressive.rfind(b"\xff\xda")
     bomb = progressive[:last] + progressive[last:-2] * 3000 + b"\xff\xd9"
     bomb += bytes(len(bomb) % 2)
-    # The file is written anew by hand: every picture of the stream becomes the bomb.
+    # The file is written anew by hand: every image of the stream becomes the bomb.
     at = data.find(b"00dc")
     size = int.from_bytes(data[at + 4 : at + 8], "little")
     forged = data[:at] + b"00dc" + len(bomb).to_bytes(4, "little") + bomb + data[at + 8 + size + size % 2 :]
@@ -206,8 +206,8 @@ def test_damaged_files_are_an_answer_or_an_error(container, codec, pixels, encod
     for _ in range(60):
         damaged = np.frombuffer(data, np.uint8).copy()
         # Half of the flips in the first 200 bytes, where the structure is.
-        places = np.concatenate((random.integers(0, min(200, len(data)), 3), random.integers(0, len(data), 3)))
-        damaged[places] ^= random.integers(1, 256, 6).astype(np.uint8)
+        positions = np.concatenate((random.integers(0, min(200, len(data)), 3), random.integers(0, len(data), 3)))
+        damaged[positions] ^= random.integers(1, 256, 6).astype(np.uint8)
         survives(damaged.tobytes())
 
 

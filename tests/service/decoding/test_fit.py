@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actionlens.v1 import model_pb2
-from service.decoding.fit import fit, place, scale
+from service.decoding.fit import fit, placement_of, scale
 
 
 def rule(name: str, width: int = 80, height: int = 60) -> model_pb2.ModelInput:
@@ -23,17 +23,17 @@ def test_letterbox_scales_the_longer_side_and_centres_on_black():
 
 
 def test_crop_keeps_the_centre():
-    picture = np.zeros((60, 160, 3), np.uint8)
-    picture[:, 40:120] = 255
-    frame, placement = fit(picture, rule("crop"))
+    image = np.zeros((60, 160, 3), np.uint8)
+    image[:, 40:120] = 255
+    frame, placement = fit(image, rule("crop"))
     assert (frame == 255).all()
     assert (placement.left, placement.top, placement.width, placement.height) == (-40, 0, 160, 60)
 
 
 def test_stretch_fills_the_frame():
-    picture = np.zeros((30, 20, 3), np.uint8)
-    picture[:, :10] = 255
-    frame, placement = fit(picture, rule("stretch"))
+    image = np.zeros((30, 20, 3), np.uint8)
+    image[:, :10] = 255
+    frame, placement = fit(image, rule("stretch"))
     assert (frame[:, :38] == 255).all()
     assert (frame[:, 42:] == 0).all()
     assert (placement.width, placement.height, placement.frame_width, placement.frame_height) == (80, 60, 80, 60)
@@ -46,16 +46,16 @@ def test_no_rule_means_stretch_and_an_unknown_one_is_refused():
 
 
 def test_shrinking_by_a_whole_factor_is_the_block_mean():
-    picture = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
-    expected = picture.reshape(6, 4, 10, 4, 3).mean((1, 3))
-    assert np.abs(scale(picture, 10, 6) - expected).max() <= 0.5 + 1e-6
+    image = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
+    expected = image.reshape(6, 4, 10, 4, 3).mean((1, 3))
+    assert np.abs(scale(image, 10, 6) - expected).max() <= 0.5 + 1e-6
 
 
 def test_shrinking_one_side_and_enlarging_the_other_does_not_alias():
     # Columns alternate black and white: the mean is grey, and only an average over areas gives it.
-    picture = np.zeros((8, 64, 3), np.uint8)
-    picture[:, ::2] = 255
-    shrunk = scale(picture, 16, 32)
+    image = np.zeros((8, 64, 3), np.uint8)
+    image[:, ::2] = 255
+    shrunk = scale(image, 16, 32)
     assert shrunk.shape == (32, 16, 3)
     assert np.abs(shrunk.astype(int) - 127).max() <= 1
 
@@ -71,7 +71,7 @@ def test_every_size_fits_and_its_placement_is_true(width, height, name, frame_wi
     asked = rule(name, frame_width, frame_height)
     frame, placement = fit(np.full((height, width, 3), 90, np.uint8), asked)
     assert frame.shape == (frame_height, frame_width, 3)
-    assert placement == place(width, height, asked)
+    assert placement == placement_of(width, height, asked)
     right, bottom = placement.left + placement.width, placement.top + placement.height
     lit = (frame == 90).all(-1)
     if name == "letterbox":
@@ -86,18 +86,18 @@ def test_every_size_fits_and_its_placement_is_true(width, height, name, frame_wi
 
 
 @pytest.mark.parametrize(("wide", "high"), [(320, 240), (240, 320), (256, 256), (60, 40)])
-def test_the_middle_is_cut_out_of_a_picture_whose_shorter_side_is_scaled(wide, high):
+def test_the_middle_is_cut_out_of_an_image_whose_shorter_side_is_scaled(wide, high):
     """As repositories evaluate: the shorter side to 128, then the middle 112 x 112."""
     rows, columns = np.mgrid[:high, :wide]
-    # Every pixel says where it is in the picture.
-    picture = np.stack([255 * columns / wide, 255 * rows / high, 0 * rows], 2).astype(np.uint8)
+    # Every pixel says where it is in the image.
+    image = np.stack([255 * columns / wide, 255 * rows / high, 0 * rows], 2).astype(np.uint8)
     asked = model_pb2.ModelInput(frames=1, width=112, height=112, resize="crop", shorter=128)
-    frame, placement = fit(picture, asked)
-    scaled = scale(picture, round(wide * 128 / min(wide, high)), round(high * 128 / min(wide, high)))
+    frame, placement = fit(image, asked)
+    scaled = scale(image, round(wide * 128 / min(wide, high)), round(high * 128 / min(wide, high)))
     top, left = (scaled.shape[0] - 112) // 2, (scaled.shape[1] - 112) // 2
     expected = scaled[top : top + 112, left : left + 112]
     a_pixel = 255 / min(wide, high)
-    assert np.abs(frame.astype(int) - expected).max() <= max(2, a_pixel)  # places differ by up to one of the picture
+    assert np.abs(frame.astype(int) - expected).max() <= max(2, a_pixel)  # places differ by up to one of the image
     assert (placement.width, placement.height) == pytest.approx(scaled.shape[1::-1], rel=0.02)
     assert (placement.left, placement.top) == pytest.approx((-left, -top), abs=max(1.5, 128 / min(wide, high)))
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from actionlens.v1 import clip_pb2, model_pb2
 from service.decoding.clip import decode_clip
-from service.decoding.image import decode_picture, picture_size, raw_picture
+from service.decoding.image import decode_image, image_size, raw_image
 from service.errors import InvalidArgument
 from service.settings import Limits
 
@@ -21,8 +21,8 @@ LIMITS = Limits()
 TAKES = model_pb2.ModelInput(frames=4, height=48, width=80, sampling="uniform")
 
 
-def jpeg(picture, **options):
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality=95, **options)
+def jpeg(image, **options):
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=95, **options)
 
 
 def refused(call, *arguments):
@@ -35,14 +35,14 @@ def refused(call, *arguments):
 
 
 def test_jpeg_is_rgb():
-    picture = np.zeros((16, 24, 3), np.uint8)
-    picture[..., 0] = 250
-    assert np.abs(decode_picture(jpeg(picture), LIMITS, "f").astype(int) - [250, 0, 0]).max() <= 3
+    image = np.zeros((16, 24, 3), np.uint8)
+    image[..., 0] = 250
+    assert np.abs(decode_image(jpeg(image), LIMITS, "f").astype(int) - [250, 0, 0]).max() <= 3
 
 
 def test_grey_jpeg_is_repeated():
     grey = np.full((16, 24, 1), 77, np.uint8)
-    assert (np.abs(decode_picture(jpeg(grey, colorspace="GRAY"), LIMITS, "f").astype(int) - 77) <= 1).all()
+    assert (np.abs(decode_image(jpeg(grey, colorspace="GRAY"), LIMITS, "f").astype(int) - 77) <= 1).all()
 
 
 BGR = np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8)
@@ -61,9 +61,9 @@ BGR = np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8)
     ids=["colour", "grey", "16 bit", "opaque", "invisible", "a fifth"],
 )
 def test_png_of_every_kind(stored, expected, png):
-    picture = decode_picture(png(stored), LIMITS, "f")
-    assert picture.dtype == np.uint8
-    assert np.abs(picture.astype(int) - expected).max() <= (0 if stored.ndim < 3 or stored.shape[2] == 3 else 1)
+    image = decode_image(png(stored), LIMITS, "f")
+    assert image.dtype == np.uint8
+    assert np.abs(image.astype(int) - expected).max() <= (0 if stored.ndim < 3 or stored.shape[2] == 3 else 1)
 
 
 def palette_png(width, height):
@@ -84,56 +84,56 @@ def palette_png(width, height):
 
 
 def test_palette_png():
-    picture = decode_picture(palette_png(8, 2), LIMITS, "f")
-    assert picture[0, :2].tolist() == [[10, 20, 30], [200, 100, 50]]
+    image = decode_image(palette_png(8, 2), LIMITS, "f")
+    assert image[0, :2].tolist() == [[10, 20, 30], [200, 100, 50]]
 
 
 def test_bombs_are_refused_from_their_headers():
     """A PNG of 64 million pixels in 17 KB, and a JPEG whose header says 65500 x 65500."""
     bomb = palette_png(8000, 8000)
     assert len(bomb) < 20_000
-    assert refused(decode_picture, bomb, LIMITS, "clip.frames.images[3]") == (
+    assert refused(decode_image, bomb, LIMITS, "clip.frames.images[3]") == (
         "clip.frames.images[3]",
         "PICTURE_TOO_LARGE",
     )
     data = bytearray(jpeg(np.zeros((16, 16, 3), np.uint8)))
     at = data.find(b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", 65500, 65500)
-    assert refused(decode_picture, bytes(data), LIMITS, "f") == ("f", "PICTURE_TOO_LARGE")
+    assert refused(decode_image, bytes(data), LIMITS, "f") == ("f", "PICTURE_TOO_LARGE")
 
 
 def test_a_jpeg_with_thousands_of_scans_is_refused():
     data = bytearray(cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1])
     last = bytes(data).rfind(b"\xff\xda")
     scan, rest = bytes(data[last:-2]), b"\xff\xd9"
-    assert decode_picture(bytes(data), LIMITS, "f").shape == (64, 64, 3)
-    assert refused(decode_picture, bytes(data[:last]) + scan * 5000 + rest, LIMITS, "f") == ("f", "PICTURE_BROKEN")
+    assert decode_image(bytes(data), LIMITS, "f").shape == (64, 64, 3)
+    assert refused(decode_image, bytes(data[:last]) + scan * 5000 + rest, LIMITS, "f") == ("f", "PICTURE_BROKEN")
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
-def test_every_cut_of_a_picture_is_refused(kind, png):
-    picture = np.random.default_rng(2).integers(0, 256, (40, 50, 3), np.uint8)
-    data = jpeg(picture) if kind == "jpeg" else png(picture)
+def test_every_cut_of_an_image_is_refused(kind, png):
+    image = np.random.default_rng(2).integers(0, 256, (40, 50, 3), np.uint8)
+    data = jpeg(image) if kind == "jpeg" else png(image)
     for end in range(0, len(data) - 16, max(1, len(data) // 100)):
-        _, reason = refused(decode_picture, data[:end], LIMITS, "f")
+        _, reason = refused(decode_image, data[:end], LIMITS, "f")
         assert reason in {"PICTURE_EMPTY", "PICTURE_UNRECOGNISED", "PICTURE_BROKEN"}
 
 
 @given(st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"]), st.binary(max_size=300))
 def test_random_bytes_are_refused(start, rest):
     with pytest.raises(InvalidArgument):
-        decode_picture(start + rest, LIMITS, "f")
+        decode_image(start + rest, LIMITS, "f")
 
 
-def test_damaged_pictures_are_a_picture_or_an_error(png):
-    picture = np.random.default_rng(3).integers(0, 256, (40, 50, 3), np.uint8)
+def test_damaged_images_are_an_image_or_an_error(png):
+    image = np.random.default_rng(3).integers(0, 256, (40, 50, 3), np.uint8)
     random = np.random.default_rng(4)
-    for data in (jpeg(picture), png(picture)):
+    for data in (jpeg(image), png(image)):
         for _ in range(200):
             damaged = np.frombuffer(data, np.uint8).copy()
             damaged[random.integers(0, len(data), 4)] ^= random.integers(1, 256, 4).astype(np.uint8)
             try:
-                decoded = decode_picture(damaged.tobytes(), LIMITS, "f")
+                decoded = decode_image(damaged.tobytes(), LIMITS, "f")
             except InvalidArgument:
                 continue
             assert decoded.dtype == np.uint8
@@ -143,24 +143,24 @@ def test_damaged_pictures_are_a_picture_or_an_error(png):
 def test_padding_between_markers_is_no_damage():
     data = jpeg(np.full((16, 16, 3), 90, np.uint8))
     padded = data[:-2] + b"\x00\x00\x00" + data[-2:]
-    assert decode_picture(padded, LIMITS, "f").shape == (16, 16, 3)
+    assert decode_image(padded, LIMITS, "f").shape == (16, 16, 3)
 
 
 def test_other_formats_are_refused_by_name():
     gif = b"GIF89a" + bytes(40)
     webp = cv2.imencode(".webp", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
     for data in (gif, webp, b"%PDF-1.4"):
-        assert refused(picture_size, data, LIMITS, "f") == ("f", "PICTURE_UNRECOGNISED")
+        assert refused(image_size, data, LIMITS, "f") == ("f", "PICTURE_UNRECOGNISED")
 
 
 def test_raw_pixels_are_viewed_not_copied():
     data = bytes(range(24))
-    picture = raw_picture(data, 2, 4, LIMITS, "f")
-    assert picture.shape == (2, 4, 3)
-    assert picture[1, 0].tolist() == [12, 13, 14]
-    assert refused(raw_picture, data, 2, 3, LIMITS, "f") == ("f", "RAW_SIZE_MISMATCH")
-    assert refused(raw_picture, b"", 0, 3, LIMITS, "f") == ("f", "PICTURE_EMPTY")
-    assert refused(raw_picture, b"", 2**31, 2**31, LIMITS, "f") == ("f", "PICTURE_TOO_LARGE")
+    image = raw_image(data, 2, 4, LIMITS, "f")
+    assert image.shape == (2, 4, 3)
+    assert image[1, 0].tolist() == [12, 13, 14]
+    assert refused(raw_image, data, 2, 3, LIMITS, "f") == ("f", "RAW_SIZE_MISMATCH")
+    assert refused(raw_image, b"", 0, 3, LIMITS, "f") == ("f", "PICTURE_EMPTY")
+    assert refused(raw_image, b"", 2**31, 2**31, LIMITS, "f") == ("f", "PICTURE_TOO_LARGE")
 
 
 def frames(images, fps=0.0):
@@ -171,8 +171,8 @@ def decode(clip, sampling=None, limits=LIMITS):
     return decode_clip(clip, sampling or clip_pb2.Sampling(), TAKES, limits)
 
 
-def test_pictures_make_a_clip(numbered, number_of, png):
-    clip = decode(frames([png(picture) for picture in numbered(10)], fps=5))
+def test_images_make_a_clip(numbered, number_of, png):
+    clip = decode(frames([png(image) for image in numbered(10)], fps=5))
     assert clip.indices == (0, 3, 6, 9)
     assert [number_of(frame) for frame in clip.frames] == [0, 3, 6, 9]
     assert clip.timestamps == pytest.approx((0, 0.6, 1.2, 1.8))
@@ -194,7 +194,7 @@ def test_pictures_make_a_clip(numbered, number_of, png):
         (lambda image, other: frames([image] * 20, 0.01), "clip.frames.fps", "CLIP_TOO_LONG"),
     ],
 )
-def test_bad_pictures_are_named(clip, field, reason, png):
+def test_bad_images_are_named(clip, field, reason, png):
     image, other = png(BGR), png(BGR[:-1])
     limits = LIMITS.model_copy(update={"frames": 20})
     assert refused(decode, clip(image, other), None, limits) == (field, reason)

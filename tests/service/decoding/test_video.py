@@ -13,7 +13,7 @@ from service.decoding.clip import decode_clip
 from service.errors import InvalidArgument
 
 UNIFORM = clip_pb2.Sampling()
-# Container, codec, pixel format, format of the pictures given.
+# Container, codec, pixel format, format of the images given.
 FORMATS = [
     ("mp4", "libx264", "yuv420p"),
     ("mp4", "libx265", "yuv420p"),
@@ -82,17 +82,17 @@ def test_leaving_parts_out_changes_nothing(options, encode, numbered, number_of,
 
 
 def test_leaving_parts_out_decodes_less(encode, numbered, limits, monkeypatch):
-    from service.decoding import packet_decoder as footage
+    from service.decoding import packet_decoder
 
     decoded = []
-    real = footage._decode
+    real = packet_decoder._decode
 
     def counted(*arguments):
         for frame in real(*arguments):
             decoded.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(footage, "_decode", counted)
+    monkeypatch.setattr(packet_decoder, "_decode", counted)
     data = encode(numbered(300), options={"g": "12"})
     decode(data, model_pb2.ModelInput(frames=3, height=48, width=80), limits)
     assert len(decoded) <= 3 * 12
@@ -123,7 +123,7 @@ def test_odd_sizes(encode, numbered, number_of, model_input, limits):
 
 
 QUARTER = 1 << 16
-# What a 2 x 2 picture [[1, 2], [3, 4]] looks like under each display matrix (a, b, c, d).
+# A 2 x 2 image [[1, 2], [3, 4]] under each display matrix (a, b, c, d).
 TURNS = [
     ((QUARTER, 0, 0, QUARTER), [[1, 2], [3, 4]]),
     ((0, QUARTER, -QUARTER, 0), [[3, 1], [4, 2]]),
@@ -137,8 +137,8 @@ TURNS = [
 @pytest.mark.parametrize(("matrix", "expected"), TURNS)
 def test_rotation_and_mirroring_are_applied(matrix, expected, encode, limits):
     levels = np.kron(np.array([[1, 2], [3, 4]]), np.ones((24, 40))) * 50
-    picture = np.repeat(levels[..., None], 3, -1).astype(np.uint8)
-    data = bytearray(encode([picture] * 4))
+    image = np.repeat(levels[..., None], 3, -1).astype(np.uint8)
+    data = bytearray(encode([image] * 4))
     a, b, c, d = matrix
     at = data.find(b"tkhd") + 44
     data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
@@ -150,10 +150,10 @@ def test_rotation_and_mirroring_are_applied(matrix, expected, encode, limits):
 
 
 def test_alpha_is_laid_over_black(encode, limits):
-    picture = np.full((48, 80, 4), 200, np.uint8)
-    picture[:, :40, 3] = 0
-    picture[:, 40:, 3] = 128
-    data = encode([picture] * 2, "mov", "png", "rgba", source="rgba")
+    image = np.full((48, 80, 4), 200, np.uint8)
+    image[:, :40, 3] = 0
+    image[:, 40:, 3] = 128
+    data = encode([image] * 2, "mov", "png", "rgba", source="rgba")
     frame = decode(data, model_pb2.ModelInput(frames=1, height=48, width=80), limits).frames[0]
     assert (frame[:, :40] == 0).all()
     assert (frame[:, 40:] == 100).all()
@@ -162,8 +162,8 @@ def test_alpha_is_laid_over_black(encode, limits):
 def test_colours_are_those_of_the_file(encode, limits):
     """Pure red, green and blue under both colour matrices that files name."""
     for colour in np.eye(3, dtype=np.uint8) * 255:
-        picture = np.broadcast_to(colour, (48, 80, 3))
-        frame = decode(encode([picture] * 2), model_pb2.ModelInput(frames=1, height=48, width=80), limits).frames[0]
+        image = np.broadcast_to(colour, (48, 80, 3))
+        frame = decode(encode([image] * 2), model_pb2.ModelInput(frames=1, height=48, width=80), limits).frames[0]
         assert np.abs(frame[24, 40].astype(int) - colour).max() <= 4
 
 

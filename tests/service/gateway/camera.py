@@ -1,4 +1,4 @@
-"""A file that Chromium takes for its fake webcam, made from real pictures."""
+"""Writes a file that Chromium takes for its fake webcam, from real frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def write_camera(path: Path, frames: Sequence[NDArray[np.uint8]], fps: int) -> Path:
-    """Write uint8 [height, width, 3] RGB pictures with even sides as YUV4MPEG2; Chromium plays it in a loop."""
+    """Write uint8 [height, width, 3] RGB frames with even sides as YUV4MPEG2; Chromium plays it in a loop."""
     height, width = frames[0].shape[:2]
     with path.open("wb") as file:
         file.write(f"YUV4MPEG2 W{width} H{height} F{fps}:1 Ip A1:1 C420jpeg\n".encode())

@@ -25,7 +25,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the webcam shows, over and over; modules may show something else."""
+    """The clip that the webcam shows, over and over; modules may show something else."""
     return write_camera(tmp_path_factory.mktemp("camera") / "sample.y4m", sample_frames(), 25)
 
 

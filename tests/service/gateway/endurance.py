@@ -1,6 +1,6 @@
 """The page live for minutes: python -m tests.service.gateway.endurance [--minutes 10] [--out FOLDER] CLIP
 
-Starts `actionlens serve` as a user does, and a Chromium whose webcam shows the clip (a video, or a folder of pictures)
+Starts `actionlens serve` as a user does, and a Chromium whose webcam shows the clip (a video, or a folder of images)
 over and over. Every 30 seconds it notes the memory of the service, of its workers and of the page, lag and level of
 the windows since, and whether every frame is accounted for. Prints a table and what it comes to, and draws it where a
 folder is given. A budget is set as a person does, by the page's slider.
@@ -36,14 +36,14 @@ from tests.service.gateway.running import PATIENCE, ROOT, arguments
 _EVERY = 30.0
 _READY_SECONDS = 120
 _MIB = 2**20
-# Keeps what every window tells; the page itself keeps the last sixty.
+# Keeps what every window reports; the page itself keeps the last sixty.
 _COLLECT = """() => {
-  window.told = [];
+  window.reported = [];
   const { cost, live } = window.page;
   const show = cost.show.bind(cost);
   cost.show = (window_, ...rest) => {
     const { lag, counts, skipped_windows: skipped, answer } = window_;
-    window.told.push({ lag, counts, skipped, level: answer.level, captured: live.sequence });
+    window.reported.push({ lag, counts, skipped, level: answer.level, captured: live.sequence });
     show(window_, ...rest);
   };
 }"""
@@ -64,7 +64,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        camera = write_camera(folder / "clip.y4m", *_film(asked.clip))
+        camera = write_camera(folder / "clip.y4m", *_read_clip(asked.clip))
         with subprocess.Popen(
             _serve(asked), stdout=subprocess.PIPE, text=True, cwd=ROOT, env=_environment(folder)
         ) as service:
@@ -93,19 +93,19 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "ACTIONLENS_DATA": str(folder / "data"), "PYTHONUNBUFFERED": "1"}
 
 
-def _film(clip: Path) -> tuple[list[NDArray[np.uint8]], int]:
-    """The clip's frames with even sides, and its frame rate."""
+def _read_clip(clip: Path) -> tuple[list[NDArray[np.uint8]], int]:
+    """Read the clip's frames, cut to even sides, and its frame rate."""
     frames = list(open_source(str(clip)).frames)
-    pictures = [_rgb(frame.picture) for frame in frames]
-    height, width = (side - side % 2 for side in pictures[0].shape[:2])
+    images = [_rgb(frame.picture) for frame in frames]
+    height, width = (side - side % 2 for side in images[0].shape[:2])
     seconds = frames[-1].timestamp - frames[0].timestamp
-    return [picture[:height, :width] for picture in pictures], max(1, round((len(frames) - 1) / seconds))
+    return [image[:height, :width] for image in images], max(1, round((len(frames) - 1) / seconds))
 
 
-def _rgb(picture: NDArray[np.uint8] | bytes) -> NDArray[np.uint8]:
-    if not isinstance(picture, bytes):
-        return picture
-    decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+def _rgb(image: NDArray[np.uint8] | bytes) -> NDArray[np.uint8]:
+    if not isinstance(image, bytes):
+        return image
+    decoded = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
     return np.asarray(decoded[..., ::-1], np.uint8)
 
 
@@ -141,9 +141,9 @@ def _watch(service: subprocess.Popen[str], camera: Path, asked: argparse.Namespa
 def _slide(page: Page, slider: str, position: str) -> None:
     """Move a slider by its keys, from its left end, until the page says so."""
     page.locator(f"#{slider}").press("Home")
-    told = page.locator(f"#{slider}-value")
+    shown = page.locator(f"#{slider}-value")
     seen: list[str] = []
-    while (said := told.inner_text()) != position:
+    while (said := shown.inner_text()) != position:
         if said in seen[-1:]:
             raise SystemExit(f"the slider has no position {position!r}; there are {', '.join(map(repr, seen))}")
         seen.append(said)
@@ -167,12 +167,12 @@ def _address(service: subprocess.Popen[str]) -> str:
 def _sample(
     page: Page, session: CDPSession, browser: Browser, service: subprocess.Popen[str], minutes: float
 ) -> Sample:
-    told: list[dict[str, Any]] = page.evaluate("() => window.told.splice(0)")
-    if not told:
+    reported: list[dict[str, Any]] = page.evaluate("() => window.reported.splice(0)")
+    if not reported:
         raise SystemExit(
             f"no window was answered in {_EVERY:.0f} s; the page says: {page.locator('#alert').inner_text()}"
         )
-    last = told[-1]
+    last = reported[-1]
     counts = last["counts"]
     dropped = counts["dropped_stale"] + counts["dropped_full"] + counts["rejected"]
     known = counts["used"] + dropped + counts["waiting"]
@@ -184,8 +184,8 @@ def _sample(
         workers=sum(_resident(child) for child in children),
         page=sum(map(_resident, _renderers(browser))),
         heap=metrics["JSHeapUsedSize"] / _MIB,
-        lags=[entry["lag"] for entry in told],
-        levels=dict(Counter(entry["level"] for entry in told)),
+        lags=[entry["lag"] for entry in reported],
+        levels=dict(Counter(entry["level"] for entry in reported)),
         received=counts["received"],
         dropped=dropped,
         missing=counts["missing"],

@@ -1,4 +1,4 @@
-"""What ten minutes of the page came to: a table, a few sentences, a picture."""
+"""Reports on minutes of the page: as a table, a few sentences and a chart."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 LEVELS = ("prediction", "Grad-CAM", "selective relevance", "all")
-"""Of the ladder, from its lowest rung: actionlens.v1.ExplanationLevel from 1 on."""
-_PLACES = {"service": "service", "workers": "workers", "page": "page", "heap": "its heap"}
+"""Explanation levels from the lowest: actionlens.v1.ExplanationLevel from 1 on."""
+_MEMORY = {"service": "service", "workers": "workers", "page": "page", "heap": "its heap"}
 # Models, caches and browsers fill up in the beginning.
 _WARM_MINUTES = 1.0
 # Fewer samples tell no slope.
@@ -21,9 +21,9 @@ _LEAST = 3
 
 @dataclass(frozen=True)
 class Sample:
-    """What was noted since the sample before. Memory in MiB, lags in seconds, frames since the stream opened.
+    """Measurements since the sample before. Memory in MiB, lags in seconds, frames since the stream opened.
 
-    levels: windows by level of the ladder. missing: frames that the page left out, underway: captured and not yet known
+    levels: windows by explanation level. missing: frames that the page left out, underway: captured and not yet known
     to the service, uncounted: received and in none of the service's counts.
     """
 
@@ -63,7 +63,7 @@ def lag(lags: Sequence[float], share: float) -> float:
 
 
 def verdict(samples: Sequence[Sample], budget: float | None) -> str:
-    """What all samples say together. budget: of the latency, seconds."""
+    """Sum up all samples in sentences. budget: of the latency, seconds."""
     lags = [value for sample in samples for value in sample.lags]
     levels = sum((Counter(sample.levels) for sample in samples), Counter[int]())
     last = samples[-1]
@@ -87,27 +87,27 @@ def verdict(samples: Sequence[Sample], budget: float | None) -> str:
     )
     warm = [sample for sample in samples if sample.minutes > _WARM_MINUTES]
     if len(warm) >= _LEAST:
-        slopes = [f"{title} {_slope(warm, name):+.2f}" for name, title in _PLACES.items()]
+        slopes = [f"{title} {_slope(warm, name):+.2f}" for name, title in _MEMORY.items()]
         lines.append(f"memory after the first minute, MiB per minute: {', '.join(slopes)}")
     return "\n".join(lines)
 
 
 def _slope(samples: Sequence[Sample], name: str) -> float:
-    """How a sample's number grows in a minute."""
+    """Fit how much a sample's number grows in a minute."""
     minutes = [sample.minutes for sample in samples]
     return float(np.polyfit(minutes, [getattr(sample, name) for sample in samples], 1)[0])
 
 
 def draw(samples: Sequence[Sample], budget: float | None, path: Path) -> None:
-    """Memory, lag beside the budget, and the ladder's levels over time, as a PNG."""
+    """Draw memory, lag beside the budget, and the explanation levels over time, as a PNG."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    figure, (memory, lags, ladder) = pyplot.subplots(1, 3, figsize=(15, 4), layout="constrained")
+    figure, (memory, lags, levels) = pyplot.subplots(1, 3, figsize=(15, 4), layout="constrained")
     minutes = [sample.minutes for sample in samples]
-    for name, title in _PLACES.items():
+    for name, title in _MEMORY.items():
         memory.plot(minutes, [getattr(sample, name) for sample in samples], marker=".", label=title)
     memory.set(xlabel="minutes", ylabel="MiB", title="Memory", ylim=(0, None))
     for share, title in ((0.5, "median"), (0.95, "95 %")):
@@ -121,9 +121,9 @@ def draw(samples: Sequence[Sample], budget: float | None, path: Path) -> None:
     below = list(accumulate(counts, lambda low, high: [a + b for a, b in zip(low, high, strict=True)]))
     for number, name in enumerate(LEVELS):
         floor = below[number - 1] if number else 0.0
-        ladder.bar(starts, counts[number], widths, bottom=floor, align="edge", label=name)
-    ladder.set(xlabel="minutes", ylabel="share of the windows", title="Levels of the ladder", ylim=(0, 1))
-    for axes in (memory, lags, ladder):
+        levels.bar(starts, counts[number], widths, bottom=floor, align="edge", label=name)
+    levels.set(xlabel="minutes", ylabel="share of the windows", title="Explanation levels", ylim=(0, 1))
+    for axes in (memory, lags, levels):
         axes.legend()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

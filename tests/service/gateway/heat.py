@@ -1,4 +1,4 @@
-"""How the heat that the page draws lies over what moves."""
+"""Measures how the heat that the page draws lies over what moves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEAT_ON_MOTION = """() => {
     const data = pixels();
     return Float32Array.from({ length: width * height }, (_, i) => data[4 * i] + data[4 * i + 1] + data[4 * i + 2]);
   });
-  const sums = { on: 0, off: 0, mirrored: 0, rest: 0, places: 0, others: 0 };
+  const sums = { on: 0, off: 0, mirrored: 0, rest: 0, moving: 0, others: 0 };
   for (let k = 1; k < greys.length; k++) {
     const moved = greys[k].map((grey, i) => Math.abs(grey - greys[k - 1][i]));
     const most = [...moved].sort((a, b) => a - b)[Math.floor(0.95 * moved.length)];
@@ -28,16 +28,16 @@ _HEAT_ON_MOTION = """() => {
       const mirror = i - (i % width) + width - 1 - (i % width);
       sums[on ? 'on' : 'off'] += data[4 * i + 3];
       sums[on ? 'mirrored' : 'rest'] += data[4 * mirror + 3];
-      sums[on ? 'places' : 'others'] += 1;
+      sums[on ? 'moving' : 'others'] += 1;
     });
   }
-  const share = sums.others / sums.places;
+  const share = sums.others / sums.moving;
   return [share * sums.on / sums.off, share * sums.mirrored / sums.rest];
 }"""
 
 
 def heat_on_motion(page: Page) -> tuple[float, float]:
-    """Of the last answer: mean heat where the picture moves over mean heat elsewhere (1 is chance), and the same with
+    """Of the last answer: mean heat where the image moves over mean heat elsewhere (1 is chance), and the same with
     the heat mirrored."""
     heat, mirrored = page.evaluate(_HEAT_ON_MOTION)
     return heat, mirrored

@@ -1,4 +1,4 @@
-"""A service that a browser is pointed at, and what its webcam shows."""
+"""Runs a service that a browser is pointed at, and reads the frames that its webcam shows."""
 
 from __future__ import annotations
 
@@ -92,10 +92,10 @@ class Running:
 
 def sample_frames() -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
     """The bundled model's sample, RGB."""
-    film = cv2.VideoCapture(str(ROOT / "model_store" / MODEL / "sample.mp4"))
+    video = cv2.VideoCapture(str(ROOT / "model_store" / MODEL / "sample.mp4"))
     frames = []
     while True:
-        got, frame = film.read()
+        got, frame = video.read()
         if not got:
             return frames
         frames.append(np.asarray(frame[..., ::-1], np.uint8))
@@ -103,13 +103,13 @@ def sample_frames() -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
 
 def answers(port: int) -> bool:
     """Whether something listens there."""
-    with socket.socket() as door:
-        return door.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def watch(page: Page, running: Running, link: str) -> None:
-    """Open the page as a link has it and wait for the first answer."""
-    page.goto(running.address + link)
+def watch(page: Page, running: Running, fragment: str) -> None:
+    """Open the page at a fragment of its address and wait for the first answer."""
+    page.goto(running.address + fragment)
     expect(page.locator("#freeze")).to_be_enabled(timeout=PATIENCE)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the page's states, to be looked at: python -m tests.service.gateway.screenshots [FOLDER [STATE ...]].
+"""Screenshots of the page's states, to be looked at: python -m tests.service.gateway.screenshots [FOLDER [STATE ...]].
 
 Starts a service over the bundled model and a Chromium whose webcam shows the sample clip.
 """
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def take(browser: Browser, running: Running, state: State, path: Path) -> None:
-    """Bring a fresh page into a state and write its picture."""
+    """Bring a fresh page into a state and write its screenshot."""
     address = running.address
     if state.before is not None:
         state.before(running)
@@ -78,7 +78,7 @@ def take(browser: Browser, running: Running, state: State, path: Path) -> None:
     )
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
-    page.goto(f"{address}#{state.link}")
+    page.goto(f"{address}#{state.fragment}")
     state.reach(page, running)
     shoot(page, path)
     context.close()
@@ -87,7 +87,7 @@ def take(browser: Browser, running: Running, state: State, path: Path) -> None:
 
 
 def shoot(page: Page, path: Path) -> None:
-    """A picture of the whole page. Chromium may find no moment for one beside other work; then once more."""
+    """Take a screenshot of the whole page. Chromium may find no moment for one beside other work; then once more."""
     for left in reversed(range(_TRIES)):
         try:
             page.screenshot(path=path, full_page=True, timeout=_SHOT_MILLISECONDS)

@@ -21,11 +21,11 @@ _JOB = 4 * PATIENCE
 
 @dataclass(frozen=True)
 class State:
-    """reach: brings an opened page into the state; link: the page's address after #. refused: the browser gives no
-    camera. before: what happens to the service before the page is opened; after: once its picture is taken."""
+    """reach: brings an opened page into the state; fragment: the page's address after #. refused: the browser gives no
+    camera. before: what happens to the service before the page is opened; after: once its screenshot is taken."""
 
     reach: Callable[[Page, Running], None]
-    link: str = ""
+    fragment: str = ""
     size: tuple[int, int] = DESKTOP
     theme: str = "dark"
     refused: bool = False

@@ -1,10 +1,10 @@
-"""What the endurance command says of its samples."""
+"""The endurance command's report on its samples."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from service.decoding.image import decode_picture
+from service.decoding.image import decode_image
 from service.settings import Limits
 from tests.service.gateway.endurance_report import Sample, draw, table, verdict
 
@@ -15,8 +15,8 @@ def sample(minutes: float, lag: float, level: int = 2, uncounted: int = 0) -> Sa
     return Sample(minutes, service, 900.0, 400.0, 4.0, [lag] * 10, 700, 30, 5, 2, 8, uncounted, {level: 10})
 
 
-def test_lag_is_held_against_the_budget_and_growth_told_after_the_first_minute() -> None:
-    samples = [sample(0.5 * place, 0.3 if place == 10 else 0.2, 4 if place < 3 else 2) for place in range(1, 11)]
+def test_lag_is_held_against_the_budget_and_growth_reported_after_the_first_minute() -> None:
+    samples = [sample(0.5 * index, 0.3 if index == 10 else 0.2, 4 if index < 3 else 2) for index in range(1, 11)]
     said = verdict(samples, 0.25)
     assert "100 windows in 5.0 min, 8 skipped; lag p50 200 ms, p95 300 ms" in said
     assert "p95 is ABOVE the budget of 250 ms; 10.0 % of the windows came later" in said
@@ -33,7 +33,7 @@ def test_one_bad_sample_is_not_averaged_away() -> None:
     assert len(table(samples).splitlines()) == 1 + len(samples)
 
 
-def test_the_picture_is_one(tmp_path: Path) -> None:
+def test_the_chart_is_an_image(tmp_path: Path) -> None:
     draw([sample(0.5, 0.1), sample(1.0, 0.3)], 0.25, tmp_path / "endurance.png")
-    picture = decode_picture((tmp_path / "endurance.png").read_bytes(), Limits(), "endurance.png")
-    assert picture.shape == (440, 1650, 3)
+    image = decode_image((tmp_path / "endurance.png").read_bytes(), Limits(), "endurance.png")
+    assert image.shape == (440, 1650, 3)

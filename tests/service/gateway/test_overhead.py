@@ -33,7 +33,7 @@ def record(method: str, seconds: float, **numbers: float) -> AnswerRecord:
     )
 
 
-def test_metrics_are_told_in_plain_words(page: Page, running: Running) -> None:
+def test_metrics_are_explained_in_plain_words(page: Page, running: Running) -> None:
     assert running.server is not None
     metrics = running.server.metrics
     for _ in range(10):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from service.decoding.image import decode_picture
+from service.decoding.image import decode_image
 from service.decoding.video import read_video
 from service.settings import Limits
 from tests.service.gateway.heat import heat_on_motion
@@ -33,7 +33,7 @@ _ACCOUNTED = """() => {
 _PARTS = """() => ["all", "motion", "scene"].map((part) => {
   const { heat } = window.page.stage;
   let sum = 0;
-  for (const place of heat.positions) sum += heat.at(place, part).reduce((all, value) => all + Math.abs(value), 0);
+  for (const spot of heat.positions) sum += heat.at(spot, part).reduce((all, value) => all + Math.abs(value), 0);
   return sum;
 })"""
 
@@ -153,12 +153,12 @@ def test_a_job_runs_from_a_frozen_moment_and_is_shared(page: Page, running: Runn
     with zipfile.ZipFile(waiting.value.path()) as archive:
         assert archive.testzip() is None
         names = archive.namelist()
-        pictures = [decode_picture(archive.read(name), Limits(), name) for name in names if name.startswith("frames/")]
-        # The job's own film, and the numbers of the live explanation beside those of the job.
-        film = archive.read("integrated-gradients.mp4")
+        images = [decode_image(archive.read(name), Limits(), name) for name in names if name.startswith("frames/")]
+        # The job's own video, and the numbers of the live explanation beside those of the job.
+        video = archive.read("integrated-gradients.mp4")
         document = json.loads(archive.read("answer.json"))
-    assert len(pictures) == 16
-    assert len(read_video(film, lambda count: tuple(range(count)), lambda p: p, Limits(), "film").pictures) == 16
+    assert len(images) == 16
+    assert len(read_video(video, lambda count: tuple(range(count)), lambda p: p, Limits(), "video").frames) == 16
     assert document["answer"]["prediction"]["top"][0]["label"] == "move left"
     for method, entry in zip(("grad-cam", "integrated-gradients"), document["explanations"], strict=True):
         values = entry["saliency"]["values"]

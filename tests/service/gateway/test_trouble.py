@@ -1,4 +1,4 @@
-"""What the page does when a source or the service fails it, and what it shows when nothing is explained."""
+"""The page when a source or the service fails it, and when nothing is explained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 PLAIN = "methods=none"
 _CONTROLS = {"button", "slider", "checkbox", "combobox", "textbox", "image", "img", "PopUpButton", "link"}
-# Drops what an address has onto the picture, as a file.
+# Drops what an address has onto the image, as a file.
 _DROP = """async (address) => {
   const carried = new DataTransfer();
   carried.items.add(new File([await (await fetch(address)).blob()], "clip.mp4", { type: "video/mp4" }));
@@ -49,7 +49,7 @@ def running(store: Path) -> Iterator[Running]:
     service.close()
 
 
-def test_the_picture_moves_on_when_nothing_is_explained(page: Page, running: Running) -> None:
+def test_the_image_moves_on_when_nothing_is_explained(page: Page, running: Running) -> None:
     watch(page, running, "#source=sample&methods=grad-cam")
     page.wait_for_function("() => window.page.stage.replay.shown !== null")
     page.get_by_label("grad-cam", exact=True).uncheck()
@@ -66,10 +66,10 @@ def test_what_was_chosen_last_is_shown(page: Page, running: Running) -> None:
     page.locator("#methods input").first.wait_for()
     # A person who takes a while to allow the camera.
     page.evaluate("""() => {
-      const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      const original = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
       navigator.mediaDevices.getUserMedia = async (wanted) => {
         await new Promise((resolve) => (window.allow = resolve));
-        return (window.camera = await ask(wanted));
+        return (window.camera = await original(wanted));
       };
     }""")
     page.get_by_role("button", name="Webcam").click()
@@ -89,7 +89,7 @@ def test_a_camera_that_is_gone_is_said(page: Page, running: Running) -> None:
     expect(page.get_by_role("button", name="Webcam")).to_have_attribute("aria-pressed", "false")
 
 
-def test_a_dropped_file_plays_and_one_that_is_no_film_is_told(page: Page, running: Running) -> None:
+def test_a_dropped_file_plays_and_one_that_is_no_video_is_reported(page: Page, running: Running) -> None:
     page.goto(f"{running.address}#{PLAIN}")
     page.locator("#methods input").first.wait_for()
     page.evaluate(_DROP, "static/style.css")
@@ -152,7 +152,7 @@ def test_a_service_that_hangs_is_left_and_found_again(page: Page, running: Runni
     expect(page.locator("#status")).to_have_text("live", timeout=PATIENCE)
 
 
-def test_the_frames_are_told_to_who_cannot_see_them(page: Page, running: Running) -> None:
+def test_the_frames_are_described_to_who_cannot_see_them(page: Page, running: Running) -> None:
     watch(page, running, "#source=sample&methods=grad-cam")
     strip = page.get_by_role("slider", name="Frames of the window")
     expect(strip).to_be_visible(timeout=PATIENCE)

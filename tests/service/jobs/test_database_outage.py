@@ -14,7 +14,7 @@ from actionlens.v1 import job_pb2, job_pb2_grpc
 from service.cli.errors import explain_failure
 from service.cli.serve import _announce
 from service.errors import InvalidArgument, Unavailable
-from service.jobs import lifecycle as office
+from service.jobs import lifecycle
 from service.jobs.store.database import Database
 from service.rpc.job_servicer import JOB_SERVICE
 from service.server import Server
@@ -46,7 +46,7 @@ def available(server: Server) -> float | None:
 @pytest.fixture
 def blocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file where the database's folder should be."""
-    monkeypatch.setattr(office, "_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(lifecycle, "_PAUSE_SECONDS", 0.05)
     path = tmp_path / "folder"
     path.write_text("in the way")
     return path
@@ -76,7 +76,7 @@ async def test_live_answers_come_without_jobs_and_jobs_when_their_database_opens
         while await health_of(server, JOB_SERVICE) == NOT_SERVING:
             await settled()
         _announce(server, None)
-        # The log may have told of one more attempt.
+        # The log may have a line of one more attempt.
         assert "not available, trying" not in capsys.readouterr().out
         assert await health_of(server, "") == SERVING
 

@@ -80,7 +80,7 @@ async def test_a_frozen_worker_loses_its_clips_and_changes_nothing_when_it_wakes
     assert (await ended(engine, job.id)).state == job_pb2.JOB_STATE_SUCCEEDED
     frozen.send(signal.SIGCONT)
     assert await asyncio.to_thread(frozen.wait) == CRASHED
-    assert "taken for dead" in frozen.said
+    assert "taken for dead" in frozen.logged
     # A block that it had in work may have been noted before it was frozen.
     await whole(engine, 4, 2)
 
@@ -98,7 +98,7 @@ async def test_postgresql_goes_away_and_comes_back(
         await asyncio.to_thread(worker.wait_for, "the job database does not answer")
     await asyncio.to_thread(postgres.start)
     assert (await ended(engine, job.id)).state == job_pb2.JOB_STATE_SUCCEEDED
-    # What each had in work could not be put on record at once, but was in the end.
+    # The blocks that each had in work could not be put on record at once, but were in the end.
     await whole(engine, 6, 0)
 
 

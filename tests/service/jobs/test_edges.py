@@ -1,4 +1,4 @@
-"""What comes at a bad moment, from a bad place or in too great a number, without a worker."""
+"""Requests at a bad moment, with a bad path or in too great a number, without a worker."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ async def test_pictures_of_a_clip_that_has_left_the_input_root_are_refused(
 ) -> None:
     path = settings.data / "inputs" / "moved.mp4"
     path.write_bytes(SAMPLE.read_bytes())
-    asked = request(1)
-    asked.clips[0].path = path.name
-    job, _ = await idle.create(asked)
-    place = ClipKey(job.id, 0, 1)
-    assert begin(idle.database, place)
+    sent = request(1)
+    sent.clips[0].path = path.name
+    job, _ = await idle.create(sent)
+    key = ClipKey(job.id, 0, 1)
+    assert begin(idle.database, key)
     stored = Artefacts(settings).write(job.id, "result-0", answer_pb2.Answer(model=TINY).SerializeToString())
-    assert finish(idle.database, place, job_pb2.CLIP_STATE_SUCCEEDED, result=stored)
+    assert finish(idle.database, key, job_pb2.CLIP_STATE_SUCCEEDED, result=stored)
     path.unlink()
     path.symlink_to(SAMPLE)
     pool = Pool(1, "pictures")
@@ -103,11 +103,11 @@ async def test_what_a_crash_left_half_written_is_swept(idle: DatabaseJobEngine, 
 async def test_a_pipe_is_no_clip_and_holds_up_nobody(idle: DatabaseJobEngine, settings: Settings) -> None:
     os.mkfifo(settings.data / "inputs" / "pipe")
     (settings.data / "inputs" / "folder").mkdir()
-    asked = request(1)
-    del asked.clips[:]
-    asked.clips.extend(job_pb2.JobClip(name=path, path=path) for path in ("pipe", "folder"))
-    job, _ = await idle.create(asked)
-    for place in range(2):
+    sent = request(1)
+    del sent.clips[:]
+    sent.clips.extend(job_pb2.JobClip(name=path, path=path) for path in ("pipe", "folder"))
+    job, _ = await idle.create(sent)
+    for index in range(2):
         with pytest.raises(NotFound, match="no regular file"):
-            await asyncio.wait_for(idle.source(job.id, place), PATIENCE)
+            await asyncio.wait_for(idle.source(job.id, index), PATIENCE)
     await idle.cancel(job.id)

@@ -58,7 +58,7 @@ def film(path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedJobs]:
+def served_jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedJobs]:
     folder = tmp_path_factory.mktemp("jobs")
     root = folder / "clips"
     root.mkdir()
@@ -73,25 +73,25 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedJobs]:
         yield ServedJobs(address, root, client, client.jobs.wait(job.id, timeout=WAIT))
 
 
-def test_a_clip_that_cannot_be_read_fails_alone_and_the_job_is_partial(place: ServedJobs) -> None:
-    job = place.job
+def test_a_clip_that_cannot_be_read_fails_alone_and_the_job_is_partial(served_jobs: ServedJobs) -> None:
+    job = served_jobs.job
     assert job.state == job_pb2.JOB_STATE_PARTIAL
     assert (job.clips.total, job.clips.succeeded, job.clips.failed) == (4, 2, 2)
-    failed = {clip.name: clip.failure for clip in place.client.jobs.clips(job.id, ["failed"])}
+    failed = {clip.name: clip.failure for clip in served_jobs.client.jobs.clips(job.id, ["failed"])}
     assert list(failed) == ["bad", "gone"]
     assert failed["gone"].field.startswith("clips[3]")
     assert "gone.mp4" in failed["gone"].message
     assert failed["bad"].reason
     for index, reason in ((2, failed["bad"].message), (3, failed["gone"].message)):
         with pytest.raises(FailedPrecondition) as caught:
-            place.client.jobs.result(job.id, index)
+            served_jobs.client.jobs.result(job.id, index)
         assert caught.value.field == "clip"
         assert reason in caught.value.message
 
 
-def test_the_result_is_an_answer_as_live_clips_have_it(place: ServedJobs) -> None:
-    result = place.client.jobs.result(place.job.id, 0)
-    live = place.client.explain_clip(clip(1), methods=["grad-cam"])
+def test_the_result_is_an_answer_as_live_clips_have_it(served_jobs: ServedJobs) -> None:
+    result = served_jobs.client.jobs.result(served_jobs.job.id, 0)
+    live = served_jobs.client.explain_clip(clip(1), methods=["grad-cam"])
     assert result.logits == pytest.approx(live.logits, abs=1e-5)
     entry = result.explanations["occlusion"]
     assert entry.message.target.index == 1
@@ -101,61 +101,61 @@ def test_the_result_is_an_answer_as_live_clips_have_it(place: ServedJobs) -> Non
     assert list(result.frames.used) == list(live.frames.used)
 
 
-def test_every_format_decodes_to_the_same_result(place: ServedJobs) -> None:
+def test_every_format_decodes_to_the_same_result(served_jobs: ServedJobs) -> None:
     for index, name in ((0, "pixels"), (1, "film")):
-        result = place.client.jobs.result(place.job.id, index)
+        result = served_jobs.client.jobs.result(served_jobs.job.id, index)
         values = result.explanations["occlusion"].values
 
-        file = place.client.jobs.download(place.job.id, index, "npz")
+        file = served_jobs.client.jobs.download(served_jobs.job.id, index, "npz")
         assert (file.name, file.media_type) == (f"{name}.occlusion.npz", "application/x-npz")
         with np.load(io.BytesIO(file.data), allow_pickle=False) as arrays:
             assert np.array_equal(arrays["occlusion"], values)
             assert np.array_equal(arrays["logits"], result.logits)
 
-        document = json.loads(place.client.jobs.download(place.job.id, index, "json").data)
+        document = json.loads(served_jobs.client.jobs.download(served_jobs.job.id, index, "json").data)
         assert document["explanations"][0]["saliency"]["values"] == {"npz": "occlusion", "shape": list(values.shape)}
         assert document["explanations"][0]["reading"] == result.explanations["occlusion"].reading
 
-        file = place.client.jobs.download(place.job.id, index, "png")
+        file = served_jobs.client.jobs.download(served_jobs.job.id, index, "png")
         page = cv2.imdecode(np.frombuffer(file.data, np.uint8), cv2.IMREAD_COLOR)
         assert file.name == f"{name}.occlusion.png"
         assert page.shape[1] == 1680
 
-        file = place.client.jobs.download(place.job.id, index, "mp4")
+        file = served_jobs.client.jobs.download(served_jobs.job.id, index, "mp4")
         with av.open(io.BytesIO(file.data)) as video:
             shown = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
         assert file.media_type == "video/mp4"
         assert len(shown) == len(result.frames.used)
 
 
-def test_pictures_need_the_clip_and_numbers_do_not(place: ServedJobs) -> None:
-    away = place.root / "away.avi"
+def test_images_need_the_clip_and_numbers_do_not(served_jobs: ServedJobs) -> None:
+    away = served_jobs.root / "away.avi"
     film(away)
-    job = place.client.jobs.submit(ServerFile("away.avi"), OCCLUSION)
-    assert place.client.jobs.wait(job.id, timeout=WAIT).state == job_pb2.JOB_STATE_SUCCEEDED
+    job = served_jobs.client.jobs.submit(ServerFile("away.avi"), OCCLUSION)
+    assert served_jobs.client.jobs.wait(job.id, timeout=WAIT).state == job_pb2.JOB_STATE_SUCCEEDED
     away.unlink()
     with pytest.raises(NotFound) as caught:
-        place.client.jobs.download(job.id, 0, "png")
+        served_jobs.client.jobs.download(job.id, 0, "png")
     assert caught.value.reason == "SOURCE_GONE"
-    assert place.client.jobs.download(job.id, 0, "npz").data
+    assert served_jobs.client.jobs.download(job.id, 0, "npz").data
 
 
-def test_watching_tells_states_iterations_and_partial_results(place: ServedJobs) -> None:
-    job = place.client.jobs.submit([clip(7), clip(8)], "integrated-gradients:steps=24")
-    updates = list(place.client.jobs.watch(job.id, partial_results=True))
+def test_watching_shows_states_iterations_and_partial_results(served_jobs: ServedJobs) -> None:
+    job = served_jobs.client.jobs.submit([clip(7), clip(8)], "integrated-gradients:steps=24")
+    updates = list(served_jobs.client.jobs.watch(job.id, partial_results=True))
     states = [update.job.state for update in updates]
     assert states == sorted(states)
     assert states[-1] == job_pb2.JOB_STATE_SUCCEEDED
     assert updates[-1].job.clips.succeeded == 2
     running = [entry for update in updates for entry in update.running]
     assert all(0 <= entry.progress.iteration <= entry.progress.iterations for entry in running)
-    statuses = list(place.client.jobs.clips(job.id))
+    statuses = list(served_jobs.client.jobs.clips(job.id))
     assert [entry.progress.iteration for entry in statuses] == [24, 24]
     assert all(len(entry.result_digest) == 64 for entry in statuses)
 
 
-def test_cancelled_clips_run_again_and_deleted_jobs_are_gone(place: ServedJobs) -> None:
-    jobs = place.client.jobs
+def test_cancelled_clips_run_again_and_deleted_jobs_are_gone(served_jobs: ServedJobs) -> None:
+    jobs = served_jobs.client.jobs
     job = jobs.submit([clip(seed) for seed in range(3)], "integrated-gradients:steps=30")
     jobs.cancel(job.id)
     ended = jobs.wait(job.id, timeout=WAIT)
@@ -173,9 +173,9 @@ def test_cancelled_clips_run_again_and_deleted_jobs_are_gone(place: ServedJobs) 
         next(jobs.watch(job.id))
 
 
-def test_the_asyncio_client_does_the_same(place: ServedJobs) -> None:
+def test_the_asyncio_client_does_the_same(served_jobs: ServedJobs) -> None:
     async def run() -> tuple[Any, ...]:
-        async with AsyncClient(place.address, timeout=WAIT) as client:
+        async with AsyncClient(served_jobs.address, timeout=WAIT) as client:
             seen: list[job_pb2.WatchJobResponse] = []
             job = await client.jobs.submit(clip(3), OCCLUSION, tenant="async")
             ended = await client.jobs.wait(job.id, progress=seen.append, timeout=WAIT)
@@ -196,65 +196,65 @@ def test_the_asyncio_client_does_the_same(place: ServedJobs) -> None:
 
 
 class TestCommands:
-    def run(self, place: ServedJobs, *arguments: str, code: int = 0) -> Any:
-        done = CliRunner().invoke(app, ["jobs", *arguments, "--address", place.address])
+    def run(self, served_jobs: ServedJobs, *arguments: str, code: int = 0) -> Any:
+        done = CliRunner().invoke(app, ["jobs", *arguments, "--address", served_jobs.address])
         assert done.exit_code == code, (done.output, done.exception)
         return done
 
-    def test_submit_and_fetch(self, place: ServedJobs, tmp_path: Path) -> None:
+    def test_submit_and_fetch(self, served_jobs: ServedJobs, tmp_path: Path) -> None:
         source = film(tmp_path / "wave.avi")
         out = tmp_path / "out"
-        done = self.run(place, "submit", str(source), "--method", OCCLUSION, "--tenant", "cli", "-o", str(out))
+        done = self.run(served_jobs, "submit", str(source), "--method", OCCLUSION, "--tenant", "cli", "-o", str(out))
         assert "succeeded, 1 of 1 clips" in done.stderr
         kinds = ("json", "mp4", "npz", "png")
         assert sorted(path.name for path in out.iterdir()) == [f"wave.occlusion.{kind}" for kind in kinds]
-        listed = self.run(place, "list", "--tenant", "cli", "--json")
+        listed = self.run(served_jobs, "list", "--tenant", "cli", "--json")
         (document,) = [json.loads(line) for line in listed.stdout.splitlines()]
         assert document["id"] == done.stdout.splitlines()[0]
         assert document["state"] == "JOB_STATE_SUCCEEDED"
 
-    def test_submit_the_same_twice(self, place: ServedJobs) -> None:
+    def test_submit_the_same_twice(self, served_jobs: ServedJobs) -> None:
         arguments = ("submit", "film.avi", "--on-server", "-x", OCCLUSION, "--request-id", "again")
-        first, second = (self.run(place, *arguments).stdout.strip() for _ in range(2))
+        first, second = (self.run(served_jobs, *arguments).stdout.strip() for _ in range(2))
         assert first == second
-        assert "succeeded" in self.run(place, "watch", first).stderr
+        assert "succeeded" in self.run(served_jobs, "watch", first).stderr
 
-    def test_a_partial_job_ends_with_one_and_its_reasons(self, place: ServedJobs, tmp_path: Path) -> None:
-        done = self.run(place, "watch", place.job.id, code=1)
+    def test_a_partial_job_ends_with_one_and_its_reasons(self, served_jobs: ServedJobs, tmp_path: Path) -> None:
+        done = self.run(served_jobs, "watch", served_jobs.job.id, code=1)
         assert "partial, 2 of 4 clips" in done.stderr
         assert "gone.mp4" in done.stderr
-        shown = self.run(place, "show", place.job.id).stdout
+        shown = self.run(served_jobs, "show", served_jobs.job.id).stdout
         assert all(word in shown for word in ("partial", "occlusion", "pixels", "failed", "gone.mp4"))
-        self.run(place, "result", place.job.id, "--clip", "1", "-o", str(tmp_path))
+        self.run(served_jobs, "result", served_jobs.job.id, "--clip", "1", "-o", str(tmp_path))
         assert (tmp_path / "film.occlusion.png").is_file()
-        self.run(place, "retry", place.job.id)
-        self.run(place, "watch", place.job.id, code=1)
+        self.run(served_jobs, "retry", served_jobs.job.id)
+        self.run(served_jobs, "watch", served_jobs.job.id, code=1)
 
-    def test_cancel_and_delete(self, place: ServedJobs) -> None:
-        job = place.client.jobs.submit([clip(1)] * 3, "integrated-gradients:steps=900")
-        assert self.run(place, "cancel", job.id).stdout.startswith(job.id)
-        place.client.jobs.wait(job.id, timeout=WAIT)
-        self.run(place, "delete", job.id)
-        done = CliRunner().invoke(app, ["jobs", "show", job.id, "--address", place.address])
+    def test_cancel_and_delete(self, served_jobs: ServedJobs) -> None:
+        job = served_jobs.client.jobs.submit([clip(1)] * 3, "integrated-gradients:steps=900")
+        assert self.run(served_jobs, "cancel", job.id).stdout.startswith(job.id)
+        served_jobs.client.jobs.wait(job.id, timeout=WAIT)
+        self.run(served_jobs, "delete", job.id)
+        done = CliRunner().invoke(app, ["jobs", "show", job.id, "--address", served_jobs.address])
         assert isinstance(done.exception, NotFound)
 
-    def test_a_failed_job_tells_each_reason_once(self, place: ServedJobs) -> None:
+    def test_a_failed_job_shows_each_reason_once(self, served_jobs: ServedJobs) -> None:
         alike, two = (
-            place.client.jobs.submit([ServerFile(path) for path in paths], OCCLUSION, names=["a", "b"])
+            served_jobs.client.jobs.submit([ServerFile(path) for path in paths], OCCLUSION, names=["a", "b"])
             for paths in (("broken.mp4", "broken.mp4"), ("broken.mp4", "gone.mp4"))
         )
         for job, count in ((alike, 1), (two, 2)):
-            said = self.run(place, "watch", job.id, code=1).stderr
-            shown = self.run(place, "show", job.id).stdout
-            found = [clip.failure for clip in place.client.jobs.clips(job.id)]
+            printed = self.run(served_jobs, "watch", job.id, code=1).stderr
+            shown = self.run(served_jobs, "show", job.id).stdout
+            found = [clip.failure for clip in served_jobs.client.jobs.clips(job.id)]
             assert len({failure.message for failure in found}) == count
-            assert place.client.jobs.get(job.id).failure == found[0]
+            assert served_jobs.client.jobs.get(job.id).failure == found[0]
             for failure in found:
-                assert said.count(failure.message) == 1
+                assert printed.count(failure.message) == 1
                 # In columns of a table long reasons are broken into lines.
                 assert " ".join(shown.split()).count(failure.message.split(":")[0]) == 1
 
-    def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(self, place: ServedJobs) -> None:
+    def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(self, served_jobs: ServedJobs) -> None:
         command = [
             *PROGRAM,
             "jobs",
@@ -266,7 +266,7 @@ class TestCommands:
             "--wait",
         ]
         with subprocess.Popen(
-            [*command, "--address", place.address],
+            [*command, "--address", served_jobs.address],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -275,18 +275,18 @@ class TestCommands:
             assert process.stdout
             job = process.stdout.readline().strip()
             assert process.stderr
-            # The wait has begun when it has told of the job.
+            # The wait has begun when it has printed the job.
             assert job in process.stderr.readline()
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=PATIENCE)
+            _, printed = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
-        assert f"actionlens jobs watch {job} --address {place.address}" in said
-        assert place.client.jobs.wait(job, timeout=WAIT).state == job_pb2.JOB_STATE_SUCCEEDED
+        assert f"actionlens jobs watch {job} --address {served_jobs.address}" in printed
+        assert served_jobs.client.jobs.wait(job, timeout=WAIT).state == job_pb2.JOB_STATE_SUCCEEDED
 
-    def test_live_commands_send_job_methods_to_jobs(self, place: ServedJobs, tmp_path: Path) -> None:
+    def test_live_commands_send_job_methods_to_jobs(self, served_jobs: ServedJobs, tmp_path: Path) -> None:
         source = str(film(tmp_path / "wave.avi"))
-        done = CliRunner().invoke(app, ["explain", source, "--method", "occlusion", "--address", place.address])
+        done = CliRunner().invoke(app, ["explain", source, "--method", "occlusion", "--address", served_jobs.address])
         assert isinstance(done.exception, FailedPrecondition)
         assert "actionlens jobs submit" in done.exception.message
-        shown = CliRunner().invoke(app, ["models", "show", TINY, "--address", place.address]).stdout
+        shown = CliRunner().invoke(app, ["models", "show", TINY, "--address", served_jobs.address]).stdout
         assert "as a job" in shown

@@ -43,15 +43,15 @@ def test_artefacts_also_lie_in_stores_that_are_no_folder() -> None:
 
 
 async def test_bands_share_by_weight_and_none_starves(monkeypatch: pytest.MonkeyPatch) -> None:
-    places = FairSlots(1)
-    order: list[int] = []
+    slots = FairSlots(1)
+    taken: list[int] = []
     # A clock on which every block takes a second; on a busy machine some would take longer than others.
-    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: float(len(order)))
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: float(len(taken)))
 
     async def blocks(band: int) -> None:
         for _ in range(100):
-            async with places.held(band):
-                order.append(band)
+            async with slots.held(band):
+                taken.append(band)
                 await asyncio.sleep(0)
 
     bands = (job_pb2.JOB_PRIORITY_LOW, job_pb2.JOB_PRIORITY_NORMAL, job_pb2.JOB_PRIORITY_HIGH)
@@ -59,17 +59,17 @@ async def test_bands_share_by_weight_and_none_starves(monkeypatch: pytest.Monkey
     async with asyncio.TaskGroup() as group:
         for band in (*bands, *bands):
             group.create_task(blocks(band))
-    first = order[:210]
+    first = taken[:210]
     low, normal, high = (first.count(band) for band in bands)
     assert (low, normal, high) == (10, 40, 160)
 
 
-async def test_a_place_is_not_lost_with_who_waits_for_it() -> None:
-    places, going_on, inside = FairSlots(1), asyncio.Event(), 0
+async def test_a_slot_is_not_lost_with_who_waits_for_it() -> None:
+    slots, going_on, inside = FairSlots(1), asyncio.Event(), 0
 
     async def block() -> None:
         nonlocal inside
-        async with places.held(job_pb2.JOB_PRIORITY_LOW):
+        async with slots.held(job_pb2.JOB_PRIORITY_LOW):
             inside += 1
             await going_on.wait()
 
@@ -97,7 +97,7 @@ def test_workers_hear_how_long_live_answers_take(tmp_path: Path) -> None:
     assert notice.worst() == 0
 
 
-def test_metrics_tell_of_jobs() -> None:
+def test_metrics_count_jobs() -> None:
     class Numbers:
         restarts = 2
         counts = Counts(

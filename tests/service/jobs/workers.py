@@ -115,10 +115,10 @@ class Worker:
 
     def wait_for(self, text: str) -> None:
         """Wait until the log has a text."""
-        wait_until(lambda: text in self.said, 2 * PATIENCE, lambda: self.said)
+        wait_until(lambda: text in self.logged, 2 * PATIENCE, lambda: self.logged)
 
     @property
-    def said(self) -> str:
+    def logged(self) -> str:
         return self._log.read_text()
 
 

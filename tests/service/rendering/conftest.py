@@ -1,4 +1,4 @@
-"""Pictures and films as the tests of decoding make them."""
+"""Images and videos as the tests of decoding make them."""
 
 from tests.service.decoding.conftest import encode, number_of, numbered, png
 

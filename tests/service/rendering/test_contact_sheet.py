@@ -18,8 +18,8 @@ def prediction(*probabilities):
     return made
 
 
-def close_to(picture, colour, tolerance=12):
-    return (np.abs(picture.astype(int) - np.asarray(colour)) <= tolerance).all(-1)
+def close_to(image, colour, tolerance=12):
+    return (np.abs(image.astype(int) - np.asarray(colour)) <= tolerance).all(-1)
 
 
 def test_every_kind_of_explanation_gets_its_rows():

@@ -25,7 +25,7 @@ def change(before, after):
 
 
 def peak_of(before, after):
-    """Centre of the pixels that changed most: row, column as shares of the picture."""
+    """Centre of the pixels that changed most: row, column as shares of the image."""
     difference = change(before, after)
     rows, columns = np.nonzero(difference >= difference.max() * 0.9)
     return (rows.mean() + 0.5) / difference.shape[0], (columns.mean() + 0.5) / difference.shape[1]
@@ -174,7 +174,7 @@ def test_film_plays_and_keeps_its_frames(tmp_path, numbered, number_of):
     data = path.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
     back = decode_for_display(path, range(12))
-    assert [number_of(picture) for picture in back] == list(range(12))
+    assert [number_of(image) for image in back] == list(range(12))
 
 
 def test_film_goes_to_a_stream_in_true_colours():
@@ -182,10 +182,10 @@ def test_film_goes_to_a_stream_in_true_colours():
     frames[:] = [200, 90, 30]
     target = io.BytesIO()
     write_mp4(target, frames, 0)
-    with av.open(io.BytesIO(target.getvalue())) as film:
-        picture = next(film.decode(video=0)).to_ndarray(format="rgb24")
-        assert film.streams.video[0].average_rate == 1
-    assert np.abs(picture[200, 200].astype(int) - [200, 90, 30]).max() <= 4
+    with av.open(io.BytesIO(target.getvalue())) as video:
+        image = next(video.decode(video=0)).to_ndarray(format="rgb24")
+        assert video.streams.video[0].average_rate == 1
+    assert np.abs(image[200, 200].astype(int) - [200, 90, 30]).max() <= 4
 
 
 def test_jpeg_of_a_frame():
@@ -198,20 +198,20 @@ def test_display_keeps_the_aspect(encode, numbered, number_of, tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_bytes(encode(numbered(20, 160, 96)))
     for source in (path, path.read_bytes()):
-        pictures = decode_for_display(source, [19, 3], max_side=320)
-        assert pictures.shape == (2, 192, 320, 3)
-        assert [number_of(picture) for picture in pictures] == [19, 3]
+        images = decode_for_display(source, [19, 3], max_side=320)
+        assert images.shape == (2, 192, 320, 3)
+        assert [number_of(image) for image in images] == [19, 3]
     assert decode_for_display(path, [0], max_side=80).shape == (1, 48, 80, 3)
     with pytest.raises(InvalidArgument, match="frames 0 to 19"):
         decode_for_display(path, [20])
 
 
-def test_display_of_pictures(png, numbered, number_of, tmp_path):
+def test_display_of_images(png, numbered, number_of, tmp_path):
     files = []
-    for place, picture in enumerate(numbered(5)):
-        files.append(tmp_path / f"{place}.png")
-        files[-1].write_bytes(png(picture))
-    assert [number_of(picture) for picture in decode_for_display(files, [4, 1], max_side=80)] == [4, 1]
+    for index, image in enumerate(numbered(5)):
+        files.append(tmp_path / f"{index}.png")
+        files[-1].write_bytes(png(image))
+    assert [number_of(image) for image in decode_for_display(files, [4, 1], max_side=80)] == [4, 1]
     with pytest.raises(InvalidArgument):
         decode_for_display(files, [5])
 

@@ -89,7 +89,7 @@ def test_arrays_series_numbers_and_notes_get_their_places():
         add()
         heights.append(sheet(explanation).shape[0])
     assert (np.diff(heights) > 15).all()
-    # What is drawn already, and what has no place on a page, is left out.
+    # What is drawn already, or does not fit a page, is left out.
     explanation.arrays["again"].CopyFrom(to_tensor(np.arange(16.0)))
     explanation.arrays["table"].CopyFrom(to_tensor(np.ones((9, 7))))
     assert sheet(explanation).shape[0] == heights[-1]
@@ -142,7 +142,7 @@ def test_long_notes_and_many_numbers_go_on_in_the_next_line():
     explanation.notes[0] = "word " * 80
     several = sheet(explanation).shape[0]
     assert several > one
-    explanation.measures.update({f"a number of its own {place}": 1.0 for place in range(20)})
+    explanation.measures.update({f"a number of its own {index}": 1.0 for index in range(20)})
     assert sheet(explanation).shape[0] - several >= 44
 
 
@@ -155,11 +155,11 @@ def test_details_of_a_volume_are_drawn_too():
 
 
 def test_the_mark_of_a_timeline_moves_with_the_frames():
-    film = timeline(grey(5, 60, 100), np.array([0, 1.0, -1.0, 2.0, 0]))
-    assert film.shape[0] == 5
-    assert film.shape[1] > 60
-    assert (film[:, :60] == 100).all()
+    video = timeline(grey(5, 60, 100), np.array([0, 1.0, -1.0, 2.0, 0]))
+    assert video.shape[0] == 5
+    assert video.shape[1] > 60
+    assert (video[:, :60] == 100).all()
     marks = [
-        np.flatnonzero(close_to(frame[60:], INK).all(0) | close_to(frame[60:], INK).any(0)).mean() for frame in film
+        np.flatnonzero(close_to(frame[60:], INK).all(0) | close_to(frame[60:], INK).any(0)).mean() for frame in video
     ]
     assert np.allclose(np.diff(marks), 20, atol=2)

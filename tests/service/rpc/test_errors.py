@@ -83,7 +83,7 @@ BAD = {
         "clip.raw.data",
         ["96"],
     ),
-    "text for a film": (clip_request(clip=clip_pb2.Clip(video=b"not a film" * 50)), INVALID, "clip.video", []),
+    "text for a video": (clip_request(clip=clip_pb2.Clip(video=b"not a video" * 50)), INVALID, "clip.video", []),
     "frame beyond the end": (
         clip_request(sampling=clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[0, 1, 2, 9]))),
         INVALID,

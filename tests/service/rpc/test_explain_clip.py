@@ -62,7 +62,7 @@ async def test_a_failed_explanation_lowers_the_level_and_says_why(backend: Pixel
     assert answer.prediction.top
 
 
-async def test_encoded_pictures_and_given_indices(stub: Any) -> None:
+async def test_encoded_images_and_given_indices(stub: Any) -> None:
     clip = clip_pb2.Clip(frames=clip_pb2.EncodedFrames(images=[png(red, 16) for red in (50, 100, 150)]))
     sampling = clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[2, 0, 1, 2]))
     answer = (await stub.ExplainClip(clip_request(clip=clip, sampling=sampling))).answer
@@ -99,9 +99,9 @@ async def test_overlays_are_drawn_when_asked_for(stub: Any, form: answer_pb2.Ove
     overlay = (await stub.ExplainClip(request)).answer.explanations[0].overlay
     if form == answer_pb2.OVERLAY_FORMAT_JPEG:
         assert overlay.media_type == "image/jpeg"
-        picture = simplejpeg.decode_jpeg(overlay.data)
-        assert picture.shape[2] == 3
-        assert np.ptp(picture.astype(int)) > 0
+        image = simplejpeg.decode_jpeg(overlay.data)
+        assert image.shape[2] == 3
+        assert np.ptp(image.astype(int)) > 0
     else:
         assert overlay.media_type == "video/mp4"
         # The overlay is itself a clip that the service can read: as many frames as the model saw.
@@ -130,7 +130,7 @@ async def test_the_service_gives_up_before_a_client_without_deadline(
     assert "computing" in refused.message
 
 
-async def test_a_client_that_cancels_frees_its_place(backend: PixelBackend, stub: Any) -> None:
+async def test_a_client_that_cancels_frees_its_slot(backend: PixelBackend, stub: Any) -> None:
     backend.open.clear()
     call = stub.ExplainClip(clip_request())
     waiting = asyncio.ensure_future(call)

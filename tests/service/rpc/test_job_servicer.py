@@ -1,4 +1,4 @@
-"""What CreateJob and its sisters refuse, with the status and the field."""
+"""The requests that CreateJob and its sisters refuse, with the status and the field."""
 
 from __future__ import annotations
 
@@ -144,8 +144,8 @@ async def refused(call: Any) -> Any:
 
 @pytest.mark.parametrize("name", BAD)
 async def test_bad_jobs_name_the_field_and_what_would_work(jobs: Any, name: str) -> None:
-    asked, code, field, hint = BAD[name]
-    found = await refused(jobs.CreateJob(asked))
+    sent, code, field, hint = BAD[name]
+    found = await refused(jobs.CreateJob(sent))
     assert (found.code, found.field) == (code, field), found
     assert hint in found.message
     # Nothing of it was kept.
@@ -188,17 +188,17 @@ async def test_a_request_sent_again_is_the_same_job_whatever_is_served_by_now(se
     backend, later = PixelBackend(model()), model()
     later.version, later.labels[:] = "2.0", ("green", "red", "blue light")
     (tmp_path / "a.mp4").write_bytes(b"whatever it is")
-    asked = request(
+    sent = request(
         request_id="once",
         clips=[uploaded(), job_pb2.JobClip(path="a.mp4")],
         target=method_pb2.Target(explained={"label": "green"}),
     )
     named = request(request_id="named", model="colours", version="1.0")
     async with serve(over=backend, jobs={"workers": 0, "input_root": tmp_path}) as server, connected(server) as stub:
-        first, old = await stub.CreateJob(asked), await stub.CreateJob(named)
+        first, old = await stub.CreateJob(sent), await stub.CreateJob(named)
         backend.served["colours"] = later
-        assert await stub.CreateJob(asked) == job_pb2.CreateJobResponse(job=first.job)
-        # Its version is no longer served, which a new job must be told.
+        assert await stub.CreateJob(sent) == job_pb2.CreateJobResponse(job=first.job)
+        # Its version is no longer served, which a new job must learn.
         assert (await stub.CreateJob(named)).job == old.job
         named.request_id = "new"
         assert (await refused(stub.CreateJob(named))).field == "version"
@@ -224,7 +224,7 @@ async def test_jobs_are_listed_in_pages_and_filtered(jobs: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "asked", "code", "field"),
+    ("call", "sent", "code", "field"),
     [
         ("GetJob", job_pb2.GetJobRequest(), INVALID, "id"),
         ("GetJob", job_pb2.GetJobRequest(id="nobody"), NOT_FOUND, "id"),
@@ -238,8 +238,8 @@ async def test_jobs_are_listed_in_pages_and_filtered(jobs: Any) -> None:
         ("GetJob", job_pb2.GetJobRequest(id="a\0b"), INVALID, "id"),
     ],
 )
-async def test_other_bad_calls(jobs: Any, call: str, asked: Any, code: grpc.StatusCode, field: str) -> None:
-    found = await refused(getattr(jobs, call)(asked))
+async def test_other_bad_calls(jobs: Any, call: str, sent: Any, code: grpc.StatusCode, field: str) -> None:
+    found = await refused(getattr(jobs, call)(sent))
     assert (found.code, found.field) == (code, field)
 
 
@@ -259,13 +259,13 @@ async def test_a_state_asked_for_again_and_again_is_one(jobs: Any) -> None:
 
 async def test_results_asked_for_too_early_and_jobs_that_have_not_ended(jobs: Any) -> None:
     job = (await jobs.CreateJob(request())).job.id
-    for asked, code, field in (
+    for sent, code, field in (
         (job_pb2.DownloadResultRequest(id=job), PRECONDITION, "clip"),
         (job_pb2.DownloadResultRequest(id=job, clip=1), NOT_FOUND, "clip"),
         (job_pb2.DownloadResultRequest(id="nobody"), NOT_FOUND, "id"),
         (job_pb2.DownloadResultRequest(id=job, format=99), INVALID, "format"),  # type: ignore[arg-type]
     ):
-        found = await refused(jobs.DownloadResult(asked).read())
+        found = await refused(jobs.DownloadResult(sent).read())
         assert (found.code, found.field) == (code, field)
     found = await refused(jobs.DeleteJob(job_pb2.DeleteJobRequest(id=job)))
     assert (found.code, found.field) == (PRECONDITION, "id")

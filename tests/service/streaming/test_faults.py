@@ -129,7 +129,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> StreamClock:
     return made
 
 
-async def test_a_camera_does_not_wait_for_a_dead_backend_for_ever(
+async def test_a_camera_does_not_wait_for_a_dead_backend_forever(
     serve: Serve, backend: PixelBackend, clock: StreamClock
 ) -> None:
     async with serve(stream={"idle_seconds": IDLE}) as server, connect(server) as stub:
@@ -179,7 +179,7 @@ async def test_a_stream_that_waits_for_the_backend_is_not_idle(
         assert (await client.end()).windows == 1
 
 
-async def test_more_streams_than_allowed_are_told_when_to_come_back(serve: Serve) -> None:
+async def test_more_streams_than_allowed_are_refused_with_a_time_to_retry(serve: Serve) -> None:
     async with serve(stream={"max_streams": 2}) as server, connect(server) as stub:
         one, two = await StreamClient.open(stub), await StreamClient.open(stub)
         with pytest.raises(grpc.aio.AioRpcError) as caught:

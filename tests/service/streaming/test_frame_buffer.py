@@ -8,16 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.streaming.drop_policy import DropPolicy
 from service.streaming.frame_buffer import FrameBuffer, Overrun
 from service.streaming.frames import Window
 from service.streaming.window_sampling import WindowShape
+
+
+def policy(*, drop: bool, newest: bool, frames: int, windows: int, frame_bytes: int = 10**9) -> DropPolicy:
+    return DropPolicy(drop_oldest=drop, newest_window=newest, frames=frames, frame_bytes=frame_bytes, windows=windows)
 
 
 class Shadow:
     """Runs a buffer and keeps, for each frame, where it must be; knows nothing of the buffer's insides."""
 
     def __init__(self, shape: WindowShape, *, drop: bool, newest: bool, room: int, backlog: int) -> None:
-        self.buffer = FrameBuffer(shape, drop=drop, newest=newest, room=room, room_bytes=10**9, backlog=backlog)
+        self.buffer = FrameBuffer(shape, policy(drop=drop, newest=newest, frames=room, windows=backlog))
         self.shape, self.drop, self.newest, self.room = shape, drop, newest, room
         self.received = self.not_rising = self.missing = 0
         self.last: int | None = None
@@ -135,7 +140,7 @@ STEPS = st.one_of(
     backlog=st.integers(1, 3),
     steps=st.lists(STEPS, max_size=120),
 )
-def test_every_frame_is_in_exactly_one_place(
+def test_every_frame_is_in_exactly_one_state(
     shape: WindowShape, drop: bool, newest: bool, room: int, backlog: int, steps: list[tuple[str, int | bool | None]]
 ) -> None:
     shadow = Shadow(shape, drop=drop, newest=newest, room=room, backlog=backlog)
@@ -153,7 +158,7 @@ def test_every_frame_is_in_exactly_one_place(
 @settings(max_examples=60)
 @given(shape=st.builds(WindowShape, st.integers(1, 6), st.integers(1, 3), st.integers(1, 9)), count=st.integers(0, 60))
 def test_a_lossless_stream_answers_exactly_the_windows_of_the_definition(shape: WindowShape, count: int) -> None:
-    buffer = FrameBuffer(shape, drop=False, newest=False, room=2, room_bytes=100, backlog=1)
+    buffer = FrameBuffer(shape, policy(drop=False, newest=False, frames=2, frame_bytes=100, windows=1))
     found = []
     for number in range(count):
         buffer.receive(number, number / 25, b"", 1)
@@ -167,7 +172,7 @@ def test_a_lossless_stream_answers_exactly_the_windows_of_the_definition(shape: 
 
 
 def test_the_newest_due_window_replaces_the_waiting_one() -> None:
-    buffer = FrameBuffer(WindowShape(2, 1, 1), drop=True, newest=True, room=4, room_bytes=100, backlog=9)
+    buffer = FrameBuffer(WindowShape(2, 1, 1), policy(drop=True, newest=True, frames=4, frame_bytes=100, windows=9))
     for number in range(6):
         buffer.receive(number, float(number), b"", 1)
         buffer.push(buffer.take(), number)
@@ -178,11 +183,11 @@ def test_the_newest_due_window_replaces_the_waiting_one() -> None:
 
 
 def test_bytes_are_bounded_as_well_as_frames() -> None:
-    dropping = FrameBuffer(WindowShape(2, 1, 1), drop=True, newest=True, room=9, room_bytes=10, backlog=1)
+    dropping = FrameBuffer(WindowShape(2, 1, 1), policy(drop=True, newest=True, frames=9, frame_bytes=10, windows=1))
     for number in range(4):
         dropping.receive(number, 0.0, b"", 6)
     assert (dropping.undecoded, dropping.counts.dropped_full) == (1, 3)
-    blocking = FrameBuffer(WindowShape(2, 1, 1), drop=False, newest=False, room=9, room_bytes=10, backlog=1)
+    blocking = FrameBuffer(WindowShape(2, 1, 1), policy(drop=False, newest=False, frames=9, frame_bytes=10, windows=1))
     blocking.receive(0, 0.0, b"", 6)
     assert blocking.has_room()
     blocking.receive(1, 0.0, b"", 6)
@@ -192,7 +197,7 @@ def test_bytes_are_bounded_as_well_as_frames() -> None:
 
 
 def test_a_stream_shorter_than_a_window_gets_one_window_over_all_of_it() -> None:
-    buffer = FrameBuffer(WindowShape(8, 2, 2), drop=False, newest=False, room=9, room_bytes=100, backlog=1)
+    buffer = FrameBuffer(WindowShape(8, 2, 2), policy(drop=False, newest=False, frames=9, frame_bytes=100, windows=1))
     for number in range(5):
         buffer.receive(number, number / 10, b"", 1)
         buffer.push(buffer.take(), number)

@@ -1,4 +1,4 @@
-"""What ExplainStream makes of messages that it cannot use."""
+"""ExplainStream refuses, or counts, messages that it cannot use."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ async def test_bad_frames_are_rejected_and_counted(stub: Any) -> None:
     for number in range(10):
         await client.send(number)
         if number == 3:
-            await client.send(4, image=b"no picture", sequence=3)
-            await client.send(4, image=b"no picture", sequence=2)
+            await client.send(4, image=b"no image", sequence=3)
+            await client.send(4, image=b"no image", sequence=2)
         if number == 6:
             await client.send(6, image=b"\xff\xd8\xff broken", sequence=6)
             await client.send(6, raw=raw(6, 16), sequence=6, timestamp=6.5 / 25)
@@ -87,7 +87,7 @@ async def test_updates_hold_for_the_windows_after_them(stub: Any) -> None:
     assert client.windows[5].answer.level == answer_pb2.EXPLANATION_LEVEL_PREDICTION
 
 
-BAD_OPENINGS = {
+BAD_OPEN_MESSAGES = {
     "a frame first": (service_pb2.ExplainStreamRequest(frame=service_pb2.StreamFrame()), "open"),
     "nothing": (service_pb2.ExplainStreamRequest(), "open"),
     "unknown model": (service_pb2.ExplainStreamRequest(open=service_pb2.StreamOpen(model="x")), "open.model"),
@@ -118,9 +118,9 @@ BAD_OPENINGS = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_OPENINGS)
-async def test_bad_openings_name_the_field(stub: Any, name: str) -> None:
-    request, field = BAD_OPENINGS[name]
+@pytest.mark.parametrize("name", BAD_OPEN_MESSAGES)
+async def test_bad_open_messages_name_the_field(stub: Any, name: str) -> None:
+    request, field = BAD_OPEN_MESSAGES[name]
     call = stub.ExplainStream()
     await call.write(request)
     assert (await refused(call)).field == field
@@ -163,7 +163,7 @@ async def test_parameters_that_the_worker_refuses_end_the_stream(backend: PixelB
     assert refusal(caught.value).field == "open.methods[0].grad_cam.layer"
 
 
-async def test_a_refused_parameter_has_the_place_that_the_client_gave_it(backend: PixelBackend, stub: Any) -> None:
+async def test_a_refused_parameter_has_the_path_that_the_client_gave_it(backend: PixelBackend, stub: Any) -> None:
     # What was never computed is tried from below, so the worker knows Grad-CAM as its first method.
     unknown = method_pb2.Method(grad_cam=method_pb2.GradCam(layer="x"))
     client = await StreamClient.open(stub, DTD, unknown, budget=service_pb2.Budget(overhead_share=0.06))

@@ -35,7 +35,7 @@ def no_incident(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
     assert "Traceback" not in logged.out + logged.err
 
 
-def pictures_alive() -> int:
+def frames_alive() -> int:
     """Frames with their bytes or pixels that are still in memory."""
     gc.collect()
     return sum(type(thing) in (EncodedFrame, DecodedFrame) for thing in gc.get_objects())
@@ -45,7 +45,7 @@ async def everything_released(server: Server, backend: PixelBackend, tasks: int)
     await eventually(lambda: backend.busy == 0)
     await eventually(lambda: server.metrics.registry.get_sample_value("actionlens_streams") == 0)
     await eventually(lambda: len(asyncio.all_tasks()) <= tasks)
-    await eventually(lambda: pictures_alive() == 0)
+    await eventually(lambda: frames_alive() == 0)
 
 
 @pytest.mark.usefixtures("no_incident")
@@ -66,7 +66,7 @@ async def test_a_stream_whose_client_leaves_is_released_at_once(
             await client.feed(range(12))
             if busy:
                 await eventually(lambda: backend.busy > 0)
-            assert pictures_alive() > 0
+            assert frames_alive() > 0
             client.call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await client.reading
@@ -123,15 +123,15 @@ async def test_a_client_that_is_killed_is_released_at_once(server: Server, backe
 
 @pytest.mark.usefixtures("no_incident")
 async def test_a_client_that_takes_no_answers_is_sent_away(serve: Serve, backend: PixelBackend) -> None:
-    """The service waits for a slow reader, but not for ever."""
+    """The service waits for a slow reader, but not forever."""
     # The client's own receive buffer is small and does not grow, so that it is full after a few answers.
     small = {"grpc.http2.lookahead_bytes": 2048, "grpc.http2.bdp_probe": 0}
     async with serve(stream={"idle_seconds": 0.5}) as server, connect(server, **small) as stub:
         call = stub.ExplainStream()
-        opening = service_pb2.StreamOpen(
+        message = service_pb2.StreamOpen(
             methods=[GRAD_CAM] * 4, output={"overlay": "OVERLAY_FORMAT_JPEG"}, fill=DROP, consume=NEWEST
         )
-        await call.write(service_pb2.ExplainStreamRequest(open=opening))
+        await call.write(service_pb2.ExplainStreamRequest(open=message))
         for number in range(2000):
             if number > 10 and server.metrics.registry.get_sample_value("actionlens_streams") == 0:
                 break
@@ -144,7 +144,7 @@ async def test_a_client_that_takes_no_answers_is_sent_away(serve: Serve, backend
         else:
             pytest.fail("the stream was never given up")
         await eventually(lambda: server.metrics.registry.get_sample_value("actionlens_streams") == 0)
-        await eventually(lambda: pictures_alive() == 0)
+        await eventually(lambda: frames_alive() == 0)
         # A client that reads again after all finds its call ended.
         with contextlib.suppress(grpc.aio.AioRpcError):
             while await asyncio.wait_for(call.read(), PATIENCE) is not grpc.aio.EOF:
@@ -169,9 +169,9 @@ async def test_memory_of_streams_is_bounded(server: Server, backend: PixelBacken
 
     async def run(stub: Any, frames: int) -> None:
         client = await StreamClient.open(stub, fill=DROP, consume=NEWEST)
-        picture = raw(100, 480)
+        image = raw(100, 480)
         for number in range(frames):
-            await client.push(number, raw=picture)
+            await client.push(number, raw=image)
         summary = await client.end()
         assert summary.counts.received == frames
         assert exact(summary.counts)

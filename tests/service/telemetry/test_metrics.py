@@ -1,4 +1,4 @@
-"""What metrics are made of an answer, how many series there can be, and the page that lists them."""
+"""The metrics of an answer, the bound on their series, and the page that lists them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def explanation(method: str, **fields: Any) -> explanation_pb2.Explanation:
     return explanation_pb2.Explanation(method=method, **fields)
 
 
-def test_what_explanations_say_is_counted_by_method() -> None:
+def test_the_numbers_of_explanations_are_counted_by_method() -> None:
     metrics = Metrics(PixelBackend())
     value = metrics.registry.get_sample_value
     matrix = explanation_pb2.RelevanceMatrix(average_length=7.5, maximum_length=12.0)
@@ -66,7 +66,7 @@ def test_what_explanations_say_is_counted_by_method() -> None:
     assert value("actionlens_windows_total", {"model": "m", "level": "temporal_relevance"}) == 1
 
 
-def test_times_that_cannot_be_told_apart_are_one() -> None:
+def test_times_that_cannot_be_separated_are_one() -> None:
     metrics = Metrics(PixelBackend())
     failure = explanation_pb2.Failure(message="no", reason="NO")
     given = answer("wave", explanation("atr"), explanation("dtd"), explanation("clrp", failure=failure))

@@ -33,7 +33,7 @@ STAGES = ["decode", "queue", "transport", "encode"]
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """Where all spans are kept that this process makes during the test."""
+    """Keeps all spans that this process makes during the test."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("test"))
@@ -138,7 +138,7 @@ async def test_without_the_extra_nothing_is_traced(server: Server, stub: Any, mo
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """What keeps the spans that are sent to it."""
+    """Keeps the spans that are sent to it."""
 
     def __init__(self) -> None:
         self.received: list[trace_service_pb2.ExportTraceServiceRequest] = []

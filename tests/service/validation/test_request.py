@@ -16,7 +16,7 @@ def test_a_method_of_the_other_kind_is_sent_to_the_right_call():
     live, job = method_pb2.Method(grad_cam={}), method_pb2.Method(temporal_mask={})
     check_methods([live], model, "methods")
     check_method(job, model, "method", job=True)
-    with pytest.raises(FailedPrecondition, match=r"temporal-mask is too dear .* CreateJob .* fit here: grad-cam"):
+    with pytest.raises(FailedPrecondition, match=r"temporal-mask is too expensive .* CreateJob .* fit here: grad-cam"):
         check_methods([live, job], model, "methods")
     with pytest.raises(FailedPrecondition, match=r"grad-cam needs no job.* fit here: temporal-mask"):
         check_method(live, model, "method", job=True)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from service.webcam.keys import single
+from service.webcam.keys import single_keys
 from service.webcam.prompt import Prompt
 
 LABELS = ("move left", "move right", "left turn", "still")
@@ -14,7 +14,7 @@ def test_keys_are_actions() -> None:
     assert typed(Prompt(LABELS), "xmrq") == ["method", "rescale", "quit"]
 
 
-def test_all_keys_are_told_within_80_columns() -> None:
+def test_all_keys_are_reported_within_80_columns() -> None:
     line = Prompt(LABELS).line("selective-relevance", "rotate counter-clockwise")
     assert len(line) <= 80 + len("-clockwise)")  # no more than the end of the class is cut off
     assert len(Prompt(LABELS).line("selective-relevance", None)) <= 80
@@ -34,8 +34,8 @@ def test_nothing_typed_is_the_top_class() -> None:
 
 
 def test_arrows_are_no_keys_but_escape_is_one_also_when_another_follows_at_once() -> None:
-    assert single("\x1b[A\x1b[1;5Cm\x1bOPq") == "mq"
-    assert single("\x1bq") == "\x1bq"
+    assert single_keys("\x1b[A\x1b[1;5Cm\x1bOPq") == "mq"
+    assert single_keys("\x1bq") == "\x1bq"
 
 
 def test_letters_of_a_name_are_no_commands_and_escape_leaves_it() -> None:

@@ -16,7 +16,7 @@ def test_what_is_not_above_zero_is_empty() -> None:
 
 def test_values_are_stretched_over_the_width() -> None:
     assert stretched([1.0, 2.0], 4) == "▄▄██"
-    # Of several values in one place the highest counts: a short peak is not lost.
+    # Of several values in one column the highest counts: a short peak is not lost.
     assert stretched([0.0, 4.0, 0.0, 1.0], 2) == "█▂"
     assert stretched([-1.0, -2.0], 2) == "  "
     assert stretched([], 5) == ""

@@ -1,4 +1,4 @@
-"""What the views show of windows that are answered one after the other."""
+"""The terminal view of windows that are answered one after the other."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ import pytest
 from rich.cells import cell_len
 
 from actionlens.v1 import service_pb2
-from service.client.frame_sources import Source
+from service.client.frame_sources import FrameSource
 from service.client.results import WindowResult
 from service.client.stream_messages import Frame
-from service.webcam import playback as projector_module
-from service.webcam.frame_store import Footage
-from service.webcam.playback import Projector
-from service.webcam.state import Watch
-from service.webcam.terminal_layout import Size, lines
-from service.webcam.window_picture import board
+from service.webcam import playback as playback_module
+from service.webcam.frame_store import FrameStore
+from service.webcam.playback import Playback
+from service.webcam.state import ViewState
+from service.webcam.terminal_layout import TerminalSize, lines
 from tests.service.rendering.explanations import saliency
 
 _SIZE = (24, 32)
@@ -29,13 +28,13 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 @pytest.fixture
-def footage() -> Iterator[Footage]:
+def store() -> Iterator[FrameStore]:
     """Eight frames, read to their end: the left half of each is grey of a level that tells its number."""
-    pictures = [np.full((*_SIZE, 3), 60 + 10 * number, np.uint8) for number in range(_FRAMES)]
-    source = Source(
-        "test", True, (Frame(picture, n, n / 10) for n, picture in enumerate(pictures)), threading.Event().set
+    images = [np.full((*_SIZE, 3), 60 + 10 * number, np.uint8) for number in range(_FRAMES)]
+    source = FrameSource(
+        "test", True, (Frame(image, n, n / 10) for n, image in enumerate(images)), threading.Event().set
     )
-    made = Footage(source)
+    made = FrameStore(source)
     assert [frame.sequence for frame in made.frames()][-1] == _FRAMES - 1
     yield made
     made.close()
@@ -50,9 +49,9 @@ def window(number: int = 0, probability: float = 0.75, strength: float = 1.0) ->
         answer.prediction.top.add(index=index, label=label, probability=share)
     values = np.zeros((_FRAMES, 2, 4), np.float32)
     values[2, :, 3] = strength
-    entry = saliency(values)
-    entry.quality.motion_share = 0.4
-    answer.explanations.append(entry)
+    explanation = saliency(values)
+    explanation.quality.motion_share = 0.4
+    answer.explanations.append(explanation)
     answer.frames.used.extend(range(_FRAMES))
     answer.frames.effective_fps = 10
     answer.timings.forward = 0.02
@@ -61,19 +60,19 @@ def window(number: int = 0, probability: float = 0.75, strength: float = 1.0) ->
     return WindowResult.of(message)
 
 
-def made(footage: Footage) -> tuple[Watch, Projector]:
-    watch = Watch({"methods": ["grad-cam"]})
-    return watch, Projector(footage, watch)
+def made(store: FrameStore) -> tuple[ViewState, Playback]:
+    state = ViewState({"methods": ["grad-cam"]})
+    return state, Playback(store, state)
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(120, 36), (80, 24), (60, 40), (40, 12)])
-def test_the_screen_fits_the_terminal_and_says_all(footage: Footage, columns: int, rows: int) -> None:
-    watch, projector = made(footage)
-    watch.take(window())
-    drawn = lines(Size(columns, rows), watch, footage, projector, "q quit")
+def test_the_screen_fits_the_terminal_and_says_all(store: FrameStore, columns: int, rows: int) -> None:
+    state, playback = made(store)
+    state.add(window())
+    drawn = lines(TerminalSize(columns, rows), state, store, playback, "q quit")
     assert len(drawn) == rows
     for line in drawn:
-        # Beside the picture the panel begins at its own column; each part fits by itself.
+        # Beside the image the panel begins at its own column; each part fits by itself.
         assert all(cell_len(_ESCAPE.sub("", part)) <= columns for part in re.split(r"\x1b\[\d+G", line))
     text = " ".join(_ESCAPE.sub("", line) for line in drawn)
     if columns >= 80:
@@ -85,38 +84,29 @@ def test_the_screen_fits_the_terminal_and_says_all(footage: Footage, columns: in
             assert said in re.sub(r"\s+", " ", text), said
 
 
-def test_before_the_first_answer_there_is_the_picture(footage: Footage) -> None:
-    watch, projector = made(footage)
-    drawn = lines(Size(80, 24), watch, footage, projector, "q quit")
+def test_before_the_first_answer_there_is_the_image(store: FrameStore) -> None:
+    state, playback = made(store)
+    drawn = lines(TerminalSize(80, 24), state, store, playback, "q quit")
     assert any("▀" in line for line in drawn)
     assert "connecting" in drawn[0]
 
 
-def test_the_window_is_as_wide_as_asked(footage: Footage) -> None:
-    watch, projector = made(footage)
-    watch.take(window())
-    drawn = board(400, watch, footage, projector, "q quit")
-    assert drawn.shape[1:] == (400, 3)
-    # Below the picture something is written.
-    assert drawn[300:].std() > 5
-
-
 def test_frames_go_on_in_their_own_time_and_fade_when_nothing_follows(
-    footage: Footage, monkeypatch: pytest.MonkeyPatch
+    store: FrameStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(projector_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(playback_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr("service.webcam.state.time", SimpleNamespace(monotonic=lambda: clock.now))
-    watch, projector = made(footage)
-    watch.take(window())
+    state, playback = made(store)
+    state.add(window())
     seen, red = [], []
     for _ in range(60):
-        shown = projector.show(320)
+        shown = playback.show(320)
         assert shown is not None
         seen.append(shown.frame)
-        red.append(int(shown.picture[12, 30, 0]) - int(shown.picture[12, 4, 0]))
+        red.append(int(shown.image[12, 30, 0]) - int(shown.image[12, 4, 0]))
         clock.now += 0.1
-    # Ten frames per second, the last one held, and then the picture as it is now.
+    # Ten frames per second, the last one held, and then the image as it is now.
     assert seen[:8] == list(range(8))
     assert set(seen[8:40]) == {7}
     assert set(seen[41:]) == {None}
@@ -126,22 +116,22 @@ def test_frames_go_on_in_their_own_time_and_fade_when_nothing_follows(
     assert abs(red[7]) < 5
 
 
-def test_the_colour_scale_stays_until_it_is_begun_anew(footage: Footage) -> None:
-    watch, projector = made(footage)
+def test_the_colour_scale_stays_until_it_is_begun_anew(store: FrameStore) -> None:
+    state, playback = made(store)
     for strength, peak in ((1.0, 1.0), (4.0, 4.0), (2.0, 4.0)):
-        watch.take(window(strength=strength))
-        shown = projector.show(320)
+        state.add(window(strength=strength))
+        shown = playback.show(320)
         assert shown is not None
         assert shown.peak == pytest.approx(peak)
-    projector.rescale()
-    shown = projector.show(320)
+    playback.rescale()
+    shown = playback.show(320)
     assert shown is not None
     assert shown.peak == pytest.approx(2.0)
 
 
 def test_the_history_of_a_class_is_kept_also_when_it_was_not_on_top() -> None:
-    watch = Watch({"methods": ["grad-cam"]})
+    state = ViewState({"methods": ["grad-cam"]})
     for probability in (0.1, 0.5, 0.9):
-        watch.take(window(probability=probability))
-    assert watch.standings[0].history == pytest.approx((0.1, 0.5, 0.9))
-    assert watch.standings[1].history == pytest.approx((0.25, 0.25, 0.25))
+        state.add(window(probability=probability))
+    assert state.classes[0].history == pytest.approx((0.1, 0.5, 0.9))
+    assert state.classes[1].history == pytest.approx((0.25, 0.25, 0.25))

@@ -41,7 +41,7 @@ def command(address: str, *options: str) -> list[str]:
 
 
 def env() -> dict[str, str]:
-    return environment(PYTHONPATH=str(ROOT), DISPLAY="", OMP_NUM_THREADS="1")
+    return environment(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
 
 
 def test_a_person_watches_asks_and_quits(address: str) -> None:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from handlers.engine.block import Block, advance
+from handlers.engine.block import JobBlock, advance
 from handlers.engine.engine import ClipRequest, Engine, MethodCall
 from handlers.errors import RequestError
 from handlers.explainers import State
 from handlers.explainers.attribution import FrameAttribution
-from handlers.explainers.temporal_masks import Footage, Loss, Perturbation, freeze
+from handlers.explainers.temporal_masks import FrameMixer, Loss, Perturbation, freeze
 from handlers.models.action_model import ActionModel
 from tests.handlers import networks
 
@@ -47,7 +47,7 @@ def clip() -> NDArray[np.uint8]:
     return made
 
 
-def run(model: ActionModel, clip: NDArray[np.uint8], seconds: float = 1e9, **parameters: Any) -> Block:
+def run(model: ActionModel, clip: NDArray[np.uint8], seconds: float = 1e9, **parameters: Any) -> JobBlock:
     call = MethodCall("temporal-mask", {"iterations": 60, **parameters})
     state, done = b"", False
     while not done:
@@ -56,7 +56,7 @@ def run(model: ActionModel, clip: NDArray[np.uint8], seconds: float = 1e9, **par
     return block
 
 
-def values(block: Block) -> FrameAttribution:
+def values(block: JobBlock) -> FrameAttribution:
     assert isinstance(block.result, FrameAttribution)
     return block.result
 
@@ -85,9 +85,9 @@ def test_the_mask_is_on_where_the_change_is(model: ActionModel, clip: NDArray[np
     assert measures["original_score"] == pytest.approx(probability(model, clip), abs=1e-5)
     assert measures["freeze_score"] == pytest.approx(probability(model, masked), abs=1e-5)
     assert measures["freeze_score"] < measures["original_score"] - 0.3
-    footage = Footage(model.prepare([clip]))
+    mixer = FrameMixer(model.prepare([clip]))
     with torch.no_grad():
-        soft = model.module(footage.mixed(freeze(found.details.arrays["learned"])[None])).softmax(1)[0, 0]
+        soft = model.module(mixer.mixed(freeze(found.details.arrays["learned"])[None])).softmax(1)[0, 0]
     assert measures["soft_score"] == pytest.approx(float(soft), abs=1e-5)
     assert measures["soft_length"] == pytest.approx(float(found.details.arrays["learned"].sum()))
     by_length = next(curve for curve in found.details.curves if curve.x_name == "frames")
@@ -148,7 +148,7 @@ def test_the_learned_mask_is_the_lowest_that_the_descent_passed(
     objective = next(curve for curve in found.details.curves if curve.name == "objective")
     mixing = Perturbation(perturbation).mixing(mask[None])
     with torch.no_grad():
-        score = model.module(Footage(model.prepare([clip])).mixed(mixing)).softmax(1)[0, 0]
+        score = model.module(FrameMixer(model.prepare([clip])).mixed(mixing)).softmax(1)[0, 0]
     cost = Loss(0.01, 0.02, 3.0).cost(mask)
     assert float(cost + score) == pytest.approx(min(objective.y), abs=1e-5)
 

@@ -13,7 +13,7 @@ from handlers.explainers.attribution import RelevanceMatrix, SaliencyVolume
 from handlers.models.action_model import ActionModel
 from handlers.relevance import AlphaBeta, Gamma, Rules, relevance, trace
 from handlers.relevance.temporal import temporal_relevance as temporal
-from handlers.relevance.temporal.cost_model import Costs
+from handlers.relevance.temporal.cost_model import CostModel
 from tests.handlers import networks
 
 METHODS = [
@@ -156,7 +156,7 @@ def test_little_memory_means_rows_in_turns_and_less_means_refusal_of_this_method
         else:
             assert isinstance(matrix, RelevanceMatrix)
             torch.testing.assert_close(matrix.values, plenty.values, rtol=1e-4, atol=1e-6)
-            chunked += Costs(forward).rows_at_once(0, memory) < len(matrix.values)
+            chunked += CostModel(forward).rows_at_once(0, memory) < len(matrix.values)
     assert refused >= 1
     assert chunked >= 1
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.explainers.perturbation import Ascent, Masks, Plan, Progress, Score, faded, kept
+from handlers.explainers.perturbation import Ascent, Masks, PerturbationPlan, Progress, Score, faded, kept
 from handlers.explainers.perturbation.plateau import arrived
 from handlers.relevance import trace
 from tests.handlers.relevance.networks import Residual, pair
@@ -34,16 +34,16 @@ class Looking(nn.Module):
         return self.fc(x[:, :1, t, h, w].mean((2, 3, 4)))
 
 
-PLAN = Plan(areas=(0.07,), step=3, sigma=4.0)
+PLAN = PerturbationPlan(areas=(0.07,), step=3, sigma=4.0)
 
 
-def ascent(plan: Plan, module: nn.Module, clip: Tensor, target: int = 0) -> tuple[Ascent, Masks]:
+def ascent(plan: PerturbationPlan, module: nn.Module, clip: Tensor, target: int = 0) -> tuple[Ascent, Masks]:
     masks = Masks(plan, clip)
     pyramid = faded(clip, torch.zeros(clip.shape[0]))
     return Ascent(Score(trace(module), target), pyramid, masks, plan), masks
 
 
-def climbed(plan: Plan, module: nn.Module, clip: Tensor, iterations: int) -> tuple[Progress, Ascent, Masks]:
+def climbed(plan: PerturbationPlan, module: nn.Module, clip: Tensor, iterations: int) -> tuple[Progress, Ascent, Masks]:
     climbing, masks = ascent(plan, module, clip)
     progress = Progress.start(climbing, len(plan.areas), clip)
     for _ in range(iterations):
@@ -63,7 +63,7 @@ def test_the_mask_finds_what_the_class_needs(mode: str, box: Tensor) -> None:
     plan = replace(PLAN, mode=mode)  # type: ignore[arg-type]
     clip = torch.ones((1, FRAMES, HEIGHT, WIDTH))
     progress, climbing, masks = climbed(plan, Looking(), clip, 120)
-    chosen = kept(masks.rise(progress.seeds[0]).values, 0.07)
+    chosen = kept(masks.upsample(progress.seeds[0]).values, 0.07)
     assert float((chosen & box).sum() / (chosen | box).sum()) > 0.65
     preserved, left = climbing.scores(chosen.float())
     assert (preserved is None) == (mode == "delete")
@@ -76,7 +76,7 @@ def test_the_mask_finds_what_the_class_needs(mode: str, box: Tensor) -> None:
 def test_the_same_area_in_every_frame(variant: str, box: Tensor) -> None:
     plan = replace(PLAN, areas=(0.2,), variant=variant)  # type: ignore[arg-type]
     progress, _, masks = climbed(plan, Looking(), torch.ones((1, FRAMES, HEIGHT, WIDTH)), 100)
-    chosen = kept(masks.rise(progress.seeds[0]).values, 0.2, by_frame=True)
+    chosen = kept(masks.upsample(progress.seeds[0]).values, 0.2, by_frame=True)
     assert chosen.sum((1, 2)).tolist() == [96] * FRAMES
     for t in (2, 3):
         assert float((chosen[t] & box[t]).sum() / (chosen[t] | box[t]).sum()) > 0.65
@@ -99,12 +99,12 @@ def test_one_step_follows_the_gradient_of_its_energy() -> None:
     torch.manual_seed(0)
     net, twin = pair(Residual)
     clip = torch.randn((3, 5, 14, 12), dtype=torch.float64)
-    plan = Plan(areas=(0.1,), mode="dual", step=3, sigma=4.0, smoothing=1.0, ranking=2.0)
+    plan = PerturbationPlan(areas=(0.1,), mode="dual", step=3, sigma=4.0, smoothing=1.0, ranking=2.0)
     climbing, masks = ascent(plan, net, clip, target=1)
-    stance = replace(climbing.start(clip), seeds=torch.rand(masks.grid, dtype=torch.float64) * 0.9)
+    state = replace(climbing.start(clip), seeds=torch.rand(masks.grid, dtype=torch.float64) * 0.9)
 
     def energy(seeds: Tensor) -> Tensor:
-        mask = masks.rise(seeds).values
+        mask = masks.upsample(seeds).values
         kept_clip, left_clip = (faded(clip, torch.zeros(3)).apply(m[None])[0] for m in (mask, 1 - mask))
         wanted = twin(kept_clip).log_softmax(1)[0, 1]
         against = (1 - twin(left_clip).softmax(1)[0, 1]).log()
@@ -113,12 +113,12 @@ def test_one_step_follows_the_gradient_of_its_energy() -> None:
         r = (ones - torch.arange(len(ordered) - 1, -1, -1, dtype=torch.float64)).clamp(0, 1)
         return wanted + against - 2.0 * (ordered**2 - 2 * ordered * r + r).mean()
 
-    after = climbing.step(stance, 0.1, 0)
-    gradient = after.momentum / (0.1 * stance.seeds.numel())
+    after = climbing.step(state, 0.1, 0)
+    gradient = after.momentum / (0.1 * state.seeds.numel())
     with torch.no_grad():
         direction = torch.randn(masks.grid, dtype=torch.float64)
         small = 1e-6
-        slope = (energy(stance.seeds + small * direction) - energy(stance.seeds - small * direction)) / (2 * small)
+        slope = (energy(state.seeds + small * direction) - energy(state.seeds - small * direction)) / (2 * small)
     assert float((gradient * direction).sum()) == pytest.approx(float(slope), rel=1e-4)
 
 
@@ -149,7 +149,7 @@ def test_a_compact_shape_gathers_the_mask() -> None:
     spread = {}
     for shape in (False, True):
         progress, _, masks = climbed(replace(PLAN, areas=(0.2,), shape=shape), Looking(), clip, 60)
-        places = kept(masks.rise(progress.seeds[0]).values, 0.2).nonzero().float()
+        places = kept(masks.upsample(progress.seeds[0]).values, 0.2).nonzero().float()
         spread[shape] = float((places / torch.tensor([FRAMES, HEIGHT, WIDTH])).var(0).sum())
     assert spread[True] < spread[False]
 

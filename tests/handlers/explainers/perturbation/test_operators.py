@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.explainers.perturbation import Masks, Plan, blurred, faded, kept
+from handlers.explainers.perturbation import Masks, PerturbationPlan, blurred, faded, kept
 from handlers.explainers.perturbation.area import ranking
 from handlers.explainers.perturbation.shape import compactness, ellipsoid
 from handlers.explainers.perturbation.smooth_max import SHARPNESS, SmoothMax
@@ -31,9 +31,9 @@ def test_seeds_of_one_value_give_that_value_up_to_the_border(
     height: int, width: int, step: int, sigma: float, reach: float, double: bool
 ) -> None:
     clip = torch.zeros((1, 3, height, width), dtype=torch.float64 if double else torch.float32)
-    masks = Masks(Plan(step=step, sigma=sigma, smoothing=reach), clip)
+    masks = Masks(PerturbationPlan(step=step, sigma=sigma, smoothing=reach), clip)
     for value in (1.0, 0.0, 0.3):
-        found = masks.rise(torch.full(masks.grid, value, dtype=clip.dtype)).values
+        found = masks.upsample(torch.full(masks.grid, value, dtype=clip.dtype)).values
         assert found.shape == (3, height, width)
         assert float((found - value).abs().max()) <= (1e-12 if double else 1e-6)
 
@@ -43,7 +43,7 @@ def test_smooth_max_is_what_its_definition_says() -> None:
     operator = SmoothMax(height, width, step, sigma, DOUBLE)
     torch.manual_seed(0)
     seeds = torch.rand((1, *operator.grid), dtype=torch.float64)
-    found, _ = operator.rise(seeds)
+    found, _ = operator.upsample(seeds)
     rows, columns = operator.grid
     top, left = (rows * step - height) // 2, (columns * step - width) // 2
     for y in range(height):
@@ -71,7 +71,7 @@ def test_the_way_back_to_the_seeds_is_the_gradient(height: int, width: int, step
     mask = filtering.apply((operator._base + sums.log() / SHARPNESS)[None])[0]
     gradient = torch.randn(mask.shape, dtype=torch.float64)
     (expected,) = torch.autograd.grad(mask, seeds, gradient)
-    found, kept_sums = operator.rise(seeds.detach())
+    found, kept_sums = operator.upsample(seeds.detach())
     assert torch.allclose(filtering.apply(found[None])[0], mask.detach(), atol=1e-12)
     back = operator.pull(filtering.pull(gradient[None])[0], seeds.detach(), kept_sums)
     assert torch.allclose(back, expected, rtol=1e-9, atol=1e-12)
@@ -81,7 +81,7 @@ def test_the_way_back_frame_by_frame_is_the_same(monkeypatch: pytest.MonkeyPatch
     operator = SmoothMax(13, 10, 4, 6.0, DOUBLE)
     torch.manual_seed(1)
     seeds = torch.rand((4, *operator.grid), dtype=torch.float64)
-    found, sums = operator.rise(seeds)
+    found, sums = operator.upsample(seeds)
     whole = operator.pull(found, seeds, sums)
     monkeypatch.setattr("handlers.explainers.perturbation.smooth_max._MOST_COLUMNS", 1)
     assert torch.allclose(operator.pull(found, seeds, sums), whole, rtol=1e-12)
@@ -183,5 +183,5 @@ def test_what_is_kept_is_the_share_to_the_pixel(by_frame: bool) -> None:
 
 def test_means_of_cells_count_visible_pixels_only() -> None:
     clip = torch.zeros((1, 2, 10, 13))
-    masks = Masks(Plan(step=4), clip)
+    masks = Masks(PerturbationPlan(step=4), clip)
     assert torch.allclose(masks.cells(torch.ones((2, 10, 13))), torch.ones(masks.grid))

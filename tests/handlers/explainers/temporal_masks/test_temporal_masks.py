@@ -8,10 +8,10 @@ from torch import Tensor
 
 from handlers.explainers.temporal_masks import (
     Descent,
-    Footage,
+    FrameMixer,
     Loss,
+    MaskWindow,
     Perturbation,
-    Window,
     best_window,
     freeze,
     reverse,
@@ -22,9 +22,9 @@ from handlers.explainers.temporal_masks import (
 FRAMES = 9
 
 
-def footage() -> tuple[Tensor, Footage]:
+def mixer() -> tuple[Tensor, FrameMixer]:
     clip = torch.randn(1, 3, FRAMES, 4, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    return clip, Footage(clip)
+    return clip, FrameMixer(clip)
 
 
 def masks() -> list[Tensor]:
@@ -56,7 +56,7 @@ def reversed_by_loop(clip: Tensor, mask: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("mask", masks())
 def test_freezing_is_the_papers_loop_and_so_is_its_gradient(mask: Tensor) -> None:
-    clip, rows = footage()
+    clip, rows = mixer()
     weights = torch.randn(clip.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     found, expected = mask.clone().requires_grad_(), mask.clone().requires_grad_()
     mixed, looped = rows.mixed(freeze(found)[None]), frozen_by_loop(clip, expected)
@@ -68,7 +68,7 @@ def test_freezing_is_the_papers_loop_and_so_is_its_gradient(mask: Tensor) -> Non
 
 @pytest.mark.parametrize("mask", masks())
 def test_reversing_is_a_plain_loop(mask: Tensor) -> None:
-    clip, rows = footage()
+    clip, rows = mixer()
     torch.testing.assert_close(rows.mixed(reverse(mask)[None]), reversed_by_loop(clip, mask))
 
 
@@ -125,7 +125,7 @@ def test_the_best_window_has_the_least_loss_of_its_length() -> None:
         _, window, score = min(fitting, key=lambda entry: entry[0])
         assert best_window(some, scores, loss, 5, length) == (window, score)
     assert best_window(some, scores, loss, 5, 0) is None
-    assert Window(2, 4).length == 3
+    assert MaskWindow(2, 4).length == 3
 
 
 def test_the_descent_is_torchs_adam() -> None:

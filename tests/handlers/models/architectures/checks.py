@@ -1,4 +1,4 @@
-"""What the tests of all families ask of a network."""
+"""Checks of a network that the tests of all families share."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _classes(name: str) -> tuple[Any, Any]:
 
 
 def logits(network: Any, clips: Tensor, **options: Any) -> Any:
-    """What the library makes of prepared clips float [B, 3, T, H, W]."""
+    """The library's logits of prepared clips float [B, 3, T, H, W]."""
     return network(clips.transpose(1, 2), **options)
 
 

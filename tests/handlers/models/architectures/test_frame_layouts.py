@@ -16,7 +16,7 @@ from actionlens.card import read_card
 from handlers.engine.engine import ClipAnswer, ClipRequest, Engine
 from handlers.engine.frame_cache import FrameCache
 from handlers.errors import ModelError
-from handlers.importing.checkpoint import Imported, import_checkpoint, import_model
+from handlers.importing.checkpoint import ImportedModel, import_checkpoint, import_model
 from handlers.importing.recognition import fit
 from handlers.models import family
 from handlers.support import small_model
@@ -70,7 +70,7 @@ def saved(state: State, path: Path) -> Path:
     return path
 
 
-def imported(tmp_path: Path, name: str, weights: Path, side: int = SIZE, **arguments: object) -> Imported:
+def imported(tmp_path: Path, name: str, weights: Path, side: int = SIZE, **arguments: object) -> ImportedModel:
     shown = family(name).input
     assert shown is not None
     document = shown.model_copy(update={"frames": 4, "height": side, "width": side}).model_dump(mode="json")
@@ -78,7 +78,7 @@ def imported(tmp_path: Path, name: str, weights: Path, side: int = SIZE, **argum
     return import_model(card, weights, tmp_path / "store")
 
 
-def answered(made: Imported, clip: NDArray[Any]) -> Tensor:
+def answered(made: ImportedModel, clip: NDArray[Any]) -> Tensor:
     (answer,) = Engine.load(made.folder).explain([ClipRequest(clip)])
     assert isinstance(answer, ClipAnswer)
     return torch.as_tensor(answer.logits).double()
@@ -145,8 +145,8 @@ def test_a_published_file_tells_its_arguments(tmp_path: Path, segments: int) -> 
         state |= {f"{at}.3.weight": torch.zeros(27, 256), f"{at}.3.bias": torch.zeros(27)}
     path = saved(state, tmp_path / "net.pth.tar")
     entry = family("mtrn-bninception")
-    assert entry.told is not None
-    checkpoint = entry.told(read_weights(path))
+    assert entry.reported is not None
+    checkpoint = entry.reported(read_weights(path))
     assert checkpoint.arguments == {"segments": segments, "width": 256, "hidden": 256}
     assert checkpoint.input is not None
     assert (checkpoint.input.frames, checkpoint.input.color.value) == (segments, "bgr")
@@ -177,8 +177,8 @@ def test_a_file_is_served_as_its_repository_runs_it(tmp_path: Path, name: str) -
     own = small(name)
     state = {to_public(key): tensor for key, tensor in own.items()}
     made = imported(tmp_path, name, saved(state, tmp_path / "net.pth.tar"), divisor=16)
-    told = {key: value for key, value in family(name).small.arguments.items() if key != "divisor"}
-    assert read_card(made.folder).arguments == {"divisor": 16, **told}
+    reported = {key: value for key, value in family(name).small.arguments.items() if key != "divisor"}
+    assert read_card(made.folder).arguments == {"divisor": 16, **reported}
     clip = networks.clip(frames=4, height=SIZE, width=SIZE)
     expected = REFERENCES[name](doubled(state), shown(name, clip))
     torch.testing.assert_close(answered(made, clip), expected, rtol=1e-4, atol=1e-4)

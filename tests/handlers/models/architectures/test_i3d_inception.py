@@ -73,12 +73,12 @@ def test_a_checkpoint_of_optical_flow_is_known_by_its_first_layer() -> None:
     assert found["Conv3d_1a_7x7.conv3d.weight"] == (64, 2, 7, 7, 7)
     state = {f"net.{name}": torch.empty(shape, device="meta") for name, shape in found.items()}
     entry = family("i3d-inception")
-    assert entry.told is not None
-    told = entry.told(state)
-    assert told.arguments == {"channels": 2}
-    assert told.input is not None
-    assert told.input.color is ColorOrder.FLOW
-    fitted = fit(entry.with_arguments(told.arguments), told.state)
+    assert entry.reported is not None
+    reported = entry.reported(state)
+    assert reported.arguments == {"channels": 2}
+    assert reported.input is not None
+    assert reported.input.color is ColorOrder.FLOW
+    fitted = fit(entry.with_arguments(reported.arguments), reported.state)
     assert (fitted.classes, fitted.notes) == (400, ("prefix 'net.' taken off",))
     rgb = {name: torch.empty(shape, device="meta") for name, shape in checks.shapes("i3d-inception").items()}
-    assert entry.told(rgb).input is None
+    assert entry.reported(rgb).input is None

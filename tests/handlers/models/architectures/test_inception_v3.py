@@ -101,11 +101,11 @@ def test_shapes_of_the_port() -> None:
 
 def test_a_published_file_tells_its_arguments() -> None:
     entry = family("mtrn-inceptionv3")
-    assert entry.told is not None
+    assert entry.reported is not None
     state = zeros(published_shapes(segments=8, classes=339))
     # 94 convolutions with weight and bias, four tensors of batch norm behind each, the features, seven relations.
     assert len(state) == 94 * 6 + 2 + 4 * 7
-    checkpoint = entry.told(state)
+    checkpoint = entry.reported(state)
     assert checkpoint.arguments == {"segments": 8, "width": 256, "hidden": 256}
     assert checkpoint.input is not None
     given = checkpoint.input

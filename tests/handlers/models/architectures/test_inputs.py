@@ -1,4 +1,4 @@
-"""What the public repositories show their networks, against what the families say: facts of those repositories."""
+"""The inputs of the public repositories, against those of the families: facts of those repositories."""
 
 from __future__ import annotations
 

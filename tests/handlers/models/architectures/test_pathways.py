@@ -138,8 +138,8 @@ def test_the_program_computes_the_module(network: nn.Module, layer: str, frames:
 )
 def test_rows(network: nn.Module, frames: int) -> None:
     found = trace(checks.seeded(network), Rules(low=(-2.0,) * 3, high=(2.0,) * 3)).forward(checks.clip(frames, 16))
-    halfway, down = temporal_relevance(found, 1), temporal_relevance(found, 1, meeting=0)
-    torch.testing.assert_close(halfway.values, down.values, rtol=1e-6, atol=1e-9)
+    met, down = temporal_relevance(found, 1), temporal_relevance(found, 1, meeting=0)
+    torch.testing.assert_close(met.values, down.values, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("frame", [1, 5, 6])
@@ -215,9 +215,9 @@ FOREIGN = {
 def test_every_tensor_of_pyslowfast_has_its_place(name: str, given: pyslowfast.Shapes) -> None:
     entry = family(name)
     state = {key: torch.empty(shape, device="meta") for key, shape in given.items()}
-    told = {} if entry.told is None else entry.told(state).arguments
-    assert told == ({"shortcut_norm": True} if name == "x3d-xs" else {})
-    assert fit(entry.with_arguments(told), state).classes == 400
+    reported = {} if entry.reported is None else entry.reported(state).arguments
+    assert reported == ({"shortcut_norm": True} if name == "x3d-xs" else {})
+    assert fit(entry.with_arguments(reported), state).classes == 400
     assert name in looks_like(state)[0]
     assert looks_like(state)[1] == 1.0
 

@@ -10,7 +10,7 @@ from handlers.importing.recognition import fit, looks_like
 from handlers.models import family
 from handlers.models.architectures.i3d_resnet import I3DResNet
 from handlers.models.architectures.tam_resnet import TAMResNet, TemporalAggregation
-from handlers.models.architectures.tsm import TSM, Shift
+from handlers.models.architectures.tsm import TSM, TemporalShift
 from handlers.models.blocks.frame_conv import FrameConv2d
 from tests.handlers.models.architectures import checks
 
@@ -123,10 +123,10 @@ def test_a_checkpoint_tells_how_frames_are_mixed(arguments: dict[str, object]) -
     entry = family("tam-resnet18")
     known = checks.shapes("tam-resnet18", 174, **arguments)
     state = {f"module.{name}": torch.empty(shape, device="meta") for name, shape in known.items()}
-    assert entry.told is not None
-    told = entry.told(state)
-    assert told.arguments == {"depthwise": True} | arguments
-    assert fit(entry.with_arguments(told.arguments), told.state).classes == 174
+    assert entry.reported is not None
+    reported = entry.reported(state)
+    assert reported.arguments == {"depthwise": True} | arguments
+    assert fit(entry.with_arguments(reported.arguments), reported.state).classes == 174
     assert looks_like(state) == (("tam-resnet18",), 1.0)
 
 
@@ -153,7 +153,7 @@ def test_aggregation_weighs_and_shifts_frames(kernel: int) -> None:
 
 
 def test_a_shift_takes_channels_from_both_neighbours() -> None:
-    layer = Shift(FrameConv2d(8, 8, 1, bias=False), 4).double()
+    layer = TemporalShift(FrameConv2d(8, 8, 1, bias=False), 4).double()
     layer.net.weight.data = torch.eye(8, dtype=torch.float64)[:, :, None, None]
     x = torch.arange(1.0, 5.0, dtype=torch.float64).view(1, 1, 4, 1, 1).expand(1, 8, 4, 1, 1)
     found: Tensor = layer(x)[0, :, :, 0, 0]

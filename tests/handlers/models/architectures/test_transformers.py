@@ -155,7 +155,7 @@ def test_rollout_is_the_product_of_all_attention(made: Made) -> None:
 
 
 def _probabilities(made: Made, pattern: str) -> list[Tensor]:
-    """What the library's attention modules of that ending tell, in order, averaged over heads."""
+    """The attention of the library's modules of that ending, in order, averaged over heads."""
     found: list[Tensor] = []
     hooks = []
     for name, module in made.theirs.named_modules():
@@ -197,7 +197,7 @@ def _divided(made: Made) -> list[Tensor]:
 
 
 def _read_out(made: Made) -> Tensor:
-    """What the head reads of the last block's tokens."""
+    """The head's share of each of the last block's tokens."""
     count = made.ours.count
     if made.name == "videomae":
         return torch.full((count,), 1 / count)

@@ -9,7 +9,7 @@ from torch import Tensor
 from handlers.relevance.kernels.convolution import Kernel
 from handlers.relevance.kernels.geometry import Geometry
 from handlers.relevance.kernels.packed_rows import down, up
-from handlers.relevance.messages import Message, Spans, dense, full, laid_out, place, whole
+from handlers.relevance.messages import Message, Spans, dense, full, laid_out, to_spans, whole
 
 SPANS = ((0, 3), (0, 0), (2, 6), (3, 7), (6, 9), (8, 9), (0, 9))
 
@@ -24,7 +24,7 @@ def rows(channels: int, spans: tuple[tuple[int, int], ...], steps: int) -> tuple
     length = sum(stop - first for first, stop in spans)
     values = torch.rand((1, channels, length, 4, 5), dtype=torch.float64)
     values = values.contiguous(memory_format=torch.channels_last_3d)
-    return values, whole(place(values, spans, full(len(spans), steps)), len(spans))
+    return values, whole(to_spans(values, spans, full(len(spans), steps)), len(spans))
 
 
 def written_out(values: Tensor, spans: Spans, steps: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from handlers.relevance import Rules, relevance, temporal_relevance, trace
-from handlers.relevance.temporal.cost_model import Costs
+from handlers.relevance.temporal.cost_model import CostModel
 from tests.handlers.relevance.networks import clip
 
 
@@ -59,7 +59,7 @@ def test_relevance_takes_gates_for_constants_and_is_conserved() -> None:
     (slope,) = torch.autograd.grad(Frozen(network, x)(leaf)[:, 1].sum(), leaf)
     torch.testing.assert_close(found.values, x * slope, rtol=1e-9, atol=1e-12)
     assert float(found.defect.abs().max()) < 1e-9
-    cut = Costs(forward).cuts()[-1]
+    cut = CostModel(forward).cuts()[-1]
     assert cut >= 4  # above both gates
     rows = temporal_relevance(forward, 1, meeting=cut)
     torch.testing.assert_close(rows.values, temporal_relevance(forward, 1, meeting=0).values, rtol=1e-9, atol=1e-12)

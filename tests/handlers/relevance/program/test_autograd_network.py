@@ -13,7 +13,7 @@ from handlers.relevance.program import autograd_bridge as differentiable
 
 
 class Recurrent(nn.Module):
-    """What tracing refuses: an LSTM, GELU, layer norm; a rectifier that writes into the layer before it."""
+    """A network that tracing refuses: an LSTM, GELU, layer norm; a rectifier that writes into the layer before it."""
 
     def __init__(self) -> None:
         super().__init__()

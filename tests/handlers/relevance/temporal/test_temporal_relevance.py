@@ -19,7 +19,7 @@ from handlers.relevance import (
     trace,
 )
 from handlers.relevance.operations.base import AS_TRACED
-from handlers.relevance.temporal.cost_model import Costs
+from handlers.relevance.temporal.cost_model import CostModel
 from tests.handlers.relevance import oracle
 from tests.handlers.relevance.networks import (
     FRAMED,
@@ -95,7 +95,7 @@ def difference(a: Tensor, b: Tensor) -> float:
 
 
 def cuts(forward: ForwardPass) -> list[int]:
-    return Costs(forward).cuts()
+    return CostModel(forward).cuts()
 
 
 @pytest.mark.parametrize("kind", [*FRAMED, TwoSpeed])
@@ -188,7 +188,7 @@ def test_chunks_of_rows_give_the_same() -> None:
     net, _ = pair(Residual)
     forward = trace(net, BOX).forward(clip(frames=9))
     whole = temporal_relevance(forward, 1, meeting=0)
-    costs = Costs(forward)
+    costs = CostModel(forward)
     small = next(m for m in (2**k for k in range(10, 30)) if _fits(costs, m))
     assert costs.rows_at_once(0, small) == 1
     chunked = temporal_relevance(forward, 1, meeting=0, memory=small)
@@ -197,7 +197,7 @@ def test_chunks_of_rows_give_the_same() -> None:
         temporal_relevance(forward, 1, meeting=0, memory=2**10)
 
 
-def _fits(costs: Costs, memory: int) -> bool:
+def _fits(costs: CostModel, memory: int) -> bool:
     try:
         return costs.rows_at_once(0, memory) >= 1
     except MemoryLimitExceeded:
@@ -291,7 +291,7 @@ def test_relevance_goes_on_from_where_the_rows_met_the_frames(kind: type[Net]) -
         expected = relevance(alone, 1, contrast)
         forward = program.forward(x)
         temporal_relevance(forward, 1, contrast, meeting=meeting)
-        kept = [key for key in forward.derived if key[0] == "halfway"]
+        kept = [key for key in forward.derived if key[0] == "shared descent"]
         # Two classes share no single way from rows to clip; branches of different length neither.
         assert len(kept) == (2 if contrast is None and kind is not TwoSpeed and meeting else 0)
         found = relevance(forward, 1, contrast)

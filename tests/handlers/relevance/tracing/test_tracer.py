@@ -1,4 +1,4 @@
-"""What tracing must see: reuse, in-place operations, shapes, readers in any order, and what it must refuse."""
+"""Tracing sees what it must: reuse, in-place operations, shapes, readers in any order, and what it must refuse."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_operations_without_a_rule_are_refused_by_name_and_place(name: str) -> N
         trace(Net().eval())
     assert operation in caught.value.operation
     assert alternative in caught.value.alternative
-    assert caught.value.place.startswith("block")
+    assert caught.value.step_name.startswith("block")
 
 
 def test_modules_control_flow_and_training_mode_are_refused() -> None:

@@ -19,11 +19,11 @@ from actionlens.tensors import to_array
 from actionlens.v1 import explanation_pb2, job_pb2, job_pb2_grpc, method_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.in_process import InProcessBackend
-from service.backends.model_choice import wrapped
 from service.backends.onnx import OnnxBackend
 from service.backends.onnx.graph import Graph
 from service.backends.onnx.graph_answer import answer
 from service.backends.onnx.time_shares import Shares
+from service.backends.protocol import Work
 from service.backends.thread_backend import ThreadBackend
 from service.errors import NotFound, Unavailable
 from service.server import Server
@@ -66,11 +66,11 @@ async def both(exported: Exported, graphs: Path) -> AsyncIterator[tuple[ThreadBa
         await backend.stop()
 
 
-def compute(seed: int, *methods: method_pb2.Method, target: int | None = None) -> worker_pb2.Compute:
+def compute(seed: int, *methods: method_pb2.Method, target: int | None = None) -> Work:
     clip = networks.clip(seed, 4, 16, 16)
     clip[:, :8] = clip[:1, :8]  # one half stands still
     wanted = None if target is None else method_pb2.Target(explained=method_pb2.ClassSelector(index=target))
-    return worker_pb2.Compute(clip=clip.tobytes(), frames=4, height=16, width=16, methods=methods, target=wanted)
+    return Work(worker_pb2.ComputeRequest(compute=worker_pb2.Compute(methods=methods, target=wanted)), clip)
 
 
 @pytest.mark.parametrize(("seed", "target"), [(1, None), (2, 0), (3, 2)])
@@ -118,7 +118,7 @@ def check_alike(own: explanation_pb2.Explanation, other: explanation_pb2.Explana
 async def test_the_time_of_one_run_is_divided_between_prediction_and_explanations(graphs: Path) -> None:
     graph = Graph(graphs / "tiny.onnx", 1)
     absent = method_pb2.Method(clrp=method_pb2.Clrp())
-    requests = [wrapped(compute(1, GRAD_CAM, absent, METHODS[3])), wrapped(compute(1))]
+    requests = [compute(1, GRAD_CAM, absent, METHODS[3]), compute(1)]
     (explained,) = answer(graph, requests[:1])
     wanted = ("logits", "explained", "frame_logits", "grad_cam", "relevance_matrix", "row_logits")
     for _ in range(5):
@@ -152,12 +152,12 @@ async def test_what_is_not_asked_for_is_not_computed(graphs: Path, tmp_path: Pat
     )
     onnx.save(model, tmp_path / "tiny.onnx")
     graph = Graph(tmp_path / "tiny.onnx", 1)
-    (predicted,) = answer(graph, [wrapped(compute(1))])
+    (predicted,) = answer(graph, [compute(1)])
     assert predicted.prediction.top
-    (related,) = answer(graph, [wrapped(compute(1, METHODS[3]))])
+    (related,) = answer(graph, [compute(1, METHODS[3])])
     assert related.explanations[0].HasField("relevance_matrix")
     with pytest.raises(Exception, match="out of"):
-        answer(graph, [wrapped(compute(1, GRAD_CAM))])
+        answer(graph, [compute(1, GRAD_CAM)])
 
 
 def number_fields(message: Any) -> dict[str, float]:
@@ -287,8 +287,8 @@ async def test_a_model_that_has_no_graph_is_named(graphs: Path) -> None:
 
 
 async def test_clips_of_another_size_fail_alone(both: tuple[ThreadBackend, ThreadBackend]) -> None:
-    short, good = compute(1), compute(2)
-    short.frames = 3
+    good = compute(2)
+    short = Work(good.request, good.pixels[:3])
     replies = await asyncio.gather(*(both[0].compute("tiny", each, SECONDS) for each in (short, good)))
     assert replies[0].response.failure.field == "clip"
     assert "[4, 16, 16, 3]" in replies[0].response.failure.message

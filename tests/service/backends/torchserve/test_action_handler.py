@@ -28,7 +28,7 @@ def handler(model_store: Path) -> action_handler.ActionHandler:
 
 
 def body(seed: int, **fields: object) -> bytearray:
-    return bytearray(worker_pb2.ComputeRequest(compute=requests.tiny(seed, **fields)).SerializeToString())
+    return bytearray(requests.message(requests.tiny(seed, **fields)).SerializeToString())
 
 
 def handle(handler: action_handler.ActionHandler, items: list[dict[str, object]]) -> list[worker_pb2.ComputeResponse]:
@@ -68,12 +68,12 @@ def test_every_item_gets_its_own_reply_whatever_it_is(handler: action_handler.Ac
         {"body": body(3)},
     ]
     replies = handle(handler, items)
-    for place, seed in ((0, 1), (2, 2), (5, 3)):
+    for index, seed in ((0, 1), (2, 2), (5, 3)):
         expected = requests.expected_logits(model_store, seed)
-        np.testing.assert_allclose(requests.logits(replies[place]), expected, atol=1e-5)
-    for place in (1, 3, 4):
-        assert replies[place].failure.code == INVALID_ARGUMENT
-        assert replies[place].failure.message
+        np.testing.assert_allclose(requests.logits(replies[index]), expected, atol=1e-5)
+    for index in (1, 3, 4):
+        assert replies[index].failure.code == INVALID_ARGUMENT
+        assert replies[index].failure.message
 
 
 def test_an_answer_too_long_for_torchserve_fails_alone(

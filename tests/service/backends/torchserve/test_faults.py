@@ -139,7 +139,7 @@ async def test_a_killed_server_is_replaced(
     async with asyncio.timeout(WHOLE_SECONDS):
         await launching.wait()
     assert not torchserve.healthy()
-    with pytest.raises(Unavailable) as caught:  # who comes while nothing runs is told when to come back
+    with pytest.raises(Unavailable) as caught:  # who comes while nothing runs hears when to come back
         await torchserve.compute(TINY, requests.tiny(), 30.0)
     assert caught.value.retry_after
     going_on.set()
@@ -224,7 +224,7 @@ async def test_a_model_that_does_not_load_is_named_as_soon_as_it_fails(settings:
     shutil.copytree(settings.model_store / TINY, store / TINY)
     weights = store / TINY / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"oops")
-    # Who only waited for the end of the time to start would wait for ever.
+    # Who only waited for the end of the time to start would wait forever.
     backend = TorchServeBackend(settings.model_copy(update={"model_store": store, "start_seconds": 3600}))
     with pytest.raises(Unavailable, match=r"model 'tiny' died while starting: .*ModelError.*sha256") as caught:
         await backend.start()

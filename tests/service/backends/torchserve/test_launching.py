@@ -1,4 +1,4 @@
-"""What TorchServe is started with, and how its log is read."""
+"""Starting TorchServe, and reading its log."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def test_threads_of_one_model_never_outnumber_the_cores(workers: int, threads: i
     assert made.threads * made.workers <= max(cores, made.workers)
     assert not threads or made.threads <= threads
     assert made.workers == max(workers, 1)
-    assert made.places >= 2 * batch
+    assert made.slots >= 2 * batch
     if not threads and cores >= made.workers:
         assert (made.threads + 1) * made.workers > cores  # none is left idle that every worker could have used
 
 
 def test_the_workers_are_told_the_settings_that_they_compute_with(tmp_path: Path) -> None:
     given = Settings(relevance_bytes=3 * 2**20, precision=Precision.AUTO)
-    told = config.environment(tmp_path, 2, given)
-    assert told["ACTIONLENS_WORKER_THREADS"] == "2"
-    assert told["ACTIONLENS_WORKER_RELEVANCE_BYTES"] == str(3 * 2**20)
-    assert told["ACTIONLENS_WORKER_PRECISION"] == "auto"
+    environment = config.environment(tmp_path, 2, given)
+    assert environment["ACTIONLENS_WORKER_THREADS"] == "2"
+    assert environment["ACTIONLENS_WORKER_RELEVANCE_BYTES"] == str(3 * 2**20)
+    assert environment["ACTIONLENS_WORKER_PRECISION"] == "auto"
 
 
 def test_the_folder_has_what_torchserve_reads(model_store: Path, settings: Settings, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_the_folder_has_what_torchserve_reads(model_store: Path, settings: Setti
     numbers |= {properties["grpc_inference_port"], properties["grpc_management_port"]}
     assert len(numbers) == 5
     assert {str(ports.inference), str(ports.management)} < numbers
-    assert int(properties["job_queue_size"]) > config.shape(settings).places
+    assert int(properties["job_queue_size"]) > config.shape(settings).slots
     registered = json.loads(properties["models"])
     assert registered[TINY]["1.0"]["batchSize"] == settings.batch_size
     for name in (TINY, SLOW):

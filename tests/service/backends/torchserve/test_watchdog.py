@@ -1,4 +1,4 @@
-"""When a running TorchServe counts as broken."""
+"""Signs by which a running TorchServe counts as broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients are promised about jobs, over SQLite with a real worker."""
+"""The promises to clients of jobs, over SQLite with a real worker."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ async def engine(idle: DatabaseJobEngine, _worker: None) -> DatabaseJobEngine:
 
 
 async def test_a_request_id_makes_one_job_however_often_it_comes(idle: DatabaseJobEngine) -> None:
-    asked = request(2, request_id="once", tenant="same")
-    asked.ClearField("seed")
-    copies = [job_pb2.CreateJobRequest.FromString(asked.SerializeToString()) for _ in range(6)]
+    sent = request(2, request_id="once", tenant="same")
+    sent.ClearField("seed")
+    copies = [job_pb2.CreateJobRequest.FromString(sent.SerializeToString()) for _ in range(6)]
     made = await asyncio.gather(*(idle.create(copy) for copy in copies))
     assert len({job.id for job, _ in made}) == 1
     assert [new for _, new in made].count(True) == 1
@@ -73,13 +73,13 @@ async def test_a_request_id_makes_one_job_however_often_it_comes(idle: DatabaseJ
         await idle.delete(job.id)
 
 
-def in_one_go(settings: Settings, asked: job_pb2.CreateJobRequest) -> explanation_pb2.Explanation:
+def in_one_go(settings: Settings, sent: job_pb2.CreateJobRequest) -> explanation_pb2.Explanation:
     """The method on a job's only clip, in this process and in a single block."""
-    pixels = asked.clips[0].clip.raw
+    pixels = sent.clips[0].clip.raw
     compute = worker_pb2.Compute(
-        clip=pixels.data, frames=pixels.count, height=pixels.height, width=pixels.width, methods=[asked.method]
+        clip=pixels.data, frames=pixels.count, height=pixels.height, width=pixels.width, methods=[sent.method]
     )
-    block = worker_pb2.Advance(compute=compute, budget_seconds=60, seed=asked.seed, result=True)
+    block = worker_pb2.Advance(compute=compute, budget_seconds=60, seed=sent.seed, result=True)
     engine = Engine.load(settings.model_store / TINY)
     (response,) = answer(engine, [worker_pb2.ComputeRequest(advance=block)])
     assert response.advanced.done
@@ -104,10 +104,10 @@ async def test_the_answer_is_the_method_run_in_one_go(engine: DatabaseJobEngine,
 
 
 async def test_an_unreadable_clip_fails_alone_and_can_be_retried(engine: DatabaseJobEngine, shared: Settings) -> None:
-    asked = request(2)
-    asked.clips.add(name="broken", clip=clip_pb2.Clip(video=b"no video"))
-    asked.clips.add(name="missing", path="not/there.mp4")
-    job, _ = await engine.create(asked)
+    sent = request(2)
+    sent.clips.add(name="broken", clip=clip_pb2.Clip(video=b"no video"))
+    sent.clips.add(name="missing", path="not/there.mp4")
+    job, _ = await engine.create(sent)
     found = await ended(engine, job.id)
     assert found.state == job_pb2.JOB_STATE_PARTIAL
     assert (found.clips.succeeded, found.clips.failed) == (2, 2)
@@ -132,9 +132,9 @@ async def test_an_unreadable_clip_fails_alone_and_can_be_retried(engine: Databas
 async def test_cancelling_ends_what_runs_and_keeps_what_is_done(engine: DatabaseJobEngine) -> None:
     job, _ = await engine.create(request(30, steps=25))
     await begun(engine, job.id)
-    asked = await engine.cancel(job.id)
-    assert asked.cancelling
-    assert asked.clips.queued == 0
+    cancelled = await engine.cancel(job.id)
+    assert cancelled.cancelling
+    assert cancelled.clips.queued == 0
     found = await ended(engine, job.id)
     assert found.state == job_pb2.JOB_STATE_CANCELLED
     assert found.clips.cancelled + found.clips.succeeded == 30

@@ -107,7 +107,7 @@ def test_an_endpoint_that_is_down_is_told(endpoint: str, monkeypatch: pytest.Mon
 def test_an_endpoint_that_goes_down_is_told_and_costs_nothing_else(
     monkeypatch: pytest.MonkeyPatch, endpoint: str
 ) -> None:
-    """What was open keeps its address, so the store's own server is stopped."""
+    """An open store keeps its address, so the store's own server is stopped."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -1,4 +1,4 @@
-"""What accepting a job leaves in the database, and how clients see its rows."""
+"""The rows that accepting a job leaves in the database, and how clients see its rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.settings import Settings
 from tests.service.jobs.workers import request
 
 Open = Callable[[Settings], Coroutine[Any, Any, DatabaseJobEngine]]
-# Drawn, or told by a clock.
+# Drawn, or read from a clock.
 _ITS_OWN = {"workflow_uuid", "creator_xid", "created_at", "updated_at", "retention_timestamp"}
 
 
@@ -31,38 +31,62 @@ def rows(database: Database, table: str) -> dict[str, dict[str, Any]]:
 
 async def test_clips_are_queued_as_dbos_itself_would_queue_them(either: Settings, open_engine: Open) -> None:
     engine = await open_engine(either)
-    asked = request(6, tenant='it\'s 100 %: a "tenant"', priority=job_pb2.JOB_PRIORITY_HIGH)
-    job, _ = await engine.create(asked)
+    sent = request(6, tenant='it\'s 100 %: a "tenant"', priority=job_pb2.JOB_PRIORITY_HIGH)
+    job, _ = await engine.create(sent)
     database = engine.database
     ours = {table: rows(database, table) for table in ("workflow_status", "workflow_input")}
-    assert list(ours["workflow_status"]) == [f"{job.id}.{place}.1" for place in range(4)]
+    assert list(ours["workflow_status"]) == [f"{job.id}.{index}.1" for index in range(4)]
     database.client.delete_workflows([*ours["workflow_status"]])
     assert not rows(database, "workflow_status")
-    for place in range(4):
+    for index in range(4):
         with database.writing() as connection:
             database.client.enqueue_in_transaction(
                 connection,
                 {
                     "workflow_name": WORKFLOW,
-                    "workflow_id": f"{job.id}.{place}.1",
+                    "workflow_id": f"{job.id}.{index}.1",
                     "queue_name": queue_name(job_pb2.JOB_PRIORITY_HIGH),
                     "queue_partition_key": job.tenant,
                 },
                 job.id,
-                place,
+                index,
                 1,
             )
     assert ours == {table: rows(database, table) for table in ours}
+    # And as every release so far has: jobs in flight survive an upgrade, and a downgrade.
+    first = f"{job.id}.0.1"
+    inputs = f'{{"namedArgs":{{}},"positionalArgs":["{job.id}",0,1]}}'
+    assert ours["workflow_input"][first] == {"inputs": inputs}
+    assert {name: value for name, value in ours["workflow_status"][first].items() if value} == {
+        "status": "ENQUEUED",
+        "name": "clip",
+        "queue_name": "actionlens-high",
+        "queue_partition_key": job.tenant,
+        "serialization": "portable_json",
+        "application_name": "actionlens",
+        **({"attributes": "null"} if database.sqlite else {}),
+    }
+
+
+async def test_a_deleted_job_leaves_nothing_at_dbos_and_takes_nothing_of_another(
+    either: Settings, open_engine: Open
+) -> None:
+    engine = await open_engine(either)
+    (gone, _), (kept, _) = [await engine.create(request(6)) for _ in range(2)]
+    await engine.cancel(gone.id)
+    await engine.delete(gone.id)
+    for table in ("workflow_status", "workflow_input"):
+        assert list(rows(engine.database, table)) == [f"{kept.id}.{index}.1" for index in range(4)]
 
 
 async def test_the_answer_is_the_job_as_it_is_stored(either: Settings, open_engine: Open) -> None:
     engine = await open_engine(either)
-    asked = request(2, request_id="once", seed=7)
-    sent = job_pb2.CreateJobRequest.FromString(asked.SerializeToString())
-    job, new = await engine.create(asked)
+    first = request(2, request_id="once", seed=7)
+    again = job_pb2.CreateJobRequest.FromString(first.SerializeToString())
+    job, new = await engine.create(first)
     assert new
     assert job == await engine.get(job.id)
-    assert await engine.create(sent) == (job, False)
+    assert await engine.create(again) == (job, False)
     assert (job.clips.queued, job.clips.total, job.seed, job.cancelling) == (2, 2, 7, False)
 
 
@@ -71,8 +95,8 @@ async def test_a_failed_job_says_why_its_first_clip_failed(either: Settings, ope
     job, _ = await engine.create(request(2))
     good, _ = await engine.create(request(2))
 
-    def end(which: job_pb2.Job, place: int, why: str) -> None:
-        clip = ClipKey(which.id, place, 1)
+    def end(which: job_pb2.Job, index: int, why: str) -> None:
+        clip = ClipKey(which.id, index, 1)
         assert begin(engine.database, clip)
         failure = explanation_pb2.Failure(message=why) if why else None
         state = job_pb2.CLIP_STATE_FAILED if why else job_pb2.CLIP_STATE_SUCCEEDED
@@ -96,13 +120,13 @@ async def test_a_failed_job_says_why_its_first_clip_failed(either: Settings, ope
 async def test_what_is_watched_is_all_of_one_clip(settings: Settings, open_engine: Open) -> None:
     engine = await open_engine(settings)
     job, _ = await engine.create(request(2))
-    places = [ClipKey(job.id, number, 1) for number in range(2)]
-    for place, objective, partial in ((places[0], 0.25, None), (places[1], 0.75, "job/partial-1-1-00")):
-        assert begin(engine.database, place)
-        advance(engine.database, place, Advance(1, 8, objective, 2.0, partial))
+    keys = [ClipKey(job.id, number, 1) for number in range(2)]
+    for key, objective, partial in ((keys[0], 0.25, None), (keys[1], 0.75, "job/partial-1-1-00")):
+        assert begin(engine.database, key)
+        advance(engine.database, key, Advance(1, 8, objective, 2.0, partial))
     seen, partial = progress(engine.database, settings.jobs, job.id)
     assert [clip.index for clip in seen.running] == [0, 1]
     assert (list(seen.objective.y), partial) == ([0.25], "")
-    assert finish(engine.database, places[0], job_pb2.CLIP_STATE_FAILED)
+    assert finish(engine.database, keys[0], job_pb2.CLIP_STATE_FAILED)
     seen, partial = progress(engine.database, settings.jobs, job.id)
     assert (list(seen.objective.y), partial) == ([0.75], "job/partial-1-1-00")

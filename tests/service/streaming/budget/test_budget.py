@@ -14,7 +14,7 @@ import pytest
 from actionlens.v1 import answer_pb2, explanation_pb2, method_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.dataplane.cost_estimates import CostEstimates
-from service.dataplane.levels import names, rungs_of
+from service.dataplane.levels import method_levels, names
 from service.dataplane.resolved_request import ResolvedRequest
 from service.errors import ResourceExhausted
 from service.settings import Settings, StreamSettings
@@ -46,8 +46,8 @@ async def test_an_overhead_budget_is_kept_by_explaining_some_windows_more_than_o
     levels = Counter(window.answer.level for window in client.windows)
     assert levels[GRAD_CAM_LEVEL] == pytest.approx(100, abs=5)
     assert levels[SELECTIVE_LEVEL] == pytest.approx(100, abs=5)
-    dear = "selective-relevance"
-    rarely = f"{dear} left out: explaining may take 10 % of predicting; one window in 2 has {dear}"
+    expensive = "selective-relevance"
+    rarely = f"{expensive} left out: explaining may take 10 % of predicting; one window in 2 has {expensive}"
     for window in client.windows[20:]:
         answer = window.answer
         assert answer.level_reason == ("" if answer.level == SELECTIVE_LEVEL else rarely)
@@ -71,18 +71,18 @@ async def test_the_budget_changes_while_the_stream_runs(stub: Any) -> None:
     await client.update(budget=service_pb2.Budget())
     await client.feed(range(30, 40))
     await client.end()
-    told = {window.answer.frames.used[-1]: window.answer for window in client.windows}
+    answers = {window.answer.frames.used[-1]: window.answer for window in client.windows}
     everything = answer_pb2.EXPLANATION_LEVEL_SELECTIVE_RELEVANCE
-    assert {told[frame].level for frame in (*range(3, 10), *range(30, 40))} == {everything}
-    assert {told[frame].level_reason for frame in (*range(3, 10), *range(30, 40))} == {""}
+    assert {answers[frame].level for frame in (*range(3, 10), *range(30, 40))} == {everything}
+    assert {answers[frame].level_reason for frame in (*range(3, 10), *range(30, 40))} == {""}
     for frame in range(10, 30):
-        assert not told[frame].explanations
-        assert told[frame].level == answer_pb2.EXPLANATION_LEVEL_PREDICTION
-        assert told[frame].level_reason.startswith("grad-cam and selective-relevance left out")
-    assert told[29].level_reason.endswith("even with predictions only answers take longer than 0.001 ms now")
+        assert not answers[frame].explanations
+        assert answers[frame].level == answer_pb2.EXPLANATION_LEVEL_PREDICTION
+        assert answers[frame].level_reason.startswith("grad-cam and selective-relevance left out")
+    assert answers[29].level_reason.endswith("even with predictions only answers take longer than 0.001 ms now")
 
 
-async def test_late_answers_lose_the_dear_method_and_say_so(backend: PixelBackend, stub: Any) -> None:
+async def test_late_answers_lose_the_expensive_method_and_say_so(backend: PixelBackend, stub: Any) -> None:
     client = await StreamClient.open(stub, GRAD_CAM, SELECTIVE, budget=service_pb2.Budget(latency_seconds=30))
     number = 0
     while not client.windows or client.windows[-1].answer.level != SELECTIVE_LEVEL:
@@ -96,8 +96,8 @@ async def test_late_answers_lose_the_dear_method_and_say_so(backend: PixelBacken
     await client.update(budget=service_pb2.Budget(latency_seconds=0.1))
     await client.feed(range(number, number + 30))
     await client.end()
-    told = {window.answer.level_reason for window in client.windows if window.window > climbed}
-    assert any("selective-relevance left out to answer within 100 ms" in reason for reason in told)
+    reasons = {window.answer.level_reason for window in client.windows if window.window > climbed}
+    assert any("selective-relevance left out to answer within 100 ms" in reason for reason in reasons)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ async def test_a_budget_that_means_nothing_is_refused(stub: Any, budget: service
     assert (found.code, found.field) == (grpc.StatusCode.INVALID_ARGUMENT, f"open.budget.{field}")
 
 
-async def test_a_stream_that_cannot_be_answered_in_time_is_told_when_to_retry(stub: Any) -> None:
+async def test_a_stream_that_cannot_be_answered_in_time_is_refused_with_a_time_to_retry(stub: Any) -> None:
     # Two predictions of 8 ms fit into 17 ms, three do not.
     budget = service_pb2.Budget(latency_seconds=0.017)
     first, _ = [await StreamClient.open(stub, budget=budget) for _ in range(2)]
@@ -129,7 +129,7 @@ async def test_a_stream_that_cannot_be_answered_in_time_is_told_when_to_retry(st
     await StreamClient.open(stub, budget=budget)
 
 
-async def test_a_stream_that_waits_for_its_turn_gets_the_newest_window_then(
+async def test_a_stream_that_waits_for_its_slot_gets_the_newest_window_then(
     serve: Serve, backend: PixelBackend
 ) -> None:
     backend.places = 1
@@ -152,31 +152,31 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
     backend = PixelBackend()
     await backend.start()
     backend.places = 2
-    turns = WindowScheduler(backend, Settings(batch_size=1))
+    scheduler = WindowScheduler(backend, Settings(batch_size=1))
     order: list[str] = []
 
     async def stream(name: str, windows: int, at_once: int) -> None:
-        """Like a stream's dispatcher: one window asks at a time, some are in work."""
+        """Like a stream's dispatcher: one window waits at a time, some are in work."""
         working = asyncio.Semaphore(at_once)
         tasks = []
 
-        async def work(turn: Slot) -> None:
+        async def work(slot: Slot) -> None:
             await settled()
-            turn.end()
+            slot.end()
             working.release()
 
         for _ in range(windows):
             await working.acquire()
-            turn = await turns.take("colours")
-            turn.expect(0.02)
+            slot = await scheduler.take("colours")
+            slot.expect(0.02)
             order.append(name)
-            tasks.append(asyncio.create_task(work(turn)))
+            tasks.append(asyncio.create_task(work(slot)))
         await asyncio.gather(*tasks)
 
     await asyncio.gather(stream("greedy", 60, 4), stream("greedier", 60, 8), stream("slow", 15, 1))
-    places = [place for place, name in enumerate(order) if name == "slow"]
-    gaps = [after - before for before, after in pairwise(places)]
-    # One window of each other stream, and those that were in work when it asked again.
+    indices = [index for index, name in enumerate(order) if name == "slow"]
+    gaps = [after - before for before, after in pairwise(indices)]
+    # One window of each other stream, and those that were in work when it came again.
     assert max(gaps) <= 2 + 1 + 2
     assert Counter(order) == {"greedy": 60, "greedier": 60, "slow": 15}
 
@@ -184,31 +184,36 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
 async def test_windows_that_take_long_are_not_batched() -> None:
     backend = PixelBackend()
     await backend.start()
-    turns = WindowScheduler(backend, Settings(batch_size=4, stream=StreamSettings(ahead_seconds=0.1)))
+    scheduler = WindowScheduler(backend, Settings(batch_size=4, stream=StreamSettings(ahead_seconds=0.1)))
     for seconds, inside in ((0.02, 5), (0.5, 2), (0.001, 8)):
         taken: list[Slot] = []
 
         async def stream(seconds: float = seconds, taken: list[Slot] = taken) -> None:
-            turn = await turns.take("colours")
-            turn.expect(seconds)
-            taken.append(turn)
+            slot = await scheduler.take("colours")
+            slot.expect(seconds)
+            taken.append(slot)
 
         streams = [asyncio.create_task(stream()) for _ in range(16)]
         await settled()
-        assert len(taken) == inside  # two keep the worker busy, eight are the backend's places
+        assert len(taken) == inside  # two keep the worker busy, eight are the backend's slots
         streams[12].cancel()
-        for place in range(15):
-            taken[place].end()
+        for index in range(15):
+            taken[index].end()
             await asyncio.sleep(0)
         await asyncio.gather(*streams, return_exceptions=True)
         assert len(taken) == 15
 
 
-def test_rungs_leave_out_the_dearest_first_and_add_nothing() -> None:
-    assert rungs_of((ATR, GRAD_CAM, SELECTIVE)) == ((), (GRAD_CAM,), (GRAD_CAM, SELECTIVE), (ATR, GRAD_CAM, SELECTIVE))
-    assert rungs_of((DTD, ATR)) == ((), (DTD, ATR))
-    assert rungs_of((SELECTIVE,)) == ((), (SELECTIVE,))
-    assert rungs_of(()) == ((),)
+def test_levels_leave_out_the_most_expensive_first_and_add_nothing() -> None:
+    assert method_levels((ATR, GRAD_CAM, SELECTIVE)) == (
+        (),
+        (GRAD_CAM,),
+        (GRAD_CAM, SELECTIVE),
+        (ATR, GRAD_CAM, SELECTIVE),
+    )
+    assert method_levels((DTD, ATR)) == ((), (DTD, ATR))
+    assert method_levels((SELECTIVE,)) == ((), (SELECTIVE,))
+    assert method_levels(()) == ((),)
     assert names([DTD, ATR, GRAD_CAM]) == "dtd, atr and grad-cam"
 
 
@@ -264,14 +269,14 @@ def test_admission_counts_what_open_streams_take_at_the_least() -> None:
     costs = CostEstimates()
     costs.add("net", [ATR], measured(0.18))  # predicting takes 20 ms
 
-    def ask(budget: service_pb2.Budget | None) -> ResolvedRequest:
+    def request(budget: service_pb2.Budget | None) -> ResolvedRequest:
         return ResolvedRequest(model, method_pb2.Target(), (ATR,), answer_pb2.OutputOptions(), budget=budget)
 
-    within = ask(service_pb2.Budget(latency_seconds=0.1))
-    modest, greedy = ask(service_pb2.Budget(overhead_share=0.5)), ask(None)
+    within = request(service_pb2.Budget(latency_seconds=0.1))
+    modest, greedy = request(service_pb2.Budget(overhead_share=0.5)), request(None)
     bounds = StreamSettings(ahead_seconds=1.0)
     check_room(within, [within] * 4, costs, 8, bounds)
-    check_room(ask(service_pb2.Budget(latency_seconds=0.001)), [], costs, 8, bounds)  # nothing fresh is known
+    check_room(request(service_pb2.Budget(latency_seconds=0.001)), [], costs, 8, bounds)  # nothing fresh is known
     with pytest.raises(ResourceExhausted, match="beside 5 open streams a prediction of net takes 120 ms"):
         check_room(within, [within] * 5, costs, 8, bounds)
     check_room(within, [within] * 99, costs, 5, bounds)  # only so many are ahead of it
@@ -288,7 +293,7 @@ def test_admission_counts_what_open_streams_take_at_the_least() -> None:
         check_room(greedy, [greedy] * 5, costs, 8, bounds)
     check_room(greedy, [greedy] * 99, CostEstimates(), 8, bounds)  # nothing is known yet
     # Who may explain a hundred times as long as predicting, and asks for less, takes no more than that.
-    rich = ask(service_pb2.Budget(overhead_share=100.0))
+    rich = request(service_pb2.Budget(overhead_share=100.0))
     check_room(rich, [rich] * 4, costs, 8, bounds)
     with pytest.raises(ResourceExhausted, match=r"answered every 1\.2 s only"):
         check_room(rich, [rich] * 5, costs, 8, bounds)

@@ -1,4 +1,4 @@
-"""The ladder of the latency budget against machines with known costs."""
+"""The latency budget against machines with known costs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from service.streaming.budget.latency import Climbs, LatencyBudget
+from service.streaming.budget.latency import ClimbPermits, LatencyBudget
 
 COSTS = [0.0, 0.001, 0.07, 0.13]
 PREDICT = 0.02
@@ -22,38 +22,38 @@ class Machine:
         self.load = 1.0
         self.costs = costs
         self.known: list[float | None] = list(costs)
-        self.ladder = LatencyBudget(budget, self.known, PREDICT, 0.0)
-        self.rungs: list[int] = []
+        self.budget = LatencyBudget(budget, self.known, PREDICT, 0.0)
+        self.levels: list[int] = []
         self.lags: list[float] = []
         self._chance = random.Random(5)
         self._jitter = jitter
 
     def run(self, windows: int) -> None:
         for _ in range(windows):
-            ladder = self.ladder
-            if ladder.ready(self.known, self.seconds):
-                ladder.climb(self.seconds)
-            rung = ladder.rung
-            lag = self.load * (PREDICT + self.costs[rung]) * (1 + self._jitter * self._chance.random())
+            budget = self.budget
+            if budget.ready(self.known, self.seconds):
+                budget.climb(self.seconds)
+            level = budget.level
+            lag = self.load * (PREDICT + self.costs[level]) * (1 + self._jitter * self._chance.random())
             self.seconds += lag
-            ladder.observe(rung, lag, self.known, self.seconds)
-            self.rungs.append(rung)
+            budget.observe(level, lag, self.known, self.seconds)
+            self.levels.append(level)
             self.lags.append(lag)
 
     @property
     def changes(self) -> int:
-        return sum(before != after for before, after in pairwise(self.rungs))
+        return sum(before != after for before, after in pairwise(self.levels))
 
 
-@pytest.mark.parametrize(("budget", "rung"), [(0.01, 0), (0.03, 1), (0.12, 2), (0.5, 3)])
-def test_the_highest_rung_that_fits_is_found_and_kept(budget: float, rung: int) -> None:
+@pytest.mark.parametrize(("budget", "level"), [(0.01, 0), (0.03, 1), (0.12, 2), (0.5, 3)])
+def test_the_highest_level_that_fits_is_found_and_kept(budget: float, level: int) -> None:
     machine = Machine(budget, jitter=0.05)
     machine.run(300)
-    assert set(machine.rungs[-200:]) == {rung}
-    assert machine.changes <= rung
+    assert set(machine.levels[-200:]) == {level}
+    assert machine.changes <= level
 
 
-def test_a_stream_between_two_rungs_stays_on_the_lower_one() -> None:
+def test_a_stream_between_two_levels_stays_on_the_lower_one() -> None:
     # Expected to fit, but what is measured says otherwise every time.
     machine = Machine(0.12, costs=[0.0, 0.001, 0.11, 0.13])
     machine.known = [0.0, 0.001, 0.05, 0.13]
@@ -61,11 +61,11 @@ def test_a_stream_between_two_rungs_stays_on_the_lower_one() -> None:
     assert machine.changes <= 16  # two by trial, at intervals that double
     late = sum(lag > 0.12 for lag in machine.lags)
     assert late <= 2 * machine.changes
-    assert machine.rungs.count(1) > 3900
+    assert machine.levels.count(1) > 3900
 
 
-def test_a_rung_on_the_edge_does_not_flap() -> None:
-    # At the second rung a fifth of the answers is late by chance.
+def test_a_level_on_the_edge_does_not_flap() -> None:
+    # At the second level a fifth of the answers is late by chance.
     machine = Machine(0.12, jitter=0.67)
     machine.run(4000)
     assert machine.changes <= 80
@@ -75,92 +75,92 @@ def test_a_rung_on_the_edge_does_not_flap() -> None:
 def test_load_takes_it_down_at_once_and_its_end_up_again() -> None:
     machine = Machine(0.25)
     machine.run(100)
-    assert machine.ladder.rung == 3
+    assert machine.budget.level == 3
     machine.load = 5.0
-    before = len(machine.rungs)
+    before = len(machine.levels)
     machine.run(60)
-    assert machine.rungs[before + 3] < 3  # at the third late answer at the latest
-    assert machine.rungs[-1] == 1
-    # Its load makes dear rungs dearer than expected, which a trial now and then finds out.
+    assert machine.levels[before + 3] < 3  # at the third late answer at the latest
+    assert machine.levels[-1] == 1
+    # Its load makes expensive levels more expensive than expected, which a trial now and then finds out.
     assert sum(lag > 0.25 for lag in machine.lags[-40:]) <= 2
     machine.load = 1.0
     machine.run(400)
-    assert machine.rungs[-1] == 3
+    assert machine.levels[-1] == 3
 
 
 def test_an_answer_far_too_late_is_enough() -> None:
-    ladder = LatencyBudget(0.2, COSTS, 0.0, 0.0)
-    assert ladder.rung == 2
-    ladder.observe(2, 0.45, COSTS, 1.0)
-    assert ladder.rung == 1
+    budget = LatencyBudget(0.2, COSTS, 0.0, 0.0)
+    assert budget.level == 2
+    budget.observe(2, 0.45, COSTS, 1.0)
+    assert budget.level == 1
 
 
 def test_what_takes_no_time_stays() -> None:
-    ladder = LatencyBudget(0.1, COSTS, 0.5, 0.0)
+    budget = LatencyBudget(0.1, COSTS, 0.5, 0.0)
     for second in range(9):
-        ladder.observe(ladder.rung, 0.6, COSTS, second)
-    assert ladder.rung == ladder.lowest(COSTS) == 1
-    assert not ladder.ready(COSTS, 99.0)
+        budget.observe(budget.level, 0.6, COSTS, second)
+    assert budget.level == budget.lowest(COSTS) == 1
+    assert not budget.ready(COSTS, 99.0)
 
 
-def test_answers_of_another_rung_are_not_counted() -> None:
-    ladder = LatencyBudget(0.1, COSTS, 0.0, 0.0)
+def test_answers_of_another_level_are_not_counted() -> None:
+    budget = LatencyBudget(0.1, COSTS, 0.0, 0.0)
     for _ in range(5):
-        ladder.observe(3, 9.0, COSTS, 1.0)
-        ladder.observe(0, 0.01, COSTS, 1.0)
-    assert ladder.rung == 1
-    assert not ladder.ready(COSTS, 99.0)
+        budget.observe(3, 9.0, COSTS, 1.0)
+        budget.observe(0, 0.01, COSTS, 1.0)
+    assert budget.level == 1
+    assert not budget.ready(COSTS, 99.0)
 
 
 def test_what_is_late_with_less_would_be_late_with_more() -> None:
-    ladder = LatencyBudget(0.3, COSTS, 0.0, 0.0)
-    assert ladder.rung == 3
+    budget = LatencyBudget(0.3, COSTS, 0.0, 0.0)
+    assert budget.level == 3
     for _ in range(2):
-        ladder.observe(1, 0.4, COSTS, 1.0)
-    assert ladder.rung < 3
+        budget.observe(1, 0.4, COSTS, 1.0)
+    assert budget.level < 3
 
 
 def test_now_and_then_a_late_answer_with_less_is_outweighed_by_those_in_time() -> None:
     # Under an overhead budget too, one window in sixteen has all; one answer in twenty is late by chance.
-    ladder = LatencyBudget(0.3, COSTS, 0.0, 0.0)
+    budget = LatencyBudget(0.3, COSTS, 0.0, 0.0)
     for window in range(1000):
-        rung = 3 if window % 16 == 0 else 1
-        ladder.observe(rung, 0.35 if rung == 1 and window % 20 == 7 else 0.2, COSTS, 0.2 * window)
-    assert ladder.rung == 3
+        level = 3 if window % 16 == 0 else 1
+        budget.observe(level, 0.35 if level == 1 and window % 20 == 7 else 0.2, COSTS, 0.2 * window)
+    assert budget.level == 3
 
 
 def test_an_unknown_cost_is_tried_from_far_below_the_budget_only() -> None:
     unknown = [0.0, None]
     near, far = LatencyBudget(0.1, unknown, 0.0, 0.0), LatencyBudget(0.1, unknown, 0.0, 0.0)
-    for ladder, lag in ((near, 0.06), (far, 0.04)):
-        assert ladder.rung == 0
+    for budget, lag in ((near, 0.06), (far, 0.04)):
+        assert budget.level == 0
         for _ in range(5):
-            ladder.observe(0, lag, unknown, 1.0)
+            budget.observe(0, lag, unknown, 1.0)
     assert (near.ready(unknown, 9.0), far.ready(unknown, 9.0)) == (False, True)
 
 
-def simulate(ladders: list[LatencyBudget], rounds: int) -> Iterator[tuple[list[int], float]]:
-    """Streams that share one worker: everybody's window waits for everybody's. Yields the rungs and the lag."""
-    climbs, now = Climbs(), 0.0
+def simulate(budgets: list[LatencyBudget], rounds: int) -> Iterator[tuple[list[int], float]]:
+    """Streams that share one worker: everybody's window waits for everybody's. Yields the levels and the lag."""
+    climbs, now = ClimbPermits(), 0.0
     for _ in range(rounds):
-        for ladder in ladders:
-            if ladder.ready(COSTS, now) and climbs.permit("model", ladder, now):
-                ladder.climb(now)
-        rungs = [ladder.rung for ladder in ladders]
-        lag = sum(PREDICT + COSTS[rung] for rung in rungs)
+        for budget in budgets:
+            if budget.ready(COSTS, now) and climbs.permit("model", budget, now):
+                budget.climb(now)
+        levels = [budget.level for budget in budgets]
+        lag = sum(PREDICT + COSTS[level] for level in levels)
         now += lag
-        for ladder, rung in zip(ladders, rungs, strict=True):
-            ladder.observe(rung, lag, COSTS, now)
-        yield rungs, lag
+        for budget, level in zip(budgets, levels, strict=True):
+            budget.observe(level, lag, COSTS, now)
+        yield levels, lag
 
 
 @pytest.mark.parametrize(("streams", "least"), [(2, 4), (4, 5), (8, 8), (16, 0)])
 def test_many_streams_find_a_mix_that_keeps_every_budget(streams: int, least: int) -> None:
     seen: list[list[int]] = []
     lags: list[float] = []
-    ladders = [LatencyBudget(0.3, COSTS, PREDICT, 0.0) for _ in range(streams)]
-    for rungs, lag in simulate(ladders, 1000):
-        seen.append(rungs)
+    budgets = [LatencyBudget(0.3, COSTS, PREDICT, 0.0) for _ in range(streams)]
+    for levels, lag in simulate(budgets, 1000):
+        seen.append(levels)
         lags.append(lag)
     late = sum(lag > 0.3 for lag in lags[500:])
     assert late <= (25 if streams < 16 else 500)  # sixteen predictions alone take longer

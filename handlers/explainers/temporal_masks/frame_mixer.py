@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-class Footage:
+class FrameMixer:
     """One prepared clip as rows of frames."""
 
     def __init__(self, clip: Tensor) -> None:
@@ -38,8 +38,8 @@ class Footage:
         return rows.reshape(len(mixing), *self._shape).permute(0, 4, 1, 2, 3)
 
 
-class Pictures(Footage):
-    """One clip as pictures, for networks that are shown what happens between pictures.
+class FramePicker(FrameMixer):
+    """One clip as whole frames, for networks that are shown the motion between frames.
 
     A mixture of what they are shown is not what a mixed clip would show, so frames only take each other's place.
     """

@@ -1,0 +1,14 @@
+"""Generated clips that training never sees, as the benchmarks take them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+from training.clips import HELD_OUT_SEED, Sample, generate
+from training.labels import STILL
+
+
+def moving_samples() -> Iterator[Sample]:
+    """Held-out clips in which something moves, without end and always the same."""
+    return (sample for sample in map(generate, count(HELD_OUT_SEED)) if sample.label != STILL)
