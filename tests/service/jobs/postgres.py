@@ -33,7 +33,9 @@ class Postgres:
             self._port = int(held.getsockname()[1])
         if self._user:
             shutil.chown(folder, self._user)
-        self._call("initdb", "-D", str(self._data), "-U", "test", "--auth=trust", "--no-sync")
+        self._call(
+            "initdb", "-D", str(self._data), "-U", "test", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"
+        )
         self.start()
 
     @property
