@@ -66,7 +66,7 @@ async def test_a_stream_whose_client_leaves_is_released_at_once(
             await client.feed(range(12))
             if busy:
                 await eventually(lambda: backend.busy > 0)
-            assert frames_alive() > 0
+            await eventually(lambda: frames_alive() > 0)
             client.call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await client.reading
