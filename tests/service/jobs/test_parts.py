@@ -14,7 +14,7 @@ from service.jobs.metrics import JobMetrics
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.counts import Counts
 from service.jobs.worker.fair_slots import FairSlots
-from service.jobs.worker.live_notice import Notice
+from service.jobs.worker.live_notice import LiveNotice
 from service.settings import JobSettings, Settings
 from service.telemetry.live_latency import LiveLatency
 from tests.waiting import PATIENCE, settled
@@ -85,14 +85,14 @@ async def test_a_slot_is_not_lost_with_who_waits_for_it() -> None:
 
 
 def test_workers_hear_how_long_live_answers_take(tmp_path: Path) -> None:
-    live, notice = LiveLatency(), Notice(tmp_path)
+    live, notice = LiveLatency(), LiveNotice(tmp_path)
     assert live.p95() is None
     assert notice.worst() == 0
     for hundredths in range(100):
         live.add(hundredths / 100)
     assert live.p95() == pytest.approx(0.95)
     notice.publish(live.p95())
-    assert Notice(tmp_path).worst() == pytest.approx(0.95)
+    assert LiveNotice(tmp_path).worst() == pytest.approx(0.95)
     notice.publish(None)
     assert notice.worst() == 0
 
