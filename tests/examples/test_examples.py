@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from service.client import Client
-from service.rendering.heatmap import heat
+from service.rendering.heatmap import prepare_heatmap
 from tests.service.cli.service_process import environment, serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +82,7 @@ def test_a_heatmap_is_drawn_where_the_service_draws_it(address: str, tmp_path: P
         frame = list(video.decode(video=0))[number].to_ndarray(format="rgb24").astype(np.float64)
     with Client(address) as client:
         result = client.explain_clip(SAMPLE, methods=["grad-cam"])
-    prepared = heat(result.explanations["grad-cam"].message, 16, 240, 320, result.frames.placement)
+    prepared = prepare_heatmap(result.explanations["grad-cam"].message, 16, 240, 320, result.frames.placement)
     assert prepared is not None
     expected = prepared.at([*result.frames.used].index(number))
     seen = frame[..., 2] > 30  # full strength takes 0.7 of the blue away
