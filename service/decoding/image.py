@@ -1,4 +1,4 @@
-"""Single images: JPEG, PNG and raw pixels to RGB. Sizes are read from headers and checked before decoding."""
+"""Single images: JPEG, PNG and raw pixels to upright RGB. Sizes are read from headers and checked before decoding."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from service.decoding.exif import jpeg_orientation, png_orientation, swaps_sides, turned
 from service.errors import InvalidArgument
 from service.settings import Limits
 
@@ -20,42 +21,23 @@ _MOST_SCANS = 100
 
 
 def image_size(encoded: bytes, limits: Limits, field: str) -> tuple[int, int]:
-    """Width and height of a JPEG or PNG, from its header alone.
+    """Width and height of a JPEG or PNG as it is meant to be shown (EXIF orientation applied), from its header alone.
 
     Raises InvalidArgument (with `field`): PICTURE_EMPTY, PICTURE_UNRECOGNISED, PICTURE_BROKEN, PICTURE_TOO_LARGE.
     """
-    if not encoded:
-        raise InvalidArgument(f"{field}: is empty; send a JPEG or PNG file", field=field, reason="PICTURE_EMPTY")
-    if encoded.startswith(_JPEG):
-        try:
-            height, width, _, _ = simplejpeg.decode_jpeg_header(encoded, strict=False)
-        except (ValueError, KeyError) as error:
-            # KeyError: simplejpeg has no name for a colour space that libjpeg could not find out.
-            raise _broken("JPEG", f"bad header: {error}", field) from None
-        if too_many_scans(encoded):
-            raise _broken("JPEG", f"more than {_MOST_SCANS} scans", field)
-    elif encoded.startswith(_PNG):
-        if len(encoded) < 33 or encoded[12:16] != b"IHDR":
-            raise _broken("PNG", "the header is cut off", field)
-        width, height = struct.unpack(">II", encoded[16:24])
-    else:
-        raise InvalidArgument(
-            f"{field}: is neither a JPEG nor a PNG file; convert it to one of these",
-            field=field,
-            reason="PICTURE_UNRECOGNISED",
-        )
-    check_size(width, height, limits, field)
-    return width, height
+    width, height = _stored_size(encoded, limits, field)
+    return (height, width) if swaps_sides(_orientation(encoded)) else (width, height)
 
 
 def decode_image(encoded: bytes, limits: Limits, field: str) -> NDArray[np.uint8]:
-    """Decode a JPEG or PNG to uint8 [H, W, 3] RGB.
+    """Decode a JPEG or PNG to uint8 [H, W, 3] RGB, upright: turned and mirrored as its EXIF orientation says.
 
     Grey is repeated over the channels, alpha is laid over black, 16 bits per channel become 8. Raises
     InvalidArgument (with `field`) as `image_size` does, and PICTURE_BROKEN when the data does not decode.
     """
-    image_size(encoded, limits, field)
-    return _decode_jpeg(encoded, field) if encoded.startswith(_JPEG) else _decode_png(encoded, field)
+    _stored_size(encoded, limits, field)
+    image = _decode_jpeg(encoded, field) if encoded.startswith(_JPEG) else _decode_png(encoded, field)
+    return turned(image, _orientation(encoded))
 
 
 def raw_image(data: bytes, height: int, width: int, limits: Limits, field: str) -> NDArray[np.uint8]:
@@ -102,6 +84,36 @@ def over_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Lay uint8 [H, W, 4] (alpha last, not premultiplied) over black: uint8 [H, W, 3] in the same channel order."""
     alpha = cv2.cvtColor(np.ascontiguousarray(pixels[..., 3]), cv2.COLOR_GRAY2BGR)
     return np.asarray(cv2.multiply(np.ascontiguousarray(pixels[..., :3]), alpha, scale=1 / 255), np.uint8)
+
+
+def _stored_size(encoded: bytes, limits: Limits, field: str) -> tuple[int, int]:
+    """Width and height of the stored pixels by the header. Raises as `image_size` does."""
+    if not encoded:
+        raise InvalidArgument(f"{field}: is empty; send a JPEG or PNG file", field=field, reason="PICTURE_EMPTY")
+    if encoded.startswith(_JPEG):
+        try:
+            height, width, _, _ = simplejpeg.decode_jpeg_header(encoded, strict=False)
+        except (ValueError, KeyError) as error:
+            # KeyError: simplejpeg has no name for a colour space that libjpeg could not find out.
+            raise _broken("JPEG", f"bad header: {error}", field) from None
+        if too_many_scans(encoded):
+            raise _broken("JPEG", f"more than {_MOST_SCANS} scans", field)
+    elif encoded.startswith(_PNG):
+        if len(encoded) < 33 or encoded[12:16] != b"IHDR":
+            raise _broken("PNG", "the header is cut off", field)
+        width, height = struct.unpack(">II", encoded[16:24])
+    else:
+        raise InvalidArgument(
+            f"{field}: is neither a JPEG nor a PNG file; convert it to one of these",
+            field=field,
+            reason="PICTURE_UNRECOGNISED",
+        )
+    check_size(width, height, limits, field)
+    return width, height
+
+
+def _orientation(encoded: bytes) -> int:
+    return jpeg_orientation(encoded) if encoded.startswith(_JPEG) else png_orientation(encoded)
 
 
 def _decode_jpeg(encoded: bytes, field: str) -> NDArray[np.uint8]:

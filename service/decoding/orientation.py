@@ -16,6 +16,18 @@ from service.decoding.image import over_black
 _UNSPECIFIED = 2
 
 
+def _unnamed_side_data(kind: type[Type], value: object) -> Any:
+    """A member for side data that PyAV has no name for; one such entry would hide all entries of its frame."""
+    member: Any = object.__new__(kind)
+    member._name_ = f"UNNAMED_{value}"
+    member._value_ = value
+    return member
+
+
+# PyAV 18 lacks the newer kinds of FFmpeg 8, among them EXIF (31), which every JPEG of a camera has.
+Type._missing_ = classmethod(_unnamed_side_data)  # type: ignore[method-assign,assignment]
+
+
 def oriented_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """uint8 [H, W, 3] RGB as a player shows it: rotation and mirroring applied, alpha laid over black.
 
