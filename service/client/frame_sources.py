@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from service.client.clip_messages import image_files
 from service.client.stream_messages import Frame
 from service.decoding.orientation import oriented_rgb
+from service.decoding.video_stream import best_video_stream
 from service.errors import InvalidArgument, Unavailable
 
 FOLDER_FPS = 12.0
@@ -75,9 +76,9 @@ def _video(where: str, options: dict[str, str]) -> Iterator[Frame]:
     """Frames of anything that libav opens, numbered, in presentation order."""
     try:
         with av.open(where, options=options, timeout=(_OPEN_SECONDS, _STALL_SECONDS)) as container:
-            if not container.streams.video:
+            stream = best_video_stream(container)
+            if stream is None:
                 raise InvalidArgument(f"source: {where} has no video in it", field="source", reason="NO_VIDEO_STREAM")
-            stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             rate = float(stream.average_rate or 0) or 25.0
             first, newest = None, -1.0

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import av
-from av.stream import Discard, Disposition
+from av.stream import Discard
 
 from service.decoding.container import CONTAINERS, demuxer_name, safe_movie
 from service.decoding.deadline import Deadline
 from service.decoding.image import check_size
+from service.decoding.video_stream import best_video_stream
 from service.errors import InvalidArgument
 from service.settings import Limits
 
@@ -91,10 +92,7 @@ def _refuse(url: str, *_: Any) -> Any:
 
 
 def _video_stream(container: Any, limits: Limits, field: str) -> Any:
-    stream = next(
-        (s for s in container.streams.video if not s.disposition & Disposition.attached_pic),
-        None,
-    )
+    stream = best_video_stream(container)
     if stream is None:
         raise InvalidArgument(
             f"{field}: the file has no video in it; send one with a video stream", field=field, reason="NO_VIDEO_STREAM"
