@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -11,6 +12,7 @@ from av.sidedata.sidedata import Type
 from numpy.typing import NDArray
 
 from service.decoding.image import over_black
+from service.decoding.pixel_aspect import square_pixels
 
 # AVCOL_*_UNSPECIFIED.
 _UNSPECIFIED = 2
@@ -28,14 +30,15 @@ def _unnamed_side_data(kind: type[Type], value: object) -> Any:
 Type._missing_ = classmethod(_unnamed_side_data)  # type: ignore[method-assign,assignment]
 
 
-def oriented_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3] RGB as a player shows it: rotation and mirroring applied, alpha laid over black.
+def oriented_rgb(frame: av.VideoFrame, aspect: Fraction) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] RGB as a player shows it: square pixels, rotation and mirroring applied, alpha laid over black.
 
-    The colour matrix and range are the frame's own. Pixels are taken as square. Raises av.FFmpegError when the pixel
-    format has no conversion to RGB.
+    aspect: width over height of the frame's pixels as stored. The colour matrix and range are the frame's own. Raises
+    av.FFmpegError when the pixel format has no conversion to RGB.
     """
     translucent = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
     image = over_black(_convert(frame, "rgba")) if translucent else _convert(frame, "rgb24")
+    image = square_pixels(image, aspect)
     extras: Any = frame.side_data
     return apply_display_matrix(image, bytes(extras[Type.DISPLAYMATRIX])) if Type.DISPLAYMATRIX in extras else image
 

@@ -72,7 +72,7 @@ def _decode_from_the_start(
         position = len(decoded.times)
         decoded.times.append(frame.pts if frame.pts is not None else frame.dts)
         if position in wanted:
-            decoded.frames[position] = keep(oriented_rgb(frame))
+            decoded.frames[position] = keep(oriented_rgb(frame, video.aspect.now()))
         if position == last and not to_the_end:
             return decoded
     decoded.total = len(decoded.times)
@@ -119,7 +119,7 @@ def _decode_jumps(
         missing = {video.times[position]: position for position in jump.positions}
         for frame in _decode(video, jump.begin, limits, deadline):
             if frame.pts is not None and frame.pts in missing:
-                decoded.frames[missing.pop(frame.pts)] = keep(oriented_rgb(frame))
+                decoded.frames[missing.pop(frame.pts)] = keep(oriented_rgb(frame, video.aspect.now()))
             if not missing:
                 break
         if missing:
