@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from service.client.clip_messages import image_files
 from service.client.stream_messages import Frame
-from service.decoding.orientation import oriented_rgb
-from service.decoding.pixel_aspect import PixelAspect
+from service.decoding.frame_converter import FrameConverter
 from service.decoding.video_stream import best_video_stream
 from service.errors import InvalidArgument, Unavailable
 
@@ -81,7 +80,7 @@ def _video(where: str, options: dict[str, str]) -> Iterator[Frame]:
             if stream is None:
                 raise InvalidArgument(f"source: {where} has no video in it", field="source", reason="NO_VIDEO_STREAM")
             stream.thread_type = "AUTO"
-            aspect = PixelAspect(stream)
+            converter = FrameConverter(stream)
             rate = float(stream.average_rate or 0) or 25.0
             first, newest = None, -1.0
             for number, frame in enumerate(container.decode(stream)):
@@ -89,7 +88,7 @@ def _video(where: str, options: dict[str, str]) -> Iterator[Frame]:
                 first = now if first is None else first
                 # Damaged files have times that stand still or jump back.
                 newest = max(now - first, newest + 1e-3) if number else 0.0
-                yield Frame(oriented_rgb(frame, aspect.now()), number, newest)
+                yield Frame(converter.image(frame), number, newest)
     except (av.FFmpegError, OSError) as error:
         kind = Unavailable if where.startswith(_SCHEMES) else InvalidArgument
         raise kind(f"source: {where} cannot be read: {error}", field="source", reason="SOURCE_FAILED") from error

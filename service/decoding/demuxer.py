@@ -13,8 +13,8 @@ from av.stream import Discard
 
 from service.decoding.container import CONTAINERS, demuxer_name, safe_movie
 from service.decoding.deadline import Deadline
+from service.decoding.frame_converter import FrameConverter
 from service.decoding.image import check_size
-from service.decoding.pixel_aspect import PixelAspect
 from service.decoding.video_stream import best_video_stream
 from service.errors import InvalidArgument
 from service.settings import Limits
@@ -30,11 +30,11 @@ class DemuxedVideo:
 
     times: presentation times of the frames in units of the stream's time base, rising; empty when the file has none
     or not one per packet. seconds: length of one unit. rate: frames per second by the container, 0 when unknown.
-    aspect: the shape of the pixels.
+    converter: makes images of its frames.
     """
 
     codec: Any
-    aspect: PixelAspect
+    converter: FrameConverter
     container: str
     packets: tuple[Any, ...]
     times: tuple[int, ...]
@@ -162,7 +162,7 @@ def _demuxed(container: Any, stream: Any, packets: list[Any]) -> DemuxedVideo:
     unique = sorted(set(known))
     return DemuxedVideo(
         codec=stream.codec_context,
-        aspect=PixelAspect(stream),
+        converter=FrameConverter(stream),
         container=container.format.name,
         packets=tuple(packets),
         times=tuple(unique) if len(unique) == len(shown) else (),

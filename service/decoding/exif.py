@@ -12,6 +12,8 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
+from service.decoding.png_chunks import png_chunk
+
 _ORIENTATION = 0x0112
 # Bytes per value of the TIFF types that hold one whole number: BYTE, SHORT, LONG.
 _FORMATS = {1: "B", 3: "H", 4: "I"}
@@ -20,10 +22,8 @@ _APP1 = 0xE1
 # A marker: one FF byte or several, then another byte. FF 00 is pixel data; FF 01 and FF D0 to D8 have no length behind
 # them.
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
-# A file of many tiny parts must not cost more than its pixels. Real files have tens of segments and, at 8 KiB each,
-# a few thousand chunks.
+# A file of many tiny parts must not cost more than its pixels. Real files have tens of segments.
 _MOST_SEGMENTS = 1000
-_MOST_CHUNKS = 50_000
 
 
 def jpeg_orientation(encoded: bytes) -> int:
@@ -44,16 +44,8 @@ def jpeg_orientation(encoded: bytes) -> int:
 
 def png_orientation(encoded: bytes) -> int:
     """The orientation, 1 to 8, of a PNG by its eXIf chunk, which may stand before or behind the pixels."""
-    position = 8
-    for _ in range(_MOST_CHUNKS):
-        if position + 12 > len(encoded):
-            break
-        length, kind = struct.unpack_from(">I4s", encoded, position)
-        if kind == b"eXIf":
-            data = encoded[position + 8 : position + 8 + length]
-            return _tiff_orientation(data.removeprefix(b"Exif\0\0"))
-        position += 12 + length
-    return 1
+    block = png_chunk(encoded, b"eXIf")
+    return 1 if block is None else _tiff_orientation(block.removeprefix(b"Exif\0\0"))
 
 
 def swaps_sides(orientation: int) -> bool:
