@@ -13,7 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client.clip_messages import image_files
+from service.client.clip_messages import clip_images
 from service.client.stream_messages import Frame
 from service.decoding.frame_converter import FrameConverter
 from service.decoding.video_stream import best_video_stream
@@ -56,7 +56,7 @@ def open_source(where: str, *, loop: bool = False, realtime: bool = False, fps: 
         return _live(where, lambda: _address(where), stop)
     path = Path(where)
     if where and path.is_dir():
-        files = image_files(path)
+        files = clip_images(path)
         once: Callable[[], Iterator[Frame]] = lambda: _images(files, fps)  # noqa: E731
     elif path.is_file():
         once = lambda: _video(str(path), {})  # noqa: E731
