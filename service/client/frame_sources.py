@@ -79,6 +79,10 @@ def _video(where: str, options: dict[str, str]) -> Iterator[Frame]:
             stream = best_video_stream(container)
             if stream is None:
                 raise InvalidArgument(f"source: {where} has no video in it", field="source", reason="NO_VIDEO_STREAM")
+            if stream.codec_context is None:
+                raise InvalidArgument(
+                    f"source: {where}: no decoder for its video; convert it", field="source", reason="CODEC_UNSUPPORTED"
+                )
             stream.thread_type = "AUTO"
             converter = FrameConverter(stream)
             rate = float(stream.average_rate or 0) or 25.0

@@ -95,3 +95,24 @@ def test_a_file_with_nothing_but_a_cover_has_no_video(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument) as refused:
         list(open_source(str(path)).frames)
     assert refused.value.reason == "NO_VIDEO_STREAM"
+
+
+def test_a_stream_that_cannot_be_decoded_is_refused_only_when_there_is_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    alone = file_of([(WRONG, 64, 48, 8, DEFAULT)], "mp4").replace(b"avc1", b"zzz1")
+    path.write_bytes(alone)
+    with pytest.raises(InvalidArgument) as refused:
+        decode_clip(clip_pb2.Clip(video=alone), clip_pb2.Sampling(), TAKES, Limits())
+    assert refused.value.reason == "CODEC_UNSUPPORTED"
+    with pytest.raises(InvalidArgument) as refused:
+        list(open_source(str(path)).frames)
+    assert refused.value.reason == "CODEC_UNSUPPORTED"
+
+    both = file_of([(WRONG, 320, 240, 8, DEFAULT), (RIGHT, 64, 48, 8, NONE)], "mp4")
+    # The name stands among the file's brands first, then in the sample descriptions of both tracks.
+    at = both.find(b"avc1", both.find(b"stsd"))
+    both = both[:at] + b"zzz1" + both[at + 4 :]
+    path.write_bytes(both)
+    clip = decode_clip(clip_pb2.Clip(video=both), clip_pb2.Sampling(), TAKES, Limits())
+    assert np.abs(clip.frames.astype(int) - RIGHT).max() <= 4
+    assert len(list(open_source(str(path)).frames)) == 8
