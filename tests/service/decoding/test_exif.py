@@ -11,6 +11,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from actionlens.v1 import clip_pb2, model_pb2
@@ -150,6 +152,14 @@ def test_damaged_exif_data_is_as_stored(block: bytes) -> None:
     encoded = with_exif(block)
     assert jpeg_orientation(encoded) == 1
     assert decode_image(encoded, LIMITS, "f").shape == (32, 48, 3)
+
+
+@given(st.binary(max_size=200), st.integers(0, 200), st.sampled_from(["<", ">"]))
+def test_no_bytes_are_too_odd(noise: bytes, at: int, order: str) -> None:
+    encoded = with_exif(tiff(order, 3, 6))
+    damaged = encoded[: 2 + at] + noise + encoded[2 + at + len(noise) // 2 :]
+    assert 1 <= jpeg_orientation(damaged) <= 8
+    assert png_orientation(b"\x89PNG\r\n\x1a\n" + noise + struct.pack(">I", len(noise)) + b"eXIf" + noise) == 1
 
 
 def test_files_of_tiny_parts_do_not_cost_much() -> None:

@@ -117,6 +117,10 @@ def test_every_door_that_writes_films_keeps_the_times_of_a_file(encode: Callable
         ([1.5, 0.5], 0.0, [0, 0.1, 0.2]),
         ([1.0, 1.0], 0.0, [0, 0.1, 0.2]),
         ([3.0], 0.0, [0, 0.1]),
+        # Microseconds taken for seconds; a clock that leaps by a day.
+        ([0.0, 4e6, 8e6], 0.0, [0, 1200, 2400, 3600]),
+        ([0.0, 1.0, 86400.0], 0.0, [0, 3600 / 129600, 2400, 3600]),
+        ([], 1e-6, [0, 1800, 3600]),
     ],
 )
 def test_times_of_films(times: list[float], fps: float, expected: list[float]) -> None:
@@ -129,6 +133,14 @@ def test_times_of_films_rise_and_there_is_one_more_than_frames(times: list[float
     assert len(shown) == len(times) + 1
     assert shown[0] == 0
     assert all(earlier <= later for earlier, later in pairwise(shown))
+
+
+def test_the_longest_film_can_be_written() -> None:
+    film = mp4_file(np.zeros((3, 8, 8, 3), np.uint8), explanation("esv", 3), report([0.0, 1.0, 1e9]))
+    assert film is not None
+    shown, length = played(film)
+    assert len(shown) == 3
+    assert length == pytest.approx(3600)
 
 
 def test_frames_that_are_closer_than_a_clock_tick_are_all_there() -> None:
