@@ -182,9 +182,9 @@ class Weighted(Operation):
             rule = self.rules.convolution if manner.rule is None else manner.rule
             return shares_of(rule, weight, lambda w: self.weights.map(w, manner.dtype), clip, self.not_negative)
 
-        result: tuple[Share[Map], ...] = self.weights.once(
-            ("shares", id(self._folds(manner)), negated, self.not_negative, self.reads_clip, manner), build
-        )
+        chosen = id(self._folds(manner)), manner.rule, manner.dtype  # what sums do is none of a layer's business
+        key = ("shares", *chosen, negated, self.not_negative, self.reads_clip)
+        result: tuple[Share[Map], ...] = self.weights.once(key, build)
         return result
 
     @property
