@@ -89,7 +89,7 @@ class FrameReceiver:
                 self._note_refusal(error)
             else:
                 self._refused = 0
-                buffer.push(frame, decoded)
+                buffer.push(frame, decoded, resized=decoded.came_as != (decoded.width, decoded.height))
             self._notifier.notify()
         if not self._closed:
             buffer.end()
@@ -98,11 +98,13 @@ class FrameReceiver:
 
     def _receive(self, frame: service_pb2.StreamFrame) -> None:
         check_frame(frame)
-        if self.first_time is None:
-            self.first_time = frame.timestamp
         try:
             accepted = self._buffer.receive(
-                frame.sequence, frame.timestamp, EncodedFrame(frame, self.request), frame.ByteSize()
+                frame.sequence,
+                frame.timestamp,
+                EncodedFrame(frame, self.request),
+                frame.ByteSize(),
+                frame.clock_jumps,
             )
         except Overrun:
             raise ResourceExhausted(
@@ -111,6 +113,8 @@ class FrameReceiver:
                 field="frame",
                 reason="CREDIT_IGNORED",
             ) from None
+        if accepted is not None and self.first_time is None:
+            self.first_time = accepted.timestamp
         if accepted is None:
             self._note_refusal(
                 InvalidArgument(

@@ -12,6 +12,7 @@ from service.dataplane import timings
 from service.dataplane.answer import build_answer
 from service.dataplane.explain_service import ExplainService
 from service.dataplane.resolved_request import ResolvedRequest
+from service.decoding.timeline import size_note
 from service.errors import (
     ActionLensError,
     FailedPrecondition,
@@ -75,6 +76,7 @@ async def answer_window(
 
 
 def _report(window: Window, newest: DecodedFrame, since: float) -> answer_pb2.FrameReport:
+    sizes = [frame.content.came_as for frame in window.frames]
     return answer_pb2.FrameReport(
         used=[frame.sequence for frame in window.frames],
         timestamps=[frame.timestamp - since for frame in window.frames] if window.fps else [],
@@ -82,4 +84,5 @@ def _report(window: Window, newest: DecodedFrame, since: float) -> answer_pb2.Fr
         source_width=newest.width,
         source_height=newest.height,
         placement=newest.placement,
+        notes=filter(None, (*window.notes, size_note(sizes, (newest.width, newest.height)))),
     )
