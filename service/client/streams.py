@@ -23,7 +23,7 @@ from service.client.stream_messages import (
     open_message,
     update_message,
 )
-from service.errors import DeadlineExceeded
+from service.errors import ActionLensError, DeadlineExceeded
 from service.telemetry.spans import outgoing
 
 IDLE_TIMEOUT = 60.0
@@ -34,8 +34,8 @@ class ExplainedStream(Iterator[WindowResult]):
 
     gRPC reads the frames on a thread of its own, so a source may block; a frame is taken from it when there is credit
     to send it, and when no more are wanted a generator is closed, on that thread. Raises the service's error, the frame
-    source's own, and DeadlineExceeded when the service stays silent for `idle_timeout` seconds while it owes credit or
-    an answer.
+    source's own (one about the field "source" after the windows that are due and the summary), and DeadlineExceeded
+    when the service stays silent for `idle_timeout` seconds while it owes credit or an answer.
     """
 
     def __init__(
@@ -145,6 +145,12 @@ class ExplainedStream(Iterator[WindowResult]):
                         self._credit -= 1
                         self.sent += 1
                     yield message
+            except ActionLensError as error:
+                if error.field != "source":
+                    raise
+                # The source broke off: that is no reason to lose the windows that are due.
+                with self._changed:
+                    self._failure = error
             finally:
                 if isinstance(self._frames, Generator):
                     self._frames.close()
