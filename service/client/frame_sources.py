@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from service.client.clip_messages import image_files
 from service.client.stream_messages import Frame
 from service.decoding.orientation import oriented_rgb
-from service.decoding.timeline import Timeline
+from service.decoding.source_clock import SourceClock
 from service.errors import ActionLensError, InvalidArgument, Unavailable
 
 FOLDER_FPS = 12.0
@@ -153,10 +153,10 @@ def _video(where: str, container: Any, *, live: bool = False) -> Iterator[Frame]
             stream = container.streams.video[0]
             # Threads that work on several frames hand them out late.
             stream.thread_type = "SLICE" if live else "AUTO"
-            timeline = Timeline(float(stream.average_rate or 0), container.format.name)
+            clock = SourceClock(float(stream.average_rate or 0), container.format.name)
             for number, frame in enumerate(container.decode(stream)):
-                now = timeline.add(frame.time)
-                yield Frame(oriented_rgb(frame), number, now, len(timeline.jumps))
+                now = clock.add(frame.time)
+                yield Frame(oriented_rgb(frame), number, now, len(clock.jumps))
     except (av.FFmpegError, OSError) as error:
         raise _unreadable(where, error) from error
 

@@ -14,7 +14,7 @@ from av.stream import Discard, Disposition
 from service.decoding.container import CONTAINERS, demuxer_name, safe_movie
 from service.decoding.deadline import Deadline
 from service.decoding.image import check_size
-from service.decoding.timeline import Timeline, rate_note
+from service.decoding.source_clock import SourceClock, rate_note
 from service.errors import InvalidArgument
 from service.settings import Limits
 
@@ -41,9 +41,9 @@ class DemuxedVideo:
     seconds: float
     rate: float
 
-    def timeline(self) -> Timeline:
-        """Make a new timeline for the frames' times in seconds."""
-        return Timeline(self.rate, self.container)
+    def clock(self) -> SourceClock:
+        """Make a new clock for the frames' times in seconds."""
+        return SourceClock(self.rate, self.container)
 
 
 class _TimedReader(io.BytesIO):
@@ -201,9 +201,9 @@ def _presentation_times(packets: list[Any], seconds: float) -> tuple[int, ...]:
 def _check_length(video: DemuxedVideo, limits: Limits, field: str) -> None:
     count = len(video.packets)
     if len(video.times) > 1:
-        timeline = video.timeline()
+        clock = video.clock()
         # The last frame is shown too: as long as the others on average.
-        length = [timeline.add(time * video.seconds) for time in video.times][-1] * count / (count - 1)
+        length = [clock.add(time * video.seconds) for time in video.times][-1] * count / (count - 1)
     else:
         length = count / video.rate if video.rate > 0 else 0.0
     if length > limits.seconds:

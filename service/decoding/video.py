@@ -13,7 +13,7 @@ from service.decoding.deadline import Deadline
 from service.decoding.demuxer import DemuxedVideo, demux
 from service.decoding.fit import refit
 from service.decoding.packet_decoder import DecodedFrames, decode_frames
-from service.decoding.timeline import Timeline, rate_note, size_note
+from service.decoding.source_clock import SourceClock, rate_note, size_note
 from service.errors import InvalidArgument
 from service.settings import Limits
 
@@ -66,8 +66,8 @@ def read_video(
                 decoded = _decode(video, indices, keep_alike, limits, deadline, field)
         if not decoded.frames.keys() >= set(indices):
             raise _no_frames(field)
-        seconds, fps, timeline = _clock(decoded, video)
-    notes = (*timeline.notes(min(indices), max(indices)), rate_note(fps), size_note(sizes, sizes[0]))
+        seconds, fps, clock = _clock(decoded, video)
+    notes = (*clock.notes(min(indices), max(indices)), rate_note(fps), size_note(sizes, sizes[0]))
     width, height = sizes[0]
     return DecodedVideo(
         frames=tuple(decoded.frames[index] for index in indices),
@@ -117,17 +117,17 @@ def _no_frames(field: str) -> InvalidArgument:
     )
 
 
-def _clock(decoded: DecodedFrames, video: DemuxedVideo) -> tuple[list[float], float, Timeline]:
+def _clock(decoded: DecodedFrames, video: DemuxedVideo) -> tuple[list[float], float, SourceClock]:
     """Seconds since the first frame for every frame seen (empty when unknown), the frame rate (0 when unknown), and
     where the clock is not to be believed."""
-    timeline = video.timeline()
+    clock = video.clock()
     if video.seconds <= 0 or all(time is None for time in decoded.times):
         if video.rate > 0:
-            return [position / video.rate for position in range(len(decoded.times))], video.rate, timeline
-        return [], 0.0, timeline
-    seconds = [timeline.add(None if time is None else time * video.seconds) for time in decoded.times]
+            return [position / video.rate for position in range(len(decoded.times))], video.rate, clock
+        return [], 0.0, clock
+    seconds = [clock.add(None if time is None else time * video.seconds) for time in decoded.times]
     whole = seconds
     if video.times:
-        every = video.timeline()
+        every = video.clock()
         whole = [every.add(time * video.seconds) for time in video.times]
-    return seconds, (len(whole) - 1) / whole[-1] if whole[-1] > 0 else video.rate, timeline
+    return seconds, (len(whole) - 1) / whole[-1] if whole[-1] > 0 else video.rate, clock

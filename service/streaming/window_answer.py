@@ -12,7 +12,7 @@ from service.dataplane import timings
 from service.dataplane.answer import build_answer
 from service.dataplane.explain_service import ExplainService
 from service.dataplane.resolved_request import ResolvedRequest
-from service.decoding.timeline import size_note
+from service.decoding.source_clock import size_note
 from service.errors import (
     ActionLensError,
     FailedPrecondition,

@@ -28,7 +28,7 @@ class ClockStep:
     seconds: float
 
 
-class Timeline:
+class SourceClock:
     """Reads the timestamps of a source's frames in order of presentation.
 
     A step back, none at all, or one that is a jump is a discontinuity of the clock and not time that passed: the time

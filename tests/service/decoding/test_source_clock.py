@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from actionlens.v1 import clip_pb2, model_pb2
 from service.decoding.clip import decode_clip
 from service.decoding.display import decode_for_display
-from service.decoding.timeline import Timeline, rate_note
+from service.decoding.source_clock import SourceClock, rate_note
 from service.errors import InvalidArgument
 
 TAKES = model_pb2.ModelInput(frames=8, height=48, width=80, sampling="uniform", stride=2)
@@ -129,16 +129,16 @@ def test_the_usual_rates_are_not_questioned():
     st.sampled_from([0.0, 25.0, 0.1]),
 )
 def test_whatever_the_clock_says_time_rises(times, rate):
-    timeline = Timeline(rate, "mpegts")
-    read = [timeline.add(time) for time in times]
+    clock = SourceClock(rate, "mpegts")
+    read = [clock.add(time) for time in times]
     assert read[0] == 0
     assert all(later > earlier for earlier, later in pairwise(read))
-    assert len(timeline.jumps) < len(times)
+    assert len(clock.jumps) < len(times)
 
 
 @given(st.lists(st.floats(0.001, 0.2), min_size=1, max_size=60))
 def test_a_clock_that_rises_is_left_alone(steps):
-    timeline = Timeline(0.0, "mpegts")
+    clock = SourceClock(0.0, "mpegts")
     times = np.cumsum([7.0, *steps])
-    np.testing.assert_allclose([timeline.add(time) for time in times], times - 7, atol=1e-9)
-    assert not timeline.jumps
+    np.testing.assert_allclose([clock.add(time) for time in times], times - 7, atol=1e-9)
+    assert not clock.jumps
