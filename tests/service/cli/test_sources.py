@@ -6,7 +6,6 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from service.cli.main import app
+from tests.conftest import absent
 from tests.handlers import networks
 from tests.service.cli.service_process import PROGRAM, environment, serving
 from tests.service.client.recordings import web_server, write_joined, write_movie
 from tests.service.client.rtsp import RtspCamera
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 SPAN = 6
@@ -94,7 +95,7 @@ def test_a_recording_behind_an_address_is_answered_whole(address: str, tmp_path:
 
 def test_a_live_source_that_ends_says_so_after_its_last_answers(address: str, tmp_path: Path) -> None:
     if shutil.which("ffmpeg") is None:
-        pytest.skip("system component ffmpeg is absent")
+        absent("ffmpeg", "apt-get install ffmpeg")
     film = write_movie(tmp_path / "film.mp4")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -114,13 +115,18 @@ def test_a_live_source_that_ends_says_so_after_its_last_answers(address: str, tm
     ]
     command = [*PROGRAM, "stream", source, "-a", address, "-x", "none", "--stride", "1"]
     with subprocess.Popen(sender, stdin=subprocess.DEVNULL):
-        for _ in range(50):
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=60, check=False, env=environment(PYTHONPATH=str(ROOT))
+        env = environment(PYTHONPATH=str(ROOT))
+        tries: list[subprocess.CompletedProcess[str]] = []
+
+        def connected() -> bool:
+            """The sender may need a moment to listen."""
+            tries.append(
+                subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=env)
             )
-            if "refused" not in done.stderr:
-                break
-            time.sleep(0.1)
+            return "refused" not in tries[-1].stderr
+
+        wait_until(connected)
+        done = tries[-1]
     assert done.returncode == 1
     assert f"source: {source} ended: it sends no more frames" in done.stderr
     assert "frames received =" in done.stdout

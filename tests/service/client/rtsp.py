@@ -12,6 +12,7 @@ from fractions import Fraction
 import av
 
 from tests.service.client.numbered_video import grey
+from tests.waiting import PATIENCE
 
 FRAMES, FPS = 38, 20
 _SIZE = (96, 128)
@@ -46,7 +47,7 @@ class RtspCamera:
         self._over.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
     def _serve(self) -> None:
         while not self._over.is_set():
@@ -79,7 +80,7 @@ class RtspCamera:
         finally:
             left.set()
             if player.ident is not None:
-                player.join(10)
+                player.join(PATIENCE)
 
     def _reply(self, method: str, headers: dict[str, str]) -> str:
         lines, body = [f"CSeq: {headers['cseq']}", "Session: 1"], ""
