@@ -38,7 +38,8 @@ class FrameSource:
     """Frames, once through. live: they come by themselves, and those not taken in time are gone.
 
     frames: raises InvalidArgument or Unavailable (field "source") when the source cannot be read, and Unavailable
-    (SOURCE_ENDED) when a live one ends by itself. close: ends the iteration soon; may be called from any thread.
+    (SOURCE_ENDED) when a live one ends by itself; of a live one, a PatientSource. close: ends the iteration soon; may be
+    called from any thread.
     """
 
     name: str
@@ -80,7 +81,7 @@ def open_source(
     frames = _looped(once, stop) if loop else _stopped(once(), stop)
     if realtime:
         mailbox = _Mailbox(where, lambda: _paced(frames, stop), stop, _STALL_SECONDS)
-        return FrameSource(where, True, mailbox.frames(), _both(mailbox.close, close))
+        return FrameSource(where, True, mailbox, _both(mailbox.close, close))
     return FrameSource(where, False, frames, _both(stop.set, close))
 
 
@@ -248,7 +249,7 @@ def _live(
     # Made where they are read: they close the connection when that ends.
     frames = partial(_lasting, name, once, stop, reconnect, report)
     mailbox = _Mailbox(name, frames, stop, None if reconnect else _STALL_SECONDS)
-    return FrameSource(name, True, mailbox.frames(), _both(mailbox.close, close))
+    return FrameSource(name, True, mailbox, _both(mailbox.close, close))
 
 
 def _lasting(
@@ -299,7 +300,7 @@ def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[],
     return run
 
 
-class _Mailbox:
+class _Mailbox(Iterator[Frame]):
     """The newest frame of a source that does not wait. Frames nobody took are left out, which their numbers show."""
 
     def __init__(
@@ -313,21 +314,26 @@ class _Mailbox:
         self._changed = threading.Condition()
         self._newest: Frame | None = None
         self._error: BaseException | None = None
-        self._done = False
+        self._begun = self._done = False
 
-    def frames(self) -> Iterator[Frame]:
-        threading.Thread(target=self._capture, name="capture", daemon=True).start()
-        while True:
-            with self._changed:
-                if not self._changed.wait_for(lambda: self._newest is not None or self._done, self._patience):
-                    raise Unavailable(f"source: no frame from {self._name} for {self._patience:g} s", field="source")
-                frame, self._newest = self._newest, None
-            if frame is not None:
-                yield frame
-            elif self._error is not None:
-                raise self._error
-            else:
-                return
+    def __next__(self) -> Frame:
+        if not self.wait(self._patience):
+            raise Unavailable(f"source: no frame from {self._name} for {self._patience:g} s", field="source")
+        with self._changed:
+            frame, self._newest = self._newest, None
+        if frame is not None:
+            return frame
+        if self._error is not None:
+            raise self._error
+        raise StopIteration
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait so long, None: without end, until the next frame, or the end, can be had. Returns whether it can."""
+        with self._changed:
+            if not self._begun:
+                self._begun = True
+                threading.Thread(target=self._capture, name="capture", daemon=True).start()
+            return self._changed.wait_for(lambda: self._newest is not None or self._done, seconds)
 
     def close(self) -> None:
         self._stop.set()

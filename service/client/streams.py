@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Protocol, Self, Unpack, runtime_checkable
 
 import grpc
 
@@ -27,6 +27,19 @@ from service.errors import ActionLensError, DeadlineExceeded
 from service.telemetry.spans import outgoing
 
 IDLE_TIMEOUT = 60.0
+ALIVE_SECONDS = 15.0
+"""While a PatientSource has no frame, the service hears so often that there is a client: it closes streams without."""
+_ALIVE = service_pb2.ExplainStreamRequest(update=service_pb2.StreamUpdate())
+
+
+@runtime_checkable
+class PatientSource(Protocol):
+    """Frames that may stay away for long: a camera that is opened again and again."""
+
+    def __next__(self) -> FrameLike: ...
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait so long until the next frame, or the end, can be had. Returns whether it can."""
 
 
 class ExplainedStream(Iterator[WindowResult]):
@@ -137,6 +150,8 @@ class ExplainedStream(Iterator[WindowResult]):
                 while self._wait_for_credit():
                     while self._updates:
                         yield self._updates.popleft()
+                    while isinstance(source, PatientSource) and not source.wait(ALIVE_SECONDS):
+                        yield self._updates.popleft() if self._updates else _ALIVE
                     frame = next(source, None)
                     if frame is None or self._ending or self._over:
                         break
