@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from service.client.clip_messages import image_files
 from service.client.stream_messages import Frame
 from service.decoding.orientation import oriented_rgb
-from service.decoding.source_clock import SourceClock
 from service.errors import ActionLensError, InvalidArgument, Unavailable
+from service.readings.source_clock import SourceClock
 
 FOLDER_FPS = 12.0
 """Frames per second of a folder of images, which does not say."""
@@ -38,8 +38,8 @@ class FrameSource:
     """Frames, once through. live: they come by themselves, and those not taken in time are gone.
 
     frames: raises InvalidArgument or Unavailable (field "source") when the source cannot be read, and Unavailable
-    (SOURCE_ENDED) when a live one ends by itself; of a live one, a PatientSource. close: ends the iteration soon; may be
-    called from any thread.
+    (SOURCE_ENDED) when a live one ends by itself; of a live one, a PatientSource. close: ends the iteration soon; may
+    be called from any thread.
     """
 
     name: str
@@ -149,17 +149,37 @@ def _open(where: str) -> Any:
 
 def _video(where: str, container: Any, *, live: bool = False) -> Iterator[Frame]:
     """Frames of an open container, numbered, in presentation order; closes it."""
+    seen = False
     try:
         with container:
             stream = container.streams.video[0]
             # Threads that work on several frames hand them out late.
             stream.thread_type = "SLICE" if live else "AUTO"
             clock = SourceClock(float(stream.average_rate or 0), container.format.name)
-            for number, frame in enumerate(container.decode(stream)):
+            for number, frame in enumerate(_decoded(container.demux(stream))):
                 now = clock.add(frame.time)
+                seen = True
                 yield Frame(oriented_rgb(frame), number, now, len(clock.jumps))
     except (av.FFmpegError, OSError) as error:
-        raise _unreadable(where, error) from error
+        # The cut-off end of a file: the recording ends there, as it does for clips.
+        if not (seen and isinstance(error, av.InvalidDataError)) or where.lower().startswith(_SCHEMES):
+            raise _unreadable(where, error) from error
+
+
+def _decoded(packets: Iterator[Any]) -> Iterator[Any]:
+    """The frames of packets. As for clips, what does not decode is passed over, and so is the last packet where it is
+    damaged: it is the cut-off end of a file."""
+    damaged: list[Any] = []
+    for packet in packets:
+        # The empty packet after the last one takes what the decoder still has.
+        whole = [*(damaged if packet.size else ()), *(() if packet.is_corrupt else (packet,))]
+        damaged = [packet] if packet.is_corrupt else []
+        for each in whole:
+            try:
+                frames = each.decode()
+            except (av.FFmpegError, ValueError):
+                continue
+            yield from frames
 
 
 def _unreadable(where: str, error: Exception) -> ActionLensError:

@@ -15,9 +15,9 @@ from service.decoding.deadline import Deadline
 from service.decoding.fit import fit, placement_of, refit
 from service.decoding.image import check_size, decode_image, image_size
 from service.decoding.sampling import choose, effective_fps
-from service.decoding.source_clock import rate_note, repeat_note, size_note
 from service.decoding.video import read_video
 from service.errors import InvalidArgument
+from service.readings.source_clock import rate_note, repeat_note, size_note
 from service.settings import Limits
 
 

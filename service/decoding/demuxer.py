@@ -14,8 +14,8 @@ from av.stream import Discard, Disposition
 from service.decoding.container import CONTAINERS, demuxer_name, safe_movie
 from service.decoding.deadline import Deadline
 from service.decoding.image import check_size
-from service.decoding.source_clock import SourceClock, rate_note
 from service.errors import InvalidArgument
+from service.readings.source_clock import SourceClock, rate_note
 from service.settings import Limits
 
 # While libav looks for the codec's parameters it may decode a frame: that one must not be huge either. Above the

@@ -13,8 +13,8 @@ from service.decoding.deadline import Deadline
 from service.decoding.demuxer import DemuxedVideo, demux
 from service.decoding.fit import refit
 from service.decoding.packet_decoder import DecodedFrames, decode_frames
-from service.decoding.source_clock import SourceClock, rate_note, size_note
 from service.errors import InvalidArgument
+from service.readings.source_clock import SourceClock, rate_note, size_note
 from service.settings import Limits
 
 

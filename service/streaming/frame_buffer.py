@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
-from service.decoding.source_clock import jump_note, rate_note, repeat_note
+from service.readings.source_clock import jump_note, rate_note, repeat_note
 from service.streaming.drop_policy import DropPolicy
 from service.streaming.frames import Frame, Window
 from service.streaming.window_sampling import StreamClock, WindowShape, choose, speed, spread

@@ -12,7 +12,6 @@ from service.dataplane import timings
 from service.dataplane.answer import build_answer
 from service.dataplane.explain_service import ExplainService
 from service.dataplane.resolved_request import ResolvedRequest
-from service.decoding.source_clock import size_note
 from service.errors import (
     ActionLensError,
     FailedPrecondition,
@@ -21,6 +20,7 @@ from service.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from service.readings.source_clock import size_note
 from service.streaming.frame_decoder import DecodedFrame
 from service.streaming.frames import Window
 from service.telemetry import spans as tracing

@@ -16,7 +16,9 @@ import pytest
 from service.client import frame_sources
 from service.client.frame_sources import open_source
 from service.client.stream_messages import Frame
+from service.decoding.video import read_video
 from service.errors import ActionLensError, InvalidArgument, Unavailable
+from service.settings import Limits
 from tests.conftest import absent
 from tests.service.client.numbered_video import number_of, write_video
 from tests.service.client.recordings import web_server, write_joined, write_movie
@@ -323,3 +325,18 @@ def test_a_clock_that_jumps_is_bridged_and_counted(second: float, tmp_path: Path
     assert [frame.clock_jumps for frame in frames] == [0] * 20 + [1] * 20
     looped = list(itertools.islice(open_source(str(joined), loop=True).frames, 61))
     assert looped[-1].clock_jumps == 2
+
+
+@pytest.mark.parametrize("name", ["film.ts", "film.avi", "film.flv"])
+def test_a_damaged_file_gives_what_a_clip_of_it_gives(name: str, tmp_path: Path) -> None:
+    """Bytes in the middle are wrong, and the end is cut off."""
+    path = write_movie(tmp_path / name)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 40] = bytes(range(40))
+    path.write_bytes(data[: len(data) * 9 // 10])
+    frames = list(open_source(str(path)).frames)
+    clip = read_video(path.read_bytes(), lambda count: tuple(range(count)), lambda image: image, Limits(), "clip.video")
+    assert 5 < len(frames) < 38
+    assert [number_of(np.asarray(frame.picture)) for frame in frames] == [number_of(image) for image in clip.frames]
+    np.testing.assert_allclose([frame.timestamp for frame in frames], clip.timestamps, atol=0.002)
