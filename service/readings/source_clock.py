@@ -75,7 +75,7 @@ class SourceClock:
         if gaps:
             longest = max(gaps, key=lambda gap: gap.seconds)
             more = f", and {len(gaps) - 1} shorter gaps" if len(gaps) > 1 else ""
-            notes.append(f"no frames for {longest.seconds:.3g} s before frame {longest.frame}{more}")
+            notes.append(f"no frames for {seconds_text(longest.seconds)} before frame {longest.frame}{more}")
         return notes
 
     def _leaps(self, step: float) -> bool:
@@ -86,14 +86,19 @@ class SourceClock:
         return median(self._steps) if self._steps else self._step or _UNKNOWN_STEP
 
 
+def seconds_text(seconds: float) -> str:
+    """ "0.76 s", "3600 s"."""
+    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:.0f} s"
+
+
 def jump_note(frame: int, seconds: float | None, count: int = 1) -> str:
     """Say that the source's clock jumped `count` times, first before `frame`, by `seconds` where that is known."""
     if seconds is None:
         how = "jumps"
     elif seconds > 0:
-        how = f"leaps by {seconds:.4g} s"
+        how = f"leaps by {seconds_text(seconds)}"
     else:
-        how = f"goes back by {-seconds:.4g} s" if seconds < 0 else "stands still"
+        how = f"goes back by {seconds_text(-seconds)}" if seconds < 0 else "stands still"
     often = f", and jumps {count - 1} times more" if count > 1 else ""
     return f"the source's clock {how} before frame {frame}{often}; time goes on at the usual rate there"
 

@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
-from service.readings.source_clock import jump_note, rate_note, repeat_note
+from service.readings.source_clock import jump_note, rate_note, repeat_note, seconds_text
 from service.streaming.drop_policy import DropPolicy
 from service.streaming.frames import Frame, Window
 from service.streaming.window_sampling import StreamClock, WindowShape, choose, speed, spread
@@ -44,6 +44,7 @@ class FrameBuffer:
         # Of frames after a jump: the jumps up to each, and its sequence.
         self._jumps: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED_JUMPS)
         self._stretch = 0
+        self._stretch_start = 0
         self._explained_stretch = 0
         self._counts = FrameCounts()
         self._last_sequence = -1
@@ -151,7 +152,7 @@ class FrameBuffer:
         self._taken.remove(frame)
         self._counts.resized += resized
         if frame.stretch > self._stretch:
-            self._stretch = frame.stretch
+            self._stretch, self._stretch_start = frame.stretch, frame.number
             while self._ring:
                 self._let_go(self._ring.popleft())
             self._due_at = frame.number + self.shape.span - 1
@@ -206,11 +207,13 @@ class FrameBuffer:
         self._pending.append(window)
 
     def _notes(self, frames: list[Frame], why_repeated: str) -> tuple[str, ...]:
-        """What people should know of a window's times. A break is told until a window after it is answered."""
+        """What people should know of a window's times. A break is told for as long as a window lasts, and until one
+        after it is answered."""
         first, last = frames[0], frames[-1]
         notes = []
-        if first.stretch > self._explained_stretch:
-            notes.append(f"no frames for {self._clock.pause:.3g} s: windows begin anew after that")
+        fresh = first.number < self._stretch_start + self.shape.span
+        if first.stretch and (fresh or first.stretch > self._explained_stretch):
+            notes.append(f"no frames for {seconds_text(self._clock.pause)}: windows begin anew after that")
         if last.jumps > first.jumps:
             jump = next((sequence for jumps, sequence in self._jumps if jumps > first.jumps), last.sequence)
             notes.append(jump_note(jump, None, last.jumps - first.jumps))

@@ -94,7 +94,7 @@ async def test_windows_of_a_live_source_begin_anew_after_a_break(stub: Any) -> N
     used = [list(window.answer.frames.used) for window in client.windows]
     assert used == [list(range(first, first + 4)) for first in (*range(7), *range(10, 17))]
     notes = [list(window.answer.frames.notes) for window in client.windows]
-    assert notes[7][0].startswith("no frames for 3.6e+03 s: windows begin anew")
+    assert notes[7][0].startswith("no frames for 3600 s: windows begin anew")
     assert not any([*notes[:7], notes[-1]])
     assert all(window.answer.frames.effective_fps == pytest.approx(25) for window in client.windows)
 

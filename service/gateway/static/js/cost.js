@@ -46,7 +46,8 @@ export class Cost {
     $("overhead").textContent = predict > 0 ? `${milliseconds(explain)} on top of ${milliseconds(predict)} (${more(explain / predict)})` : milliseconds(explain);
     const computed = answer.explanations.filter((entry) => !entry.failure).map((entry) => entry.method);
     $("level").textContent = [...new Set(computed)].join(", ") || "prediction only";
-    $("level-reason").textContent = [answer.level_reason, ...(answer.frames.notes ?? [])].filter(Boolean).join("; ");
+    $("level-reason").textContent = answer.level_reason;
+    $("frame-notes").textContent = (answer.frames.notes ?? []).join("; ");
     $("frames").textContent = `${counts.used} used, ${dropped} dropped${causes(counts)}, ${counts.waiting} waiting`;
     $("windows").textContent = `${this.answered} answered, ${skipped} skipped`;
     this.#ladder(answer.level, asked);
