@@ -14,9 +14,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client.clip_messages import image_files
+from service.client.clip_messages import clip_images
 from service.client.stream_messages import Frame
-from service.decoding.orientation import oriented_rgb
+from service.decoding.frame_converter import FrameConverter
+from service.decoding.video_stream import best_video_stream
 from service.errors import ActionLensError, InvalidArgument, Unavailable
 from service.readings.source_clock import SourceClock
 
@@ -88,7 +89,7 @@ def open_source(
 def _local(where: str, fps: float) -> Callable[[], Iterator[Frame]]:
     path = Path(where)
     if where and path.is_dir():
-        files = image_files(path)
+        files = clip_images(path)
         return lambda: _images(files, fps)
     if path.is_file():
         return lambda: _video(str(path), _open(str(path)))
@@ -141,9 +142,15 @@ def _open(where: str) -> Any:
         container = av.open(where, options=options, timeout=(_OPEN_SECONDS, _STALL_SECONDS))
     except (av.FFmpegError, OSError) as error:
         raise _unreadable(where, error) from error
-    if not container.streams.video:
+    stream = best_video_stream(container)
+    if stream is None:
         container.close()
         raise InvalidArgument(f"source: {where} has no video in it", field="source", reason="NO_VIDEO_STREAM")
+    if stream.codec_context is None:
+        container.close()
+        raise InvalidArgument(
+            f"source: {where}: no decoder for its video; convert it", field="source", reason="CODEC_UNSUPPORTED"
+        )
     return container
 
 
@@ -152,14 +159,15 @@ def _video(where: str, container: Any, *, live: bool = False) -> Iterator[Frame]
     seen = False
     try:
         with container:
-            stream = container.streams.video[0]
+            stream: Any = best_video_stream(container)
             # Threads that work on several frames hand them out late.
             stream.thread_type = "SLICE" if live else "AUTO"
+            converter = FrameConverter(stream)
             clock = SourceClock(float(stream.average_rate or 0), container.format.name)
             for number, frame in enumerate(_decoded(container.demux(stream))):
                 now = clock.add(frame.time)
                 seen = True
-                yield Frame(oriented_rgb(frame), number, now, len(clock.jumps))
+                yield Frame(converter.image(frame), number, now, len(clock.jumps))
     except (av.FFmpegError, OSError) as error:
         # The cut-off end of a file: the recording ends there, as it does for clips.
         if not (seen and isinstance(error, av.InvalidDataError)) or where.lower().startswith(_SCHEMES):

@@ -27,8 +27,8 @@ class DecodedClip:
 
     frames: uint8 [T, height, width, 3] RGB at the model's size. indices: position of each in the source.
     timestamps: seconds since the first source frame; empty when unknown. fps: of the source, effective_fps: at which
-    the model sees the world; 0 when unknown. source_width, source_height: pixels, upright. placement: where the
-    source image lies in the model's frame. notes: what people should know of these frames (FrameReport.notes).
+    the model sees the world; 0 when unknown. source_width, source_height: upright, in square pixels. placement:
+    where the source image lies in the model's frame. notes: what people should know of these frames, as FrameReport's.
     """
 
     frames: NDArray[np.uint8]

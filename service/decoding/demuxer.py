@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import av
-from av.stream import Discard, Disposition
+from av.stream import Discard
 
 from service.decoding.container import CONTAINERS, demuxer_name, safe_movie
 from service.decoding.deadline import Deadline
+from service.decoding.frame_converter import FrameConverter
 from service.decoding.image import check_size
+from service.decoding.video_stream import best_video_stream
 from service.errors import InvalidArgument
 from service.readings.source_clock import SourceClock, rate_note
 from service.settings import Limits
@@ -31,10 +33,11 @@ class DemuxedVideo:
 
     times: presentation times of the frames in units of the stream's time base, as the file has them: rising but for
     discontinuities of its clock; empty when the file has none or not one per packet. seconds: length of one unit. rate:
-    frames per second by the container, 0 when unknown.
+    frames per second by the container, 0 when unknown. converter: makes images of its frames.
     """
 
     codec: Any
+    converter: FrameConverter
     container: str
     packets: tuple[Any, ...]
     times: tuple[int, ...]
@@ -99,10 +102,7 @@ def _refuse(url: str, *_: Any) -> Any:
 
 
 def _video_stream(container: Any, limits: Limits, field: str) -> Any:
-    stream = next(
-        (s for s in container.streams.video if not s.disposition & Disposition.attached_pic),
-        None,
-    )
+    stream = best_video_stream(container)
     if stream is None:
         raise InvalidArgument(
             f"{field}: the file has no video in it; send one with a video stream", field=field, reason="NO_VIDEO_STREAM"
@@ -171,6 +171,7 @@ def _demuxed(container: Any, stream: Any, packets: list[Any]) -> DemuxedVideo:
     seconds = float(stream.time_base) if stream.time_base else 0.0
     return DemuxedVideo(
         codec=stream.codec_context,
+        converter=FrameConverter(stream),
         container=container.format.name,
         packets=tuple(packets),
         times=_presentation_times([packet for packet in packets if not packet.is_discard], seconds),

@@ -21,8 +21,8 @@ from service.settings import Limits
 @dataclass(frozen=True, slots=True)
 class DecodedVideo:
     """Frames of a video. frames: one per index, as the caller's `keep` made them. timestamps: seconds since the
-    first frame, empty when unknown. width, height: pixels of the upright source; where they change, of the first of
-    these frames. fps: 0 when unknown. notes: what people should know of the clock and of the sizes."""
+    first frame, empty when unknown. width, height: of the upright source in square pixels; where they change, of the
+    first of these frames. fps: 0 when unknown. notes: what people should know of the clock and of the sizes."""
 
     frames: tuple[NDArray[np.uint8], ...]
     indices: tuple[int, ...]
