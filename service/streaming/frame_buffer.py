@@ -144,13 +144,9 @@ class FrameBuffer:
         self._counts.rejected += 1
         self._counts.waiting -= 1
 
-    def push(self, frame: Frame, content: Any, *, resized: bool = False) -> None:
-        """Put the decoded frame into the ring; a window comes due when its hop is complete.
-
-        resized: it was brought to the size of the first.
-        """
+    def push(self, frame: Frame, content: Any) -> None:
+        """Put the decoded frame into the ring; a window comes due when its hop is complete."""
         self._taken.remove(frame)
-        self._counts.resized += resized
         if frame.stretch > self._stretch:
             self._stretch, self._stretch_start = frame.stretch, frame.number
             while self._ring:
@@ -165,6 +161,10 @@ class FrameBuffer:
             self._due_at += self.shape.hop * ((frame.number - self._due_at) // self.shape.hop + 1)
             self._clock.window_came_due()
             self._add(choose(self._ring, self.shape, self._clock.spacing.value()), "no others are near their moments")
+
+    def note_resized(self) -> None:
+        """Count a frame that was brought to the size of the first."""
+        self._counts.resized += 1
 
     def end(self) -> None:
         """Note that no more frames come. A stream shorter than one window gets one window over all of it."""

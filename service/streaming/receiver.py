@@ -89,7 +89,9 @@ class FrameReceiver:
                 self._note_refusal(error)
             else:
                 self._refused = 0
-                buffer.push(frame, decoded, resized=decoded.came_as != (decoded.width, decoded.height))
+                if decoded.came_as != (decoded.width, decoded.height):
+                    buffer.note_resized()
+                buffer.push(frame, decoded)
             self._notifier.notify()
         if not self._closed:
             buffer.end()
