@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -92,6 +93,8 @@ def _plan(video: DemuxedVideo, wanted: Collection[int]) -> list[_Jump] | None:
         video.codec.codec.canonical_name not in _SKIPPABLE
         or not video.container.startswith(_TIMED)
         or len(video.times) != len(video.packets)
+        # Frames are found by their times: not where the clock starts again.
+        or any(later <= earlier for earlier, later in pairwise(video.times))
         or max(wanted) >= len(video.times)
     ):
         return None

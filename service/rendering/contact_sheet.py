@@ -59,7 +59,8 @@ def contact_sheet(
     if not len(frames):
         raise ValueError("frames: a contact sheet needs at least one")
     filmstrip = Filmstrip(frames, report.placement, _INNER)
-    parts = [_header(prediction, explanations, report, len(frames)), filmstrip.row(), filmstrip.captions(report)]
+    parts = [_header(prediction, explanations, report, len(frames)), *_notes(report)]
+    parts += [filmstrip.row(), filmstrip.captions(report)]
     labels = {score.index: score.label for score in prediction.top}
     for explanation in explanations:
         parts += [_space(30), _heading(explanation, filmstrip, report), *_body(explanation, filmstrip, labels)]
@@ -114,6 +115,15 @@ def _facts(explanations: Sequence[explanation_pb2.Explanation], report: answer_p
     if explanations and explanations[0].provenance.model:
         facts.insert(0, explanations[0].provenance.model)
     return "  ·  ".join(facts)
+
+
+def _notes(report: answer_pb2.FrameReport) -> list[Image.Image]:
+    """What is unusual about the frames, in lines above them."""
+    lines = [line for note in report.notes for line in wrap(note, 16, _INNER)]
+    canvas = Image.new("RGB", (_INNER, 22 * len(lines) + 10), GROUND)
+    for index, line in enumerate(lines):
+        write(canvas, (0, 22 * index), line, 16, AGAINST)
+    return [canvas] if lines else []
 
 
 def _heading(

@@ -23,6 +23,8 @@ class FrameCounts:
     rejected: int = 0
     waiting: int = 0
     missing: int = 0
+    resized: int = 0
+    clock_jumps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

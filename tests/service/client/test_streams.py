@@ -314,3 +314,59 @@ async def test_leaving_closes_an_asynchronous_source(peer: Peer, address: str, f
         assert not released.is_set()
     assert released.is_set()
     assert asked_again.is_set() == (frames_allowed == 2)
+
+
+class _Camera(Iterator[Frame]):
+    """A source whose second frame is there when the test says so."""
+
+    def __init__(self) -> None:
+        self.ready = threading.Event()
+        self.number = 0
+
+    def __next__(self) -> Frame:
+        self.number += 1
+        if self.number > 2:
+            raise StopIteration
+        return Frame(IMAGE, self.number, float(self.number))
+
+    def wait(self, seconds: float | None) -> bool:
+        return self.number != 1 or self.ready.wait(seconds)
+
+
+def test_a_source_that_stays_away_does_not_look_like_a_client_that_left(
+    peer: Peer, windows: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.client.streams.ALIVE_SECONDS", 0.02)
+    peer.stream = echo = Echo()
+    camera = _Camera()
+    signs = []
+
+    class Waiting(list[Any]):
+        """Lets the camera go on after three signs of life."""
+
+        def append(self, request: Any) -> None:
+            super().append(request)
+            if request.WhichOneof("message") == "update":
+                signs.append(request.update)
+            if len(signs) >= 3:
+                camera.ready.set()
+
+    echo.seen = Waiting()
+    found, _ = windows(camera)
+    assert [window.window for window in found] == [1, 2]
+    assert len(signs) >= 3
+    assert all(sign == service_pb2.StreamUpdate() for sign in signs)
+
+
+def test_the_windows_that_are_due_come_before_the_error_of_a_source_that_broke_off(peer: Peer, client: Client) -> None:
+    def camera() -> Iterator[Frame]:
+        yield Frame(IMAGE, 0, 0.0)
+        yield Frame(IMAGE, 1, 0.1)
+        raise errors.Unavailable("source: the camera is gone", field="source", reason="SOURCE_FAILED")
+
+    peer.stream = Echo()
+    with client.explain_stream(camera()) as stream:
+        assert [next(stream).window, next(stream).window] == [0, 1]
+        with pytest.raises(errors.Unavailable, match="the camera is gone"):
+            next(stream)
+    assert stream.summary is not None

@@ -234,3 +234,16 @@ def test_nothing_is_loaded_from_elsewhere_and_the_policy_holds(browser: Browser,
     page.close()
     assert not complaints
     assert all(address.startswith((running.address, "blob:")) for address in addresses), addresses
+
+
+def test_what_is_unusual_about_the_frames_is_said(page: Page, running: Running) -> None:
+    """The page's clock leaps, as that of a machine that slept."""
+    watch(page, running, WATCHED)
+    expect(page.locator("#level")).to_have_text("grad-cam", timeout=PATIENCE)
+    page.evaluate(
+        """() => {
+          const { live } = window.page, add = live.add;
+          live.add = (frame) => add.call(live, { ...frame, time: frame.time + 100 });
+        }"""
+    )
+    expect(page.locator("#frame-notes")).to_contain_text("windows begin anew after that", timeout=PATIENCE)
