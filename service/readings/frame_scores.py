@@ -21,14 +21,17 @@ def read_frames(explanation: explanation_pb2.Explanation, values: NDArray[np.flo
     """One line about a frame attribution.
 
     values: float64 [T] of the target; used: position of each model frame in the source. A mask is read as the frames
-    that it holds and the score without them, shares of a score as frames that support and frames that distract.
+    that it holds and the score without them, shares of a score, in its unit, as frames that support and frames that
+    distract.
     """
     if _MASK in explanation.arrays:
         return _mask(explanation, to_array(explanation.arrays[_MASK]).ravel() > 0.5, used)
     if not np.any(values):
         return "no frame changes the score"
     best = int(values.argmax())
-    most = f", most {used[best]} ({values[best]:+.3g})" if values[best] > 0 else ""
+    unit = explanation.frame_attribution.unit
+    gain = f"{values[best]:+.3g} {unit}" if unit else f"{values[best]:+.3g}"
+    most = f", most {used[best]} ({gain})" if values[best] > 0 else ""
     parts = []
     if most:
         parts.append(f"supporting {named(values > 0, used)}{most}")

@@ -177,3 +177,11 @@ def test_masks_of_given_areas_are_read_by_what_they_keep(measures, expected):
     explanation = profile(0, 0, 7, 1, 1, 1, 0, 0)
     explanation.measures.update({"score full": 0.99, "score perturbed": 0.02, "area 0.05": 0.05, **measures})
     assert read_explanation(explanation, report(range(8))) == f"{expected}; frame 2 carries 70 % of the relevance"
+
+
+def test_values_are_read_in_their_unit():
+    explanation = attribution([0.1, 0.25, -0.2])
+    explanation.frame_attribution.unit = "log-probability"
+    assert read_explanation(explanation, report(range(3))) == (
+        "supporting frames 0-1, most 1 (+0.25 log-probability); distracting frame 2"
+    )
