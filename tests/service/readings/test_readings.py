@@ -164,6 +164,12 @@ def test_many_runs_of_frames_are_cut_short():
             {"score 0.01": 0.3, "score 0.05": 0.9, "score 0.1": 0.95},
             "5 % of the clip is enough: P 0.90 with it alone, 0.99 with all",
         ),
+        # Nothing is said of masks that miss their area.
+        (
+            {"score 0.01": 0.95, "misfit 0.01": 0.8, "score 0.05": 0.97, "misfit 0.05": 0.2},
+            "5 % of the clip is enough: P 0.97 with it alone, 0.99 with all",
+        ),
+        ({"score 0.01": 0.1, "misfit 0.01": 0.8, "score without 0.01": 0.1}, "no mask holds its area yet"),
         ({"score 0.01": 0.1, "score 0.1": 0.4}, "10 % of the clip is not enough: P 0.40 with it alone, 0.99 with all"),
         ({"score without 0.05": 0.8, "score without 0.1": 0.21}, "without 10 % of the clip P falls from 0.99 to 0.21"),
         (
