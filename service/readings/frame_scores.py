@@ -14,7 +14,9 @@ from actionlens.v1 import explanation_pb2
 _MOST_RUNS = 6
 # The array of a temporal mask that says which frames it holds, and its measures.
 _MASK = "on"
-_BEFORE, _AFTER = "original_score", {"freeze": "freeze_score", "reverse": "reverse_score"}
+_BEFORE, _AFTER = "original_score", "shown_score"
+_AFTER_ONCE = {"freeze": "freeze_score", "reverse": "reverse_score"}
+"""In results that were stored before there was `_AFTER`: now these are of the mask that the descent found."""
 
 
 def read_frames(explanation: explanation_pb2.Explanation, values: NDArray[np.float64], used: Sequence[int]) -> str:
@@ -57,7 +59,8 @@ def _mask(explanation: explanation_pb2.Explanation, held: NDArray[np.bool_], use
         return explanation.notes[0] if explanation.notes else "no frame stands out"
     where = named(held, used)
     kind = str(dict(explanation.provenance.parameters).get("perturbation", "freeze"))
-    before, after = (explanation.measures.get(name) for name in (_BEFORE, _AFTER.get(kind, "")))
+    after_name = _AFTER if _AFTER in explanation.measures else _AFTER_ONCE.get(kind, "")
+    before, after = (explanation.measures.get(name) for name in (_BEFORE, after_name))
     verb = "carry" if held.sum() > 1 else "carries"
     if before is None or after is None:
         return f"{where} {verb} the decision"

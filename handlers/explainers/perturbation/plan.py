@@ -23,8 +23,8 @@ class PerturbationPlan:
     areas: share of the visible volume that each mask keeps (preserve) or takes away (delete), or that does both (dual).
     variant: "st", the share counts over the whole clip; "sync", in every frame; "unsync", each frame alone while all
     others stay perturbed (delete: stay as they are).
-    step: pixels between seeds. sigma: pixels, the reach of a seed; both for a shorter side of 112 pixels, see `geometry`
-    for others. smoothing: frames, 0 is off (Eq. 7).
+    step: pixels between seeds. sigma: pixels, the reach of a seed; both for a shorter side of 112 pixels, see
+    `geometry` for others. smoothing: frames, 0 is off (Eq. 7).
     shape: ask for one compact shape (Eq. 8-9).
     ranking: lambda of Eq. 4 at the start; growth: its factor per iteration, up to MOST_RANKING.
     """

@@ -142,6 +142,11 @@ def _mask(held, notes=(), **measures):
             _mask([0, 0, 1, 1, 0, 1, 0, 0], original_score=0.987, freeze_score=0.412),
             "frames 2-3, 5 carry the decision: frozen, they take P from 0.99 to 0.41",
         ),
+        # The score of what is shown, where another mask was learned.
+        (
+            _mask([0, 0, 1, 1, 0, 0, 0, 0], original_score=0.987, freeze_score=0.9, shown_score=0.3),
+            "frames 2-3 carry the decision: frozen, they take P from 0.99 to 0.30",
+        ),
         (_mask([0, 0, 1, 0, 0, 0, 0, 0]), "frame 2 carries the decision"),
         (_mask([0] * 8, ["freezing changes nothing: 0.992 either way"]), "freezing changes nothing: 0.992 either way"),
     ],
