@@ -11,6 +11,7 @@ from fractions import Fraction
 import av
 
 from tests.service.client.numbered_video import grey
+from tests.waiting import PATIENCE
 
 FRAMES, FPS = 38, 20
 _SIZE = (96, 128)
@@ -39,7 +40,7 @@ class RtspCamera:
         self._over.set()
         self._listener.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)
 
     def _serve(self) -> None:
         try:
@@ -62,7 +63,7 @@ class RtspCamera:
                     break
             self._over.set()
             for thread in self._threads[1:]:
-                thread.join(10)
+                thread.join(PATIENCE)
 
     def _reply(self, method: str, headers: dict[str, str]) -> str:
         lines, body = [f"CSeq: {headers['cseq']}", "Session: 1"], ""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 import socket
@@ -12,10 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.client import frame_sources
 from service.client.frame_sources import open_source
+from service.client.stream_messages import Frame
 from service.errors import ActionLensError, InvalidArgument, Unavailable
+from tests.conftest import absent
 from tests.service.client.numbered_video import number_of, write_video
 from tests.service.client.rtsp import FPS, FRAMES, RtspCamera
+from tests.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +56,58 @@ def test_a_file_played_as_if_live_takes_its_own_time(video: Path) -> None:
     assert source.live
     start = time.monotonic()
     seen = [(frame.sequence, time.monotonic() - start) for frame in source.frames]
-    assert [number for number, _ in seen] == list(range(12))
+    numbers = [number for number, _ in seen]
+    # A reader that the machine holds up misses some, but never the last.
+    assert numbers == sorted(set(numbers))
+    assert (numbers[0], numbers[-1]) == (0, 11)
     # Frame i is not there before i / 10 s.
     assert all(at > number / 10 - 0.01 for number, at in seen)
-    assert seen[-1][1] < 3
 
 
-def test_a_slow_reader_of_a_live_source_gets_the_newest_frame(video: Path) -> None:
+class _Pause:
+    """Stands in for the event that ends a source, and for the module `time`: only waiting takes time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        return False
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_frames_come_at_their_own_times_and_late_ones_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = _Pause()
+    monkeypatch.setattr(frame_sources, "time", clock)
+    times = (0.0, 0.1, 0.5, 0.6, 0.7)
+    seen = []
+    for frame in frame_sources._paced((Frame(b"", n, at) for n, at in enumerate(times)), clock):  # type: ignore[arg-type]
+        seen.append(clock.now)
+        if frame.sequence == 1:
+            clock.now = 0.65  # whoever takes it is slow
+    assert seen == pytest.approx([0.0, 0.1, 0.65, 0.65, 0.7])
+
+
+def test_a_slow_reader_of_a_live_source_gets_the_newest_frame(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    going_on, shown = threading.Event(), threading.Event()
+
+    def played(frames: Iterator[Frame], stop: threading.Event) -> Iterator[Frame]:
+        """Frame 0 when it is asked for, 1 to 8 when the test says so, and then none until the end."""
+        yield next(frames)
+        going_on.wait(PATIENCE)
+        yield from itertools.islice(frames, 8)
+        shown.set()
+        stop.wait(PATIENCE)
+
+    monkeypatch.setattr(frame_sources, "_paced", played)
     source = open_source(str(video), realtime=True)
     assert next(source.frames).sequence == 0
-    time.sleep(0.75)
-    # Frames 1 to 6 were never taken: gone, and their numbers say so.
-    assert next(source.frames).sequence in (7, 8, 9)
+    going_on.set()
+    assert shown.wait(PATIENCE)
+    # Frames 1 to 7 were never taken: gone, and their numbers say so.
+    assert next(source.frames).sequence == 8
     source.close()
 
 
@@ -96,30 +141,29 @@ def test_a_camera_that_is_not_there_is_said_once(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_address_where_nobody_answers_is_given_up(free_port: int) -> None:
+def test_an_address_where_nobody_answers_is_given_up(free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Who waited for a time to pass would wait forever.
+    monkeypatch.setattr(frame_sources, "_OPEN_SECONDS", 3600.0)
+    monkeypatch.setattr(frame_sources, "_STALL_SECONDS", 3600.0)
     source = open_source(f"rtsp://127.0.0.1:{free_port}/live")
     assert source.live
-    start = time.monotonic()
     with pytest.raises(Unavailable, match="cannot be read"):
         list(source.frames)
-    assert time.monotonic() - start < 12
 
 
 def test_an_address_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.client.frame_sources._OPEN_SECONDS", 0.5)
-    monkeypatch.setattr("service.client.frame_sources._STALL_SECONDS", 0.5)
+    monkeypatch.setattr(frame_sources, "_OPEN_SECONDS", 0.5)
+    monkeypatch.setattr(frame_sources, "_STALL_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         source = open_source(f"tcp://127.0.0.1:{silent.getsockname()[1]}")
-        start = time.monotonic()
         with pytest.raises(ActionLensError):
             list(source.frames)
-        assert time.monotonic() - start < 5
 
 
 def test_a_network_stream_is_played(video: Path, free_port: int) -> None:
     """A real sender: ffmpeg plays the file at its own speed over TCP."""
     if shutil.which("ffmpeg") is None:
-        pytest.skip("system component ffmpeg is absent")
+        absent("ffmpeg", "apt-get install ffmpeg")
     command = ["ffmpeg", "-loglevel", "error", "-re", "-stream_loop", "2", "-i", str(video)]
     command += ["-c:v", "mpeg2video", "-b:v", "4M", "-f", "mpegts", f"tcp://127.0.0.1:{free_port}?listen=1"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as sender:
@@ -134,17 +178,18 @@ def test_a_network_stream_is_played(video: Path, free_port: int) -> None:
     assert len({number_of(np.asarray(frame.picture)) for frame in frames}) > 5
 
 
-def _connected(where: str) -> Iterator:  # type: ignore[type-arg]
+def _connected(where: str) -> Iterator[Frame]:
     """The frames of a sender that may need a moment to listen."""
-    for _ in range(50):
+    found: list[Iterator[Frame]] = []
+
+    def connected() -> bool:
         source = open_source(where)
-        try:
-            first = next(source.frames)
-        except Unavailable:
-            time.sleep(0.1)
-        else:
-            return itertools.chain([first], source.frames)
-    raise AssertionError("the sender never listened")
+        with contextlib.suppress(Unavailable):
+            found.append(itertools.chain([next(source.frames)], source.frames))
+        return bool(found)
+
+    wait_until(connected)
+    return found[0]
 
 
 @pytest.fixture
@@ -155,14 +200,13 @@ def free_port() -> int:
 
 
 def test_no_thread_stays_after_a_live_source_is_closed(video: Path) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     source = open_source(str(video), realtime=True, loop=True)
     next(source.frames)
+    (capture,) = [thread for thread in set(threading.enumerate()) - before if thread.name == "capture"]
     source.close()
-    end = time.monotonic() + 3
-    while threading.active_count() > before and time.monotonic() < end:
-        time.sleep(0.02)
-    assert threading.active_count() <= before
+    capture.join(PATIENCE)
+    assert not capture.is_alive()
 
 
 def test_an_rtsp_camera_is_a_live_source() -> None:

@@ -27,9 +27,11 @@ from tests.handlers import networks
 from tests.service.backends.requests import TINY, store
 from tests.service.cli.service_process import PROGRAM, environment
 from tests.service.job_service import job_settings, served
+from tests.waiting import PATIENCE
 
 OCCLUSION = "occlusion:frames=2,pixels=8"
-WAIT = 90.0
+WAIT = 200.0
+pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,7 @@ class TestCommands:
             "film.avi",
             "--on-server",
             "-x",
-            "integrated-gradients:steps=60",
+            "integrated-gradients:steps=900",
             "--wait",
         ]
         with subprocess.Popen(
@@ -276,7 +278,7 @@ class TestCommands:
             # The wait has begun when it has printed the job.
             assert job in process.stderr.readline()
             process.send_signal(signal.SIGINT)
-            _, printed = process.communicate(timeout=30)
+            _, printed = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
         assert f"actionlens jobs watch {job} --address {served_jobs.address}" in printed
         assert served_jobs.client.jobs.wait(job, timeout=WAIT).state == job_pb2.JOB_STATE_SUCCEEDED

@@ -16,6 +16,7 @@ from service.decoding.fit import fit
 from service.errors import InvalidArgument
 from service.rendering.colours import heat_colours
 from service.rendering.overlay import blend, encode_jpeg, enlarge, write_mp4
+from tests.conftest import absent
 from tests.service.rendering.explanations import attribution, grey, saliency
 
 
@@ -165,7 +166,7 @@ def test_film_plays_and_keeps_its_frames(tmp_path, numbered, number_of):
     try:
         (stream,) = json.loads(subprocess.run(probe, capture_output=True, check=True, timeout=30).stdout)["streams"]
     except FileNotFoundError:
-        pytest.skip("ffprobe is not installed")
+        absent("ffprobe", "apt-get install ffmpeg")
     assert (stream["codec_name"], stream["pix_fmt"], stream["nb_frames"]) == ("h264", "yuv420p", "12")
     assert stream["avg_frame_rate"] == "25/2"
     assert stream["width"] % 2 == stream["height"] % 2 == 0
