@@ -251,8 +251,9 @@ def _misses(
     small = [f"{area:g}" for area in parameters.areas if area < share]
     if small:
         notes.append(
-            f"one seed alone covers {share:.2g} of {of}, more than area {', '.join(small)}: such masks are partly grey at best; ask "
-            f"for larger areas, or smaller step and sigma (now {parameters.step} and {parameters.sigma:g} pixels)"
+            f"one seed alone covers {share:.2g} of {of}, more than area {', '.join(small)}: such masks are partly grey "
+            f"at best; ask for larger areas, or smaller step and sigma (now {parameters.step} and {parameters.sigma:g} "
+            "pixels)"
         )
     for area in missed:
         soft = measures[f"soft area {area:g}"]
