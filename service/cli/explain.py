@@ -37,7 +37,7 @@ def explain(
         typer.Argument(
             metavar="CLIP",
             exists=True,
-            help="Video files; a folder of PNG or JPEG pictures is one clip in name order.",
+            help="Video files; a folder of PNG or JPEG pictures is one clip, frame2 before frame10.",
         ),
     ],
     model: Model = "",

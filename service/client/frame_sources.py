@@ -13,9 +13,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client.clip_messages import image_files
+from service.client.clip_messages import clip_images
 from service.client.stream_messages import Frame
-from service.decoding.orientation import oriented_rgb
+from service.decoding.frame_converter import FrameConverter
+from service.decoding.video_stream import best_video_stream
 from service.errors import InvalidArgument, Unavailable
 
 FOLDER_FPS = 12.0
@@ -55,7 +56,7 @@ def open_source(where: str, *, loop: bool = False, realtime: bool = False, fps: 
         return _live(where, lambda: _address(where), stop)
     path = Path(where)
     if where and path.is_dir():
-        files = image_files(path)
+        files = clip_images(path)
         once: Callable[[], Iterator[Frame]] = lambda: _images(files, fps)  # noqa: E731
     elif path.is_file():
         once = lambda: _video(str(path), {})  # noqa: E731
@@ -75,10 +76,15 @@ def _video(where: str, options: dict[str, str]) -> Iterator[Frame]:
     """Frames of anything that libav opens, numbered, in presentation order."""
     try:
         with av.open(where, options=options, timeout=(_OPEN_SECONDS, _STALL_SECONDS)) as container:
-            if not container.streams.video:
+            stream = best_video_stream(container)
+            if stream is None:
                 raise InvalidArgument(f"source: {where} has no video in it", field="source", reason="NO_VIDEO_STREAM")
-            stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise InvalidArgument(
+                    f"source: {where}: no decoder for its video; convert it", field="source", reason="CODEC_UNSUPPORTED"
+                )
             stream.thread_type = "AUTO"
+            converter = FrameConverter(stream)
             rate = float(stream.average_rate or 0) or 25.0
             first, newest = None, -1.0
             for number, frame in enumerate(container.decode(stream)):
@@ -86,7 +92,7 @@ def _video(where: str, options: dict[str, str]) -> Iterator[Frame]:
                 first = now if first is None else first
                 # Damaged files have times that stand still or jump back.
                 newest = max(now - first, newest + 1e-3) if number else 0.0
-                yield Frame(oriented_rgb(frame), number, newest)
+                yield Frame(converter.image(frame), number, newest)
     except (av.FFmpegError, OSError) as error:
         kind = Unavailable if where.startswith(_SCHEMES) else InvalidArgument
         raise kind(f"source: {where} cannot be read: {error}", field="source", reason="SOURCE_FAILED") from error

@@ -26,8 +26,8 @@ class DecodedClip:
 
     frames: uint8 [T, height, width, 3] RGB at the model's size. indices: position of each in the source.
     timestamps: seconds since the first source frame; empty when unknown. fps: of the source, effective_fps: at which
-    the model sees the world; 0 when unknown. source_width, source_height: pixels, upright. placement: where the
-    source image lies in the model's frame.
+    the model sees the world; 0 when unknown. source_width, source_height: upright, in square pixels. placement: where
+    the source image lies in the model's frame.
     """
 
     frames: NDArray[np.uint8]

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import av
-from av.stream import Discard, Disposition
+from av.stream import Discard
 
 from service.decoding.container import CONTAINERS, demuxer_name, safe_movie
 from service.decoding.deadline import Deadline
+from service.decoding.frame_converter import FrameConverter
 from service.decoding.image import check_size
+from service.decoding.video_stream import best_video_stream
 from service.errors import InvalidArgument
 from service.settings import Limits
 
@@ -28,9 +30,11 @@ class DemuxedVideo:
 
     times: presentation times of the frames in units of the stream's time base, rising; empty when the file has none
     or not one per packet. seconds: length of one unit. rate: frames per second by the container, 0 when unknown.
+    converter: makes images of its frames.
     """
 
     codec: Any
+    converter: FrameConverter
     container: str
     packets: tuple[Any, ...]
     times: tuple[int, ...]
@@ -91,10 +95,7 @@ def _refuse(url: str, *_: Any) -> Any:
 
 
 def _video_stream(container: Any, limits: Limits, field: str) -> Any:
-    stream = next(
-        (s for s in container.streams.video if not s.disposition & Disposition.attached_pic),
-        None,
-    )
+    stream = best_video_stream(container)
     if stream is None:
         raise InvalidArgument(
             f"{field}: the file has no video in it; send one with a video stream", field=field, reason="NO_VIDEO_STREAM"
@@ -161,6 +162,7 @@ def _demuxed(container: Any, stream: Any, packets: list[Any]) -> DemuxedVideo:
     unique = sorted(set(known))
     return DemuxedVideo(
         codec=stream.codec_context,
+        converter=FrameConverter(stream),
         container=container.format.name,
         packets=tuple(packets),
         times=tuple(unique) if len(unique) == len(shown) else (),

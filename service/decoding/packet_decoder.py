@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from service.decoding.deadline import Deadline
 from service.decoding.demuxer import DemuxedVideo
 from service.decoding.image import too_many_scans
-from service.decoding.orientation import oriented_rgb
 from service.settings import Limits
 
 # Codecs in which one packet is one frame and a keyframe can be decoded without what lies before it, in containers
@@ -72,7 +71,7 @@ def _decode_from_the_start(
         position = len(decoded.times)
         decoded.times.append(frame.pts if frame.pts is not None else frame.dts)
         if position in wanted:
-            decoded.frames[position] = keep(oriented_rgb(frame))
+            decoded.frames[position] = keep(video.converter.image(frame))
         if position == last and not to_the_end:
             return decoded
     decoded.total = len(decoded.times)
@@ -119,7 +118,7 @@ def _decode_jumps(
         missing = {video.times[position]: position for position in jump.positions}
         for frame in _decode(video, jump.begin, limits, deadline):
             if frame.pts is not None and frame.pts in missing:
-                decoded.frames[missing.pop(frame.pts)] = keep(oriented_rgb(frame))
+                decoded.frames[missing.pop(frame.pts)] = keep(video.converter.image(frame))
             if not missing:
                 break
         if missing:

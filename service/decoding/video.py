@@ -21,7 +21,7 @@ from service.settings import Limits
 @dataclass(frozen=True, slots=True)
 class DecodedVideo:
     """Frames of a video. frames: one per index, as the caller's `keep` made them. timestamps: seconds since the
-    first frame, empty when unknown. width, height: pixels of the upright source. fps: 0 when unknown."""
+    first frame, empty when unknown. width, height: of the upright source in square pixels. fps: 0 when unknown."""
 
     frames: tuple[NDArray[np.uint8], ...]
     indices: tuple[int, ...]
