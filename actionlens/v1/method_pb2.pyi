@@ -141,16 +141,18 @@ class AttentionRollout(_message.Message):
     def __init__(self) -> None: ...
 
 class Esv(_message.Message):
-    __slots__ = ("exact_up_to", "samples", "iterations", "tolerance")
+    __slots__ = ("exact_up_to", "samples", "iterations", "tolerance", "score")
     EXACT_UP_TO_FIELD_NUMBER: _ClassVar[int]
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
     ITERATIONS_FIELD_NUMBER: _ClassVar[int]
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
     exact_up_to: int
     samples: int
     iterations: int
     tolerance: float
-    def __init__(self, exact_up_to: _Optional[int] = ..., samples: _Optional[int] = ..., iterations: _Optional[int] = ..., tolerance: _Optional[float] = ...) -> None: ...
+    score: str
+    def __init__(self, exact_up_to: _Optional[int] = ..., samples: _Optional[int] = ..., iterations: _Optional[int] = ..., tolerance: _Optional[float] = ..., score: _Optional[str] = ...) -> None: ...
 
 class FrameShapley(_message.Message):
     __slots__ = ("absent", "elements", "exact_up_to", "iterations", "tolerance")

@@ -27,12 +27,13 @@ class Quality:
 
 @dataclass(frozen=True)
 class Curve:
-    """A series of numbers over `x_name`: "iteration", "frames discarded"."""
+    """A series of numbers over `x_name`: "iteration", "frames discarded". unit: of y, "probability"; empty: none."""
 
     name: str
     x_name: str
     x: tuple[float, ...]
     y: tuple[float, ...]
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class SaliencyVolume:
 
     values: float32 [T', H', W']. mask: bool [T', H', W'] of what a selective method keeps, or None.
     frame_positions: the model frame at the centre of each of the T' steps. layer: empty for input resolution.
+    undefined: why the values mean nothing; empty where they do.
     """
 
     values: Tensor
@@ -59,6 +61,7 @@ class SaliencyVolume:
     layer: str = ""
     signed: bool = False
     mask: Tensor | None = None
+    undefined: str = ""
     quality: Quality = field(default_factory=Quality)
     details: Details = field(default_factory=Details)
 
@@ -86,9 +89,13 @@ class RelevanceMatrix:
 
 @dataclass(frozen=True)
 class FrameAttribution:
-    """One number per model frame: float32 [N], or [N, K] for all classes."""
+    """One number per model frame: float32 [N], or [N, K] for all classes.
+
+    unit: of the values, "probability", "log-probability" or "logit"; empty: they have none.
+    """
 
     values: Tensor
+    unit: str = ""
     quality: Quality = field(default_factory=Quality)
     details: Details = field(default_factory=Details)
 

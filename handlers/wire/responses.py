@@ -118,6 +118,7 @@ def _fill(explanation: explanation_pb2.Explanation, result: Attribution, encodin
             volume.values.CopyFrom(_tensor(result.values, encoding))
             volume.signed = result.signed
             volume.layer = result.layer
+            volume.undefined = result.undefined
             volume.frame_positions.extend(result.frame_positions)
             if result.mask is not None:
                 volume.mask.CopyFrom(_bytes(result.mask))
@@ -134,6 +135,7 @@ def _fill(explanation: explanation_pb2.Explanation, result: Attribution, encodin
                 matrix.maximum_length = result.maximum_length
         case FrameAttribution():
             explanation.frame_attribution.values.CopyFrom(_tensor(result.values, encoding))
+            explanation.frame_attribution.unit = result.unit
     _fill_quality(explanation.quality, result.quality)
     entropy = frame_entropy(result, explanation.target.index)
     if entropy is not None:
@@ -149,7 +151,7 @@ def _fill_quality(message: explanation_pb2.Quality, quality: Quality) -> None:
 
 def _fill_details(explanation: explanation_pb2.Explanation, details: Details) -> None:
     for curve in details.curves:
-        explanation.curves.add(name=curve.name, x_name=curve.x_name, x=curve.x, y=curve.y)
+        explanation.curves.add(name=curve.name, x_name=curve.x_name, x=curve.x, y=curve.y, unit=curve.unit)
     explanation.notes.extend(details.notes)
     explanation.measures.update(details.measures)
     for name, values in details.arrays.items():

@@ -20,8 +20,8 @@ ClipLike = str | Path | bytes | Sequence[str | Path | bytes | NDArray[np.uint8]]
 ClassLike = int | str | None
 """A class of the model by number or by label; None: the top-1 class of the clip."""
 SamplingLike = str | Sequence[int] | clip_pb2.Sampling | None
-"""None (as the model card says), "uniform", "uniform:count=12", "dense:stride=2,start=0", "indices:0,3,6", or the
-indices themselves."""
+"""None (as the model card says), "uniform", "segments", "uniform:count=12", "dense:stride=2,start=0",
+"span:stride=2,start=0", "indices:0,3,6", or the indices themselves."""
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -171,7 +171,8 @@ def sampling_message(sampling: SamplingLike) -> clip_pb2.Sampling | None:
     parts = [part.strip() for part in rest.split(",") if part.strip()]
     if rule == "indices" and parts:
         return sampling_message([_whole(part) for part in parts])
-    keys = {"uniform": ("count",), "dense": ("stride", "start")}.get(rule, ())
+    stretch = ("stride", "start")
+    keys = {"uniform": ("count",), "segments": ("count",), "dense": stretch, "span": stretch}.get(rule, ())
     given = dict.fromkeys(keys, 0)
     for part in parts:
         key, _, value = part.partition("=")
@@ -179,13 +180,16 @@ def sampling_message(sampling: SamplingLike) -> clip_pb2.Sampling | None:
             given = {}
             break
         given[key] = _whole(value)
-    if given and rule == "uniform":
-        return clip_pb2.Sampling(uniform=clip_pb2.UniformSampling(**given))
     if given:
-        return clip_pb2.Sampling(dense=clip_pb2.DenseSampling(**given))
+        message = clip_pb2.Sampling()
+        chosen = getattr(message, rule)
+        chosen.SetInParent()
+        for key, number in given.items():
+            setattr(chosen, key, number)
+        return message
     raise InvalidArgument(
-        f"sampling: {sampling!r} is not a rule; write uniform, uniform:count=12, dense:stride=2,start=0 or "
-        "indices:0,3,6",
+        f"sampling: {sampling!r} is not a rule; write uniform, segments, uniform:count=12, dense:stride=2,start=0, "
+        "span:stride=2,start=0 or indices:0,3,6",
         field="sampling",
         reason="BAD_SAMPLING",
     )

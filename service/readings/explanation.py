@@ -133,6 +133,8 @@ def _read(explanation: explanation_pb2.Explanation, report: answer_pb2.FrameRepo
         return "nothing in it changes in time beyond the threshold; motion share 0 %"
     if explanation.WhichOneof("value") == "frame_attribution":
         return read_frames(explanation, frame_scores(explanation), report.used)
+    if explanation.saliency.undefined:
+        return explanation.saliency.undefined
     parts = [*_temporal_length(explanation, len(report.used)), _when(explanation, report.used)]
     if areas := read_areas(explanation):
         parts.insert(0, areas)

@@ -110,6 +110,10 @@ def test_what_is_no_clip_is_refused(clip: object) -> None:
     [
         ("uniform", clip_pb2.Sampling(uniform=clip_pb2.UniformSampling())),
         ("uniform:count=12", clip_pb2.Sampling(uniform=clip_pb2.UniformSampling(count=12))),
+        ("segments", clip_pb2.Sampling(segments=clip_pb2.SegmentSampling())),
+        ("segments:count=12", clip_pb2.Sampling(segments=clip_pb2.SegmentSampling(count=12))),
+        ("span", clip_pb2.Sampling(span=clip_pb2.SpanSampling())),
+        ("span:stride=2,start=7", clip_pb2.Sampling(span=clip_pb2.SpanSampling(stride=2, start=7))),
         ("dense", clip_pb2.Sampling(dense=clip_pb2.DenseSampling())),
         ("dense:stride=2,start=7", clip_pb2.Sampling(dense=clip_pb2.DenseSampling(stride=2, start=7))),
         ("indices:0, 3,6", clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[0, 3, 6]))),
@@ -122,7 +126,19 @@ def test_sampling_rules(written: str, wanted: clip_pb2.Sampling) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["", "even", "uniform:2", "dense:step=2", "dense:stride=x", "indices:", "indices:-1", [-1]]
+    "written",
+    [
+        "",
+        "even",
+        "uniform:2",
+        "segments:stride=2",
+        "span:count=4",
+        "dense:step=2",
+        "dense:stride=x",
+        "indices:",
+        "indices:-1",
+        [-1],
+    ],
 )
 def test_unknown_sampling_is_refused(written: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
