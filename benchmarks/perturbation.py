@@ -12,7 +12,7 @@ the same clips: stochastic gradient descent (rate 0.05, momentum and dampening 0
 with the area counted on the mask and what lies around it. Step 7, sigma 11, blur and pyramid are the same for both. It
 is written anew here, from the published description, for this comparison alone. Per clip and area: the probability with
 the cut alone, hard and with edges softened by 1.5 pixels, the soft mask's area as a multiple of the one asked for, its
-misfit, the perimeter of the cut, and the time. Five minutes of one core for each clip and area.
+misfit, the perimeter of the cut, and the time. Seven minutes of one core for each clip and area.
 """
 
 from __future__ import annotations
