@@ -28,10 +28,24 @@ class Resize(StrEnum):
 
 
 class SamplingRule(StrEnum):
-    """Which frames of a file the model sees by default."""
+    """Which T of a file's n frames the model sees by default: as it was trained and evaluated.
+
+    UNIFORM: spread over all, both ends included, rounded. SEGMENTS: the middle one of each of T equal segments (TSN,
+    TRN, TSM). STARTS: the first one of each of T segments of n // T frames (Keras' LRCN). DENSE: from the first one on,
+    a stride apart. SPAN: spread over T strides from the first one on, both ends included, rounded down (PySlowFast,
+    PyTorchVideo).
+    """
 
     UNIFORM = "uniform"
+    SEGMENTS = "segments"
+    STARTS = "starts"
     DENSE = "dense"
+    SPAN = "span"
+
+    @property
+    def is_stretch(self) -> bool:
+        """Whether the frames are a stretch whose length the stride decides, not spread over the whole file."""
+        return self in (SamplingRule.DENSE, SamplingRule.SPAN)
 
 
 class ColorOrder(StrEnum):

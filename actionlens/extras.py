@@ -46,6 +46,12 @@ def lacks(extra: str) -> bool:
     return any(find_spec(module) is None for module in MODULES[extra])
 
 
+def require(module: str) -> None:
+    """Raises ModuleNotFoundError, as importing it would, when a package is not installed. Nothing is imported."""
+    if find_spec(module) is None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+
 @contextmanager
 def needing(extra: str) -> Iterator[None]:
     """Around imports of what needs this extra, which includes what brings the missing package. Raises MissingExtra."""

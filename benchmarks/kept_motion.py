@@ -75,6 +75,7 @@ def main() -> None:
 def explained(engine: Engine, sample: Sample, logits: Tensor, parameters: StPerturbationParameters) -> SaliencyVolume:
     """The method's result for the sample's true class."""
     method = iterative("st-perturbation")
+    parameters = method.fitted(engine.model, parameters)
     question = Question(engine.model, sample.clip, logits, Target(sample.label), parameters, 0)
     result = method.result(question, method.advance(question, method.start(question), 3600))
     assert isinstance(result, SaliencyVolume)

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,8 +16,15 @@ from xdist.scheduler import LoadScopeScheduling
 
 _ASSETS = "ACTIONLENS_TEST_ASSETS"
 _REQUIRE = "ACTIONLENS_REQUIRE_SYSTEM"
-SYSTEM = "system component"
-"""Skips whose reason begins with this are failures where ACTIONLENS_REQUIRE_SYSTEM=1: there it must be installed."""
+_SYSTEM = "system component"
+NO_ASSETS = f"real clips are not here: set {_ASSETS} to a folder with models/ and clips/ (see CONTRIBUTING.md)"
+
+
+def absent(component: str, remedy: str) -> NoReturn:
+    """Skip a test for want of a program; a failure where ACTIONLENS_REQUIRE_SYSTEM=1, because there it must be
+    installed. remedy: the command that installs it."""
+    pytest.skip(f"{_SYSTEM} {component} is absent: {remedy}")
+
 
 # Tests run side by side (make test); more threads than cores would only wait for each other. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -41,7 +48,7 @@ def assets() -> Path:
     """The folder with real models and clips; tests that need it are skipped where it is absent."""
     folder = os.environ.get(_ASSETS, "")
     if not folder:
-        pytest.skip(f"{_ASSETS} is not set: it names a folder with real models and clips")
+        pytest.skip(NO_ASSETS)
     path = Path(folder).resolve()
     if not (path / "clips").is_dir():
         pytest.fail(f"{_ASSETS}={folder}: there is no {path / 'clips'}")
@@ -121,7 +128,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     if os.environ.get(_REQUIRE) == "1" and report.skipped and isinstance(report.longrepr, tuple):
         reason = report.longrepr[2].removeprefix("Skipped: ")
-        if reason.startswith(SYSTEM):
+        if reason.startswith(_SYSTEM):
             report.outcome = "failed"
             report.longrepr = f"{reason}; {_REQUIRE}=1 asks for it to be installed"
     return report

@@ -72,20 +72,22 @@ class Answer(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., prediction: _Optional[_Union[_explanation_pb2.Prediction, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ..., frames: _Optional[_Union[FrameReport, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., level: _Optional[_Union[ExplanationLevel, str]] = ..., level_reason: _Optional[str] = ...) -> None: ...
 
 class FrameReport(_message.Message):
-    __slots__ = ("used", "timestamps", "effective_fps", "source_width", "source_height", "placement")
+    __slots__ = ("used", "timestamps", "effective_fps", "source_width", "source_height", "placement", "notes")
     USED_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMPS_FIELD_NUMBER: _ClassVar[int]
     EFFECTIVE_FPS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_WIDTH_FIELD_NUMBER: _ClassVar[int]
     SOURCE_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     used: _containers.RepeatedScalarFieldContainer[int]
     timestamps: _containers.RepeatedScalarFieldContainer[float]
     effective_fps: float
     source_width: int
     source_height: int
     placement: Placement
-    def __init__(self, used: _Optional[_Iterable[int]] = ..., timestamps: _Optional[_Iterable[float]] = ..., effective_fps: _Optional[float] = ..., source_width: _Optional[int] = ..., source_height: _Optional[int] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ...) -> None: ...
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, used: _Optional[_Iterable[int]] = ..., timestamps: _Optional[_Iterable[float]] = ..., effective_fps: _Optional[float] = ..., source_width: _Optional[int] = ..., source_height: _Optional[int] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Placement(_message.Message):
     __slots__ = ("left", "top", "width", "height", "frame_width", "frame_height")

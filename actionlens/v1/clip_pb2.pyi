@@ -53,14 +53,18 @@ class RawFrames(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., count: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., format: _Optional[_Union[PixelFormat, str]] = ..., fps: _Optional[float] = ...) -> None: ...
 
 class Sampling(_message.Message):
-    __slots__ = ("uniform", "dense", "indices")
+    __slots__ = ("uniform", "dense", "indices", "segments", "span")
     UNIFORM_FIELD_NUMBER: _ClassVar[int]
     DENSE_FIELD_NUMBER: _ClassVar[int]
     INDICES_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    SPAN_FIELD_NUMBER: _ClassVar[int]
     uniform: UniformSampling
     dense: DenseSampling
     indices: IndexSampling
-    def __init__(self, uniform: _Optional[_Union[UniformSampling, _Mapping]] = ..., dense: _Optional[_Union[DenseSampling, _Mapping]] = ..., indices: _Optional[_Union[IndexSampling, _Mapping]] = ...) -> None: ...
+    segments: SegmentSampling
+    span: SpanSampling
+    def __init__(self, uniform: _Optional[_Union[UniformSampling, _Mapping]] = ..., dense: _Optional[_Union[DenseSampling, _Mapping]] = ..., indices: _Optional[_Union[IndexSampling, _Mapping]] = ..., segments: _Optional[_Union[SegmentSampling, _Mapping]] = ..., span: _Optional[_Union[SpanSampling, _Mapping]] = ...) -> None: ...
 
 class UniformSampling(_message.Message):
     __slots__ = ("count",)
@@ -81,3 +85,17 @@ class IndexSampling(_message.Message):
     VALUES_FIELD_NUMBER: _ClassVar[int]
     values: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, values: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class SegmentSampling(_message.Message):
+    __slots__ = ("count",)
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    def __init__(self, count: _Optional[int] = ...) -> None: ...
+
+class SpanSampling(_message.Message):
+    __slots__ = ("stride", "start")
+    STRIDE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    stride: int
+    start: int
+    def __init__(self, stride: _Optional[int] = ..., start: _Optional[int] = ...) -> None: ...

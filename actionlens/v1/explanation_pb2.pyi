@@ -79,30 +79,34 @@ class Explanation(_message.Message):
     def __init__(self, method: _Optional[str] = ..., target: _Optional[_Union[ClassScore, _Mapping]] = ..., contrast: _Optional[_Union[ClassScore, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyVolume, _Mapping]] = ..., relevance_matrix: _Optional[_Union[RelevanceMatrix, _Mapping]] = ..., frame_attribution: _Optional[_Union[FrameAttribution, _Mapping]] = ..., quality: _Optional[_Union[Quality, _Mapping]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., reading: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., overlay: _Optional[_Union[Overlay, _Mapping]] = ..., curves: _Optional[_Iterable[_Union[Curve, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., measures: _Optional[_Mapping[str, float]] = ..., arrays: _Optional[_Mapping[str, _tensor_pb2.Tensor]] = ...) -> None: ...
 
 class Curve(_message.Message):
-    __slots__ = ("name", "x_name", "x", "y")
+    __slots__ = ("name", "x_name", "x", "y", "unit")
     NAME_FIELD_NUMBER: _ClassVar[int]
     X_NAME_FIELD_NUMBER: _ClassVar[int]
     X_FIELD_NUMBER: _ClassVar[int]
     Y_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
     name: str
     x_name: str
     x: _containers.RepeatedScalarFieldContainer[float]
     y: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, name: _Optional[str] = ..., x_name: _Optional[str] = ..., x: _Optional[_Iterable[float]] = ..., y: _Optional[_Iterable[float]] = ...) -> None: ...
+    unit: str
+    def __init__(self, name: _Optional[str] = ..., x_name: _Optional[str] = ..., x: _Optional[_Iterable[float]] = ..., y: _Optional[_Iterable[float]] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class SaliencyVolume(_message.Message):
-    __slots__ = ("values", "signed", "mask", "frame_positions", "layer")
+    __slots__ = ("values", "signed", "mask", "frame_positions", "layer", "undefined")
     VALUES_FIELD_NUMBER: _ClassVar[int]
     SIGNED_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
     FRAME_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     LAYER_FIELD_NUMBER: _ClassVar[int]
+    UNDEFINED_FIELD_NUMBER: _ClassVar[int]
     values: _tensor_pb2.Tensor
     signed: bool
     mask: _tensor_pb2.Tensor
     frame_positions: _containers.RepeatedScalarFieldContainer[float]
     layer: str
-    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., signed: bool = ..., mask: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame_positions: _Optional[_Iterable[float]] = ..., layer: _Optional[str] = ...) -> None: ...
+    undefined: str
+    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., signed: bool = ..., mask: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame_positions: _Optional[_Iterable[float]] = ..., layer: _Optional[str] = ..., undefined: _Optional[str] = ...) -> None: ...
 
 class RelevanceMatrix(_message.Message):
     __slots__ = ("values", "frame_positions", "row_logits", "row_lengths", "average_length", "maximum_length", "undefined")
@@ -123,10 +127,12 @@ class RelevanceMatrix(_message.Message):
     def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame_positions: _Optional[_Iterable[float]] = ..., row_logits: _Optional[_Iterable[float]] = ..., row_lengths: _Optional[_Iterable[int]] = ..., average_length: _Optional[float] = ..., maximum_length: _Optional[float] = ..., undefined: _Optional[str] = ...) -> None: ...
 
 class FrameAttribution(_message.Message):
-    __slots__ = ("values",)
+    __slots__ = ("values", "unit")
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
     values: _tensor_pb2.Tensor
-    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
+    unit: str
+    def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class Quality(_message.Message):
     __slots__ = ("selected_positions", "motion_share", "conservation_defect", "frame_entropy")

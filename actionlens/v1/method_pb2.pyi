@@ -71,34 +71,44 @@ class GradCam(_message.Message):
     def __init__(self, pool_time: bool = ..., signed: bool = ..., layer: _Optional[str] = ...) -> None: ...
 
 class SelectiveRelevance(_message.Message):
-    __slots__ = ("threshold", "signed", "peer", "base")
+    __slots__ = ("threshold", "signed", "peer", "base", "upsample")
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     SIGNED_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
+    UPSAMPLE_FIELD_NUMBER: _ClassVar[int]
     threshold: float
     signed: bool
     peer: bool
     base: str
-    def __init__(self, threshold: _Optional[float] = ..., signed: bool = ..., peer: bool = ..., base: _Optional[str] = ...) -> None: ...
+    upsample: bool
+    def __init__(self, threshold: _Optional[float] = ..., signed: bool = ..., peer: bool = ..., base: _Optional[str] = ..., upsample: bool = ...) -> None: ...
 
 class Dtd(_message.Message):
-    __slots__ = ("rule", "alpha", "beta", "gamma")
+    __slots__ = ("rule", "alpha", "beta", "gamma", "norm", "add")
     RULE_FIELD_NUMBER: _ClassVar[int]
     ALPHA_FIELD_NUMBER: _ClassVar[int]
     BETA_FIELD_NUMBER: _ClassVar[int]
     GAMMA_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    ADD_FIELD_NUMBER: _ClassVar[int]
     rule: str
     alpha: float
     beta: float
     gamma: float
-    def __init__(self, rule: _Optional[str] = ..., alpha: _Optional[float] = ..., beta: _Optional[float] = ..., gamma: _Optional[float] = ...) -> None: ...
+    norm: str
+    add: str
+    def __init__(self, rule: _Optional[str] = ..., alpha: _Optional[float] = ..., beta: _Optional[float] = ..., gamma: _Optional[float] = ..., norm: _Optional[str] = ..., add: _Optional[str] = ...) -> None: ...
 
 class Clrp(_message.Message):
-    __slots__ = ("rectify",)
+    __slots__ = ("rectify", "norm", "add")
     RECTIFY_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    ADD_FIELD_NUMBER: _ClassVar[int]
     rectify: bool
-    def __init__(self, rectify: bool = ...) -> None: ...
+    norm: str
+    add: str
+    def __init__(self, rectify: bool = ..., norm: _Optional[str] = ..., add: _Optional[str] = ...) -> None: ...
 
 class GuidedBackprop(_message.Message):
     __slots__ = ()
@@ -111,30 +121,38 @@ class GuidedGradCam(_message.Message):
     def __init__(self, layer: _Optional[str] = ...) -> None: ...
 
 class Atr(_message.Message):
-    __slots__ = ("relevance", "rectify", "share")
+    __slots__ = ("relevance", "rectify", "share", "norm", "add", "blocks")
     RELEVANCE_FIELD_NUMBER: _ClassVar[int]
     RECTIFY_FIELD_NUMBER: _ClassVar[int]
     SHARE_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    ADD_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
     relevance: str
     rectify: str
     share: float
-    def __init__(self, relevance: _Optional[str] = ..., rectify: _Optional[str] = ..., share: _Optional[float] = ...) -> None: ...
+    norm: str
+    add: str
+    blocks: bool
+    def __init__(self, relevance: _Optional[str] = ..., rectify: _Optional[str] = ..., share: _Optional[float] = ..., norm: _Optional[str] = ..., add: _Optional[str] = ..., blocks: bool = ...) -> None: ...
 
 class AttentionRollout(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class Esv(_message.Message):
-    __slots__ = ("exact_up_to", "samples", "iterations", "tolerance")
+    __slots__ = ("exact_up_to", "samples", "iterations", "tolerance", "score")
     EXACT_UP_TO_FIELD_NUMBER: _ClassVar[int]
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
     ITERATIONS_FIELD_NUMBER: _ClassVar[int]
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
     exact_up_to: int
     samples: int
     iterations: int
     tolerance: float
-    def __init__(self, exact_up_to: _Optional[int] = ..., samples: _Optional[int] = ..., iterations: _Optional[int] = ..., tolerance: _Optional[float] = ...) -> None: ...
+    score: str
+    def __init__(self, exact_up_to: _Optional[int] = ..., samples: _Optional[int] = ..., iterations: _Optional[int] = ..., tolerance: _Optional[float] = ..., score: _Optional[str] = ...) -> None: ...
 
 class FrameShapley(_message.Message):
     __slots__ = ("absent", "elements", "exact_up_to", "iterations", "tolerance")

@@ -107,16 +107,18 @@ class Window(_message.Message):
     def __init__(self, stride: _Optional[int] = ..., hop: _Optional[int] = ...) -> None: ...
 
 class StreamFrame(_message.Message):
-    __slots__ = ("sequence", "timestamp", "image", "raw")
+    __slots__ = ("sequence", "timestamp", "image", "raw", "clock_jumps")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     RAW_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_JUMPS_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     timestamp: float
     image: bytes
     raw: RawPicture
-    def __init__(self, sequence: _Optional[int] = ..., timestamp: _Optional[float] = ..., image: _Optional[bytes] = ..., raw: _Optional[_Union[RawPicture, _Mapping]] = ...) -> None: ...
+    clock_jumps: int
+    def __init__(self, sequence: _Optional[int] = ..., timestamp: _Optional[float] = ..., image: _Optional[bytes] = ..., raw: _Optional[_Union[RawPicture, _Mapping]] = ..., clock_jumps: _Optional[int] = ...) -> None: ...
 
 class RawPicture(_message.Message):
     __slots__ = ("data", "height", "width")
@@ -189,7 +191,7 @@ class WindowAnswer(_message.Message):
     def __init__(self, window: _Optional[int] = ..., answer: _Optional[_Union[_answer_pb2.Answer, _Mapping]] = ..., lag: _Optional[float] = ..., counts: _Optional[_Union[FrameCounts, _Mapping]] = ..., skipped_windows: _Optional[int] = ...) -> None: ...
 
 class FrameCounts(_message.Message):
-    __slots__ = ("received", "used", "dropped_stale", "dropped_full", "rejected", "waiting", "missing")
+    __slots__ = ("received", "used", "dropped_stale", "dropped_full", "rejected", "waiting", "missing", "resized", "clock_jumps")
     RECEIVED_FIELD_NUMBER: _ClassVar[int]
     USED_FIELD_NUMBER: _ClassVar[int]
     DROPPED_STALE_FIELD_NUMBER: _ClassVar[int]
@@ -197,6 +199,8 @@ class FrameCounts(_message.Message):
     REJECTED_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
+    RESIZED_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_JUMPS_FIELD_NUMBER: _ClassVar[int]
     received: int
     used: int
     dropped_stale: int
@@ -204,7 +208,9 @@ class FrameCounts(_message.Message):
     rejected: int
     waiting: int
     missing: int
-    def __init__(self, received: _Optional[int] = ..., used: _Optional[int] = ..., dropped_stale: _Optional[int] = ..., dropped_full: _Optional[int] = ..., rejected: _Optional[int] = ..., waiting: _Optional[int] = ..., missing: _Optional[int] = ...) -> None: ...
+    resized: int
+    clock_jumps: int
+    def __init__(self, received: _Optional[int] = ..., used: _Optional[int] = ..., dropped_stale: _Optional[int] = ..., dropped_full: _Optional[int] = ..., rejected: _Optional[int] = ..., waiting: _Optional[int] = ..., missing: _Optional[int] = ..., resized: _Optional[int] = ..., clock_jumps: _Optional[int] = ...) -> None: ...
 
 class StreamSummary(_message.Message):
     __slots__ = ("counts", "windows", "skipped_windows", "elapsed")

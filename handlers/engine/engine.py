@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import operator
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,9 +22,11 @@ from handlers.errors import FAILED_PRECONDITION, INTERNAL, RESOURCE_EXHAUSTED, R
 from handlers.explainers import Explainer, Method, Parameters, explainer
 from handlers.explainers.attribution import Attribution, Target
 from handlers.models.action_model import ActionModel
-from handlers.relevance import MEMORY, MemoryLimitExceeded, Pass, Precision
+from handlers.relevance import MEMORY, MemoryLimitExceeded, Pass, Precision, RelevanceError
 
 M = TypeVar("M", bound=Method[Any])
+_Grouped = Sequence[tuple["_FittedCall", Target]]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,11 @@ class Engine:
         return cls(ActionModel.load(folder, memory, precision))
 
     def explain(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
-        """Answer a batch with one forward for all clips of one length.
+        """Answer a batch with one forward for all clips of one length. Never raises.
 
-        An item that cannot be answered is a RequestError in its place; a method that cannot be, one in the place of
-        its result. Explanations not asked for are not computed.
+        Each item is answered as it would be alone. One that cannot be answered is a RequestError in its position, with
+        the reason ENGINE_FAILED and the exception as its cause where it is nothing that the request is to blame for; a
+        method that cannot be, one as its result. Explanations not asked for are not computed.
         """
         answers: list[ClipAnswer | RequestError | None] = [None] * len(requests)
         for index, request in enumerate(requests):
@@ -106,14 +111,25 @@ class Engine:
                 self.class_index(request.contrast, "target.contrast")
             except RequestError as error:
                 answers[index] = error
+            except Exception as error:
+                answers[index] = engine_error(error)
         lengths: dict[int, list[int]] = {}
         for index, answer in enumerate(answers):
             if answer is None:
                 lengths.setdefault(len(requests[index].clip), []).append(index)
         for good in lengths.values():
-            for index, result in zip(good, self._batch([requests[index] for index in good]), strict=True):
+            for index, result in zip(good, self._answered([requests[index] for index in good]), strict=True):
                 answers[index] = result
         return [answer for answer in answers if answer is not None]
+
+    def _answered(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
+        """Answer clips of one length together; each by itself where they cannot be answered together."""
+        try:
+            return self._batch(requests)
+        except Exception as error:  # a bug or lack of memory that one clip leads to must not take the others' answers
+            if len(requests) == 1:
+                return [engine_error(error)]
+        return [answer for request in requests for answer in self._answered([request])]
 
     def class_index(self, wanted: int | str | None, where: str) -> int | None:
         """A class number from a number or a label. Raises RequestError when there is no such class."""
@@ -126,13 +142,16 @@ class Engine:
                 field=f"{where}.label",
                 reason="UNKNOWN_CLASS",
             )
-        if wanted is not None and not 0 <= wanted < len(labels):
+        if wanted is None:
+            return None
+        index = _whole_number(wanted)
+        if index is None or not 0 <= index < len(labels):
             raise RequestError(
                 f"{where}.index: {wanted} is not a class; {self.model.card.name} has 0 to {len(labels) - 1}",
                 field=f"{where}.index",
                 reason="UNKNOWN_CLASS",
             )
-        return wanted
+        return index
 
     @torch.inference_mode()
     def _batch(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
@@ -156,7 +175,9 @@ class Engine:
 
         start = time.perf_counter()
         forward = self._seen.forward([request.clip for request in requests], keep, propagates)
-        frame_logits = None if forward.no_frame_logits else forward.frame_logits
+        frame_logits = [
+            None if forward.no_frame_logits_of(item) else forward.frame_logits[item] for item in range(len(requests))
+        ]
         forward_seconds = time.perf_counter() - start
 
         logits = forward.logits
@@ -178,7 +199,7 @@ class Engine:
             answers.append(
                 ClipAnswer(
                     logits=logits[item],
-                    frame_logits=None if frame_logits is None else frame_logits[item],
+                    frame_logits=frame_logits[item],
                     target=target,
                     explained=[entry for entry in explained[item] if entry is not None],
                     forward_seconds=forward_seconds,
@@ -229,17 +250,49 @@ class Engine:
                 continue
             groups.setdefault((call.explainer.name, call.parameters.model_dump_json()), []).append((call, target))
         for group in sorted(groups.values(), key=lambda group: not group[0][0].explainer.goes_first):
-            first = group[0][0]
             start = time.perf_counter()
-            results: Sequence[Attribution | RequestError]
-            try:
-                items = [(call.item, target) for call, target in group]
-                results = first.explainer.attribute(self.model, forward, items, first.parameters)
-            except RequestError as error:
-                results = [error] * len(group)
-            except MemoryLimitExceeded as error:
-                refusal = RequestError(str(error), reason="MEMORY_LIMIT", code=RESOURCE_EXHAUSTED)
-                results = [refusal] * len(group)
+            results = self._explained(forward, group)
             seconds = (time.perf_counter() - start) / len(group)
             done += [(call, result, seconds) for (call, _), result in zip(group, results, strict=True)]
         return done
+
+    def _explained(self, forward: Pass, group: _Grouped) -> Sequence[Attribution | RequestError]:
+        """Run one method for items of one set of parameters; for each by itself where it fails for all of them."""
+        first = group[0][0]
+        items = [(call.item, target) for call, target in group]
+        try:
+            return first.explainer.attribute(self.model, forward, items, first.parameters)
+        except Exception as error:
+            if len(group) == 1:
+                return [_method_error(error)]
+        return [result for member in group for result in self._explained(forward, [member])]
+
+
+def engine_error(error: Exception) -> RequestError:
+    """Log an exception that no request is to blame for; returns it as the answer to one."""
+    _log.error("the batch failed", exc_info=error)
+    failure = RequestError(f"{type(error).__name__} while computing the batch", reason="ENGINE_FAILED", code=INTERNAL)
+    failure.__cause__ = error
+    return failure
+
+
+def _method_error(error: Exception) -> RequestError:
+    match error:
+        case RequestError():
+            return error
+        case MemoryLimitExceeded():
+            return RequestError(str(error), reason="MEMORY_LIMIT", code=RESOURCE_EXHAUSTED)
+        case RelevanceError():
+            return RequestError(str(error), reason="METHOD_UNSUPPORTED", code=FAILED_PRECONDITION)
+        case _:
+            return engine_error(error)
+
+
+def _whole_number(given: object) -> int | None:
+    """An integer of any type as int; None for all else, also for True and False, which Python counts as numbers."""
+    if isinstance(given, bool | np.bool_):
+        return None
+    try:
+        return operator.index(given)  # type: ignore[arg-type]
+    except TypeError:
+        return None

@@ -32,11 +32,11 @@ def answer_noise(engine: Engine, methods: tuple[MethodCall, ...] = ()) -> ClipAn
     """
     card = engine.model.card
     clip = noise(card)
-    try:
-        (answer,) = engine.explain([ClipRequest(clip, methods)])
-    except (RuntimeError, BadClip) as error:
-        raise ModelError(f"input: the network cannot run on {list(clip.shape)}: {error}") from error
+    (answer,) = engine.explain([ClipRequest(clip, methods)])
     if isinstance(answer, RequestError):
+        if isinstance(answer.__cause__, RuntimeError | BadClip):
+            error = answer.__cause__
+            raise ModelError(f"input: the network cannot run on {list(clip.shape)}: {error}") from error
         raise ModelError(f"weights: {answer.message}")
     if answer.logits.shape != (len(card.labels),):
         raise ModelError(f"labels: {len(card.labels)} labels, but the network gives {list(answer.logits.shape)}")

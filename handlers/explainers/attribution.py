@@ -27,12 +27,13 @@ class Quality:
 
 @dataclass(frozen=True)
 class Curve:
-    """A series of numbers over `x_name`: "iteration", "frames discarded"."""
+    """A series of numbers over `x_name`: "iteration", "frames discarded". unit: of y, "probability"; empty: none."""
 
     name: str
     x_name: str
     x: tuple[float, ...]
     y: tuple[float, ...]
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class SaliencyVolume:
 
     values: float32 [T', H', W']. mask: bool [T', H', W'] of what a selective method keeps, or None.
     frame_positions: the model frame at the centre of each of the T' steps. layer: empty for input resolution.
+    undefined: why the values mean nothing; empty where they do.
     """
 
     values: Tensor
@@ -59,6 +61,7 @@ class SaliencyVolume:
     layer: str = ""
     signed: bool = False
     mask: Tensor | None = None
+    undefined: str = ""
     quality: Quality = field(default_factory=Quality)
     details: Details = field(default_factory=Details)
 
@@ -67,9 +70,10 @@ class SaliencyVolume:
 class RelevanceMatrix:
     """How much model frame j contributes to output time step i.
 
-    values: float32 [T', N]. row_logits: float32 [T'] of the target. row_lengths: frames of the shortest window around
-    each row's frame that holds its share of relevance. The two lengths are None, with the reason in `undefined`, when
-    no row has a positive logit.
+    values: float32 [T', N], or sums over blocks of frames, which the lengths count then. row_logits: float32 [T'] of
+    the target, less the contrast class's where there is one. row_lengths: frames of the shortest window around each
+    row's frame that holds its share of relevance. The two lengths are None, with the reason in `undefined`, when no row
+    has a positive logit, and for contrasts that are not rectified.
     """
 
     values: Tensor
@@ -85,9 +89,13 @@ class RelevanceMatrix:
 
 @dataclass(frozen=True)
 class FrameAttribution:
-    """One number per model frame: float32 [N], or [N, K] for all classes."""
+    """One number per model frame: float32 [N], or [N, K] for all classes.
+
+    unit: of the values, "probability", "log-probability" or "logit"; empty: they have none.
+    """
 
     values: Tensor
+    unit: str = ""
     quality: Quality = field(default_factory=Quality)
     details: Details = field(default_factory=Details)
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Target
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass
@@ -71,5 +72,9 @@ class Explainer(Method[P]):
     @abstractmethod
     def attribute(
         self, model: ActionModel, forward: Pass, items: Sequence[tuple[int, Target]], parameters: P
-    ) -> list[Attribution]:
-        """Explain items of the batch: (position in the batch, target) each; answers in the same order."""
+    ) -> list[Attribution | RequestError]:
+        """Explain items of the batch: (position in the batch, target) each; answers in the same order.
+
+        An item that cannot be explained is a RequestError in its position. What is raised instead should hold for
+        every item: for the parameters, or the clips' shape.
+        """

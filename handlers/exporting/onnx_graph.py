@@ -64,10 +64,10 @@ def _selective(model: ActionModel, forward: Pass, slopes: Tensor) -> Outputs:
 
 
 def _kept(positive: Tensor, mask: Tensor) -> Tensor:
-    """[1] share of the sum of [1, n] that a mask keeps; 0 where there is nothing."""
+    """[1] share of the sum of [1, n] that a mask keeps; NaN where there is nothing."""
     whole = positive.sum(1)
     kept = (positive * mask.flatten(1)).sum(1)
-    return torch.where(whole > 0, kept / whole.clamp(min=torch.finfo(whole.dtype).tiny), 0.0)
+    return torch.where(whole > 0, kept / whole.clamp(min=torch.finfo(whole.dtype).tiny), torch.nan)
 
 
 def _atr(model: ActionModel, forward: Pass, slopes: Tensor) -> Outputs:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from actionlens.card import Input, SamplingRule
+from actionlens.card import Input
 from handlers.errors import ModelError
 from handlers.importing.huggingface_weights import CONFIG_FILE, PROCESSORS, pretrained_weights, read_document
 from handlers.models.family import Checkpoint, Family
@@ -67,7 +67,7 @@ def _input(entry: Family, folder: Path, config: Mapping[str, Any]) -> tuple[Inpu
     size = config.get("image_size", config.get("crop_size", entry.input.height))
     rows, columns = size if isinstance(size, list) and len(size) == 2 else (size, size)
     shown: dict[str, Any] = {**entry.input.model_dump(), "frames": frames, "height": rows, "width": columns}
-    if entry.input.sampling is SamplingRule.DENSE and isinstance(frames, int) and frames > entry.input.frames:
+    if entry.input.sampling.is_stretch and isinstance(frames, int) and frames > entry.input.frames:
         # A network of more frames sees them closer together: TimeSformer's have 8 x 32, 16 x 16 and 96 x 4.
         shown["stride"] = max(1, round(entry.input.frames * entry.input.stride / frames))
     found = next((folder / name for name in PROCESSORS if (folder / name).is_file()), None)

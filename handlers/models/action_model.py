@@ -155,7 +155,7 @@ class ActionModel:
         if self.tokens is not None and values.dim() == 3 and values.shape[1] == self.tokens.count:
             return self.tokens.on_grid(values)
         raise RequestError(
-            f"layer: {layer!r} puts out {list(values.shape)}, no map over time and space; {self.layer!r} does",
+            f"layer: {layer!r} puts out {list(values.shape[1:])}, no map over time and space; {self.layer!r} does",
             field="layer",
             reason="LAYER_WITHOUT_MAP",
         )

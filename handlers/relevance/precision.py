@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from handlers.relevance.operations.base import Manner
-from handlers.relevance.rules import ConvolutionRule, ZPlus
+from handlers.relevance.rules import AddRule, ConvolutionRule, NormRule, ZPlus
 
 
 class Precision(StrEnum):
@@ -36,11 +36,16 @@ def reduced_type(precision: Precision, rule: ConvolutionRule, clip: Tensor) -> t
 
 
 def manner_of(
-    reduced: torch.dtype | None, slopes: Tensor, negated: bool, rule: ConvolutionRule | None = None
+    reduced: torch.dtype | None,
+    slopes: Tensor,
+    negated: bool,
+    rule: ConvolutionRule | None = None,
+    norm: NormRule | None = None,
+    add: AddRule | None = None,
 ) -> Manner:
     """How relevance that starts from these weights of the logits is computed: reduced only where it adds up."""
     cancels = reduced is None or negated or not isinstance(rule, ZPlus | None) or bool((slopes < 0).any())
-    return Manner(rule, None if cancels else reduced)
+    return Manner(rule, None if cancels else reduced, norm, add)
 
 
 def computes_bfloat16(device: torch.device) -> bool:

@@ -79,7 +79,8 @@ class Rules:
     convolution: rule of convolutions and linear layers. norm, add: see their types. low, high: smallest and
     largest value that each channel of the *normalised* clip can take, [C] each; with them the layers that read
     the clip use zB, without them the same rule as all others. zB (DTD, box constraint low <= x <= high):
-    R_i = sum_j (x_i w_ij - low_i w_ij+ - high_i w_ij-) / z_j R_j, z_j the sum of the numerators over i.
+    R_i = sum_j (x_i w_ij - low_i w_ij+ - high_i w_ij-) / z_j R_j, z_j the sum of the numerators over i. A value outside
+    of its box counts as at its border.
     """
 
     convolution: ConvolutionRule = field(default_factory=ZPlus)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 
@@ -15,11 +14,9 @@ from actionlens.v1 import method_pb2
 from actionlens.worker.v1 import worker_pb2
 from handlers.engine.block import advance
 from handlers.engine.description import describe
-from handlers.engine.engine import ClipRequest, Engine, MethodCall
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall, engine_error
 from handlers.errors import INTERNAL, RequestError
-from handlers.wire.responses import block_response, clip_response, failure
-
-_log = logging.getLogger(__name__)
+from handlers.wire.responses import block_response, clip_response, failure, not_finite
 
 
 def answer_bytes(engine: Engine, bodies: Sequence[bytes | bytearray]) -> list[bytes]:
@@ -64,19 +61,10 @@ def answer(
         except RequestError as error:
             replies[index] = _failed(error)
         except Exception as error:  # the boundary: a bug or lack of memory must not take batch-mates' replies away
-            replies[index] = _failed(_engine_error(error))
-    try:
-        answers = engine.explain([clip for _, clip in clips])
-    except Exception as error:  # the same boundary
-        answers = [_engine_error(error)] * len(clips)
+            replies[index] = _failed(engine_error(error))
+    answers = engine.explain([clip for _, clip in clips])
     for (index, _), result in zip(clips, answers, strict=True):
-        if isinstance(result, RequestError):
-            replies[index] = _failed(result)
-        else:
-            try:
-                replies[index] = clip_response(engine, requests[index].compute, result)
-            except TensorError as error:
-                replies[index] = _failed(_not_finite(error))
+        replies[index] = _reply(engine, requests[index].compute, result)
     done = [reply for reply in replies if reply is not None]
     total = time.perf_counter() - start
     for reply in done:
@@ -84,6 +72,19 @@ def answer(
         reply.timings.total = total
         reply.timings.batch_size = len(clips)
     return done
+
+
+def _reply(
+    engine: Engine, compute: worker_pb2.Compute, result: ClipAnswer | RequestError
+) -> worker_pb2.ComputeResponse:
+    if isinstance(result, RequestError):
+        return _failed(result)
+    try:
+        return clip_response(engine, compute, result)
+    except TensorError as error:
+        return _failed(not_finite(error))
+    except Exception as error:  # the same boundary
+        return _failed(engine_error(error))
 
 
 def _advanced(
@@ -94,7 +95,7 @@ def _advanced(
     try:
         return block_response(engine, request, block)
     except TensorError as error:
-        raise _not_finite(error) from None
+        raise not_finite(error) from None
 
 
 def _clip_request(compute: worker_pb2.Compute, pixels: NDArray[np.uint8] | None) -> ClipRequest:
@@ -143,16 +144,6 @@ def _method_call(method: method_pb2.Method) -> MethodCall:
     set_fields = [] if message is None else message.ListFields()
     parameters = {entry.name: list(value) if entry.is_repeated else value for entry, value in set_fields}
     return MethodCall(field.replace("_", "-"), parameters)
-
-
-def _engine_error(error: Exception) -> RequestError:
-    _log.error("the batch failed", exc_info=error)
-    return RequestError(f"{type(error).__name__} while computing the batch", reason="ENGINE_FAILED", code=INTERNAL)
-
-
-def _not_finite(error: TensorError) -> RequestError:
-    message = f"the explanation has values that cannot be sent: {error}"
-    return RequestError(message, reason="VALUES_NOT_FINITE", code=INTERNAL)
 
 
 def _failed(error: RequestError) -> worker_pb2.ComputeResponse:

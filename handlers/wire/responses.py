@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actionlens.tensors import to_tensor
+from actionlens.tensors import TensorError, to_tensor
 from actionlens.v1 import answer_pb2, explanation_pb2, tensor_pb2
 from actionlens.worker.v1 import worker_pb2
 from handlers.engine.block import JobBlock
 from handlers.engine.engine import ClipAnswer, Engine
-from handlers.errors import RequestError
+from handlers.errors import INTERNAL, RequestError
 from handlers.explainers.attribution import (
     Attribution,
     Details,
@@ -28,7 +28,7 @@ from handlers.explainers.frame_profile import frame_entropy
 
 
 def clip_response(engine: Engine, compute: worker_pb2.Compute, result: ClipAnswer) -> worker_pb2.ComputeResponse:
-    """Write a clip's answer. Raises TensorError for values that cannot be sent."""
+    """Write a clip's answer; a method whose values cannot be sent is a failure. Raises TensorError for such logits."""
     start = time.perf_counter()
     encoding = compute.output.encoding
     response = worker_pb2.ComputeResponse(
@@ -44,14 +44,20 @@ def clip_response(engine: Engine, compute: worker_pb2.Compute, result: ClipAnswe
         if isinstance(entry.result, RequestError):
             explanation.failure.CopyFrom(failure(entry.result, f"methods[{index}].{entry.method.replace('-', '_')}."))
         else:
-            _fill(explanation, entry.result, encoding)
+            plain = explanation_pb2.Explanation()
+            plain.CopyFrom(explanation)
+            try:
+                _fill(explanation, entry.result, encoding)
+            except TensorError as error:
+                explanation = plain
+                explanation.failure.CopyFrom(failure(not_finite(error)))
         response.explanations.append(explanation)
     response.timings.encode = time.perf_counter() - start
     return response
 
 
 def block_response(engine: Engine, request: worker_pb2.Advance, block: JobBlock) -> worker_pb2.ComputeResponse:
-    """Write a job's progress, with its result if that was asked for. Raises TensorError as clip_response does."""
+    """Write a job's progress, with its result if that was asked for. Raises TensorError for what cannot be sent."""
     state, output = block.state, request.compute.output
     response = worker_pb2.ComputeResponse(
         advanced=worker_pb2.Advanced(
@@ -112,6 +118,7 @@ def _fill(explanation: explanation_pb2.Explanation, result: Attribution, encodin
             volume.values.CopyFrom(_tensor(result.values, encoding))
             volume.signed = result.signed
             volume.layer = result.layer
+            volume.undefined = result.undefined
             volume.frame_positions.extend(result.frame_positions)
             if result.mask is not None:
                 volume.mask.CopyFrom(_bytes(result.mask))
@@ -128,6 +135,7 @@ def _fill(explanation: explanation_pb2.Explanation, result: Attribution, encodin
                 matrix.maximum_length = result.maximum_length
         case FrameAttribution():
             explanation.frame_attribution.values.CopyFrom(_tensor(result.values, encoding))
+            explanation.frame_attribution.unit = result.unit
     _fill_quality(explanation.quality, result.quality)
     entropy = frame_entropy(result, explanation.target.index)
     if entropy is not None:
@@ -143,7 +151,7 @@ def _fill_quality(message: explanation_pb2.Quality, quality: Quality) -> None:
 
 def _fill_details(explanation: explanation_pb2.Explanation, details: Details) -> None:
     for curve in details.curves:
-        explanation.curves.add(name=curve.name, x_name=curve.x_name, x=curve.x, y=curve.y)
+        explanation.curves.add(name=curve.name, x_name=curve.x_name, x=curve.x, y=curve.y, unit=curve.unit)
     explanation.notes.extend(details.notes)
     explanation.measures.update(details.measures)
     for name, values in details.arrays.items():
@@ -160,6 +168,12 @@ def _bytes(values: Tensor) -> tensor_pb2.Tensor:
     """A bool or uint8 tensor as it is."""
     data = values.numpy().tobytes()
     return tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_UINT8, shape=values.shape, data=data, scale=1.0)
+
+
+def not_finite(error: TensorError) -> RequestError:
+    """The failure of an explanation with values that no message takes."""
+    message = f"the explanation has values that cannot be sent: {error}"
+    return RequestError(message, reason="VALUES_NOT_FINITE", code=INTERNAL)
 
 
 def failure(error: RequestError, prefix: str = "") -> explanation_pb2.Failure:

@@ -143,23 +143,26 @@ class ThreadBackend(ABC):
             waiting = [clip for clip in clips if not self._dropped(clip, loop.time())]
             if not waiting:
                 continue
-            try:
-                responses = await loop.run_in_executor(self._thread, self._answer, name, waiting)
-            except Exception as error:  # one bad batch must not end the model's service
-                for clip in waiting:
-                    clip.done.set_exception(Unavailable(f"{type(error).__name__} while computing the batch"))
-            else:
-                for clip, response in zip(waiting, responses, strict=True):
-                    clip.done.set_result(response)
+            answers = await loop.run_in_executor(self._thread, self._answer, name, waiting)
+            for clip, found in zip(waiting, answers, strict=True):
+                if isinstance(found, Exception):
+                    clip.done.set_exception(found)
+                else:
+                    clip.done.set_result(found)
 
-    def _answer(self, name: str, clips: Sequence[_Clip]) -> list[worker_pb2.ComputeResponse]:
+    def _answer(self, name: str, clips: Sequence[_Clip]) -> list[worker_pb2.ComputeResponse | Unavailable]:
+        """Answer clips together; each by itself where that fails, so that the one to blame fails alone."""
         self._batch_since = begun = time.monotonic()
         for clip in clips:
             clip.begun = begun
         try:
-            return self._answers[name]([clip.work for clip in clips])
+            return list(self._answers[name]([clip.work for clip in clips]))
+        except Exception as error:  # one bad batch must not end the model's service
+            if len(clips) == 1:
+                return [Unavailable(f"{type(error).__name__} while computing the batch")]
         finally:
             self._batch_since = None
+        return [found for clip in clips for found in self._answer(name, [clip])]
 
     def _dropped(self, clip: _Clip, now: float) -> bool:
         if now < clip.at:

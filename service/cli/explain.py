@@ -36,7 +36,7 @@ def explain(
         typer.Argument(
             metavar="CLIP",
             exists=True,
-            help="Video files; a folder of PNG or JPEG pictures is one clip in name order.",
+            help="Video files; a folder of PNG or JPEG pictures is one clip, frame2 before frame10.",
         ),
     ],
     model: Model = "",
@@ -59,9 +59,10 @@ def explain(
         typer.Option(
             metavar="RULE",
             show_default="the model card's",
-            help="Frames that the model sees: `uniform` spreads them over the whole clip, `dense:stride=2,start=0` "
-            "takes a stretch as a live window would, `indices:0,3,6` exactly these. Models of any length also take "
-            "`uniform:count=12`, and as many indices as given.",
+            help="Frames that the model sees: `uniform` spreads them over the whole clip, `segments` takes the middle "
+            "of as many equal segments, `dense:stride=2,start=0` a stretch as a live window would, "
+            "`span:stride=2,start=0` the same spread over its last frame too, `indices:0,3,6` exactly these. Models of "
+            "any length also take `uniform:count=12`, `segments:count=12`, and as many indices as given.",
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, max=1000, help="Classes to show.")] = 5,

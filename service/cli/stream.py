@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
@@ -62,6 +64,15 @@ def stream(
         ),
     ] = False,
     fps: Annotated[float, typer.Option(min=0.1, help="Frames per second of a folder of pictures.")] = 12.0,
+    reconnect: Annotated[
+        bool | None,
+        typer.Option(
+            "--reconnect/--no-reconnect",
+            help="Open a live source again that broke off or ended, with growing pauses; else that ends the command "
+            "with exit code 1.",
+            show_default="cameras and rtsp addresses",
+        ),
+    ] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, metavar="N", help="End after so many seconds.")] = None,
     max_windows: Annotated[int | None, typer.Option(min=1, metavar="N", help="End after so many windows.")] = None,
     jpeg_quality: Annotated[
@@ -83,14 +94,16 @@ def stream(
 ) -> None:
     """Explain a stream, one line per window.
 
-    A file is answered without loss, every window in order. A camera, an address and --realtime are answered newest
-    first: late frames and windows are dropped, and counted. With a budget, windows get as many of the methods as it
-    allows.
+    A file, also one behind an address, is answered without loss, every window in order. A camera, a live address and
+    --realtime are answered newest first: late frames and windows are dropped, and counted. With a budget, windows get
+    as many of the methods as it allows.
     """
     from service.cli.terminal import out
     from service.client.frame_sources import open_source
+    from service.errors import ActionLensError
 
-    opened = open_source(source, loop=loop, realtime=realtime, fps=fps)
+    report = partial(typer.echo, err=True)
+    opened = open_source(source, loop=loop, realtime=realtime, fps=fps, reconnect=reconnect, report=report)
     options: StreamOptions = {
         "model": model,
         "methods": chosen_methods(method),
@@ -110,10 +123,18 @@ def stream(
         with _Ending(windows, opened.close) as ending:
             if seconds is not None:
                 ending.after(seconds)
-            _follow(windows, ending, console, max_windows, as_json)
+            broken: ActionLensError | None = None
+            try:
+                _follow(windows, ending, console, max_windows, as_json)
+            except ActionLensError as error:
+                if error.field != "source" or windows.summary is None:
+                    raise
+                broken = error
         show_summary(windows, console, as_json)
     if ending.signal:
         raise typer.Exit(128 + ending.signal)
+    if broken is not None:
+        raise broken
 
 
 class _Ending:
@@ -162,8 +183,10 @@ class _Ending:
 
 
 def _follow(windows: ExplainedStream, ending: _Ending, console: Console, most: int | None, as_json: bool) -> None:
-    """Show windows until the stream ends, at most `most`; why methods are missing beside others once per reason."""
+    """Show windows until the stream ends, at most `most`; why methods are missing beside others once per reason, and
+    what is unusual about the frames where that begins."""
     said: set[str] = set()
+    kinds: set[str] = set()
     for shown, window in enumerate(windows, start=1):
         if most is not None and shown > most:
             continue
@@ -176,6 +199,11 @@ def _follow(windows: ExplainedStream, ending: _Ending, console: Console, most: i
             if reason and window.explanations and reason not in said:
                 said.add(reason)
                 console.print(f"        {reason}", style="yellow", highlight=False)
+            # Only the numbers differ between the windows over one event.
+            notes = {re.sub(r"[\d.]+", "", note): note for note in window.frames.notes}
+            for kind in notes.keys() - kinds:
+                console.print(f"        {notes[kind]}", style="yellow", highlight=False)
+            kinds = set(notes)
             _show(window, console)
         if shown == most:
             ending.now()
@@ -242,7 +270,9 @@ def show_summary(windows: ExplainedStream, console: Console, as_json: bool) -> N
         f"in {elapsed:.1f} s{rate}\n"
         f"{counts.received} frames received = {counts.used} used + {counts.dropped_stale} in no answered window "
         f"+ {counts.dropped_full} over the buffer + {counts.rejected} rejected + {counts.waiting} waiting; "
-        f"{counts.missing} left out before sending",
+        f"{counts.missing} left out before sending"
+        + (f"; {counts.resized} brought to the size of the first" if counts.resized else "")
+        + (f"; {counts.clock_jumps} jumps of the source's clock" if counts.clock_jumps else ""),
         style="bold",
         soft_wrap=True,
     )

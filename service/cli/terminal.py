@@ -89,6 +89,8 @@ def show_result(console: Console, name: str, result: Result) -> None:
     forward = f" (forward {1000 * timings.forward:.0f})" if timings.forward else ""
     facts.append(f"{_time(timings.total)}{forward}")
     console.print(Text.assemble((name, "bold"), ("  " + " · ".join(facts), "dim")))
+    for note in frames.notes:
+        console.print(f"  {note}", style="yellow", soft_wrap=True)
     show_prediction(console, answer.prediction)
     show_readings(console, result)
 

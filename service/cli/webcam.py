@@ -68,18 +68,18 @@ def webcam(
     from service.webcam.state import ViewState
     from service.webcam.terminal_view import TerminalView
 
-    frame_source = open_source(source, loop=True, realtime=True)
+    question: StreamOptions = {
+        "model": model,
+        "methods": chosen_methods(method),
+        "target": target,
+        "contrast": contrast,
+        **budgets(budget_ms, max_overhead),
+    }
+    state = ViewState(question)
+    frame_source = open_source(source, loop=True, realtime=True, report=state.disconnected)
     console = out()
     with connect(address) as client:
         store = FrameStore(frame_source)
-        question: StreamOptions = {
-            "model": model,
-            "methods": chosen_methods(method),
-            "target": target,
-            "contrast": contrast,
-            **budgets(budget_ms, max_overhead),
-        }
-        state = ViewState(question)
         playback = Playback(store, state)
         live = ReconnectingStream(client, store, state)
         display = TerminalView(state, store, playback, width, console.color_system == "truecolor")

@@ -40,10 +40,12 @@ def worker(
 
     The service runs one such worker itself; ACTIONLENS_JOBS__WORKERS=0 turns that off. Any number may run.
     """
-    from actionlens.extras import needing
+    from actionlens.extras import needing, require
     from service.settings import Settings
 
     with needing("worker"):
+        # Its compute processes import torch, this process does not; a worker without it would take clips and fail them.
+        require("torch")
         from service.jobs.worker.process import run_worker
 
     settings = Settings() if store is None else Settings(model_store=store)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -18,11 +20,12 @@ ClipLike = str | Path | bytes | Sequence[str | Path | bytes | NDArray[np.uint8]]
 ClassLike = int | str | None
 """A class of the model by number or by label; None: the top-1 class of the clip."""
 SamplingLike = str | Sequence[int] | clip_pb2.Sampling | None
-"""None (as the model card says), "uniform", "uniform:count=12", "dense:stride=2,start=0", "indices:0,3,6", or the
-indices themselves."""
+"""None (as the model card says), "uniform", "segments", "uniform:count=12", "dense:stride=2,start=0",
+"span:stride=2,start=0", "indices:0,3,6", or the indices themselves."""
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
+_log = logging.getLogger("actionlens")
 _ENCODINGS = {
     "float32": answer_pb2.VALUE_ENCODING_FLOAT32,
     "float16": answer_pb2.VALUE_ENCODING_FLOAT16,
@@ -84,7 +87,7 @@ def clip_message(clip: ClipLike, fps: float = 0.0) -> clip_pb2.Clip:
         path = Path(clip)
         if not path.is_dir():
             return clip_pb2.Clip(video=path.read_bytes())
-        clip = image_files(path)
+        clip = clip_images(path)
     if isinstance(clip, np.ndarray):
         return _pixels(clip, fps)
     items = list(clip)
@@ -97,15 +100,42 @@ def clip_message(clip: ClipLike, fps: float = 0.0) -> clip_pb2.Clip:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The PNG and JPEG files of a folder in the order of their names. Raises InvalidArgument when there is none."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    """The PNG and JPEG files of a folder in natural order: by the numbers in their names (frame2 before frame10).
+
+    Letters count alike, large or small; of names that do not differ otherwise the order is alphabetical. Raises
+    InvalidArgument when there is none.
+    """
+    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    files = sorted(found, key=_natural)
     if not files:
         raise InvalidArgument(
-            f"clip: {folder} holds no {', '.join(IMAGE_SUFFIXES)} files; a folder is one clip of images in name order",
+            f"clip: {folder} holds no {', '.join(IMAGE_SUFFIXES)} files; a folder of images is one clip",
             field="clip",
             reason="NO_FRAMES",
         )
     return files
+
+
+def clip_images(folder: Path) -> list[Path]:
+    """As `image_files`, for images that are sent: logs a warning where alphabetical order is another one."""
+    files = image_files(folder)
+    alphabetical = sorted(files)
+    first = next((n for n, pair in enumerate(zip(files, alphabetical, strict=True)) if pair[0] != pair[1]), None)
+    if first is not None:
+        _log.warning(
+            "clip: the images of %s are taken in natural order: %s comes before %s, unlike in alphabetical order; for "
+            "another order, rename them with zeros before the numbers or give a list of files",
+            folder,
+            files[first].name,
+            alphabetical[first].name,
+        )
+    return files
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    # Split at numbers every second part is one. Numbers come before letters, as digits do.
+    parts = re.split("([0-9]+)", path.name.casefold())
+    return [(int(part), "") if n % 2 else (-1, part) for n, part in enumerate(parts)], path.name
 
 
 def _encoded(item: object) -> bytes:
@@ -141,7 +171,8 @@ def sampling_message(sampling: SamplingLike) -> clip_pb2.Sampling | None:
     parts = [part.strip() for part in rest.split(",") if part.strip()]
     if rule == "indices" and parts:
         return sampling_message([_whole(part) for part in parts])
-    keys = {"uniform": ("count",), "dense": ("stride", "start")}.get(rule, ())
+    stretch = ("stride", "start")
+    keys = {"uniform": ("count",), "segments": ("count",), "dense": stretch, "span": stretch}.get(rule, ())
     given = dict.fromkeys(keys, 0)
     for part in parts:
         key, _, value = part.partition("=")
@@ -149,13 +180,16 @@ def sampling_message(sampling: SamplingLike) -> clip_pb2.Sampling | None:
             given = {}
             break
         given[key] = _whole(value)
-    if given and rule == "uniform":
-        return clip_pb2.Sampling(uniform=clip_pb2.UniformSampling(**given))
     if given:
-        return clip_pb2.Sampling(dense=clip_pb2.DenseSampling(**given))
+        message = clip_pb2.Sampling()
+        chosen = getattr(message, rule)
+        chosen.SetInParent()
+        for key, number in given.items():
+            setattr(chosen, key, number)
+        return message
     raise InvalidArgument(
-        f"sampling: {sampling!r} is not a rule; write uniform, uniform:count=12, dense:stride=2,start=0 or "
-        "indices:0,3,6",
+        f"sampling: {sampling!r} is not a rule; write uniform, segments, uniform:count=12, dense:stride=2,start=0, "
+        "span:stride=2,start=0 or indices:0,3,6",
         field="sampling",
         reason="BAD_SAMPLING",
     )

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,32 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from service.client.clip_messages import image_files
+from service.client.clip_messages import clip_images
 from service.client.stream_messages import Frame
-from service.decoding.orientation import oriented_rgb
-from service.errors import InvalidArgument, Unavailable
+from service.decoding.frame_converter import FrameConverter
+from service.decoding.video_stream import best_video_stream
+from service.errors import ActionLensError, InvalidArgument, Unavailable
+from service.readings.source_clock import SourceClock
 
 FOLDER_FPS = 12.0
 """Frames per second of a folder of images, which does not say."""
 
 _SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "srt://", "udp://", "tcp://", "http://", "https://")
+_CAMERA_SCHEMES = ("rtsp://", "rtsps://")
 _DEVICE = "/dev/video"
+# The size of these files is not that of what they list.
+_PLAYLISTS = ("hls", "dash")
 _OPEN_SECONDS = 10.0
 _STALL_SECONDS = 10.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 
 
 @dataclass(frozen=True)
 class FrameSource:
     """Frames, once through. live: they come by themselves, and those not taken in time are gone.
 
-    frames: raises InvalidArgument or Unavailable when the source cannot be read. close: ends the iteration soon; may
+    frames: raises InvalidArgument or Unavailable (field "source") when the source cannot be read, and Unavailable
+    (SOURCE_ENDED) when a live one ends by itself; of a live one, a PatientSource. close: ends the iteration soon; may
     be called from any thread.
     """
 
@@ -41,63 +49,150 @@ class FrameSource:
     close: Callable[[], None]
 
 
-def open_source(where: str, *, loop: bool = False, realtime: bool = False, fps: float = FOLDER_FPS) -> FrameSource:
+def open_source(
+    where: str,
+    *,
+    loop: bool = False,
+    realtime: bool = False,
+    fps: float = FOLDER_FPS,
+    reconnect: bool | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> FrameSource:
     """A file, a folder of PNG or JPEG images, a camera ("0", "/dev/video0"), or a stream address ("rtsp://...").
 
+    A recording behind an address (what has a length or a size) is read as a file is: every frame, no faster than they
+    are taken. Any other address, and a camera, is live.
     loop: begin again at the end of a file. realtime: hand a file's frames out at its own speed as a camera would.
-    fps: of a folder of images. Raises InvalidArgument when `where` is nothing of these.
+    fps: of a folder of images. reconnect: open a live source that broke off or ended again, with pauses from 0.5 s to
+    15 s, for as long as that takes; None: cameras, rtsp addresses among them. report: takes a line for people when that
+    happens. Raises InvalidArgument when `where` is nothing of these.
     """
     stop = threading.Event()
     camera = where.removeprefix(_DEVICE)
     if camera.isdecimal():
-        return _live(where, lambda: _camera(int(camera)), stop)
+        return _live(where, lambda: _camera(int(camera)), stop, reconnect is not False, report)
     if where.lower().startswith(_SCHEMES):
-        return _live(where, lambda: _address(where), stop)
-    path = Path(where)
-    if where and path.is_dir():
-        files = image_files(path)
-        once: Callable[[], Iterator[Frame]] = lambda: _images(files, fps)  # noqa: E731
-    elif path.is_file():
-        once = lambda: _video(str(path), {})  # noqa: E731
+        first = _FirstTry(where)
+        if not first.finite:
+            again = where.lower().startswith(_CAMERA_SCHEMES) if reconnect is None else reconnect
+            return _live(where, first.frames, stop, again, report, first.close)
+        once, close = first.frames, first.close
     else:
-        raise InvalidArgument(
-            f"source: {where!r} is no file or folder; give one, a camera number (0), or an address ({_SCHEMES[0]}...)",
-            field="source",
-            reason="UNKNOWN_SOURCE",
-        )
+        once, close = _local(where, fps), lambda: None
     frames = _looped(once, stop) if loop else _stopped(once(), stop)
     if realtime:
-        return _live(where, lambda: _paced(frames, stop), stop)
-    return FrameSource(where, False, frames, stop.set)
+        mailbox = _Mailbox(where, lambda: _paced(frames, stop), stop, _STALL_SECONDS)
+        return FrameSource(where, True, mailbox, _both(mailbox.close, close))
+    return FrameSource(where, False, frames, _both(stop.set, close))
 
 
-def _video(where: str, options: dict[str, str]) -> Iterator[Frame]:
-    """Frames of anything that libav opens, numbered, in presentation order."""
+def _local(where: str, fps: float) -> Callable[[], Iterator[Frame]]:
+    path = Path(where)
+    if where and path.is_dir():
+        files = clip_images(path)
+        return lambda: _images(files, fps)
+    if path.is_file():
+        return lambda: _video(str(path), _open(str(path)))
+    raise InvalidArgument(
+        f"source: {where!r} is no file or folder; give one, a camera number (0), or an address ({_SCHEMES[0]}...)",
+        field="source",
+        reason="UNKNOWN_SOURCE",
+    )
+
+
+class _FirstTry:
+    """An address, opened once to see what it is: many senders serve one viewer, once.
+
+    finite: it is a recording. An error of the opening is raised by the first frame.
+    """
+
+    def __init__(self, where: str) -> None:
+        self.finite = False
+        self._where = where
+        self._error: ActionLensError | None = None
+        self._container: Any = None
+        try:
+            self._container = _open(where)
+        except ActionLensError as error:
+            self._error = error
+        else:
+            listed = self._container.format.name.startswith(_PLAYLISTS)
+            self.finite = bool(self._container.duration) or (not listed and self._container.size > 0)
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames of the container that is open, or of another one."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        container, self._container = self._container, None
+        yield from _video(self._where, container or _open(self._where), live=not self.finite)
+
+    def close(self) -> None:
+        """Close what nobody took."""
+        container, self._container = self._container, None
+        if container is not None:
+            container.close()
+
+
+def _open(where: str) -> Any:
+    """Open anything that libav opens. Raises Unavailable or InvalidArgument."""
+    # UDP loses packets, which shows as grey smear that a model takes for motion.
+    options = {"rtsp_transport": "tcp"} if where.lower().startswith(_CAMERA_SCHEMES) else {}
     try:
-        with av.open(where, options=options, timeout=(_OPEN_SECONDS, _STALL_SECONDS)) as container:
-            if not container.streams.video:
-                raise InvalidArgument(f"source: {where} has no video in it", field="source", reason="NO_VIDEO_STREAM")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            rate = float(stream.average_rate or 0) or 25.0
-            first, newest = None, -1.0
-            for number, frame in enumerate(container.decode(stream)):
-                now = number / rate if frame.time is None else frame.time
-                first = now if first is None else first
-                # Damaged files have times that stand still or jump back.
-                newest = max(now - first, newest + 1e-3) if number else 0.0
-                yield Frame(oriented_rgb(frame), number, newest)
+        container = av.open(where, options=options, timeout=(_OPEN_SECONDS, _STALL_SECONDS))
     except (av.FFmpegError, OSError) as error:
-        kind = Unavailable if where.startswith(_SCHEMES) else InvalidArgument
-        raise kind(f"source: {where} cannot be read: {error}", field="source", reason="SOURCE_FAILED") from error
+        raise _unreadable(where, error) from error
+    stream = best_video_stream(container)
+    if stream is None:
+        container.close()
+        raise InvalidArgument(f"source: {where} has no video in it", field="source", reason="NO_VIDEO_STREAM")
+    if stream.codec_context is None:
+        container.close()
+        raise InvalidArgument(
+            f"source: {where}: no decoder for its video; convert it", field="source", reason="CODEC_UNSUPPORTED"
+        )
+    return container
 
 
-def _address(where: str) -> Iterator[Frame]:
-    options = {"fflags": "nobuffer", "flags": "low_delay"}
-    if where.lower().startswith("rtsp"):
-        # UDP loses packets, which shows as grey smear that a model takes for motion.
-        options["rtsp_transport"] = "tcp"
-    return _video(where, options)
+def _video(where: str, container: Any, *, live: bool = False) -> Iterator[Frame]:
+    """Frames of an open container, numbered, in presentation order; closes it."""
+    seen = False
+    try:
+        with container:
+            stream: Any = best_video_stream(container)
+            # Threads that work on several frames hand them out late.
+            stream.thread_type = "SLICE" if live else "AUTO"
+            converter = FrameConverter(stream)
+            clock = SourceClock(float(stream.average_rate or 0), container.format.name)
+            for number, frame in enumerate(_decoded(container.demux(stream))):
+                now = clock.add(frame.time)
+                seen = True
+                yield Frame(converter.image(frame), number, now, len(clock.jumps))
+    except (av.FFmpegError, OSError) as error:
+        # The cut-off end of a file: the recording ends there, as it does for clips.
+        if not (seen and isinstance(error, av.InvalidDataError)) or where.lower().startswith(_SCHEMES):
+            raise _unreadable(where, error) from error
+
+
+def _decoded(packets: Iterator[Any]) -> Iterator[Any]:
+    """The frames of packets. As for clips, what does not decode is passed over, and so is the last packet where it is
+    damaged: it is the cut-off end of a file."""
+    damaged: list[Any] = []
+    for packet in packets:
+        # The empty packet after the last one takes what the decoder still has.
+        whole = [*(damaged if packet.size else ()), *(() if packet.is_corrupt else (packet,))]
+        damaged = [packet] if packet.is_corrupt else []
+        for each in whole:
+            try:
+                frames = each.decode()
+            except (av.FFmpegError, ValueError):
+                continue
+            yield from frames
+
+
+def _unreadable(where: str, error: Exception) -> ActionLensError:
+    kind = Unavailable if where.lower().startswith(_SCHEMES) else InvalidArgument
+    return kind(f"source: {where} cannot be read: {error}", field="source", reason="SOURCE_FAILED")
 
 
 def _camera(number: int) -> Iterator[Frame]:
@@ -137,20 +232,22 @@ def _images(files: list[Path], fps: float) -> Iterator[Frame]:
 
 def _looped(once: Callable[[], Iterator[Frame]], stop: threading.Event) -> Iterator[Frame]:
     """The frames over and over, with numbers and times that go on rising."""
-    number, offset = 0, 0.0
+    number, offset, jumps = 0, 0.0, 0
     while not stop.is_set():
         last = step = 0.0
-        count = 0
+        count, seen = 0, jumps
         for frame in once():
             if stop.is_set():
                 return
             step = frame.timestamp - last if count else step
             last = frame.timestamp
-            yield replace(frame, sequence=number, timestamp=offset + last)
+            seen = jumps + frame.clock_jumps
+            yield replace(frame, sequence=number, timestamp=offset + last, clock_jumps=seen)
             number, count = number + 1, count + 1
         if not count:
             return
         offset += last + (step or 1 / 25)
+        jumps = seen
 
 
 def _stopped(frames: Iterator[Frame], stop: threading.Event) -> Iterator[Frame]:
@@ -169,36 +266,102 @@ def _paced(frames: Iterator[Frame], stop: threading.Event) -> Iterator[Frame]:
         yield frame
 
 
-def _live(name: str, once: Callable[[], Iterator[Frame]], stop: threading.Event) -> FrameSource:
-    mailbox = _Mailbox(name, once, stop)
-    return FrameSource(name, True, mailbox.frames(), mailbox.close)
+def _live(
+    name: str,
+    once: Callable[[], Iterator[Frame]],
+    stop: threading.Event,
+    reconnect: bool,
+    report: Callable[[str], None],
+    close: Callable[[], None] = lambda: None,
+) -> FrameSource:
+    # Made where they are read: they close the connection when that ends.
+    frames = partial(_lasting, name, once, stop, reconnect, report)
+    mailbox = _Mailbox(name, frames, stop, None if reconnect else _STALL_SECONDS)
+    return FrameSource(name, True, mailbox, _both(mailbox.close, close))
 
 
-class _Mailbox:
+def _lasting(
+    name: str,
+    once: Callable[[], Iterator[Frame]],
+    stop: threading.Event,
+    reconnect: bool,
+    report: Callable[[str], None],
+) -> Iterator[Frame]:
+    """The frames of a live source, over all its connections, with numbers and times that go on rising.
+
+    The time without a connection passes. Raises when a source ends or fails that is not to be opened again, or that
+    never had a frame.
+    """
+    number, jumps, offset, last, seen = 0, 0, 0.0, 0.0, 0.0
+    pause = _FIRST_PAUSE
+    while True:
+        count, more = 0, 0
+        error: ActionLensError
+        try:
+            for frame in once():
+                if stop.is_set():
+                    return
+                if not count and number:
+                    offset = last + (time.monotonic() - seen) - frame.timestamp
+                last, seen, more = offset + frame.timestamp, time.monotonic(), frame.clock_jumps
+                yield replace(frame, sequence=number, timestamp=last, clock_jumps=jumps + more)
+                number, count, pause = number + 1, count + 1, _FIRST_PAUSE
+            error = Unavailable(f"source: {name} ended: it sends no more frames", field="source", reason="SOURCE_ENDED")
+        except (Unavailable, InvalidArgument) as failed:
+            error = failed
+        if stop.is_set():
+            return
+        if not (reconnect and number):
+            raise error
+        jumps += more
+        report(f"{error.message}; trying again in {pause:g} s")
+        if stop.wait(pause):
+            return
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        first()
+        second()
+
+    return run
+
+
+class _Mailbox(Iterator[Frame]):
     """The newest frame of a source that does not wait. Frames nobody took are left out, which their numbers show."""
 
-    def __init__(self, name: str, once: Callable[[], Iterator[Frame]], stop: threading.Event) -> None:
+    def __init__(
+        self, name: str, once: Callable[[], Iterator[Frame]], stop: threading.Event, patience: float | None
+    ) -> None:
+        """patience: seconds without a frame after which the source counts as dead; None: it is looked after."""
         self._name = name
         self._once = once
         self._stop = stop
+        self._patience = patience
         self._changed = threading.Condition()
         self._newest: Frame | None = None
         self._error: BaseException | None = None
-        self._done = False
+        self._begun = self._done = False
 
-    def frames(self) -> Iterator[Frame]:
-        threading.Thread(target=self._capture, name="capture", daemon=True).start()
-        while True:
-            with self._changed:
-                if not self._changed.wait_for(lambda: self._newest is not None or self._done, _STALL_SECONDS):
-                    raise Unavailable(f"source: no frame from {self._name} for {_STALL_SECONDS:g} s", field="source")
-                frame, self._newest = self._newest, None
-            if frame is not None:
-                yield frame
-            elif self._error is not None:
-                raise self._error
-            else:
-                return
+    def __next__(self) -> Frame:
+        if not self.wait(self._patience):
+            raise Unavailable(f"source: no frame from {self._name} for {self._patience:g} s", field="source")
+        with self._changed:
+            frame, self._newest = self._newest, None
+        if frame is not None:
+            return frame
+        if self._error is not None:
+            raise self._error
+        raise StopIteration
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait so long, None: without end, until the next frame, or the end, can be had. Returns whether it can."""
+        with self._changed:
+            if not self._begun:
+                self._begun = True
+                threading.Thread(target=self._capture, name="capture", daemon=True).start()
+            return self._changed.wait_for(lambda: self._newest is not None or self._done, seconds)
 
     def close(self) -> None:
         self._stop.set()

@@ -29,12 +29,14 @@ class Frame:
     """One frame of a source.
 
     picture: uint8 [H, W, 3] RGB, or encoded JPEG or PNG bytes. sequence: its number in the source, rising; gaps are
-    frames left out. timestamp: seconds on the source's clock, rising.
+    frames left out. timestamp: seconds on the source's clock, rising. clock_jumps: how often that clock jumped or
+    started again up to this frame where `timestamp` goes on at the usual rate; answers over such a moment say so.
     """
 
     picture: NDArray[np.uint8] | bytes
     sequence: int
     timestamp: float
+    clock_jumps: int = 0
 
 
 FrameLike = Frame | NDArray[np.uint8] | bytes
@@ -136,7 +138,9 @@ def frame_encoder(options: StreamOptions) -> Callable[[FrameLike], service_pb2.E
         if not isinstance(item, Frame):
             number = next(numbers)
             item = Frame(item, number, number / fps if fps > 0 else time.monotonic())
-        message = service_pb2.StreamFrame(sequence=item.sequence, timestamp=item.timestamp)
+        message = service_pb2.StreamFrame(
+            sequence=item.sequence, timestamp=item.timestamp, clock_jumps=item.clock_jumps
+        )
         if isinstance(item.picture, bytes):
             message.image = item.picture
             return service_pb2.ExplainStreamRequest(frame=message)

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Protocol, Self, Unpack, runtime_checkable
 
 import grpc
 
@@ -23,10 +23,23 @@ from service.client.stream_messages import (
     open_message,
     update_message,
 )
-from service.errors import DeadlineExceeded
+from service.errors import ActionLensError, DeadlineExceeded
 from service.telemetry.spans import outgoing
 
 IDLE_TIMEOUT = 60.0
+ALIVE_SECONDS = 15.0
+"""While a PatientSource has no frame, the service hears so often that there is a client: it closes streams without."""
+_ALIVE = service_pb2.ExplainStreamRequest(update=service_pb2.StreamUpdate())
+
+
+@runtime_checkable
+class PatientSource(Protocol):
+    """Frames that may stay away for long: a camera that is opened again and again."""
+
+    def __next__(self) -> FrameLike: ...
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait so long until the next frame, or the end, can be had. Returns whether it can."""
 
 
 class ExplainedStream(Iterator[WindowResult]):
@@ -34,8 +47,8 @@ class ExplainedStream(Iterator[WindowResult]):
 
     gRPC reads the frames on a thread of its own, so a source may block; a frame is taken from it when there is credit
     to send it, and when no more are wanted a generator is closed, on that thread. Raises the service's error, the frame
-    source's own, and DeadlineExceeded when the service stays silent for `idle_timeout` seconds while it owes credit or
-    an answer.
+    source's own (one about the field "source" after the windows that are due and the summary), and DeadlineExceeded
+    when the service stays silent for `idle_timeout` seconds while it owes credit or an answer.
     """
 
     def __init__(
@@ -137,6 +150,8 @@ class ExplainedStream(Iterator[WindowResult]):
                 while self._wait_for_credit():
                     while self._updates:
                         yield self._updates.popleft()
+                    while isinstance(source, PatientSource) and not source.wait(ALIVE_SECONDS):
+                        yield self._updates.popleft() if self._updates else _ALIVE
                     frame = next(source, None)
                     if frame is None or self._ending or self._over:
                         break
@@ -145,6 +160,12 @@ class ExplainedStream(Iterator[WindowResult]):
                         self._credit -= 1
                         self.sent += 1
                     yield message
+            except ActionLensError as error:
+                if error.field != "source":
+                    raise
+                # The source broke off: that is no reason to lose the windows that are due.
+                with self._changed:
+                    self._failure = error
             finally:
                 if isinstance(self._frames, Generator):
                     self._frames.close()

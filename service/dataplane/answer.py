@@ -16,10 +16,8 @@ from service.dataplane.levels import level_of
 from service.dataplane.resolved_request import ResolvedRequest
 from service.errors import InvalidArgument
 from service.readings.explanation import read_explanation
+from service.rendering.film_times import film_times
 from service.rendering.overlay import blend, encode_jpeg, enlarge, write_mp4
-
-# Speed of an overlay video when the clip's own is unknown.
-_OVERLAY_FPS = 10.0
 
 
 def check_response(request: ResolvedRequest, response: worker_pb2.ComputeResponse) -> None:
@@ -87,6 +85,6 @@ def _draw(
         )
         return
     video = io.BytesIO()
-    write_mp4(video, blend(enlarge(frames), explanation, report.placement), report.effective_fps or _OVERLAY_FPS)
+    write_mp4(video, blend(enlarge(frames), explanation, report.placement), film_times(report))
     explanation.overlay.media_type = "video/mp4"
     explanation.overlay.data = video.getvalue()

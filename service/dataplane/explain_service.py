@@ -145,4 +145,5 @@ def frame_report(clip: DecodedClip) -> answer_pb2.FrameReport:
         source_width=clip.source_width,
         source_height=clip.source_height,
         placement=clip.placement,
+        notes=clip.notes,
     )

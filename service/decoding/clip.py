@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from actionlens.v1 import answer_pb2, clip_pb2, model_pb2
 from service.decoding.deadline import Deadline
-from service.decoding.fit import fit, placement_of
+from service.decoding.fit import fit, placement_of, refit
 from service.decoding.image import check_size, decode_image, image_size
 from service.decoding.sampling import choose, effective_fps
 from service.decoding.video import read_video
 from service.errors import InvalidArgument
+from service.readings.source_clock import rate_note, repeat_note, size_note
 from service.settings import Limits
 
 
@@ -26,8 +27,8 @@ class DecodedClip:
 
     frames: uint8 [T, height, width, 3] RGB at the model's size. indices: position of each in the source.
     timestamps: seconds since the first source frame; empty when unknown. fps: of the source, effective_fps: at which
-    the model sees the world; 0 when unknown. source_width, source_height: pixels, upright. placement: where the
-    source image lies in the model's frame.
+    the model sees the world; 0 when unknown. source_width, source_height: upright, in square pixels. placement:
+    where the source image lies in the model's frame. notes: what people should know of these frames, as FrameReport's.
     """
 
     frames: NDArray[np.uint8]
@@ -38,6 +39,7 @@ class DecodedClip:
     fps: float
     effective_fps: float
     placement: answer_pb2.Placement
+    notes: tuple[str, ...]
 
 
 def decode_clip(
@@ -70,7 +72,10 @@ def _from_video(
         limits,
         "clip.video",
     )
-    return _clip(video.frames, video.indices, video.timestamps, video.width, video.height, video.fps, model_input)
+    notes = [*video.notes, _repeats(sampling, video.indices)]
+    return _clip(
+        video.frames, video.indices, video.timestamps, video.width, video.height, video.fps, model_input, notes
+    )
 
 
 def _from_images(
@@ -83,22 +88,18 @@ def _from_images(
     width, height = image_size(source.images[0], limits, "clip.frames.images[0]")
     for position, encoded in enumerate(source.images):
         field = f"clip.frames.images[{position}]"
-        size = image_size(encoded, limits, field)
-        if size != (width, height):
-            raise InvalidArgument(
-                f"{field}: is {size[0]} x {size[1]} pixels, the first image is {width} x {height}; "
-                "send all images of a clip in one size",
-                field=field,
-                reason="PICTURE_SIZE_DIFFERS",
-            )
+        image_size(encoded, limits, field)
         deadline.check()
     indices = choose(sampling, model_input, count)
     frames: dict[int, NDArray[np.uint8]] = {}
+    sizes: list[tuple[int, int]] = []
     for index in sorted(set(indices)):
         deadline.check()
         image = decode_image(source.images[index], limits, f"clip.frames.images[{index}]")
-        frames[index] = fit(image, model_input)[0]
-    return _clip([frames[i] for i in indices], indices, _times(indices, fps), width, height, fps, model_input)
+        sizes.append((image.shape[1], image.shape[0]))
+        frames[index] = fit(refit(image, width, height), model_input)[0]
+    notes = [rate_note(fps), size_note(sizes, (width, height)), _repeats(sampling, indices)]
+    return _clip([frames[i] for i in indices], indices, _times(indices, fps), width, height, fps, model_input, notes)
 
 
 _CHANNELS = {
@@ -149,6 +150,7 @@ def _from_pixels(
         source.height,
         fps,
         model_input,
+        [rate_note(fps), _repeats(sampling, indices)],
     )
 
 
@@ -193,6 +195,13 @@ def _times(indices: Iterable[int], fps: float) -> tuple[float, ...]:
     return tuple(index / fps for index in indices) if fps > 0 else ()
 
 
+def _repeats(sampling: clip_pb2.Sampling, indices: tuple[int, ...]) -> str:
+    """Say that the clip has fewer frames than the model takes; not where the frames were named."""
+    if sampling.WhichOneof("rule") == "indices":
+        return ""
+    return repeat_note(indices, "the clip has no more")
+
+
 def _clip(
     frames: Iterable[NDArray[np.uint8]],
     indices: tuple[int, ...],
@@ -201,6 +210,7 @@ def _clip(
     height: int,
     fps: float,
     model_input: model_pb2.ModelInput,
+    notes: Iterable[str],
 ) -> DecodedClip:
     return DecodedClip(
         frames=np.stack(list(frames)),
@@ -211,4 +221,5 @@ def _clip(
         fps=fps,
         effective_fps=effective_fps(timestamps),
         placement=placement_of(width, height, model_input),
+        notes=tuple(filter(None, notes)),
     )

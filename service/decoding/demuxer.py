@@ -9,33 +9,44 @@ from dataclasses import dataclass
 from typing import Any
 
 import av
-from av.stream import Discard, Disposition
+from av.stream import Discard
 
 from service.decoding.container import CONTAINERS, demuxer_name, safe_movie
 from service.decoding.deadline import Deadline
+from service.decoding.frame_converter import FrameConverter
 from service.decoding.image import check_size
+from service.decoding.video_stream import best_video_stream
 from service.errors import InvalidArgument
+from service.readings.source_clock import SourceClock, rate_note
 from service.settings import Limits
 
 # While libav looks for the codec's parameters it may decode a frame: that one must not be huge either. Above the
 # usual limit, so that the refusal of an 8K file (33 million) can name its size.
 _PROBE_PIXELS = 2**25
+# Seconds by which frames that are decoded one after the other may be shown the other way round.
+_REORDERED = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class DemuxedVideo:
     """An open video file: `packets` in decoding order and `times` of the frames as shown.
 
-    times: presentation times of the frames in units of the stream's time base, rising; empty when the file has none
-    or not one per packet. seconds: length of one unit. rate: frames per second by the container, 0 when unknown.
+    times: presentation times of the frames in units of the stream's time base, as the file has them: rising but for
+    discontinuities of its clock; empty when the file has none or not one per packet. seconds: length of one unit. rate:
+    frames per second by the container, 0 when unknown. converter: makes images of its frames.
     """
 
     codec: Any
+    converter: FrameConverter
     container: str
     packets: tuple[Any, ...]
     times: tuple[int, ...]
     seconds: float
     rate: float
+
+    def clock(self) -> SourceClock:
+        """Make a new clock for the frames' times in seconds."""
+        return SourceClock(self.rate, self.container)
 
 
 class _TimedReader(io.BytesIO):
@@ -91,10 +102,7 @@ def _refuse(url: str, *_: Any) -> Any:
 
 
 def _video_stream(container: Any, limits: Limits, field: str) -> Any:
-    stream = next(
-        (s for s in container.streams.video if not s.disposition & Disposition.attached_pic),
-        None,
-    )
+    stream = best_video_stream(container)
     if stream is None:
         raise InvalidArgument(
             f"{field}: the file has no video in it; send one with a video stream", field=field, reason="NO_VIDEO_STREAM"
@@ -130,8 +138,8 @@ def _demux(container: Any, stream: Any, size: int, limits: Limits, deadline: Dea
     try:
         for packet in container.demux(stream):
             deadline.check()
-            # An empty packet ends the stream; a damaged one is the cut-off end of a truncated file.
-            if not packet.size or packet.is_corrupt:
+            # An empty packet ends the stream.
+            if not packet.size:
                 continue
             held += packet.size
             if held > 2 * size:
@@ -146,6 +154,10 @@ def _demux(container: Any, stream: Any, size: int, limits: Limits, deadline: Dea
     except (av.FFmpegError, ValueError):
         # What was read so far is used: a recording that was cut off is still a clip.
         pass
+    # The cut-off end of a truncated file. Where recordings were joined, the packet before is said to be damaged too,
+    # and is not.
+    if packets and packets[-1].is_corrupt:
+        packets.pop()
     if not packets:
         raise InvalidArgument(
             f"{field}: the video stream has no frames; the file is cut off or was never finished",
@@ -156,29 +168,50 @@ def _demux(container: Any, stream: Any, size: int, limits: Limits, deadline: Dea
 
 
 def _demuxed(container: Any, stream: Any, packets: list[Any]) -> DemuxedVideo:
-    shown = [packet.pts for packet in packets if not packet.is_discard]
-    known = [time for time in shown if time is not None]
-    unique = sorted(set(known))
+    seconds = float(stream.time_base) if stream.time_base else 0.0
     return DemuxedVideo(
         codec=stream.codec_context,
+        converter=FrameConverter(stream),
         container=container.format.name,
         packets=tuple(packets),
-        times=tuple(unique) if len(unique) == len(shown) else (),
-        seconds=float(stream.time_base) if stream.time_base else 0.0,
+        times=_presentation_times([packet for packet in packets if not packet.is_discard], seconds),
+        seconds=seconds,
         rate=float(stream.average_rate or 0),
     )
+
+
+def _presentation_times(packets: list[Any], seconds: float) -> tuple[int, ...]:
+    """The times of frames in the order in which they are shown. Where the clock starts again, so does the sorting."""
+    stretches: list[list[int]] = [[]]
+    last: int | None = None
+    for packet in packets:
+        if packet.pts is None:
+            return ()
+        # The times of decoding rise between discontinuities; not every container has them.
+        stamp = packet.pts if packet.dts is None else packet.dts
+        reach = _REORDERED if packet.dts is None else 0.0
+        if last is not None and (stamp - last) * seconds < -reach:
+            stretches.append([])
+        stretches[-1].append(packet.pts)
+        last = stamp
+    if any(len(set(times)) < len(times) for times in stretches):
+        return ()
+    return tuple(time for times in stretches for time in sorted(times))
 
 
 def _check_length(video: DemuxedVideo, limits: Limits, field: str) -> None:
     count = len(video.packets)
     if len(video.times) > 1:
+        clock = video.clock()
         # The last frame is shown too: as long as the others on average.
-        length = (video.times[-1] - video.times[0]) * video.seconds * count / (count - 1)
+        length = [clock.add(time * video.seconds) for time in video.times][-1] * count / (count - 1)
     else:
         length = count / video.rate if video.rate > 0 else 0.0
     if length > limits.seconds:
+        doubt = rate_note(count / length)
         raise InvalidArgument(
-            f"{field}: the clip is {length:.0f} s long, the limit is {limits.seconds:g} s; cut it",
+            f"{field}: the clip is {length:.0f} s long, the limit is {limits.seconds:g} s; cut it"
+            + (f" ({doubt})" if doubt else ""),
             field=field,
             reason="CLIP_TOO_LONG",
         )

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from actionlens.v1 import clip_pb2
 from service.decoding.clip import raw_pixels, to_rgb
-from service.decoding.fit import scale
-from service.decoding.image import decode_image
+from service.decoding.fit import refit, scale
+from service.decoding.image import decode_image, image_size
 from service.decoding.video import read_video
 from service.errors import InvalidArgument
 from service.settings import Limits
@@ -40,7 +40,7 @@ def decode_for_display(
 ) -> NDArray[np.uint8]:
     """Frames of a clip: uint8 [len(indices), h, w, 3] RGB, the longer side `max_side` pixels.
 
-    source: a video file (path or bytes), or JPEG and PNG images of one size in order of time. indices: positions in
+    source: a video file (path or bytes), or JPEG and PNG images in order of time. indices: positions in
     the source, any order (FrameReport.used). Small sources are enlarged, so that outlines and text drawn on them are
     sharp. Raises InvalidArgument when the clip does not decode or has no such frame, OSError when a file cannot be
     read.
@@ -55,8 +55,11 @@ def decode_for_display(
         )
         return np.stack(video.frames)
     _existing(wanted, len(source))
+    width, height = image_size(_read(source[0]), bounds, "clip.frames.images[0]")
     images = {
-        index: _sized(decode_image(_read(source[index]), bounds, f"clip.frames.images[{index}]"), max_side)
+        index: _sized(
+            refit(decode_image(_read(source[index]), bounds, f"clip.frames.images[{index}]"), width, height), max_side
+        )
         for index in sorted(set(wanted))
     }
     return np.stack([images[index] for index in wanted])

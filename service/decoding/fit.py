@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from actionlens.card import Resize
 from actionlens.v1 import answer_pb2, model_pb2
 
+# Shapes of one video at several sizes differ by so much at most: its encoders round to even numbers of pixels.
+_SAME_SHAPE = 0.03
+
 
 def fit(image: NDArray[np.uint8], model_input: model_pb2.ModelInput) -> tuple[NDArray[np.uint8], answer_pb2.Placement]:
     """Make an image [H, W, 3] uint8 into the model's frame [height, width, 3] and say where the image lies in it.
@@ -64,6 +67,24 @@ def scale(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8
     if smaller != (height, width):
         image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     return image
+
+
+def refit(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Bring an image [H, W, 3] uint8 of a source whose size changes to the size of its first: [height, width, 3].
+
+    It fills that where the shape stays the same but for rounding; else it is scaled to fit in and centred on black.
+    """
+    tall, wide = image.shape[:2]
+    if (wide, tall) == (width, height):
+        return image
+    if abs(wide * height - tall * width) <= _SAME_SHAPE * tall * width:
+        return scale(image, width, height)
+    ratio = min(width / wide, height / tall)
+    inner = scale(image, max(1, round(wide * ratio)), max(1, round(tall * ratio)))
+    canvas = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
+    canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return canvas
 
 
 def _rule(model_input: model_pb2.ModelInput) -> Resize:

@@ -1,4 +1,4 @@
-"""Single images: JPEG, PNG and raw pixels to RGB. Sizes are read from headers and checked before decoding."""
+"""Single images: JPEG, PNG and raw pixels to upright RGB. Sizes are read from headers and checked before decoding."""
 
 from __future__ import annotations
 
@@ -10,52 +10,36 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from service.decoding.colour import Light, light_of, to_screen
+from service.decoding.exif import jpeg_orientation, png_orientation, swaps_sides, turned
+from service.decoding.png_chunks import SIGNATURE, png_chunk
 from service.errors import InvalidArgument
 from service.settings import Limits
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 # A progressive JPEG has about ten scans. Each costs a pass over all pixels, so a file with thousands is an attack.
 _MOST_SCANS = 100
 
 
 def image_size(encoded: bytes, limits: Limits, field: str) -> tuple[int, int]:
-    """Width and height of a JPEG or PNG, from its header alone.
+    """Width and height of a JPEG or PNG as it is meant to be shown (EXIF orientation applied), from its header alone.
 
     Raises InvalidArgument (with `field`): PICTURE_EMPTY, PICTURE_UNRECOGNISED, PICTURE_BROKEN, PICTURE_TOO_LARGE.
     """
-    if not encoded:
-        raise InvalidArgument(f"{field}: is empty; send a JPEG or PNG file", field=field, reason="PICTURE_EMPTY")
-    if encoded.startswith(_JPEG):
-        try:
-            height, width, _, _ = simplejpeg.decode_jpeg_header(encoded, strict=False)
-        except (ValueError, KeyError) as error:
-            # KeyError: simplejpeg has no name for a colour space that libjpeg could not find out.
-            raise _broken("JPEG", f"bad header: {error}", field) from None
-        if too_many_scans(encoded):
-            raise _broken("JPEG", f"more than {_MOST_SCANS} scans", field)
-    elif encoded.startswith(_PNG):
-        if len(encoded) < 33 or encoded[12:16] != b"IHDR":
-            raise _broken("PNG", "the header is cut off", field)
-        width, height = struct.unpack(">II", encoded[16:24])
-    else:
-        raise InvalidArgument(
-            f"{field}: is neither a JPEG nor a PNG file; convert it to one of these",
-            field=field,
-            reason="PICTURE_UNRECOGNISED",
-        )
-    check_size(width, height, limits, field)
-    return width, height
+    width, height = _stored_size(encoded, limits, field)
+    return (height, width) if swaps_sides(_orientation(encoded)) else (width, height)
 
 
 def decode_image(encoded: bytes, limits: Limits, field: str) -> NDArray[np.uint8]:
-    """Decode a JPEG or PNG to uint8 [H, W, 3] RGB.
+    """Decode a JPEG or PNG to uint8 [H, W, 3] RGB, upright: turned and mirrored as its EXIF orientation says.
 
-    Grey is repeated over the channels, alpha is laid over black, 16 bits per channel become 8. Raises
-    InvalidArgument (with `field`) as `image_size` does, and PICTURE_BROKEN when the data does not decode.
+    Grey is repeated over the channels, alpha is laid over black, 16 bits per channel become 8; PNG files of high
+    dynamic range or wide gamut (cICP) are brought to an ordinary screen. Raises InvalidArgument (with `field`) as
+    `image_size` does, and PICTURE_BROKEN when the data does not decode.
     """
-    image_size(encoded, limits, field)
-    return _decode_jpeg(encoded, field) if encoded.startswith(_JPEG) else _decode_png(encoded, field)
+    _stored_size(encoded, limits, field)
+    image = _decode_jpeg(encoded, field) if encoded.startswith(_JPEG) else _decode_png(encoded, field)
+    return turned(image, _orientation(encoded))
 
 
 def raw_image(data: bytes, height: int, width: int, limits: Limits, field: str) -> NDArray[np.uint8]:
@@ -104,6 +88,36 @@ def over_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.multiply(np.ascontiguousarray(pixels[..., :3]), alpha, scale=1 / 255), np.uint8)
 
 
+def _stored_size(encoded: bytes, limits: Limits, field: str) -> tuple[int, int]:
+    """Width and height of the stored pixels by the header. Raises as `image_size` does."""
+    if not encoded:
+        raise InvalidArgument(f"{field}: is empty; send a JPEG or PNG file", field=field, reason="PICTURE_EMPTY")
+    if encoded.startswith(_JPEG):
+        try:
+            height, width, _, _ = simplejpeg.decode_jpeg_header(encoded, strict=False)
+        except (ValueError, KeyError) as error:
+            # KeyError: simplejpeg has no name for a colour space that libjpeg could not find out.
+            raise _broken("JPEG", f"bad header: {error}", field) from None
+        if too_many_scans(encoded):
+            raise _broken("JPEG", f"more than {_MOST_SCANS} scans", field)
+    elif encoded.startswith(SIGNATURE):
+        if len(encoded) < 33 or encoded[12:16] != b"IHDR":
+            raise _broken("PNG", "the header is cut off", field)
+        width, height = struct.unpack(">II", encoded[16:24])
+    else:
+        raise InvalidArgument(
+            f"{field}: is neither a JPEG nor a PNG file; convert it to one of these",
+            field=field,
+            reason="PICTURE_UNRECOGNISED",
+        )
+    check_size(width, height, limits, field)
+    return width, height
+
+
+def _orientation(encoded: bytes) -> int:
+    return jpeg_orientation(encoded) if encoded.startswith(_JPEG) else png_orientation(encoded)
+
+
 def _decode_jpeg(encoded: bytes, field: str) -> NDArray[np.uint8]:
     try:
         return np.asarray(_jpeg_pixels(encoded), np.uint8)
@@ -128,13 +142,27 @@ def _decode_png(encoded: bytes, field: str) -> NDArray[np.uint8]:
         pixels = None
     if pixels is None:
         raise _broken("PNG", "it is cut off or damaged", field)
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
     if pixels.ndim == 2:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    light = _png_light(encoded)
+    if not light.ordinary:
+        coded = pixels[..., 2::-1] if pixels.dtype == np.uint16 else pixels[..., 2::-1].astype(np.uint16) * 257
+        shown = to_screen(coded, light, 2**16 - 1)[..., ::-1]
+        pixels = np.dstack((shown, _eight_bits(pixels[..., 3:])))
+    pixels = _eight_bits(pixels)
     if pixels.shape[2] == 4:
         pixels = over_black(pixels)
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _png_light(encoded: bytes) -> Light:
+    """What the pixels of a PNG mean, by its cICP chunk: numbers of H.273 for primaries and transfer."""
+    numbers = png_chunk(encoded, b"cICP")
+    return light_of(numbers[1], numbers[0]) if numbers is not None and len(numbers) >= 2 else Light(None, None)
+
+
+def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
 def _broken(kind: str, why: str, field: str) -> InvalidArgument:

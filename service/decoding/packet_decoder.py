@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from service.decoding.deadline import Deadline
 from service.decoding.demuxer import DemuxedVideo
 from service.decoding.image import too_many_scans
-from service.decoding.orientation import oriented_rgb
 from service.settings import Limits
 
 # Codecs in which one packet is one frame and a keyframe can be decoded without what lies before it, in containers
@@ -72,7 +72,7 @@ def _decode_from_the_start(
         position = len(decoded.times)
         decoded.times.append(frame.pts if frame.pts is not None else frame.dts)
         if position in wanted:
-            decoded.frames[position] = keep(oriented_rgb(frame))
+            decoded.frames[position] = keep(video.converter.image(frame))
         if position == last and not to_the_end:
             return decoded
     decoded.total = len(decoded.times)
@@ -93,6 +93,8 @@ def _plan(video: DemuxedVideo, wanted: Collection[int]) -> list[_Jump] | None:
         video.codec.codec.canonical_name not in _SKIPPABLE
         or not video.container.startswith(_TIMED)
         or len(video.times) != len(video.packets)
+        # Frames are found by their times: not where the clock starts again.
+        or any(later <= earlier for earlier, later in pairwise(video.times))
         or max(wanted) >= len(video.times)
     ):
         return None
@@ -119,7 +121,7 @@ def _decode_jumps(
         missing = {video.times[position]: position for position in jump.positions}
         for frame in _decode(video, jump.begin, limits, deadline):
             if frame.pts is not None and frame.pts in missing:
-                decoded.frames[missing.pop(frame.pts)] = keep(oriented_rgb(frame))
+                decoded.frames[missing.pop(frame.pts)] = keep(video.converter.image(frame))
             if not missing:
                 break
         if missing:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import av
 import numpy as np
@@ -12,16 +11,18 @@ from numpy.typing import NDArray
 
 from service.decoding.deadline import Deadline
 from service.decoding.demuxer import DemuxedVideo, demux
-from service.decoding.fit import scale
+from service.decoding.fit import refit
 from service.decoding.packet_decoder import DecodedFrames, decode_frames
 from service.errors import InvalidArgument
+from service.readings.source_clock import SourceClock, rate_note, size_note
 from service.settings import Limits
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedVideo:
     """Frames of a video. frames: one per index, as the caller's `keep` made them. timestamps: seconds since the
-    first frame, empty when unknown. width, height: pixels of the upright source. fps: 0 when unknown."""
+    first frame, empty when unknown. width, height: of the upright source in square pixels; where they change, of the
+    first of these frames. fps: 0 when unknown. notes: what people should know of the clock and of the sizes."""
 
     frames: tuple[NDArray[np.uint8], ...]
     indices: tuple[int, ...]
@@ -29,6 +30,7 @@ class DecodedVideo:
     width: int
     height: int
     fps: float
+    notes: tuple[str, ...]
 
 
 def read_video(
@@ -51,7 +53,7 @@ def read_video(
         height, width = image.shape[:2]
         sizes.append((width, height))
         # The size may change within a file (adaptive recordings); the first one counts.
-        return keep(image if sizes[0] == (width, height) else scale(image, *sizes[0]))
+        return keep(refit(image, *sizes[0]))
 
     with demux(data, limits, deadline, field) as video:
         indices = choose(len(video.times) or len(video.packets))
@@ -60,10 +62,12 @@ def read_video(
             # Packets and frames need not agree (hidden or damaged frames): now the true number is known.
             indices = choose(_positive(decoded.total, field))
             if not decoded.frames.keys() >= set(indices):
+                sizes.clear()
                 decoded = _decode(video, indices, keep_alike, limits, deadline, field)
         if not decoded.frames.keys() >= set(indices):
             raise _no_frames(field)
-        seconds, fps = _clock(decoded, video)
+        seconds, fps, clock = _clock(decoded, video)
+    notes = (*clock.notes(min(indices), max(indices)), rate_note(fps), size_note(sizes, sizes[0]))
     width, height = sizes[0]
     return DecodedVideo(
         frames=tuple(decoded.frames[index] for index in indices),
@@ -72,6 +76,7 @@ def read_video(
         width=width,
         height=height,
         fps=fps,
+        notes=tuple(filter(None, notes)),
     )
 
 
@@ -112,15 +117,17 @@ def _no_frames(field: str) -> InvalidArgument:
     )
 
 
-def _clock(decoded: DecodedFrames, video: DemuxedVideo) -> tuple[list[float], float]:
-    """Seconds since the first frame for every frame seen (empty when unknown), and the frame rate (0 when unknown)."""
-    times = [time for time in decoded.times if time is not None]
-    rising = all(earlier < later for earlier, later in pairwise(times))
-    if len(times) == len(decoded.times) and rising and video.seconds > 0:
-        seconds = [(time - times[0]) * video.seconds for time in times]
-        whole = video.times or times
-        span = (whole[-1] - whole[0]) * video.seconds
-        return seconds, (len(whole) - 1) / span if span > 0 else video.rate
-    if video.rate > 0:
-        return [position / video.rate for position in range(len(decoded.times))], video.rate
-    return [], 0.0
+def _clock(decoded: DecodedFrames, video: DemuxedVideo) -> tuple[list[float], float, SourceClock]:
+    """Seconds since the first frame for every frame seen (empty when unknown), the frame rate (0 when unknown), and
+    where the clock is not to be believed."""
+    clock = video.clock()
+    if video.seconds <= 0 or all(time is None for time in decoded.times):
+        if video.rate > 0:
+            return [position / video.rate for position in range(len(decoded.times))], video.rate, clock
+        return [], 0.0, clock
+    seconds = [clock.add(None if time is None else time * video.seconds) for time in decoded.times]
+    whole = seconds
+    if video.times:
+        every = video.clock()
+        whole = [every.add(time * video.seconds) for time in video.times]
+    return seconds, (len(whole) - 1) / whole[-1] if whole[-1] > 0 else video.rate, clock

@@ -8,7 +8,7 @@ import asyncio
 from service.errors import ActionLensError
 from service.jobs.store.counts import Counts
 from service.jobs.store.job_engine import DatabaseJobEngine
-from service.jobs.worker.live_notice import Notice
+from service.jobs.worker.live_notice import LiveNotice
 from service.jobs.worker.worker_supervisor import WorkerSupervisor
 from service.settings import Settings
 from service.telemetry.live_latency import LiveLatency
@@ -33,7 +33,7 @@ class JobService:
         """Of all jobs, some seconds old."""
         self._settings = settings
         self._live = live
-        self._notice = Notice(settings.data)
+        self._notice = LiveNotice(settings.data)
         self._supervisor: WorkerSupervisor | None = None
         self._starting: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()

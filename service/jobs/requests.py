@@ -129,6 +129,8 @@ def _check_sampling(sampling: clip_pb2.Sampling, model: model_pb2.Model) -> None
     match sampling.WhichOneof("rule"):
         case "uniform" if sampling.uniform.count:
             field, count = "sampling.uniform.count", sampling.uniform.count
+        case "segments" if sampling.segments.count:
+            field, count = "sampling.segments.count", sampling.segments.count
         case "indices":
             field, count = "sampling.indices.values", len(sampling.indices.values)
     if not field or count == size.frames or 1 <= count <= size.most_frames:

@@ -8,17 +8,25 @@ from actionlens.v1 import explanation_pb2
 
 _ENOUGH = 0.9
 """Share of the full clip's score from which a part counts as enough."""
-_FULL, _WITH, _WITHOUT = "score full", "score ", "score without "
+_FULL, _WITH, _WITHOUT, _MISFIT = "score full", "score ", "score without ", "misfit "
+_GREY = 0.5
+"""Misfit beyond which a mask is grey: what is cut out of it says little of what so large a part can do."""
 
 
 def read_areas(explanation: explanation_pb2.Explanation) -> str:
-    """The score that the shown parts keep and the score without them; empty where nothing measured it."""
+    """The score that the shown parts keep and the score without them; empty where nothing measured it.
+
+    Of a mask that misses its area nothing is said: a cut through a grey mask proves nothing about that area.
+    """
     measures = explanation.measures
     full = measures.get(_FULL)
     if full is None:
         return ""
     parts = []
-    kept, left = _by_area(measures, _WITH), _by_area(measures, _WITHOUT)
+    grey = {area for area, misfit in _by_area(measures, _MISFIT).items() if misfit > _GREY}
+    kept, left = (_without(_by_area(measures, prefix), grey) for prefix in (_WITH, _WITHOUT))
+    if grey and not kept and not left:
+        return "no mask holds its area yet"
     if kept:
         enough = [area for area in kept if kept[area] >= _ENOUGH * full]
         area = min(enough) if enough else max(kept)
@@ -40,3 +48,7 @@ def _by_area(measures: Mapping[str, float], prefix: str) -> dict[float, float]:
             except ValueError:
                 continue
     return found
+
+
+def _without(found: Mapping[float, float], areas: set[float]) -> dict[float, float]:
+    return {area: value for area, value in found.items() if area not in areas}

@@ -91,15 +91,50 @@ def read_explanation(explanation: explanation_pb2.Explanation, report: answer_pb
     """One line: when the evidence lies and how much of it moves.
 
     report: which frames the model saw; the line speaks of positions in the source. For example
-    "frames 19-25 carry 71 % of the relevance; motion share 38 %", "avg-ATR 5.9 of 16 frames; ...", "supporting frames
-    3, 7-9, most 8 (+0.2); distracting frame 12", "no positive evidence". Raises ValueError as `frame_profile`.
+    "frames 19-25 carry 71 % of the relevance; motion share 38 %", "LRP: avg-ATR 5.9 of 16 frames; ...", "supporting
+    frames 3, 7-9, most 8 (+0.2); distracting frame 12", "no positive evidence". Raises ValueError as `frame_profile`.
     """
     if explanation.HasField("failure"):
         return f"not available: {explanation.failure.message}"
+    rule = propagation(explanation)
+    return f"{rule}: {_read(explanation, report)}" if rule else _read(explanation, report)
+
+
+def propagation(explanation: explanation_pb2.Explanation) -> str:
+    """By which relevance propagation it was made: "LRP" or "CLRP", and how contrasts were rectified where that makes
+    another quantity of it. Empty for other methods, and where the answer does not say."""
+    used = dict(explanation.provenance.parameters)
+    method = used.get("base") if explanation.method == "selective-relevance" else explanation.method
+    match method:
+        case "dtd":
+            return "LRP" if used else ""
+        case "clrp":
+            return "CLRP" if used.get("rectify", True) else "CLRP, not rectified"
+        case "atr":
+            return _of_matrix(str(used.get("relevance", "")).upper(), used.get("rectify"))
+        case _:
+            return ""
+
+
+def _of_matrix(rule: str, rectify: object) -> str:
+    match rule, rectify:
+        case _, "frame":
+            return f"{rule}, frame sums rectified"
+        case "CLRP", "none":
+            return "CLRP, not rectified"
+        case "LRP", "element":
+            return "LRP, rectified"
+        case _:
+            return rule
+
+
+def _read(explanation: explanation_pb2.Explanation, report: answer_pb2.FrameReport) -> str:
     if _stands_still(explanation):
         return "nothing in it changes in time beyond the threshold; motion share 0 %"
     if explanation.WhichOneof("value") == "frame_attribution":
         return read_frames(explanation, frame_scores(explanation), report.used)
+    if explanation.saliency.undefined:
+        return explanation.saliency.undefined
     parts = [*_temporal_length(explanation, len(report.used)), _when(explanation, report.used)]
     if areas := read_areas(explanation):
         parts.insert(0, areas)
@@ -139,8 +174,10 @@ def _temporal_length(explanation: explanation_pb2.Explanation, frames: int) -> l
         return []
     matrix = explanation.relevance_matrix
     if not matrix.HasField("average_length"):
-        return ["no ATR: the class has no positive score at any time"]
-    return [f"avg-ATR {matrix.average_length:.1f} of {frames} frames"]
+        return [f"no ATR: {matrix.undefined or 'the class has no positive score at any time'}"]
+    columns = matrix.values.shape[1] if len(matrix.values.shape) == 2 else frames
+    of = f"{frames} frames" if columns == frames else f"{columns} blocks of {frames // columns} frames"
+    return [f"avg-ATR {matrix.average_length:.1f} of {of}"]
 
 
 def _profile(explanation: explanation_pb2.Explanation, frames: int) -> Profile | None:

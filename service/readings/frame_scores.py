@@ -14,21 +14,26 @@ from actionlens.v1 import explanation_pb2
 _MOST_RUNS = 6
 # The array of a temporal mask that says which frames it holds, and its measures.
 _MASK = "on"
-_BEFORE, _AFTER = "original_score", {"freeze": "freeze_score", "reverse": "reverse_score"}
+_BEFORE, _AFTER = "original_score", "shown_score"
+_AFTER_ONCE = {"freeze": "freeze_score", "reverse": "reverse_score"}
+"""In results that were stored before there was `_AFTER`: now these are of the mask that the descent found."""
 
 
 def read_frames(explanation: explanation_pb2.Explanation, values: NDArray[np.float64], used: Sequence[int]) -> str:
     """One line about a frame attribution.
 
     values: float64 [T] of the target; used: position of each model frame in the source. A mask is read as the frames
-    that it holds and the score without them, shares of a score as frames that support and frames that distract.
+    that it holds and the score without them, shares of a score, in its unit, as frames that support and frames that
+    distract.
     """
     if _MASK in explanation.arrays:
         return _mask(explanation, to_array(explanation.arrays[_MASK]).ravel() > 0.5, used)
     if not np.any(values):
         return "no frame changes the score"
     best = int(values.argmax())
-    most = f", most {used[best]} ({values[best]:+.3g})" if values[best] > 0 else ""
+    unit = explanation.frame_attribution.unit
+    gain = f"{values[best]:+.3g} {unit}" if unit else f"{values[best]:+.3g}"
+    most = f", most {used[best]} ({gain})" if values[best] > 0 else ""
     parts = []
     if most:
         parts.append(f"supporting {named(values > 0, used)}{most}")
@@ -54,7 +59,8 @@ def _mask(explanation: explanation_pb2.Explanation, held: NDArray[np.bool_], use
         return explanation.notes[0] if explanation.notes else "no frame stands out"
     where = named(held, used)
     kind = str(dict(explanation.provenance.parameters).get("perturbation", "freeze"))
-    before, after = (explanation.measures.get(name) for name in (_BEFORE, _AFTER.get(kind, "")))
+    after_name = _AFTER if _AFTER in explanation.measures else _AFTER_ONCE.get(kind, "")
+    before, after = (explanation.measures.get(name) for name in (_BEFORE, after_name))
     verb = "carry" if held.sum() > 1 else "carries"
     if before is None or after is None:
         return f"{where} {verb} the decision"

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, explanation_pb2
-from service.readings.explanation import busiest_window, frame_profile, read_explanation
+from service.readings.explanation import busiest_window, frame_profile, propagation, read_explanation
 from service.rendering.colours import ACCENT, AGAINST, FAINT, GROUND, INK, PANEL
 from service.rendering.filmstrip import Filmstrip
 from service.rendering.heatmap import prepare_heatmap
@@ -59,7 +59,8 @@ def contact_sheet(
     if not len(frames):
         raise ValueError("frames: a contact sheet needs at least one")
     filmstrip = Filmstrip(frames, report.placement, _INNER)
-    parts = [_header(prediction, explanations, report, len(frames)), filmstrip.row(), filmstrip.captions(report)]
+    parts = [_header(prediction, explanations, report, len(frames)), *_notes(report)]
+    parts += [filmstrip.row(), filmstrip.captions(report)]
     labels = {score.index: score.label for score in prediction.top}
     for explanation in explanations:
         parts += [_space(30), _heading(explanation, filmstrip, report), *_body(explanation, filmstrip, labels)]
@@ -116,6 +117,15 @@ def _facts(explanations: Sequence[explanation_pb2.Explanation], report: answer_p
     return "  ·  ".join(facts)
 
 
+def _notes(report: answer_pb2.FrameReport) -> list[Image.Image]:
+    """What is unusual about the frames, in lines above them."""
+    lines = [line for note in report.notes for line in wrap(note, 16, _INNER)]
+    canvas = Image.new("RGB", (_INNER, 22 * len(lines) + 10), GROUND)
+    for index, line in enumerate(lines):
+        write(canvas, (0, 22 * index), line, 16, AGAINST)
+    return [canvas] if lines else []
+
+
 def _heading(
     explanation: explanation_pb2.Explanation, filmstrip: Filmstrip, report: answer_pb2.FrameReport
 ) -> Image.Image:
@@ -124,6 +134,8 @@ def _heading(
     lines = wrap(sentence, 18, _INNER - 330 if peak > 0 else _INNER)
     canvas = Image.new("RGB", (_INNER, 42 + _READING_LINE * len(lines)), GROUND)
     title = _TITLES.get(explanation.method, explanation.method)
+    rule = propagation(explanation)
+    title += f" by {rule}" if rule and f"({rule})" not in title else ""
     write(canvas, (0, 0), title, 24, INK)
     about = f"why “{_name(explanation.target)}”" if explanation.HasField("target") else ""
     if explanation.HasField("contrast"):

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.readings.explanation import frame_scores
 from service.rendering.contact_sheet import contact_sheet
+from service.rendering.film_times import film_times
 from service.rendering.overlay import blend, write_mp4
 from service.rendering.timeline import timeline
 
 DISPLAY_SIDE = 640
 """Longer side, in pixels, of the frames that are drawn on."""
-# Where a clip does not say how fast it is.
-_DEFAULT_FPS = 10.0
 
 
 def mp4_file(
@@ -36,7 +35,7 @@ def mp4_file(
         case _:
             return None
     drawn = io.BytesIO()
-    write_mp4(drawn, images, report.effective_fps or _DEFAULT_FPS)
+    write_mp4(drawn, images, film_times(report))
     return drawn.getvalue()
 
 

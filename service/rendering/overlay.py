@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +26,8 @@ _FADED = 0.35
 _UNSEEN = 0.35
 _NOT_KEPT = 0.45
 _JPEG_QUALITY = 90
+# Per second: the usual clock of films, which common frame rates divide.
+_TICKS = 90_000
 
 
 def blend(
@@ -69,33 +72,51 @@ def enlarge(frames: NDArray[np.uint8], side: int = 448) -> NDArray[np.uint8]:
     return np.stack([np.asarray(cv2.resize(f, size, interpolation=cv2.INTER_CUBIC), np.uint8) for f in frames])
 
 
-def write_mp4(target: Path | BinaryIO, frames: NDArray[np.uint8], fps: float) -> None:
+def write_mp4(target: Path | BinaryIO, frames: NDArray[np.uint8], times: Sequence[float]) -> None:
     """Write uint8 [T, h, w, 3] RGB as an H.264 file that plays everywhere (yuv420p, index first).
 
-    Small frames are enlarged to at least 448 pixels on the shorter side, odd sides get one more row or column. fps:
-    clipped to 1 .. 60. The target's name does not matter; a stream is written from its present position.
+    Small frames are enlarged to at least 448 pixels on the shorter side, odd sides get one more row or column. times:
+    seconds from the start of the film to the beginning of each frame, and to the end of the last, rising (T + 1;
+    `film_times`). The target's name does not matter; a stream is written from its present position.
     """
     images = _even(enlarge(frames))
-    rate = Fraction(min(max(fps, 1.0), 60.0)).limit_denominator(1001)
+    # Two frames are never shown at once, however close their times are.
+    starts: list[int] = []
+    for seconds in times:
+        starts.append(max(round(seconds * _TICKS), starts[-1] + 1 if starts else 0))
+    rate = Fraction(len(images) * _TICKS, starts[-1]).limit_denominator(1001)
     # Moving the index to the front needs a file that can be read back.
     with tempfile.TemporaryDirectory(prefix="actionlens-") as folder:
         path = Path(folder, "video.mp4")
         with av.open(str(path), "w", format="mp4", container_options={"movflags": "+faststart"}) as video:
-            stream: Any = video.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "veryfast"})
+            # Without B frames: the length of a track is that of the clock of decoding, which they let run differently.
+            options = {"crf": "18", "preset": "veryfast", "bf": "0"}
+            stream: Any = video.add_stream("libx264", rate=rate, options=options)
             stream.height, stream.width = images[0].shape[:2]
             stream.pix_fmt = "yuv420p"
             stream.codec_context.thread_count = 1
+            stream.codec_context.time_base = Fraction(1, _TICKS)
             stream.codec_context.color_range = 1
             stream.codec_context.colorspace = stream.codec_context.color_primaries = stream.codec_context.color_trc = 1
-            for image in images:
+            lasting = dict(pairwise(starts))
+            for image, start in zip(images, starts[:-1], strict=True):
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-                video.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="ITU709")))
-            video.mux(stream.encode(None))
+                frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+                frame.pts, frame.time_base = start, Fraction(1, _TICKS)
+                _mux(video, stream.encode(frame), lasting)
+            _mux(video, stream.encode(None), lasting)
         if isinstance(target, Path):
             shutil.copyfile(path, target)
         else:
             with path.open("rb") as source:
                 shutil.copyfileobj(source, target)
+
+
+def _mux(video: Any, packets: Sequence[Any], lasting: dict[int, int]) -> None:
+    """Write packets; each lasts until the next one begins. lasting: end of a frame by its start."""
+    for packet in packets:
+        packet.duration = lasting[packet.pts] - packet.pts
+        video.mux(packet)
 
 
 def encode_jpeg(frame: NDArray[np.uint8]) -> bytes:

@@ -24,12 +24,12 @@ def plots(curves: Sequence[explanation_pb2.Curve], width: int, height: int = 150
     """Up to four plots side by side on `width` pixels; None when no series has two points.
 
     Series that differ by a number in their names share a plot ("objective 0.01", "objective 0.05"), and so do scores
-    and shares (0 .. 1) over the same thing.
+    and shares (0 .. 1) of one unit over the same thing.
     """
-    groups: dict[tuple[str, str], list[explanation_pb2.Curve]] = {}
+    groups: dict[tuple[str, str, str], list[explanation_pb2.Curve]] = {}
     for curve in curves:
         if len(curve.y) > 1 and len(curve.x) == len(curve.y):
-            groups.setdefault((curve.x_name, _kind(curve)), []).append(curve)
+            groups.setdefault((curve.x_name, curve.unit, _kind(curve)), []).append(curve)
     drawn = [group[: len(_COLOURS)] for group in groups.values()][:_MOST]
     if not drawn:
         return None
@@ -53,9 +53,11 @@ def _kind(curve: explanation_pb2.Curve) -> str:
 
 def _plot(group: Sequence[explanation_pb2.Curve], width: int, height: int) -> Image.Image:
     canvas = Image.new("RGB", (width, height), GROUND)
-    left = 0
+    left, unit = 0, group[0].unit
+    write(canvas, (width - 8, 6), unit, _SMALL, FAINT, "ra")
+    room_for_names = width - 24 - (text_width(unit, _SMALL) + 20 if unit else 0)
     for curve, colour in zip(group, _COLOURS, strict=False):
-        name = shorten(curve.name, 15, (width - 24) // len(group))
+        name = shorten(curve.name, 15, room_for_names // len(group))
         write(canvas, (left, 4), name, 15, colour if len(group) > 1 else INK)
         left += text_width(name, 15) + 20
     lines = [(np.asarray(curve.x, np.float64), np.asarray(curve.y, np.float64)) for curve in group]

@@ -26,6 +26,13 @@ _OF_MASKS = {
     _MASK: "held: the mask is above 0.5",
     "learned": "mask as the descent left it",
     "full_score": "score with all frames held",
+    "shown_score": "score with the shown frames held",
+    "shown_length": "frames held",
+    "freeze_score": "learned mask above 0.5, frozen: score",
+    "reverse_score": "reversed: score",
+    "mask_length": "learned mask above 0.5: frames",
+    "soft_score": "learned mask as it is: score",
+    "soft_length": "learned mask as it is: length",
     "window_first": "best window from model frame",
     "window_last": "to model frame",
     "window_score": "score with it",
@@ -38,11 +45,11 @@ def class_bars(axis: TimeAxis, explanation: explanation_pb2.Explanation, labels:
     labels: names of classes by number; classes beyond the target are those among them with the largest shares. Empty
     where no frame has a share.
     """
-    values = _by_class(explanation)
+    values, unit = _by_class(explanation), explanation.frame_attribution.unit
     if values is None:
         about = "mask" if _MASK in explanation.arrays else explanation.target.label.replace("_", " ")
         own = to_array(explanation.frame_attribution.values).ravel()
-        return _bars(axis, about, _finite(own), ACCENT, _TALL) if own.any() else []
+        return _bars(axis, about, _finite(own), ACCENT, _TALL, unit=unit) if own.any() else []
     target = min(explanation.target.index, values.shape[1] - 1)
     others = [index for index in labels if index != target and index < values.shape[1]]
     if explanation.HasField("contrast"):
@@ -55,7 +62,7 @@ def class_bars(axis: TimeAxis, explanation: explanation_pb2.Explanation, labels:
         name = labels.get(index, f"class {index}").replace("_", " ")
         about = f"{name}  ·  sum {number(float(values[:, index].sum()))}"
         colour, height = (ACCENT, _TALL) if rank == 0 else (FAINT, _LOW)
-        rows += _bars(axis, about, values[:, index], colour, height, span)
+        rows += _bars(axis, about, values[:, index], colour, height, span, unit)
     return rows
 
 
@@ -98,11 +105,13 @@ def _bars(
     colour: tuple[int, int, int],
     height: int,
     span: tuple[float, float] | None = None,
+    unit: str = "",
 ) -> list[Image.Image]:
-    """A line with the name of the values and their scale, and the bars. values: float64 [T]; span: see bar_strip."""
+    """A line with the name of the values and their scale in its unit, and the bars. values: float64 [T]; span: see
+    bar_strip."""
     low, high = span or (min(float(values.min(initial=0)), 0.0), max(float(values.max(initial=0)), 0.0))
     line = _text(axis.width, about, colour)
-    label(line, f"{number(low)} to {number(high)}", (axis.width, 6), "ra")
+    label(line, f"{number(low)} to {number(high)} {unit}".rstrip(), (axis.width, 6), "ra")
     return [line, bar_strip(axis, height, values, (low, high))]
 
 
@@ -140,7 +149,8 @@ def _running(axis: TimeAxis, explanation: explanation_pb2.Explanation, width: in
         if element is not None:
             score = np.clip(np.nan_to_num(np.asarray(curve.y[1:], np.float64)), 0, 1)[element]
             about = f"{curve.name}: from {number(curve.y[0])} with none to {number(curve.y[-1])} with all; top is 1"
-            parts += [_text(width, about, FAINT), curve_strip(axis, _LOW, score, highest=1.0)]
+            line = f"{about} {curve.unit}".rstrip()
+            parts += [_text(width, line, FAINT), curve_strip(axis, _LOW, score, highest=1.0)]
     return parts
 
 

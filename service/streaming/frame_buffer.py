@@ -14,10 +14,13 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
+from service.readings.source_clock import jump_note, rate_note, repeat_note, seconds_text
 from service.streaming.drop_policy import DropPolicy
 from service.streaming.frames import Frame, Window
-from service.streaming.window_sampling import Spacing, WindowShape, choose, speed, spread
+from service.streaming.window_sampling import StreamClock, WindowShape, choose, speed, spread
 from service.telemetry.records import FrameCounts
+
+_REMEMBERED_JUMPS = 256
 
 
 class Overrun(Exception):
@@ -36,7 +39,13 @@ class FrameBuffer:
         self._pending: deque[Window] = deque()
         self._taken: set[Frame] = set()
         self._started: set[Window] = set()
-        self._spacing = Spacing()
+        self._clock = StreamClock(shape.span, live=policy.drop_oldest)
+        self._sent_jumps = 0
+        # Of frames after a jump: the jumps up to each, and its sequence.
+        self._jumps: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED_JUMPS)
+        self._stretch = 0
+        self._stretch_start = 0
+        self._explained_stretch = 0
         self._counts = FrameCounts()
         self._last_sequence = -1
         self._accepted = 0
@@ -84,9 +93,10 @@ class FrameBuffer:
         """Whether another frame may be read. Always, when the buffer drops; else while there is room for its bytes."""
         return self._policy.drop_oldest or self._undecoded_bytes < self._policy.frame_bytes
 
-    def receive(self, sequence: int, timestamp: float, content: Any, size: int) -> Frame | None:
+    def receive(self, sequence: int, timestamp: float, content: Any, size: int, jumps: int = 0) -> Frame | None:
         """Take a frame from the wire; None when its sequence does not rise (counted as rejected).
 
+        jumps: of the source's clock up to this frame, which the client has bridged.
         Raises Overrun when the policy drops no frames and as many wait already as may.
         """
         policy = self._policy
@@ -100,9 +110,14 @@ class FrameBuffer:
         if self._accepted:
             self._counts.missing += sequence - self._last_sequence - 1
         self._last_sequence = sequence
-        frame = Frame(self._accepted, sequence, timestamp, size, content)
+        time = self._clock.read(timestamp)
+        self._sent_jumps = max(self._sent_jumps, jumps)
+        jumps = self._clock.jumps + self._sent_jumps
+        if jumps > self._counts.clock_jumps:
+            self._jumps.append((jumps, sequence))
+            self._counts.clock_jumps = jumps
+        frame = Frame(self._accepted, sequence, time, size, content, jumps, self._clock.stretch)
         self._accepted += 1
-        self._spacing.add(timestamp)
         self._counts.waiting += 1
         self._undecoded.append(frame)
         self._undecoded_bytes += size
@@ -132,6 +147,11 @@ class FrameBuffer:
     def push(self, frame: Frame, content: Any) -> None:
         """Put the decoded frame into the ring; a window comes due when its hop is complete."""
         self._taken.remove(frame)
+        if frame.stretch > self._stretch:
+            self._stretch, self._stretch_start = frame.stretch, frame.number
+            while self._ring:
+                self._let_go(self._ring.popleft())
+            self._due_at = frame.number + self.shape.span - 1
         frame.content = content
         frame.holders += 1
         self._ring.append(frame)
@@ -139,12 +159,17 @@ class FrameBuffer:
             self._let_go(self._ring.popleft())
         if frame.number >= self._due_at:
             self._due_at += self.shape.hop * ((frame.number - self._due_at) // self.shape.hop + 1)
-            self._add(choose(self._ring, self.shape, self._spacing.value()))
+            self._clock.window_came_due()
+            self._add(choose(self._ring, self.shape, self._clock.spacing.value()), "no others are near their moments")
+
+    def note_resized(self) -> None:
+        """Count a frame that was brought to the size of the first."""
+        self._counts.resized += 1
 
     def end(self) -> None:
         """Note that no more frames come. A stream shorter than one window gets one window over all of it."""
         if self._ring and not self._windows:
-            self._add(spread(self._ring, self.shape.frames))
+            self._add(spread(self._ring, self.shape.frames), "the stream is shorter than a window")
 
     def next_window(self) -> Window | None:
         """Take the window to be explained next; give it to `settle` afterwards."""
@@ -172,8 +197,8 @@ class FrameBuffer:
         for collection in (self._started, self._pending, self._taken, self._undecoded, self._ring):
             collection.clear()
 
-    def _add(self, frames: list[Frame]) -> None:
-        window = Window(self._windows, tuple(frames), speed(frames))
+    def _add(self, frames: list[Frame], why_repeated: str) -> None:
+        window = Window(self._windows, tuple(frames), speed(frames), self._notes(frames, why_repeated))
         self._windows += 1
         for frame in dict.fromkeys(frames):
             frame.holders += 1
@@ -181,8 +206,26 @@ class FrameBuffer:
             self._settle(self._pending.popleft(), answered=False)
         self._pending.append(window)
 
+    def _notes(self, frames: list[Frame], why_repeated: str) -> tuple[str, ...]:
+        """What people should know of a window's times. A break is told for as long as a window lasts, and until one
+        after it is answered."""
+        first, last = frames[0], frames[-1]
+        notes = []
+        fresh = first.number < self._stretch_start + self.shape.span
+        if first.stretch and (fresh or first.stretch > self._explained_stretch):
+            notes.append(f"no frames for {seconds_text(self._clock.pause)}: windows begin anew after that")
+        if last.jumps > first.jumps:
+            jump = next((sequence for jumps, sequence in self._jumps if jumps > first.jumps), last.sequence)
+            notes.append(jump_note(jump, None, last.jumps - first.jumps))
+        notes.append(repeat_note([frame.sequence for frame in frames], why_repeated))
+        spacing = self._clock.spacing.value()
+        notes.append(rate_note(1 / spacing) if spacing > 0 else "")
+        return tuple(filter(None, notes))
+
     def _settle(self, window: Window, *, answered: bool) -> None:
-        if not answered:
+        if answered:
+            self._explained_stretch = max(self._explained_stretch, window.newest.stretch)
+        else:
             self._skipped += 1
         for frame in dict.fromkeys(window.frames):
             if answered and not frame.used:

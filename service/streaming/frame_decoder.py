@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from actionlens.v1 import answer_pb2, model_pb2, service_pb2
 from service.concurrency.thread_pool import Pool
 from service.dataplane.resolved_request import ResolvedRequest
-from service.decoding.fit import fit
+from service.decoding.fit import fit, refit
 from service.decoding.image import decode_image, raw_image
 from service.errors import InvalidArgument
 from service.settings import Limits
@@ -31,14 +31,16 @@ class EncodedFrame:
 class DecodedFrame:
     """A decoded frame.
 
-    pixels: uint8 [height, width, 3], RGB at the model's size. width, height: pixels of the frame that came. arrived:
-    seconds on time.perf_counter's clock. decoding: seconds that decoding and fitting took.
+    pixels: uint8 [height, width, 3], RGB at the model's size. width, height: pixels of the stream's first frame, to
+    which the others are brought. came_as: width and height of this one. arrived: seconds on time.perf_counter's clock.
+    decoding: seconds that decoding and fitting took.
     """
 
     pixels: NDArray[np.uint8]
     placement: answer_pb2.Placement
     width: int
     height: int
+    came_as: tuple[int, int]
     request: ResolvedRequest
     arrived: float
     decoding: float
@@ -54,7 +56,7 @@ def check_frame(frame: service_pb2.StreamFrame) -> None:
 
 
 class FrameDecoder:
-    """Decodes the frames of one stream on a pool. All must have the size of the first."""
+    """Decodes the frames of one stream on a pool. Those of another size than the first are brought to its size."""
 
     def __init__(self, pool: Pool, size: model_pb2.ModelInput, limits: Limits) -> None:
         self._pool = pool
@@ -63,30 +65,22 @@ class FrameDecoder:
         self._first: tuple[int, int] | None = None
 
     async def decode(self, encoded: EncodedFrame) -> DecodedFrame:
-        """Decode and fit one frame. Raises InvalidArgument when it is no image, or of another size."""
-        (pixels, placement, width, height), _, seconds = await self._pool.run(lambda: self._decode(encoded.message))
-        if self._first is None:
-            self._first = (width, height)
-        if (width, height) != self._first:
-            raise InvalidArgument(
-                f"frame: is {width} x {height} pixels, the stream's first frame is {self._first[0]} x {self._first[1]};"
-                " open another stream for another size",
-                field="frame",
-                reason="PICTURE_SIZE_DIFFERS",
-            )
-        return DecodedFrame(pixels, placement, width, height, encoded.request, encoded.arrived, seconds)
+        """Decode and fit one frame, after the one before. Raises InvalidArgument when it is no image."""
+        (pixels, placement, came_as), _, seconds = await self._pool.run(lambda: self._decode(encoded.message))
+        self._first = self._first or came_as
+        width, height = self._first
+        return DecodedFrame(pixels, placement, width, height, came_as, encoded.request, encoded.arrived, seconds)
 
-    def _decode(self, message: service_pb2.StreamFrame) -> tuple[NDArray[np.uint8], answer_pb2.Placement, int, int]:
+    def _decode(
+        self, message: service_pb2.StreamFrame
+    ) -> tuple[NDArray[np.uint8], answer_pb2.Placement, tuple[int, int]]:
         if message.WhichOneof("picture") == "image":
             image = decode_image(message.image, self._limits, "frame.image")
         else:
             raw = message.raw
             image = raw_image(raw.data, raw.height, raw.width, self._limits, "frame.raw")
-        height, width = image.shape[:2]
-        if self._first is not None and (width, height) != self._first:
-            # Refused anyway; fitting it would be wasted.
-            return image, answer_pb2.Placement(), width, height
-        pixels, placement = fit(image, self._input)
+        came_as = image.shape[1], image.shape[0]
+        pixels, placement = fit(refit(image, *(self._first or came_as)), self._input)
         # The ring must not keep a whole message or a large image alive for the sake of a view of it.
         kept = pixels.copy() if np.may_share_memory(pixels, image) else pixels
-        return kept, placement, width, height
+        return kept, placement, came_as

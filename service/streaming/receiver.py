@@ -89,6 +89,8 @@ class FrameReceiver:
                 self._note_refusal(error)
             else:
                 self._refused = 0
+                if decoded.came_as != (decoded.width, decoded.height):
+                    buffer.note_resized()
                 buffer.push(frame, decoded)
             self._notifier.notify()
         if not self._closed:
@@ -98,11 +100,13 @@ class FrameReceiver:
 
     def _receive(self, frame: service_pb2.StreamFrame) -> None:
         check_frame(frame)
-        if self.first_time is None:
-            self.first_time = frame.timestamp
         try:
             accepted = self._buffer.receive(
-                frame.sequence, frame.timestamp, EncodedFrame(frame, self.request), frame.ByteSize()
+                frame.sequence,
+                frame.timestamp,
+                EncodedFrame(frame, self.request),
+                frame.ByteSize(),
+                frame.clock_jumps,
             )
         except Overrun:
             raise ResourceExhausted(
@@ -111,6 +115,8 @@ class FrameReceiver:
                 field="frame",
                 reason="CREDIT_IGNORED",
             ) from None
+        if accepted is not None and self.first_time is None:
+            self.first_time = accepted.timestamp
         if accepted is None:
             self._note_refusal(
                 InvalidArgument(

@@ -20,6 +20,7 @@ from service.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from service.readings.source_clock import size_note
 from service.streaming.frame_decoder import DecodedFrame
 from service.streaming.frames import Window
 from service.telemetry import spans as tracing
@@ -75,6 +76,7 @@ async def answer_window(
 
 
 def _report(window: Window, newest: DecodedFrame, since: float) -> answer_pb2.FrameReport:
+    sizes = [frame.content.came_as for frame in window.frames]
     return answer_pb2.FrameReport(
         used=[frame.sequence for frame in window.frames],
         timestamps=[frame.timestamp - since for frame in window.frames] if window.fps else [],
@@ -82,4 +84,5 @@ def _report(window: Window, newest: DecodedFrame, since: float) -> answer_pb2.Fr
         source_width=newest.width,
         source_height=newest.height,
         placement=newest.placement,
+        notes=filter(None, (*window.notes, size_note(sizes, (newest.width, newest.height)))),
     )

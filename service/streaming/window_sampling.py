@@ -12,6 +12,11 @@ from typing import Protocol, TypeVar
 
 # A window that begins this many frame spacings away from where it should was stretched by lost frames, not by jitter.
 _STRETCH = 0.75
+# A longer step of the clock is a break: as many usual steps, at least half a window, and longer than a client that is
+# held back for a moment stays silent.
+_BREAK_STEPS, _BREAK_SECONDS = 8, 1.0
+_REMEMBERED_STEPS = 16
+_BARREN_STRETCHES = 3
 
 
 class Timed(Protocol):
@@ -48,8 +53,73 @@ class Spacing:
                 self._steps.append(step)
         self._times.append(timestamp)
 
+    def restart(self) -> None:
+        """Note that the next frame's time has nothing to do with those before it."""
+        self._times.clear()
+
     def value(self) -> float:
         """Seconds between two frames; 0 while unknown (fewer than five frames, or timestamps that do not rise)."""
+        return median(self._steps) if self._steps else 0.0
+
+
+class StreamClock:
+    """Reads a client's timestamps as one clock that never goes back.
+
+    A step back is no time that passed: the usual step passes instead, and the clock has jumped. So it is with a leap
+    forwards where no frame may be lost: the frames' numbers then say that one follows the other. From a live source a
+    leap is time without frames: a new stretch begins, and no window reaches over the break. Only after a few breaks
+    without a window in between they are bridged too: windows with a note are worth more than none.
+
+    jumps: those bridged so far. stretch: index of the present one. pause: seconds without frames before it.
+    """
+
+    def __init__(self, span: int, *, live: bool) -> None:
+        """span: source frames that a window reaches over. live: whether frames may be lost."""
+        self.jumps = 0
+        self.stretch = 0
+        self.pause = 0.0
+        self.spacing = Spacing()
+        self._most_steps = max(span / 2, _BREAK_STEPS)
+        self._live = live
+        self._steps: deque[float] = deque(maxlen=_REMEMBERED_STEPS)
+        self._last: float | None = None
+        self._offset = 0.0
+        self._barren = 0
+
+    def read(self, timestamp: float) -> float:
+        """Read the next frame's timestamp in seconds. Returns it with the jumps before it taken out."""
+        if self._last is not None:
+            step = timestamp - self._last
+            if self._is_jump(step):
+                self.jumps += 1
+                self._offset += self._usual() - step
+            if step > 0:
+                self._steps.append(step)
+        self._last = timestamp
+        time = timestamp + self._offset
+        self.spacing.add(time)
+        return time
+
+    def window_came_due(self) -> None:
+        """Note that the present stretch is long enough for windows."""
+        self._barren = 0
+
+    def _is_jump(self, step: float) -> bool:
+        """Whether to bridge a step; a break begins a new stretch instead."""
+        if step < 0:
+            return True
+        if not self._steps or step <= max(_BREAK_SECONDS, self._most_steps * self._usual()):
+            return False
+        if not self._live or self._barren >= _BARREN_STRETCHES:
+            return True
+        self.stretch += 1
+        self.pause = step
+        self._barren += 1
+        self.spacing.restart()
+        return False
+
+    def _usual(self) -> float:
+        """The usual step, jumps included: a clock that has a new pace is believed after a few frames."""
         return median(self._steps) if self._steps else 0.0
 
 

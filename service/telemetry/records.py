@@ -23,6 +23,8 @@ class FrameCounts:
     rejected: int = 0
     waiting: int = 0
     missing: int = 0
+    resized: int = 0
+    clock_jumps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +106,16 @@ def predict_seconds(times: answer_pb2.Timings) -> float:
 
 def _record_method(explanation: explanation_pb2.Explanation, seconds: float) -> MethodRecord:
     quality, matrix = explanation.quality, explanation.relevance_matrix
+    # Lengths that count blocks of frames are not to be mixed with those of frames.
+    of_blocks = bool(dict(explanation.provenance.parameters).get("blocks", False))
     return MethodRecord(
         method=explanation.method,
         seconds=seconds,
         failed=explanation.HasField("failure"),
         motion_share=_set(quality, "motion_share"),
         conservation_defect=_set(quality, "conservation_defect"),
-        average_length=_set(matrix, "average_length"),
-        maximum_length=_set(matrix, "maximum_length"),
+        average_length=None if of_blocks else _set(matrix, "average_length"),
+        maximum_length=None if of_blocks else _set(matrix, "maximum_length"),
     )
 
 

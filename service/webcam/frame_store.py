@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ class FrameStore:
                 with self._changed:
                     if self._over:
                         return
-                    self._newest = Frame(image, frame.sequence, frame.timestamp)
+                    self._newest = replace(frame, picture=image)
                     self._kept[frame.sequence] = image
                     if len(self._kept) > _KEPT:
                         self._kept.popitem(last=False)

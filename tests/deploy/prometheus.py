@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ import httpx
 import yaml
 
 from tests.deploy.test_files import DEPLOY
-
-_PATIENCE = 60.0
+from tests.waiting import PATIENCE, wait_until
 
 
 class Prometheus:
@@ -33,16 +31,13 @@ class Prometheus:
         ]
         with (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        end = time.monotonic() + _PATIENCE
-        while not self._ready():
-            assert self._process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < end, "Prometheus does not get ready"
-            time.sleep(0.1)
+        wait_until(lambda: self._ready() or self._process.poll() is not None, why=(folder / "log").read_text)
+        assert self._process.poll() is None, (folder / "log").read_text()
 
     def stop(self) -> None:
         """End the process."""
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(PATIENCE)
 
     def values(self, query: str) -> list[float]:
         """The finite values that a query has now. Fails for a query that Prometheus refuses."""

@@ -14,7 +14,7 @@ import yaml
 
 from deploy.dashboards.files import FOLDER, files
 from deploy.metrics_table import families
-from tests.conftest import SYSTEM
+from tests.conftest import absent
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 _WORDS = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -93,7 +93,7 @@ def test_compose_mounts_what_there_is_and_the_parts_find_each_other() -> None:
 def test_rules_pass_their_unit_tests(name: str) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip(f"{SYSTEM} prometheus is absent")
+        absent("promtool", "apt-get install prometheus")
     folder = DEPLOY / "prometheus"
     done = subprocess.run([promtool, "test", "rules", name], capture_output=True, text=True, timeout=100, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr

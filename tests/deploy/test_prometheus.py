@@ -21,16 +21,16 @@ from service.client import Client
 from service.client.frame_sources import open_source
 from service.settings import BackendName, Settings
 from service.telemetry import spans as tracing
-from tests.conftest import SYSTEM
+from tests.conftest import absent
 from tests.deploy.prometheus import Prometheus
 from tests.deploy.test_files import dashboard_queries, rules
 from tests.service.gateway.running import MODEL, ROOT, Running
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
 METHODS = ["grad-cam", {"selective-relevance": {}}, "dtd", "atr"]
 _THRESHOLD = re.compile(r"^(.*)\s>\s*[\d.]+\s*$", re.DOTALL)
-_PATIENCE = 100.0
 
 
 def real_clip() -> Path:
@@ -96,7 +96,7 @@ def prometheus(spans: InMemorySpanExporter, tmp_path_factory: pytest.TempPathFac
     """Prometheus at a service under load."""
     program = shutil.which("prometheus")
     if program is None:
-        pytest.skip(f"{SYSTEM} prometheus is absent")
+        absent("prometheus", "apt-get install prometheus")
     store = tmp_path_factory.mktemp("store")
     (store / MODEL).symlink_to(ROOT / "model_store" / MODEL)
     service = Running(
@@ -129,11 +129,14 @@ def test_every_panel_and_every_alert_has_data(prometheus: Prometheus) -> None:
         assert watched is not None, rule["expr"]
         queries.append(watched[1])
     assert len(queries) > 40
-    end = time.monotonic() + _PATIENCE
     empty = queries
-    while empty := [query for query in empty if not prometheus.values(query)]:
-        assert time.monotonic() < end, f"no data: {empty}"
-        time.sleep(1)
+
+    def all_have_data() -> bool:
+        nonlocal empty
+        empty = [query for query in empty if not prometheus.values(query)]
+        return not empty
+
+    wait_until(all_have_data, 2 * PATIENCE, lambda: f"for data of {empty}")
     groups = prometheus.get("rules")["groups"]
     assert [rule["lastError"] for group in groups for rule in group["rules"] if rule["health"] != "ok"] == []
 

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import yaml
 
 from service.client import Client
 from service.errors import ActionLensError
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_STORE = ROOT / "model_store"
@@ -54,18 +54,17 @@ class Service:
         direct = [child for child in self.process.children() if "service.jobs.worker.process" not in child.cmdline()]
         return [member for child in direct for member in (child, *child.children(recursive=True))]
 
-    def wait_serving(self, seconds: float) -> float:
-        """Seconds until the service says SERVING. Fails the test when it does not in time."""
-        start = time.monotonic()
-        while time.monotonic() - start < seconds:
+    def wait_serving(self) -> None:
+        """Wait until the service says SERVING. Fails the test when it does not in time."""
+
+        def serves() -> bool:
             try:
-                with self.client(2.0) as client:
-                    if client.health() == "SERVING":
-                        return time.monotonic() - start
+                with self.client() as client:
+                    return client.health() == "SERVING"
             except ActionLensError:
-                pass
-            time.sleep(0.1)
-        pytest.fail(f"not SERVING within {seconds:g} s:\n{self.log.read_text()[-4000:]}")
+                return False
+
+        wait_until(serves, 5 * PATIENCE, lambda: self.log.read_text()[-4000:])
 
 
 def free_port() -> int:
@@ -135,7 +134,7 @@ def stop(process: subprocess.Popen[bytes], sign: int = signal.SIGTERM) -> int:
         os.killpg(process.pid, sign)
     else:
         process.send_signal(sign)
-    return process.wait(30)
+    return process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -161,7 +160,7 @@ def service(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """A service with all models of the store."""
     process, running = start(store, tmp_path_factory.mktemp("service"))
     try:
-        running.wait_serving(90)
+        running.wait_serving()
         yield running
     finally:
         stop(process)

@@ -18,8 +18,9 @@ import pytest
 
 from service.errors import ActionLensError, Unavailable
 from tests.e2e.conftest import Service, start, stop
+from tests.waiting import PATIENCE, wait_until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 ONE_MODEL = '["motion-primitives"]'
 
@@ -33,7 +34,7 @@ def bundled(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """A service with the bundled model alone."""
     process, running = start(store, tmp_path_factory.mktemp("bundled"), ACTIONLENS_MODELS=ONE_MODEL)
     try:
-        running.wait_serving(90)
+        running.wait_serving()
         yield running
     finally:
         stop(process)
@@ -57,11 +58,11 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._done.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(2 * PATIENCE)
         assert not any(thread.is_alive() for thread in self._threads), "a call hangs"
 
     def _ask(self, seed: int) -> None:
-        with self._service.client(20.0) as client:
+        with self._service.client(PATIENCE) as client:
             while not self._done.is_set():
                 start = time.monotonic()
                 try:
@@ -79,15 +80,14 @@ class Load:
 @pytest.mark.parametrize("victim", ["workers", "java"])
 def test_a_killed_process_is_replaced_under_load(bundled: Service, victim: str) -> None:
     with Load(bundled) as load:
-        time.sleep(2)
-        assert load.ended["answered"] > 0
+        wait_until(lambda: load.ended["answered"] > 0)
         processes = [bundled.java()] if victim == "java" else bundled.workers()
         assert processes
         for process in processes:
             process.send_signal(signal.SIGKILL)
         killed = time.monotonic()
-        psutil.wait_procs(processes, timeout=5)
-        bundled.wait_serving(30)
+        psutil.wait_procs(processes, timeout=PATIENCE)
+        bundled.wait_serving()
         with bundled.client() as client:
             client.explain_clip(clip(), model="motion-primitives")
         whole = time.monotonic() - killed
@@ -95,8 +95,7 @@ def test_a_killed_process_is_replaced_under_load(bundled: Service, victim: str) 
         begun = time.monotonic()
         subprocess.run([sys.executable, "-c", "import torch"], check=True)
         reference = time.monotonic() - begun
-        time.sleep(2)
-    assert load.ended["answered"] > before
+        wait_until(lambda: load.ended["answered"] > before)
     assert set(load.ended) <= {"answered", "unavailable"}, load.ended
     # Ten seconds where a new process has torch in three; in proportion where other work slows everything down.
     assert whole < max(10, 3 * reference), f"whole again after {whole:.1f} s; importing torch took {reference:.1f} s"
@@ -105,18 +104,15 @@ def test_a_killed_process_is_replaced_under_load(bundled: Service, victim: str) 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_outlives_the_service(store: Path, tmp_path: Path, sign: int) -> None:
     process, running = start(store, tmp_path, ACTIONLENS_MODELS=ONE_MODEL)
-    running.wait_serving(90)
+    running.wait_serving()
     family = running.process.children(recursive=True)
     folders = {Path(child.cwd()) for child in family if child.name() == "java"}
     assert folders
     assert stop(process, sign) == (-9 if sign == signal.SIGKILL else 0)
-    gone, alive = psutil.wait_procs(family, timeout=20)
+    gone, alive = psutil.wait_procs(family, timeout=PATIENCE)
     assert not alive
     assert len(gone) == len(family)
-    deadline = time.monotonic() + 5
-    while any(folder.exists() for folder in folders) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(folder.exists() for folder in folders)
+    wait_until(lambda: not any(folder.exists() for folder in folders))
     assert "starting another" not in running.log.read_text()
 
 
@@ -126,10 +122,11 @@ def test_a_model_that_cannot_load_is_said_at_once(store: Path, tmp_path: Path) -
     card = (store / "motion-primitives" / "card.yaml").read_text()
     (broken / "card.yaml").write_text(card.replace("motion-primitives", "broken"))
     (broken / "weights.safetensors").write_bytes(b"not weights")
-    begun = time.monotonic()
-    process, running = start(tmp_path / "store", tmp_path, ACTIONLENS_DEFAULT_MODEL="broken")
-    assert process.wait(60) == 1
-    assert time.monotonic() - begun < 45
+    # Who only waited for the end of the time to start would wait forever.
+    process, running = start(
+        tmp_path / "store", tmp_path, ACTIONLENS_DEFAULT_MODEL="broken", ACTIONLENS_START_SECONDS="3600"
+    )
+    assert process.wait(3 * PATIENCE) == 1
     assert "weights" in running.log.read_text()
 
 
@@ -139,5 +136,5 @@ def test_a_taken_port_is_said(store: Path, tmp_path: Path) -> None:
         held.listen()
         port = int(held.getsockname()[1])
         process, running = start(store, tmp_path, port, ACTIONLENS_MODELS=ONE_MODEL)
-        assert process.wait(60) == 1
+        assert process.wait(3 * PATIENCE) == 1
     assert str(port) in running.log.read_text()

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from service.client import Client
-from service.rendering.heatmap import heat
+from service.rendering.heatmap import prepare_heatmap
 from tests.service.cli.service_process import environment, serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +82,7 @@ def test_a_heatmap_is_drawn_where_the_service_draws_it(address: str, tmp_path: P
         frame = list(video.decode(video=0))[number].to_ndarray(format="rgb24").astype(np.float64)
     with Client(address) as client:
         result = client.explain_clip(SAMPLE, methods=["grad-cam"])
-    prepared = heat(result.explanations["grad-cam"].message, 16, 240, 320, result.frames.placement)
+    prepared = prepare_heatmap(result.explanations["grad-cam"].message, 16, 240, 320, result.frames.placement)
     assert prepared is not None
     expected = prepared.at([*result.frames.used].index(number))
     seen = frame[..., 2] > 30  # full strength takes 0.7 of the blue away
@@ -122,5 +122,5 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(monkeypatch: pytest.M
     shared, logit = names["heat"], float(names["forward"].logits.max())
     assert shared.shape == (16, 112, 112)
     assert float(shared.sum()) == pytest.approx(logit, rel=0.2)
-    assert float(names["rows"].frame_curve.sum()) == pytest.approx(float(shared.sum()), rel=1e-3)
+    assert float(names["rows"].values.mean(1).sum()) == pytest.approx(float(shared.sum()), rel=1e-3)
     assert float(names["share"].sum()) == pytest.approx(1.0)

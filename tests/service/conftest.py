@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from actionlens.v1 import service_pb2_grpc
 from service.server import Server
 from service.settings import Settings
+from service.streaming.manager import StreamManager
 from tests.service.backend import PixelBackend
 
 Serve = Callable[..., AbstractAsyncContextManager[Server]]
@@ -42,6 +44,20 @@ def serve(backend: PixelBackend, tmp_path: Path) -> Serve:
             yield server
 
     return start
+
+
+@pytest.fixture
+def draining(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once the streams of a server have been told to end."""
+    told = asyncio.Event()
+    drain = StreamManager.drain
+
+    def noted(self: StreamManager) -> None:
+        drain(self)
+        told.set()
+
+    monkeypatch.setattr(StreamManager, "drain", noted)
+    return told
 
 
 @pytest.fixture

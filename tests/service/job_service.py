@@ -14,7 +14,7 @@ from service.server import Server
 from service.settings import BackendName, Settings
 from tests.service.backends.requests import TINY
 
-_START_SECONDS = 60.0
+_START_SECONDS = 100.0
 
 
 def job_settings(folder: Path, data: Path, **jobs: Any) -> Settings:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,14 +39,6 @@ def png(red: int, side: int = SIDE) -> bytes:
     done, data = cv2.imencode(".png", pixels(red, side)[..., ::-1])
     assert done
     return bytes(data)
-
-
-async def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait until the condition holds; fail when it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        await asyncio.sleep(0.005)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ import grpc
 from actionlens.v1 import method_pb2, service_pb2
 from tests.service.backend import FRAMES
 from tests.service.requests import Refusal, pixels, png, refusal
+from tests.waiting import PATIENCE
 
 BLOCK, DROP = service_pb2.FILL_POLICY_BLOCK, service_pb2.FILL_POLICY_DROP_OLDEST
 EVERY, NEWEST = service_pb2.CONSUME_POLICY_EVERY, service_pb2.CONSUME_POLICY_NEWEST
@@ -41,7 +43,7 @@ class StreamClient:
         """Send a frame whose red is its number (mod 250), waiting for credit; 25 frames per second."""
         while self.credit == 0:
             self._more.clear()
-            await asyncio.wait_for(self._more.wait(), 10)
+            await asyncio.wait_for(self._more.wait(), PATIENCE)
         self.credit -= 1
         await self.push(number, **fields)
 
@@ -56,22 +58,27 @@ class StreamClient:
         fields = {"image": png(number % 250), "sequence": number, "timestamp": number / 25} | fields
         if "raw" in fields:
             del fields["image"]
-        await self.call.write(service_pb2.ExplainStreamRequest(frame=service_pb2.StreamFrame(**fields)))
+        await self._write(frame=service_pb2.StreamFrame(**fields))
 
     async def update(self, **fields: Any) -> None:
-        await self.call.write(service_pb2.ExplainStreamRequest(update=service_pb2.StreamUpdate(**fields)))
+        await self._write(update=service_pb2.StreamUpdate(**fields))
 
     async def end(self) -> service_pb2.StreamSummary:
         """Say that no more frames come, and wait for the summary."""
-        await self.call.write(service_pb2.ExplainStreamRequest(end=service_pb2.StreamEnd()))
+        await self._write(end=service_pb2.StreamEnd())
         return await self.finish()
 
     async def finish(self) -> service_pb2.StreamSummary:
         """Wait for the summary. Raises AioRpcError when the stream failed."""
-        await asyncio.wait_for(asyncio.shield(self.reading), 20)
+        await asyncio.wait_for(asyncio.shield(self.reading), PATIENCE)
         if self.summary is None:
             raise await failure(self.call)
         return self.summary
+
+    async def _write(self, **message: Any) -> None:
+        """Send a message, unless the service has ended the call already; `finish` tells why."""
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await self.call.write(service_pb2.ExplainStreamRequest(**message))
 
     async def _read(self) -> None:
         try:

@@ -42,7 +42,8 @@ EVERY = [*PUBLIC, FLOW, CONVERTED, OPAQUE]
 WITH_JOBS = EVERY if os.environ.get("ACTIONLENS_TEST_EVERY_JOB") else ["cnn-lstm", "trn", "x3d-xs", OPAQUE]
 """Jobs of all families take minutes of processor time. These have recurrence, relations and gates, and one nothing that
 can be looked into; docs/support.md is made by running a block of every job of every family."""
-WAIT = 120.0
+WAIT = 400.0
+pytestmark = pytest.mark.timeout(600)
 
 
 def put(folder: Path, name: str, model: ActionModel) -> None:
@@ -69,7 +70,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         import_checkpoint("onnx", path, folder, name=name)
     settings = job_settings(folder, tmp_path_factory.mktemp("data"), models=64)
     settings = settings.model_copy(update={"models": (), "default_model": "motion-cnn"})
-    with served(settings) as address, Client(address, timeout=60) as made:
+    with served(settings) as address, Client(address, timeout=WAIT) as made:
         yield made
 
 

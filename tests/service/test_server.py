@@ -25,7 +25,8 @@ from service.server import Server, channel_options
 from service.settings import Settings
 from tests.service.backend import PixelBackend, describe
 from tests.service.conftest import Serve, connect
-from tests.service.requests import GRAD_CAM, SELECTIVE, clip_request, eventually
+from tests.service.requests import GRAD_CAM, SELECTIVE, clip_request
+from tests.waiting import PATIENCE, eventually
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -145,7 +146,8 @@ async def test_health_follows_the_backend_and_needs_a_canary_to_come_back(
 
 
 async def test_drain_lets_a_clip_in_flight_end_and_refuses_new_ones(serve: Serve, backend: PixelBackend) -> None:
-    async with serve(drain_seconds=5) as server, connect(server) as stub, connect(server) as other:
+    # A stop that waited for its time and not for the clip would never end.
+    async with serve(drain_seconds=3600) as server, connect(server) as stub, connect(server) as other:
         backend.open.clear()
         call = asyncio.ensure_future(stub.ExplainClip(clip_request()))
         await eventually(lambda: backend.busy == 1)
@@ -156,7 +158,7 @@ async def test_drain_lets_a_clip_in_flight_end_and_refuses_new_ones(serve: Serve
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         backend.open.set()
         assert (await call).answer.prediction.top
-        await asyncio.wait_for(stopping, 3)
+        await asyncio.wait_for(stopping, PATIENCE)
     assert not backend.up
 
 
@@ -165,7 +167,7 @@ async def test_drain_does_not_wait_longer_than_set(serve: Serve, backend: PixelB
         backend.open.clear()
         call = asyncio.ensure_future(stub.ExplainClip(clip_request()))
         await eventually(lambda: backend.busy == 1)
-        await asyncio.wait_for(server.stop(), 3)
+        await asyncio.wait_for(server.stop(), PATIENCE)
         assert backend.busy == 0
         with pytest.raises(grpc.aio.AioRpcError):
             await call
@@ -227,7 +229,7 @@ async def test_the_metrics_port_answers_or_hangs_up(server: Server, text: bytes,
     writer.write_eof()
     reply = b""
     try:
-        reply = await asyncio.wait_for(reader.read(), 3)
+        reply = await asyncio.wait_for(reader.read(), PATIENCE)
     except ConnectionError:
         assert not status
     assert reply.split(b" ")[1 if status else 0][:3] == status

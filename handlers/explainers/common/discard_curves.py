@@ -33,6 +33,7 @@ def curves(values: Tensor, scores: Tensor, target: Target, unit: str) -> tuple[C
             x_name=f"{unit} seen" if name == "running score" else f"{unit} discarded",
             x=tuple(float(step) for step in range(len(chain))),
             y=tuple(known[kept] for kept in chain),
+            unit="probability",
         )
         for name, chain in _chains(values).items()
     )

@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Quality, SaliencyVolume, Target
+from handlers.explainers.explainer import Parameters
 from handlers.models.action_model import ActionModel
-from handlers.relevance import Pass, Program
+from handlers.relevance import AddRule, NormRule, Pass, Program
+
+
+class PropagationParameters(Parameters):
+    """Rules of relevance propagation that the papers leave open."""
+
+    norm: Annotated[
+        Literal["identity", "fold"],
+        Field(description="batch norm: identity passes relevance; fold counts it as part of its convolution"),
+    ] = "identity"
+    add: Annotated[
+        Literal["proportional", "positive"],
+        Field(description="sums share relevance by the values of their terms, or by their positive parts"),
+    ] = "proportional"
+
+    @property
+    def norm_rule(self) -> NormRule | None:
+        """For `relevance`; None for the identity, with which models are traced."""
+        return NormRule.FOLD if self.norm == "fold" else None
+
+    @property
+    def add_rule(self) -> AddRule | None:
+        """For `relevance`; None for sharing by values, with which models are traced."""
+        return AddRule.POSITIVE if self.add == "positive" else None
+
 
 # Rounding and zB leave specks of the other sign in maps that are one-signed by construction.
 _SPECKS = 0.01
@@ -50,18 +77,24 @@ def attribute_groups(
     forward: Pass,
     items: Sequence[tuple[int, Target]],
     attribute: Callable[[ItemGroup], Iterable[Attribution]],
-) -> list[Attribution]:
-    """Explain all items, one call of `attribute` for each group; it answers in the order of the group's items."""
-    found: dict[int, Attribution] = {}
-    for group in item_groups(len(forward), items):
+    refused: Mapping[int, RequestError] | None = None,
+) -> list[Attribution | RequestError]:
+    """Explain all items, one call of `attribute` for each group; it answers in the order of the group's items.
+
+    refused: by position, the errors of items that are in no group.
+    """
+    found: dict[int, Attribution | RequestError] = dict(refused or {})
+    for group in item_groups(len(forward), items, found.keys()):
         found.update(zip(group.positions, attribute(group), strict=True))
     return [found[position] for position in range(len(items))]
 
 
-def item_groups(batch: int, items: Sequence[tuple[int, Target]]) -> list[ItemGroup]:
-    """The items of a batch of so many clips in as few groups as they fit in, in order."""
+def item_groups(batch: int, items: Sequence[tuple[int, Target]], without: Collection[int] = ()) -> list[ItemGroup]:
+    """The items of a batch of so many clips in as few groups as they fit in, in order. without: positions left out."""
     groups: list[tuple[list[int], list[tuple[int, Target]]]] = []
     for position, (clip, target) in enumerate(items):
+        if position in without:
+            continue
         for positions, members in groups:
             fits = (members[0][1].contrast is None) == (target.contrast is None)
             if fits and all(clip != other for other, _ in members):
@@ -83,11 +116,14 @@ def _group(batch: int, positions: Sequence[int], members: Sequence[tuple[int, Ta
     return ItemGroup(tuple(positions), clips, explained, None if members[0][1].contrast is None else contrast)
 
 
-def refuse_contrast(items: Sequence[tuple[int, Target]], instead: str) -> None:
-    """Raise RequestError (field "target.contrast") where an item of clrp has a contrast. instead: what would work."""
-    if any(target.contrast is not None for _, target in items):
-        raise RequestError(
-            f"target.contrast: clrp contrasts the class with its own negation; {instead}",
-            field="target.contrast",
-            reason="CONTRAST_UNSUPPORTED",
-        )
+def refused_contrasts(items: Sequence[tuple[int, Target]], why: str) -> dict[int, RequestError]:
+    """By position, an error (field "target.contrast") for every item that has a contrast. why: and what would work."""
+    return {
+        position: RequestError(f"target.contrast: {why}", field="target.contrast", reason="CONTRAST_UNSUPPORTED")
+        for position, (_, target) in enumerate(items)
+        if target.contrast is not None
+    }
+
+
+OWN_NEGATION = "clrp contrasts the class with its own negation"
+"""Why CLRP takes no second class."""

@@ -107,7 +107,7 @@ class FrameShapley(IterativeExplainer[FrameShapleyParameters]):
         notes.append(supporting(values, "elements"))
         drawn = curves(values, _for_curves(game, state, values), target, "elements") if state.done else ()
         return FrameAttribution(
-            game.elements.spread(values).float(), details=Details(drawn, tuple(notes), measures, arrays)
+            game.elements.spread(values).float(), "probability", details=Details(drawn, tuple(notes), measures, arrays)
         )
 
 

@@ -61,7 +61,7 @@ class ShapleySampling(AdditiveExplainer[ShapleySamplingParameters]):
 
     def result(self, question: Question[ShapleySamplingParameters], state: State) -> Attribution:
         values = state.arrays["sum"] / max(1, state.iteration)
-        return FrameAttribution(values, details=completeness(question, values))
+        return FrameAttribution(values, "logit", details=completeness(question, values))
 
 
 EXPLAINER = ShapleySampling()

@@ -21,6 +21,7 @@ from handlers.explainers.temporal_masks import (
     FrameMixer,
     FramePicker,
     Loss,
+    MaskScores,
     MaskWindow,
     Perturbation,
     best_window,
@@ -77,17 +78,21 @@ class TemporalMask(IterativeExplainer[TemporalMaskParameters]):
     def result(self, question: Question[TemporalMaskParameters], state: State) -> Attribution:
         work = _Work(question)
         arrays = state.arrays
-        learned = work.mask(arrays.get("best", arrays["logits"])) if len(arrays["losses"]) else torch.zeros(work.frames)
+        descended = bool(len(arrays["losses"]))
+        learned = work.mask(arrays.get("best", arrays["logits"])) if descended else torch.zeros(work.frames)
         mask = work.better(learned, arrays["windows"]) if state.done else learned
-        frozen, mirrored = (float(work.scores((mask > 0.5).float()[None], kind)) for kind in Perturbation)
+        if not descended:
+            learned = mask
         found = Findings(
             perturbation=work.perturbation,
             mask=mask,
-            learned=learned,
+            left=float(work.scores((mask > 0.5).float()[None], work.perturbation)),
+            learned=MaskScores(
+                mask=learned,
+                soft={kind: float(work.scores(learned[None], kind)) for kind in Perturbation},
+                hard={kind: float(work.scores((learned > 0.5).float()[None], kind)) for kind in Perturbation},
+            ),
             original=work.score.certainty,
-            soft=float(work.scores(learned[None], work.perturbation)),
-            frozen=frozen,
-            reversed=mirrored,
             full=float(arrays["scan"][0]) if len(arrays["scan"]) else None,
             losses=arrays["losses"],
             scores=arrays["scores"],

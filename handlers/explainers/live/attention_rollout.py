@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Details, SaliencyVolume, Target
+from handlers.explainers.common.pixel_relevance import refused_contrasts
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass
@@ -42,26 +43,22 @@ class AttentionRollout(Explainer[AttentionRolloutParameters]):
         forward: Pass,
         items: Sequence[tuple[int, Target]],
         parameters: AttentionRolloutParameters,
-    ) -> list[Attribution]:
-        if any(target.contrast is not None for _, target in items):
-            raise RequestError(
-                f"target.contrast: {_NOTE}; ask grad-cam for class against class",
-                field="target.contrast",
-                reason="CONTRAST_UNSUPPORTED",
-            )
+    ) -> list[Attribution | RequestError]:
         assert model.tokens is not None
         activations = {layer: forward.activation(layer) for layer in self.layers(model, parameters)}
         shares = model.tokens.rollout(activations)
         maps = model.tokens.on_grid(shares[..., None])[:, 0]
         frames = model.frame_positions("tokens", forward.clip.shape[2], maps.shape[1])
+        refused = refused_contrasts(items, f"{_NOTE}; ask grad-cam for class against class")
         return [
-            SaliencyVolume(
+            refused.get(position)
+            or SaliencyVolume(
                 maps[index],
                 frames,
                 "tokens",
                 details=Details(notes=(_NOTE,), measures={"share_of_patches": float(maps[index].sum())}),
             )
-            for index, _ in items
+            for position, (index, _) in enumerate(items)
         ]
 
 

@@ -7,14 +7,22 @@ from typing import Annotated
 
 from pydantic import Field
 
+from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Target
-from handlers.explainers.common.pixel_relevance import ItemGroup, attribute_groups, pixel_map, refuse_contrast
-from handlers.explainers.explainer import Explainer, Parameters
+from handlers.explainers.common.pixel_relevance import (
+    OWN_NEGATION,
+    ItemGroup,
+    PropagationParameters,
+    attribute_groups,
+    pixel_map,
+    refused_contrasts,
+)
+from handlers.explainers.explainer import Explainer
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass, relevance
 
 
-class ClrpParameters(Parameters):
+class ClrpParameters(PropagationParameters):
     """Parameters of CLRP."""
 
     rectify: Annotated[bool, Field(description="keep the positive differences only, Eq. 2 as printed")] = True
@@ -32,14 +40,14 @@ class Clrp(Explainer[ClrpParameters]):
 
     def attribute(
         self, model: ActionModel, forward: Pass, items: Sequence[tuple[int, Target]], parameters: ClrpParameters
-    ) -> list[Attribution]:
-        refuse_contrast(items, "ask dtd for class against class")
-
+    ) -> list[Attribution | RequestError]:
         def maps(group: ItemGroup) -> list[Attribution]:
-            found = relevance(forward, group.target, "negated", items=group.clips).values
+            norm, add = parameters.norm_rule, parameters.add_rule
+            found = relevance(forward, group.target, "negated", items=group.clips, norm=norm, add=add).values
             return [pixel_map(values) for values in (found.clamp(min=0) if parameters.rectify else found)]
 
-        return attribute_groups(forward, items, maps)
+        refused = refused_contrasts(items, f"{OWN_NEGATION}; ask dtd for class against class")
+        return attribute_groups(forward, items, maps, refused)
 
 
 EXPLAINER = Clrp()

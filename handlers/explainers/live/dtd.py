@@ -9,9 +9,15 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Target
-from handlers.explainers.common.pixel_relevance import ItemGroup, attribute_groups, pixel_map
-from handlers.explainers.explainer import Explainer, Parameters
+from handlers.explainers.common.pixel_relevance import (
+    ItemGroup,
+    PropagationParameters,
+    attribute_groups,
+    pixel_map,
+)
+from handlers.explainers.explainer import Explainer
 from handlers.models.action_model import ActionModel
 from handlers.relevance import AlphaBeta, Gamma, Pass, relevance
 from handlers.relevance.rules import ConvolutionRule
@@ -19,7 +25,7 @@ from handlers.relevance.rules import ConvolutionRule
 _OF_RULE = {"alpha": "alpha-beta", "beta": "alpha-beta", "gamma": "gamma"}
 
 
-class DtdParameters(Parameters):
+class DtdParameters(PropagationParameters):
     """Parameters of DTD. The pixels have the zB rule whatever the rule of the layers above."""
 
     rule: Annotated[
@@ -67,9 +73,17 @@ class Dtd(Explainer[DtdParameters]):
 
     def attribute(
         self, model: ActionModel, forward: Pass, items: Sequence[tuple[int, Target]], parameters: DtdParameters
-    ) -> list[Attribution]:
+    ) -> list[Attribution | RequestError]:
         def maps(group: ItemGroup) -> list[Attribution]:
-            found = relevance(forward, group.target, group.contrast, items=group.clips, rule=parameters.of_layers)
+            found = relevance(
+                forward,
+                group.target,
+                group.contrast,
+                items=group.clips,
+                rule=parameters.of_layers,
+                norm=parameters.norm_rule,
+                add=parameters.add_rule,
+            )
             defects = [None if math.isnan(defect) else defect for defect in found.defect.tolist()]
             return [pixel_map(values, defect) for values, defect in zip(found.values, defects, strict=True)]
 

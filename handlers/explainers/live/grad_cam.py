@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, SaliencyVolume, Target
 from handlers.explainers.explainer import Explainer, Parameters
 from handlers.models.action_model import ActionModel
@@ -60,7 +61,7 @@ class GradCam(Explainer[GradCamParameters]):
         forward: Pass,
         items: Sequence[tuple[int, Target]],
         parameters: GradCamParameters,
-    ) -> list[Attribution]:
+    ) -> list[Attribution | RequestError]:
         (layer,) = self.layers(model, parameters)
         activation = model.on_grid(layer, forward.activation(layer))
         heat: dict[int, Tensor] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, Target
 from handlers.explainers.common.pixel_relevance import ItemGroup, attribute_groups, no_rectifiers, pixel_map
 from handlers.explainers.explainer import Explainer, Parameters
@@ -34,7 +35,7 @@ class GuidedBackprop(Explainer[GuidedBackpropParameters]):
         forward: Pass,
         items: Sequence[tuple[int, Target]],
         parameters: GuidedBackpropParameters,
-    ) -> list[Attribution]:
+    ) -> list[Attribution | RequestError]:
         def maps(group: ItemGroup) -> list[Attribution]:
             found = guided_backprop(forward, group.target, group.contrast)
             return [pixel_map(found[clip]) for clip in group.clips]

@@ -8,6 +8,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
+from handlers.errors import RequestError
 from handlers.explainers.attribution import Attribution, SaliencyVolume, Target
 from handlers.explainers.common.pixel_relevance import ItemGroup, attribute_groups, no_rectifiers, pixel_map
 from handlers.explainers.explainer import Explainer, Parameters
@@ -45,7 +46,7 @@ class GuidedGradCam(Explainer[GuidedGradCamParameters]):
         forward: Pass,
         items: Sequence[tuple[int, Target]],
         parameters: GuidedGradCamParameters,
-    ) -> list[Attribution]:
+    ) -> list[Attribution | RequestError]:
         cams = GRAD_CAM.attribute(model, forward, items, GradCamParameters(layer=parameters.layer))
 
         def maps(group: ItemGroup) -> list[Attribution]:

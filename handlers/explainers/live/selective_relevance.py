@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -26,10 +27,16 @@ class SelectiveParameters(Parameters):
         float, Field(ge=0, le=100, allow_inf_nan=False, description="n of |dR/dt| > n * std(dR/dt)")
     ] = 4.0
     signed: Annotated[bool, Field(description="keep rises only, the equation as printed")] = False
-    peer: Annotated[bool, Field(description="zero padding in time, as in the published code")] = False
+    peer: Annotated[
+        bool, Field(description="as the published code: zero padding, threshold * std(|dR/dt|), unbiased")
+    ] = False
     base: Annotated[str | None, Field(description="the method that makes the map; dtd, or grad-cam, if left out")] = (
         None
     )
+    upsample: Annotated[
+        bool | None,
+        Field(description="resize the map to the clip first; when left out, maps coarser than 14 x 14"),
+    ] = None
 
 
 def time_derivative(relevance: Tensor, *, zero_padding: bool = False) -> Tensor:
@@ -49,30 +56,49 @@ def motion_mask(relevance: Tensor, threshold: float = 4.0, *, signed: bool = Fal
     """Where the relevance changes in time: |G_t| > threshold * std(G_t), std over the clip.
 
     relevance: float [T, H, W]; bool [T, H, W] back. signed: G_t > threshold * std(G_t), the equation as printed.
-    A map that does not change in time selects nothing.
+    A map that does not change in time selects nothing. peer: as the published code does it, |G_t| > threshold *
+    std(|G_t|), the unbiased estimate, with zeros around the map; so ends of a constant map are selected.
     """
     derivative = time_derivative(relevance, zero_padding=peer)
+    if peer:
+        return (derivative if signed else derivative.abs()) > threshold * derivative.abs().std()
     bound = threshold * derivative.std(correction=0)
     # Rounding makes G_t of a constant map tiny but not zero; a change below a float's resolution is no change.
     bound = torch.maximum(bound, relevance.abs().max() * 16 * torch.finfo(relevance.dtype).eps)
     return (derivative if signed else derivative.abs()) > bound
 
 
-def selectivity(relevance: Tensor, mask: Tensor) -> tuple[float, float]:
+def upsampled(values: Tensor, positions: Sequence[float], size: Sequence[int]) -> Tensor:
+    """A map resized to a clip, linearly along all three axes.
+
+    values: float [T', H', W']. positions: [T'] the frames at which its steps lie, rising; before the first and after
+    the last one it stays as it is there. size: (T, H, W) of the clip, and of the map that comes back.
+    """
+    frames, height, width = size
+    within = functional.interpolate(values[:, None], size=(height, width), mode="bilinear", align_corners=False)[:, 0]
+    shares = [np.interp(np.arange(frames), positions, own) for own in np.eye(len(positions))]
+    weights = torch.from_numpy(np.stack(shares, 1)).to(values)
+    return (weights @ within.flatten(1)).reshape(frames, height, width)
+
+
+def selectivity(relevance: Tensor, mask: Tensor) -> tuple[float | None, float | None]:
     """The two selectivity numbers: share of the positive positions kept, share of the positive relevance kept.
 
-    The second is the motion share: how much of the decision moves. Both are 0 when nothing is positive.
+    The second is the motion share: how much of the decision moves. Both are None when nothing is
+    positive: there is nothing to have a share of.
     """
     positive = relevance > 0
     count, mass = positive.sum(), relevance[positive].sum()
     if count == 0:
-        return 0.0, 0.0
+        return None, None
     kept = positive & mask
     return float(kept.sum() / count), float(relevance[kept].sum() / mass)
 
 
 # What makes the map when the request does not say: the first that explains the model.
 _BASES = ("dtd", "grad-cam")
+_COARSE = 14
+"""Maps with fewer rows or columns are resized before the derivative: on their own grid a step is a jump."""
 
 
 class SelectiveRelevance(Explainer[SelectiveParameters]):
@@ -112,21 +138,40 @@ class SelectiveRelevance(Explainer[SelectiveParameters]):
         forward: Pass,
         items: Sequence[tuple[int, Target]],
         parameters: SelectiveParameters,
-    ) -> list[Attribution]:
+    ) -> list[Attribution | RequestError]:
         base = self._base(parameters)
-        results: list[Attribution] = []
+        results: list[Attribution | RequestError] = []
         for volume in base.attribute(model, forward, items, base.parameters()):
+            if isinstance(volume, RequestError):
+                results.append(volume)
+                continue
             if not isinstance(volume, SaliencyVolume):
                 raise RequestError(
                     f"base: {base.name!r} makes no map over time and space, so nothing in it can move",
                     field="base",
                     reason="BASE_WITHOUT_MAP",
                 )
+            volume = self._fine(volume, forward.clip.shape[2:], parameters.upsample)
             mask = motion_mask(volume.values, parameters.threshold, signed=parameters.signed, peer=parameters.peer)
             positions, share = selectivity(volume.values, mask)
             quality = Quality(selected_positions=positions, motion_share=share)
             results.append(replace(volume, mask=mask, quality=quality))
         return results
+
+    @staticmethod
+    def _fine(volume: SaliencyVolume, size: Sequence[int], wanted: bool | None) -> SaliencyVolume:
+        """The map at the clip's resolution where that is wanted, as the paper has its Grad-CAM."""
+        rows, columns = volume.values.shape[1:]
+        if not (min(rows, columns) < _COARSE if wanted is None else wanted) or not volume.layer:
+            return volume
+        note = f"the map of {rows} x {columns} was resized to {size[1]} x {size[2]} before its derivative was taken"
+        return replace(
+            volume,
+            values=upsampled(volume.values, volume.frame_positions, size),
+            frame_positions=tuple(float(frame) for frame in range(size[0])),
+            layer="",
+            details=replace(volume.details, notes=(*volume.details.notes, note)),
+        )
 
     def _base(self, parameters: SelectiveParameters) -> Explainer[Parameters]:
         assert parameters.base is not None, "parameters are fitted to their model first"

@@ -15,13 +15,16 @@ The model is never touched: the program has its own copy of the steps, and gradi
 """
 
 from handlers.explainers.perturbation.ascent import Ascent, AscentState
-from handlers.explainers.perturbation.masks import Masks, kept
-from handlers.explainers.perturbation.plan import Mode, PerturbationPlan, Variant
+from handlers.explainers.perturbation.masks import Masks, kept, perimeter
+from handlers.explainers.perturbation.plan import MOST_STEPS, Mode, PerturbationPlan, Variant
+from handlers.explainers.perturbation.plateau import NEAR_BINARY
 from handlers.explainers.perturbation.progress import Progress
 from handlers.explainers.perturbation.pyramid import Pyramid, blurred, faded, smoothed
 from handlers.explainers.perturbation.score import Score
 
 __all__ = [
+    "MOST_STEPS",
+    "NEAR_BINARY",
     "Ascent",
     "AscentState",
     "Masks",
@@ -34,5 +37,6 @@ __all__ = [
     "blurred",
     "faded",
     "kept",
+    "perimeter",
     "smoothed",
 ]

@@ -1,11 +1,35 @@
-"""Element Shapley Values of models that average their frames' logits (TSN), in closed form."""
+"""Element Shapley Values of models that average their frames' logits (TSN): by enumeration as of any other model, and
+of their logits in closed form."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from handlers.explainers.shapley.exact import Shapley
+from handlers.explainers.shapley.sampled import drawn, members
+from handlers.explainers.shapley.subsets import levels
+from handlers.explainers.shapley.sums import Sums, sums_of
+
+
+def average_levels(frame_logits: Tensor) -> Iterator[Tensor]:
+    """softmax(mean logits) [C(n, s), K] of every subsequence of the clip, level by level: the game of Play Fair's TSN.
+
+    frame_logits: [n, K], n <= 16.
+    """
+    for size, level in enumerate(levels(len(frame_logits)), start=1):
+        yield (level.contains.T.to(frame_logits) @ frame_logits / size).softmax(1)
+
+
+def sample_average(frame_logits: Tensor, most: int, seed: int) -> Sums:
+    """The same of at most `most` subsequences of every scale, drawn as `sample` draws them, with nothing estimated in
+    their values. frame_logits: [n, K], n <= 64."""
+    chosen = [members(now, len(frame_logits)) for _, now in drawn(len(frame_logits), most, seed)]
+    has = torch.cat(chosen)
+    own = has.to(frame_logits)
+    return sums_of(has, (own @ frame_logits / own.sum(1, keepdim=True)).softmax(1))
 
 
 def average_values(frame_logits: Tensor, prior: Tensor) -> Shapley:

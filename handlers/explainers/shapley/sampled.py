@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,28 +19,45 @@ def sample(consensus: RelationalConsensus, features: Tensor, most: int, seed: in
     """One iteration: at most `most` subsequences of every scale, each one element longer than a sampled one.
 
     features: [n, D], n <= 64. f_ms of a subsequence comes from its sampled parents alone, so with `most` at least
-    C(n, n / 2) the result is exact, and the error of fewer shrinks with their number.
+    C(n, n / 2) the result is exact. With fewer every estimate is biased, by about as much as 1 / `most`, because the
+    softmax of an uncertain mean is not the mean of its softmax; more iterations do not take that away.
     """
     count = len(features)
-    generator = torch.Generator().manual_seed(seed)
     scores = Scores(consensus, features)
-    bits = torch.ones(count, dtype=torch.int64) << torch.arange(count)
-    masks, values = torch.zeros(1, dtype=torch.int64), None
+    values = None
     chosen, chances = [], []
-    for size in range(1, count + 1):
-        grown = _grown(masks, bits)
-        if len(grown) > most:
-            grown = grown[torch.randperm(len(grown), generator=generator)[:most].sort().values]
-        has = (grown[:, None] & bits) != 0
-        members = has.nonzero()[:, 1].view(-1, size)
+    for size, (masks, grown) in enumerate(drawn(count, most, seed), start=1):
+        has = members(grown, count)
+        frames = has.nonzero()[:, 1].view(-1, size)
         own = None
         if size <= scores.most:
-            own = scores.of(size, scores.hidden(Lookup(rows_in_slots(members, count))))[:, : scores.classes]
-        values = _following(own, values, masks, grown, bits[members], scores.share(size))
-        masks = grown
+            own = scores.of(size, scores.hidden(Lookup(rows_in_slots(frames, count))))[:, : scores.classes]
+        values = _following(own, values, masks, grown, _bits(count)[frames], scores.share(size))
         chosen.append(has)
         chances.append(values.softmax(1))
     return sums_of(torch.cat(chosen), torch.cat(chances))
+
+
+def drawn(count: int, most: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """(those of s - 1 elements, those of s), s = 1 .. count: at most `most` subsequences of each scale as sorted
+    bitmasks, int64, each one of those before with one more element. count <= 64."""
+    generator = torch.Generator().manual_seed(seed)
+    masks = torch.zeros(1, dtype=torch.int64)
+    for _ in range(count):
+        grown = _grown(masks, _bits(count))
+        if len(grown) > most:
+            grown = grown[torch.randperm(len(grown), generator=generator)[:most].sort().values]
+        yield masks, grown
+        masks = grown
+
+
+def members(masks: Tensor, count: int) -> Tensor:
+    """bool [m, count]: which elements each bitmask has."""
+    return (masks[:, None] & _bits(count)) != 0
+
+
+def _bits(count: int) -> Tensor:
+    return torch.ones(count, dtype=torch.int64) << torch.arange(count)
 
 
 def _grown(masks: Tensor, bits: Tensor) -> Tensor:

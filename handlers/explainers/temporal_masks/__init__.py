@@ -4,7 +4,7 @@ from handlers.explainers.temporal_masks.descent import Descent
 from handlers.explainers.temporal_masks.frame_mixer import FrameMixer, FramePicker
 from handlers.explainers.temporal_masks.loss import Loss, total_variation
 from handlers.explainers.temporal_masks.perturbation import Perturbation, freeze, reverse
-from handlers.explainers.temporal_masks.report import NO_DROP, Findings, report
+from handlers.explainers.temporal_masks.report import NO_DROP, Findings, MaskScores, report
 from handlers.explainers.temporal_masks.window import MaskWindow, best_window, windows
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "FrameMixer",
     "FramePicker",
     "Loss",
+    "MaskScores",
     "MaskWindow",
     "Perturbation",
     "best_window",

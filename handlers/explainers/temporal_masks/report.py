@@ -21,22 +21,30 @@ _LITTLE = 0.05
 
 
 @dataclass(frozen=True)
+class MaskScores:
+    """A mask, float [T], and the scores that it leaves, freezing and reversing: as it is, between 0 and 1 (`soft`), and
+    with the frames where it exceeds 0.5 (`hard`)."""
+
+    mask: Tensor
+    soft: Mapping[Perturbation, float]
+    hard: Mapping[Perturbation, float]
+
+
+@dataclass(frozen=True)
 class Findings:
     """The measurements of a clip and its mask so far.
 
-    mask: float [T], the learned one or, where that is better, a window. learned: float [T]. Scores are probabilities:
-    of the clip as it is; under the learned mask between 0 and 1; with the frames where the mask exceeds 0.5 frozen, and
-    reversed; with all frames perturbed (None: not yet known). losses, scores: float [steps of the descent].
-    window_scores: float [number of windows].
+    mask: float [T], the one that is shown: the learned one or, where that is better, a window. left: the score with the
+    frames where it exceeds 0.5 perturbed. learned: what the descent found, whatever is shown; where nothing descends,
+    the shown one. Scores are probabilities: of the clip as it is; with all frames perturbed (None: not yet known).
+    losses, scores: float [steps of the descent]. window_scores: float [number of windows].
     """
 
     perturbation: Perturbation
     mask: Tensor
-    learned: Tensor
+    left: float
+    learned: MaskScores
     original: float
-    soft: float
-    frozen: float
-    reversed: float
     full: float | None
     losses: Tensor
     scores: Tensor
@@ -45,13 +53,13 @@ class Findings:
 
     @property
     def on(self) -> Tensor:
-        """bool [T]: the frames that the mask holds."""
+        """bool [T]: the frames that the shown mask holds."""
         return self.mask > 0.5
 
     @property
-    def perturbed(self) -> float:
-        """The score under the mask as it was learned for."""
-        return self.frozen if self.perturbation is Perturbation.FREEZE else self.reversed
+    def replaced(self) -> bool:
+        """Whether a window is shown in place of what the descent found."""
+        return self.mask is not self.learned.mask
 
 
 def report(found: Findings, loss: Loss, done: bool) -> FrameAttribution:
@@ -59,17 +67,24 @@ def report(found: Findings, loss: Loss, done: bool) -> FrameAttribution:
     reason = _nothing(found, loss) if done else ""
     mask = torch.zeros_like(found.mask) if reason else found.mask
     notes = [reason] if reason else []
-    measures = {"original_score": found.original}
+    measures = {"original_score": found.original, **_statistics(found)}
     if found.full is not None:
         measures["full_score"] = found.full
     if not reason:
-        measures |= _statistics(found)
-    if not reason and len(found.losses) and found.mask is not found.learned:
-        notes.append("one window lowers the score further than the mask that the descent found; it is shown instead")
+        measures |= {"shown_score": found.left, "shown_length": float(found.on.sum())}
+    if not reason and found.replaced:
+        notes.append(
+            "one window lowers the score further than the mask that the descent found; it is shown instead, and the "
+            "statistics of freezing and reversing are those of the mask that was found"
+        )
+    if done and not len(found.losses):
+        notes.append("nothing descends on this model: the statistics of freezing and reversing are the window's")
     arrays = {"on": (mask > 0.5).to(torch.uint8)}
     if not reason:  # a mask that explains nothing is not drawn beside the note that says so
-        arrays["learned"] = found.learned
-    curves = [_curve("objective", found.losses), _curve("score", found.scores)] if len(found.losses) else []
+        arrays["learned"] = found.learned.mask
+    curves = (
+        [_curve("objective", found.losses), _curve("score", found.scores, "probability")] if len(found.losses) else []
+    )
     if found.windows:
         if best := best_window(found.windows, found.window_scores, loss, len(found.mask)):
             window, score = best
@@ -84,7 +99,7 @@ def report(found: Findings, loss: Loss, done: bool) -> FrameAttribution:
 def _nothing(found: Findings, loss: Loss) -> str:
     """Why the mask explains nothing; empty when it explains something."""
     verb = "freezing" if found.perturbation is Perturbation.FREEZE else "reversing"
-    drop, price = found.original - found.perturbed, float(loss.cost(found.on.float()))
+    drop, price = found.original - found.left, float(loss.cost(found.on.float()))
     if drop > max(price, NO_DROP):
         return ""
     if found.full is not None and (fall := found.original - found.full) <= _LITTLE * found.original:
@@ -97,21 +112,23 @@ def _nothing(found: Findings, loss: Loss) -> str:
 
 
 def _statistics(found: Findings) -> Mapping[str, float]:
-    """OS, FS, RS and what the paper makes of them; its ratio only where both falls are more than 0.001.
+    """FS, RS and what the paper makes of them with OS; its ratio only where both falls are more than 0.001.
 
-    "soft" is the mask as learned, not cut at 0.5: its score and the sum of its values.
+    Of the learned mask, also where a window is shown or nothing is: names with "soft" of the mask as it is, as the
+    authors do, the others of the frames where it exceeds 0.5.
     """
-    frozen, mirrored = found.original - found.frozen, found.original - found.reversed
+    learned = found.learned
     measures = {
-        "freeze_score": found.frozen,
-        "reverse_score": found.reversed,
-        "mask_length": float(found.on.sum()),
-        "soft_score": found.soft,
-        "soft_length": float(found.learned.sum()),
-        "drop_difference": frozen - mirrored,
+        "soft_score": learned.soft[found.perturbation],
+        "soft_length": float(learned.mask.sum()),
+        "mask_length": float((learned.mask > 0.5).sum()),
     }
-    if min(frozen, mirrored) > NO_DROP:
-        measures["drop_ratio"] = frozen / mirrored
+    for which, scores in (("soft_", learned.soft), ("", learned.hard)):
+        falls = {kind: found.original - scores[kind] for kind in Perturbation}
+        measures |= {f"{which}{kind}_score": scores[kind] for kind in Perturbation}
+        measures[f"{which}drop_difference"] = falls[Perturbation.FREEZE] - falls[Perturbation.REVERSE]
+        if min(falls.values()) > NO_DROP:
+            measures[f"{which}drop_ratio"] = falls[Perturbation.FREEZE] / falls[Perturbation.REVERSE]
     return measures
 
 
@@ -121,8 +138,9 @@ def _by_length(found: Findings) -> Curve:
     for window, score in zip(found.windows, found.window_scores.tolist(), strict=True):
         lowest[window.length] = min(score, lowest.get(window.length, score))
     lengths = sorted(lowest)
-    return Curve("best window's score", "frames", tuple(map(float, lengths)), tuple(lowest[n] for n in lengths))
+    scores = tuple(lowest[n] for n in lengths)
+    return Curve("best window's score", "frames", tuple(map(float, lengths)), scores, "probability")
 
 
-def _curve(name: str, values: Tensor) -> Curve:
-    return Curve(name, "iteration", tuple(map(float, range(1, len(values) + 1))), tuple(values.tolist()))
+def _curve(name: str, values: Tensor, unit: str = "") -> Curve:
+    return Curve(name, "iteration", tuple(map(float, range(1, len(values) + 1))), tuple(values.tolist()), unit)

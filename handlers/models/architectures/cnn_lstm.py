@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from actionlens.card import ColorOrder, Input
+from actionlens.card import ColorOrder, Input, SamplingRule
 from handlers.models.architectures.cnn_lstm_keras import read_lrcn
 from handlers.models.blocks.frame_conv import FrameConv2d
 from handlers.models.family import Family, Small
@@ -62,7 +62,7 @@ FAMILY = Family(
     summary="small 2-D CNN per frame, LSTM, classifier on the last state (LRCN); Keras HDF5 files",
     build=CnnLstm,
     layer="features",
-    input=Input(frames=20, height=64, width=64, color=ColorOrder.BGR),
+    input=Input(frames=20, height=64, width=64, color=ColorOrder.BGR, sampling=SamplingRule.STARTS),
     read=read_lrcn,
     small=Small({"channels": [4, 6, 6, 6], "pools": [2, 2, 2, 2], "hidden": 6, "size": 32}),
 )

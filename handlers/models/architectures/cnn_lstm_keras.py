@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from actionlens.card import ColorOrder, Input
+from actionlens.card import ColorOrder, Input, SamplingRule
 from handlers.errors import ModelError
 from handlers.models.family import Checkpoint
 from handlers.tensor_files.keras import SUFFIXES, KerasLayer, read_layers
@@ -97,7 +97,7 @@ def _checkpoint(path: Path, shape: Sequence[int], layers: Sequence[KerasLayer]) 
         "hidden": hidden,
         "size": shape[1],
     }
-    read = Input(frames=frames, height=shape[1], width=shape[2], color=ColorOrder.BGR)
+    read = Input(frames=frames, height=shape[1], width=shape[2], color=ColorOrder.BGR, sampling=SamplingRule.STARTS)
     return Checkpoint(state, arguments, read, notes=(note,) if note else ())
 
 

@@ -75,7 +75,7 @@ INPUT = Input(
     shorter=256,
     mean=(0.45, 0.45, 0.45),
     std=(0.225, 0.225, 0.225),
-    sampling=SamplingRule.DENSE,
+    sampling=SamplingRule.SPAN,
     stride=8,
 )
 

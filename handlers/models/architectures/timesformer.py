@@ -95,7 +95,7 @@ FAMILY = Family(
         resize=Resize.CROP,
         mean=(0.45, 0.45, 0.45),
         std=(0.225, 0.225, 0.225),
-        sampling=SamplingRule.DENSE,
+        sampling=SamplingRule.SPAN,
         stride=32,
     ),
     small=Small({**SMALL_ARGUMENTS, "patch_size": 8}, size=24),

@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from actionlens.card import ColorOrder, Input, Resize
+from actionlens.card import ColorOrder, Input, Resize, SamplingRule
 from handlers.models.blocks.bn_inception import BNInception
 from handlers.models.blocks.consensus import FrameModel
 from handlers.models.blocks.frame_conv import FrameConv2d, FrameLinear
@@ -25,6 +25,7 @@ _CAFFE = Input(
     color=ColorOrder.BGR,
     mean=(104 / 255, 117 / 255, 128 / 255),
     std=(1 / 255, 1 / 255, 1 / 255),
+    sampling=SamplingRule.SEGMENTS,
 )
 
 Base = BNInception | InceptionV3 | Trunk

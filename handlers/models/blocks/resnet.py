@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from actionlens.card import Input, Resize
+from actionlens.card import Input, Resize, SamplingRule
 
 Convolution = Callable[[int, int, int, int], nn.Module]
 """(inputs, outputs, size, stride) -> a convolution of that size without bias, padded to keep the size / stride."""
@@ -23,6 +23,7 @@ INPUT = Input(
     shorter=256,
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
+    sampling=SamplingRule.SEGMENTS,
 )
 
 

@@ -12,17 +12,19 @@ from torch import Tensor
 
 from handlers.relevance import messages as windows
 from handlers.relevance.messages import Message, Spans, dense, full, laid_out, look, settled, to_spans, union, whole
-from handlers.relevance.rules import ConvolutionRule
+from handlers.relevance.rules import AddRule, ConvolutionRule, NormRule
 
 
 @dataclass(frozen=True)
 class Manner:
     """How one explanation differs from the program: rule of convolutions and linear layers, type of the rules'
-    convolutions. None: as the program has it.
+    convolutions, rules of batch norm and of sums. None: as the program has it.
     """
 
     rule: ConvolutionRule | None = None
     dtype: torch.dtype | None = None
+    norm: NormRule | None = None
+    add: AddRule | None = None
 
 
 AS_TRACED = Manner()

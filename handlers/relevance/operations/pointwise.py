@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from handlers.relevance.messages import Message, added, combined
 from handlers.relevance.operations.base import Operation, Portion, Site, alike, explicit, inverse, joined, spread
-from handlers.relevance.rules import AddRule
+from handlers.relevance.rules import AddRule, AlphaBeta, Gamma, NormRule, Rules
 
 
 def where_active(values: Tensor, output: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -88,10 +88,15 @@ class Norm(Operation):
 
     (ATR paper, appendix G.) Behind a convolution it is fused into that; this node is for all other places. A unit
     can be 0 here and still carry relevance, so the relevance itself is carried on, not its ratio to x.
+
+    Under the folding rule it is a convolution of one weight per channel: the rule of convolutions says what a single
+    product x * scale carries. Where it is `part` of the convolution before it, that one sees to the rule.
     """
 
     scale: Tensor
     shift: Tensor
+    rules: Rules = field(default_factory=Rules)
+    part: bool = False
     kind = "batch norm"
     keeps_time = True
 
@@ -107,7 +112,23 @@ class Norm(Operation):
         if message.slope is not None:
             own = message.slope * spread(site.output, message)
             amount = own if amount is None else own + amount
+        rule = self.rules.norm if site.manner.norm is None else site.manner.norm
+        if rule is NormRule.FOLD and not self.part:
+            assert amount is not None
+            amount = amount * spread(self._carried(site), message)
         return (Message(None, amount, message.spans),)
+
+    def _carried(self, site: Site) -> Tensor:
+        """The share of a unit's relevance that its only product carries, by the sign of that."""
+        product: Tensor = site.inputs[0] * self._per_channel(self.scale, site.inputs[0])
+        match self.rules.convolution if site.manner.rule is None else site.manner.rule:
+            case AlphaBeta(alpha, beta):
+                carried = alpha * (product > 0).to(product.dtype) - beta * (product < 0).to(product.dtype)
+            case Gamma():
+                carried = product != 0
+            case _:
+                carried = product > 0
+        return carried.to(product.dtype)
 
     @staticmethod
     def _per_channel(values: Tensor, like: Tensor) -> Tensor:
@@ -138,7 +159,7 @@ class Add(Operation):
 
     def relevance(self, message: Message, site: Site) -> tuple[Message | None, ...]:
         slope = message.slope
-        if self.rule is AddRule.POSITIVE:
+        if self._rule(site) is AddRule.POSITIVE:
             return self._positive(message, site)
         if slope is not None and self.relu:
             slope = combined(where_active, slope, site.output, message.spans, message.fresh)
@@ -159,13 +180,17 @@ class Add(Operation):
         ratio = amount * inverse(terms[0].clamp(min=0) + terms[1].clamp(min=0))
         return tuple(Message(where_active(ratio, term), None, message.spans) for term in terms)
 
+    def _rule(self, site: Site) -> AddRule:
+        return self.rule if site.manner.add is None else site.manner.add
+
     def gives_all(self, site: Site) -> bool:
-        return self.rule is not AddRule.POSITIVE
+        return self._rule(site) is not AddRule.POSITIVE
 
     def portions(self, portions: Sequence[Portion], site: Site) -> Portion:
-        if alike(portions) and not (self.rule is AddRule.POSITIVE and not self.relu):
+        rule = self._rule(site)
+        if alike(portions) and not (rule is AddRule.POSITIVE and not self.relu):
             return portions[0]
-        if self.rule is AddRule.POSITIVE:
+        if rule is AddRule.POSITIVE:
             (first, second), spans = joined(portions, site.inputs)
             active = [
                 combined(where_active, own, x, spans) for own, x in zip((first, second), site.inputs, strict=True)

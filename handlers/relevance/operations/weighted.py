@@ -33,7 +33,8 @@ class Weighted(Operation):
     lost, and the conservation defect shows it.
 
     not_negative: the input cannot be negative. reads_clip: the input is the clip, or what the slices and paddings of
-    `path` leave of it. watches_dead: note whether any unit is not 0 while its denominator is.
+    `path` leave of it. watches_dead: note whether any unit is not 0 while its denominator is. behind: scale
+    of a batch norm that follows and is a step of its own, for the folding rule.
     """
 
     weights: LayerWeights
@@ -45,6 +46,7 @@ class Weighted(Operation):
     reads_clip: bool = False
     path: tuple[Operation, ...] = ()
     watches_dead: bool = False
+    behind: Tensor | None = None
 
     @property
     def kind(self) -> str:  # type: ignore[override]
@@ -76,15 +78,23 @@ class Weighted(Operation):
             if self.scale is None or self.shift is None:
                 return self.weights.map(weight), bias
             shift = self.shift if bias is None else self.shift + self.scale * bias
-            return self.weights.map(weight * self._scale_of_outputs), shift
+            return self.weights.map(weight * _per_output(self.scale, weight)), shift
 
         result: tuple[Map, Tensor | None] = self.weights.once(("folded", id(self.scale)), build)
         return result
 
     @property
-    def _scale_of_outputs(self) -> Tensor:
-        assert self.scale is not None
-        return self.scale.view(-1, *([1] * (self.weights.weight.dim() - 1)))
+    def gain(self) -> tuple[float, float]:
+        """(a, b): no output is larger than a times the largest input plus b, in magnitude and before rounding."""
+
+        mapping, bias = self.folded
+
+        def build() -> tuple[float, float]:
+            rows = mapping.weight.detach().flatten(1).abs().sum(1, dtype=torch.float64)
+            return float(rows.max()), 0.0 if bias is None else float(bias.detach().abs().max())
+
+        result: tuple[float, float] = self.weights.once(("gain", id(self.scale)), build)
+        return result
 
     # -- relevance ---------------------------------------------------------------------------------------------
 
@@ -142,34 +152,39 @@ class Weighted(Operation):
             if share.coefficient != 1.0:
                 ratio *= share.coefficient
             if share.selects:
-                plain = self._plain.apply(site.inputs[0], self.weights.bias)
+                plain = self._plain(site.manner).apply(site.inputs[0], self.weights.bias)
                 ratio *= (plain > 0) if number == 0 else (plain < 0)
             site.derived[key] = ratio
         result: Tensor = site.derived[key]
         return result
 
-    @property
-    def _rule_weight(self) -> Tensor:
-        folds = self.scale is not None and self.rules.norm is NormRule.FOLD
-        return self.weights.weight * self._scale_of_outputs if folds else self.weights.weight
+    def _folds(self, manner: Manner) -> Tensor | None:
+        """The scale of the batch norm that counts as part of the weight; None: of none."""
+        norm = self.rules.norm if manner.norm is None else manner.norm
+        scale = self.behind if self.scale is None else self.scale
+        return scale if norm is NormRule.FOLD else None
 
-    @property
-    def _plain(self) -> Map:
-        result: Map = self.weights.once(("plain", id(self.scale)), lambda: self.weights.map(self._rule_weight))
+    def _rule_weight(self, manner: Manner) -> Tensor:
+        scale, weight = self._folds(manner), self.weights.weight
+        return weight if scale is None else weight * _per_output(scale, weight)
+
+    def _plain(self, manner: Manner) -> Map:
+        key = ("plain", id(self._folds(manner)))
+        result: Map = self.weights.once(key, lambda: self.weights.map(self._rule_weight(manner)))
         return result
 
     def shares(self, negated: bool, manner: Manner) -> tuple[Share[Map], ...]:
         """The rule as linear maps; negated: for the negated weights."""
 
         def build() -> tuple[Share[Map], ...]:
-            weight = -self._rule_weight if negated else self._rule_weight
+            weight = -self._rule_weight(manner) if negated else self._rule_weight(manner)
             clip = self.reads_clip and self.rules.low is not None
             rule = self.rules.convolution if manner.rule is None else manner.rule
             return shares_of(rule, weight, lambda w: self.weights.map(w, manner.dtype), clip, self.not_negative)
 
-        result: tuple[Share[Map], ...] = self.weights.once(
-            ("shares", id(self.scale), negated, self.not_negative, self.reads_clip, manner), build
-        )
+        chosen = id(self._folds(manner)), manner.rule, manner.dtype  # what sums do is none of a layer's business
+        key = ("shares", *chosen, negated, self.not_negative, self.reads_clip)
+        result: tuple[Share[Map], ...] = self.weights.once(key, build)
         return result
 
     @property
@@ -206,6 +221,10 @@ class Weighted(Operation):
         """Whether an output that is not dead gives away exactly what it has."""
         boxed = self.reads_clip and self.rules.low is not None
         return boxed or isinstance(self.rules.convolution, ZPlus)
+
+
+def _per_output(scale: Tensor, weight: Tensor) -> Tensor:
+    return scale.view(-1, *([1] * (weight.dim() - 1)))
 
 
 def _apart_from_zero(z: Tensor, sign: int, small: float) -> Tensor:

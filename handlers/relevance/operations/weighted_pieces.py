@@ -36,9 +36,20 @@ def taken(layer: WeightedLayer, piece: Piece, site: Site) -> Tensor:
         case Piece.NEGATIVE:
             return x.clamp(max=0)
         case Piece.ABOVE_LOW:
-            return x - box(layer, site)[0]
+            return above_low(x, box(layer, site)[0])
         case Piece.BELOW_HIGH:
-            return x - box(layer, site)[1]
+            return below_high(x, box(layer, site)[1])
+
+
+def above_low(x: Tensor, low: Tensor) -> Tensor:
+    """x - low, and 0 below the box: the brightest and the darkest pixels leave it by a rounding, and a product of the
+    wrong sign can make a denominator that is next to nothing."""
+    return (x - low).clamp_(min=0)
+
+
+def below_high(x: Tensor, high: Tensor) -> Tensor:
+    """x - high, and 0 above the box."""
+    return (x - high).clamp_(max=0)
 
 
 def box(layer: WeightedLayer, site: Site) -> tuple[Tensor, Tensor]:
@@ -68,6 +79,6 @@ def gathered(layer: WeightedLayer, found: dict[Piece, Tensor], site: Site, spans
         slope = torch.where(spread(x > 0, spans, positive), positive, negative)
         return Message(slope, None, spans, fresh=True)
     low, high = box(layer, site)
-    above = combined(torch.mul, found[Piece.ABOVE_LOW], x - low, spans)
-    below = combined(torch.mul, found[Piece.BELOW_HIGH], x - high, spans)
+    above = combined(torch.mul, found[Piece.ABOVE_LOW], above_low(x, low), spans)
+    below = combined(torch.mul, found[Piece.BELOW_HIGH], below_high(x, high), spans)
     return Message(None, above.add_(below), spans, fresh=True)

@@ -9,7 +9,7 @@ input, so that each share is one map.
 
 * z+ (ATR paper 3.1, DTD; equation: `rules.ZPlus`):  one share, (x+, w+) and (x-, w-).
 * zB at the clip (DTD, box constraint low <= x <= high; equation: `rules.Rules`):  one share, (x - low, w+) and
-  (x - high, w-), which is x w - low w+ - high w- written without cancellation.
+  (x - high, w-), which is x w - low w+ - high w- written without cancellation; 0 where x leaves the box.
 * alpha-beta:  alpha times the z+ share minus beta times the share (x+, w-), (x-, w+).
 * gamma:  z+-like share for outputs above 0, its mirror image below, each with w + gamma w+-.
 """

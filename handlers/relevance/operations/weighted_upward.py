@@ -12,7 +12,7 @@ from handlers.relevance.kernels.packed_rows import up
 from handlers.relevance.messages import Spans, combined, look
 from handlers.relevance.operations.base import Manner, Portion, Site, explicit
 from handlers.relevance.operations.layer_weights import Map
-from handlers.relevance.operations.weighted_pieces import WeightedLayer, box
+from handlers.relevance.operations.weighted_pieces import WeightedLayer, above_low, below_high, box
 from handlers.relevance.operations.weighted_rules import Piece, Share, side_by_side
 
 
@@ -79,6 +79,7 @@ def _piece(layer: UpwardLayer, piece: Piece, written: Portion, site: Site) -> Te
             return torch.where(look(x, written.spans) > 0, values, 0.0)
         case Piece.NEGATIVE:
             return torch.where(look(x, written.spans) > 0, 0.0, values)
-        case Piece.ABOVE_LOW | Piece.BELOW_HIGH:
-            bound = box(layer, site)[0 if piece is Piece.ABOVE_LOW else 1]
-            return values - look(bound.expand(1, *x.shape[1:]), written.spans)
+        case Piece.ABOVE_LOW:
+            return above_low(values, look(box(layer, site)[0].expand(1, *x.shape[1:]), written.spans))
+        case Piece.BELOW_HIGH:
+            return below_high(values, look(box(layer, site)[1].expand(1, *x.shape[1:]), written.spans))

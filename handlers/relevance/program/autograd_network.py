@@ -42,6 +42,10 @@ class PlainPass:
         """The reason."""
         return _NO_FRAME_LOGITS
 
+    def no_frame_logits_of(self, item: int) -> str:
+        """The reason, for every clip."""
+        return self.no_frame_logits
+
     def activation(self, layer: str) -> Tensor:
         """[B, ...] output of a kept layer; of its last call, if it is called more than once. Raises NotKept."""
         return self._source(layer).detach()

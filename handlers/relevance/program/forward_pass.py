@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,17 +11,33 @@ from torch import Tensor
 from handlers.relevance.errors import BadClip, NoFrameLogits, NotKept, UnknownLayer
 from handlers.relevance.operations.base import AS_TRACED, Manner, Site
 from handlers.relevance.operations.weighted import Weighted
+from handlers.relevance.program.branches import branch_rows
 from handlers.relevance.program.clip_checks import check_logits
 from handlers.relevance.program.graph import Graph, Step
 from handlers.relevance.program.head import Head
 from handlers.relevance.program.protocol import Pass
 
 
+@dataclass(frozen=True)
+class _FrameLogits:
+    """logits: [B, T', K], None for the reason. misfits: [B] whether a clip's logits are not their mean."""
+
+    logits: Tensor | None
+    reason: str = ""
+    misfits: tuple[bool, ...] = ()
+
+
+_FOLDED = "the frames are folded into the batch before the classifier; use Conv3d layers instead"
+_NOT_THE_MEAN = "the model's logits are not the mean of logits per time step"
+_TOLERANCES = {torch.float64: 1e-8, torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 0.1}
+"""How far, of the largest logit, logits may be from the mean of those per time step by rounding."""
+
+
 class ForwardPass:
     """One forward of a batch of clips through a program. Reading it from several threads is safe; see `Pass`.
 
-    logits: [B, K]. clip: [B, C, T, H, W] as given. reduced: type of the rules' convolutions where nothing cancels;
-    None: as all else.
+    logits: [B, K], NaN for a clip of which some activation is not finite. clip: [B, C, T, H, W] as given. reduced: type
+    of the rules' convolutions where nothing cancels; None: as all else.
     """
 
     reduced: torch.dtype | None = None
@@ -46,7 +62,7 @@ class ForwardPass:
         self._lowest = lowest
         self._singles: dict[int, ForwardPass] = {}
         self._sites: dict[tuple[int, int | None], Site] = {}
-        self._frames: tuple[Tensor | None, str] | None = None
+        self._frames: _FrameLogits | None = None
         self.derived: dict[Any, Any] = {}
 
     def __len__(self) -> int:
@@ -67,63 +83,89 @@ class ForwardPass:
             self._singles.setdefault(item, part)
         return self._singles[item]
 
+    @property
+    def broken(self) -> frozenset[int]:
+        """The clips with logits that are not finite: their activations mean nothing, and have no explanation."""
+        if torch.compiler.is_exporting():
+            return frozenset()
+        finite = self.logits.isfinite().all(1).tolist()
+        return frozenset(item for item, whole in enumerate(finite) if not whole)
+
     # -- logits per frame ----------------------------------------------------------------------------------------
 
     @property
     def frame_logits(self) -> Tensor:
         """[B, T', K] logits per output time step; their mean over T' is `logits` (for one branch).
 
-        Branches with fewer time steps (SlowFast) count at every r-th step and are 0 between (ATR paper, appendix B);
-        the bias counts once per step. Raises NoFrameLogits with the reason where the head is not linear.
+        Branches with fewer time steps (SlowFast) count at the frames that they sample and are 0 between (ATR paper,
+        appendix B);
+        the bias counts once per step. Raises NoFrameLogits with the reason where the head is not linear; clips for
+        which only their numbers say that (`no_frame_logits_of`) have rows that mean nothing.
         """
-        logits, reason = self._frame_logits()
-        if logits is None:
-            raise NoFrameLogits(f"model: no logits per frame: {reason}")
-        return logits
+        found = self._frame_logits()
+        if self.no_frame_logits:
+            raise NoFrameLogits(f"model: no logits per frame: {self.no_frame_logits}")
+        assert found.logits is not None
+        return found.logits
 
     @property
     def no_frame_logits(self) -> str:
-        """Why there are no logits per frame; empty where there are."""
-        return self._frame_logits()[1]
+        """Why there are no logits per frame for any clip; empty where there are."""
+        found = self._frame_logits()
+        return found.reason or (_NOT_THE_MEAN if found.misfits and all(found.misfits) else "")
 
-    def _frame_logits(self) -> tuple[Tensor | None, str]:
+    def no_frame_logits_of(self, item: int) -> str:
+        """Why this clip of the batch has no logits per frame; empty where it has."""
+        found = self._frame_logits()
+        return found.reason or (_NOT_THE_MEAN if found.misfits and found.misfits[item] else "")
+
+    def rows_of(self, value: int, steps: int, rows: int) -> tuple[int, ...]:
+        """The output time steps, of so many, at which the `steps` of one of the head's values count."""
+        return branch_rows(self.graph, value, self.clip.shape[2], steps, rows)
+
+    @property
+    def pace(self) -> int:
+        """Output time steps per step of the slowest branch; 1 where all are equally fast. Raises NoFrameLogits."""
+        return int(self.frame_logits.shape[1] // min(self.value(value).shape[2] for value in self.head.values))
+
+    def _frame_logits(self) -> _FrameLogits:
         if self._frames is None:
             with torch.no_grad():
                 self._frames = self._computed_frame_logits()
         return self._frames
 
-    def _computed_frame_logits(self) -> tuple[Tensor | None, str]:
+    def _computed_frame_logits(self) -> _FrameLogits:
         if self.head.reason:
-            return None, self.head.reason
+            return _FrameLogits(None, self.head.reason)
         pooled = []
         clips = self.clip.shape[0]  # not len(), which would fix the number of clips of an exported graph
         for value in self.head.values:
             features = self._values.get(value)
             if not isinstance(features, Tensor) or features.dim() != 5 or features.shape[0] != clips:
-                return None, "the frames are folded into the batch before the classifier; use Conv3d layers instead"
+                return _FrameLogits(None, _FOLDED)
             pooled.append(features.mean((3, 4)).transpose(1, 2))
         weight, bias = classifier(self.head)
         steps = max(p.shape[1] for p in pooled)
         if weight.shape[1] != sum(p.shape[2] for p in pooled) or any(steps % p.shape[1] for p in pooled):
-            return None, "the classifier does not see averages of whole feature maps"
+            return _FrameLogits(None, "the classifier does not see averages of whole feature maps")
         result = self.logits.new_zeros((clips, steps, weight.shape[0]))
         mean = self.logits.new_zeros(self.logits.shape)
-        for part, columns in zip(pooled, torch.split(weight, [p.shape[2] for p in pooled], 1), strict=True):
+        columns_of = torch.split(weight, [p.shape[2] for p in pooled], 1)
+        for value, part, columns in zip(self.head.values, pooled, columns_of, strict=True):
             own = part @ columns.T
-            result[:, :: steps // part.shape[1]] += own
+            rows = list(self.rows_of(value, part.shape[1], steps))
+            result[:, rows] = result[:, rows] + own
             mean += own.mean(1)
         if bias is not None:
             result += bias
             mean += bias
         if torch.compiler.is_exporting():
             # Values are not known yet; the clip that ran before has shown that they agree.
-            return result, ""
-        tolerance = 1e-3 if self.logits.dtype is torch.float32 else 1e-8
-        scale = self.logits.abs().max().clamp(min=1.0)
-        finite = bool(self.logits.isfinite().all())
-        if finite and float((mean - self.logits).abs().max()) > tolerance * float(scale):
-            return None, "the model's logits are not the mean of logits per time step"
-        return result, ""
+            return _FrameLogits(result)
+        result.masked_fill_(~self.logits.isfinite().all(1)[:, None, None], torch.nan)
+        scale = self.logits.abs().amax(1).clamp(min=1.0)
+        misfits = (mean - self.logits).abs().amax(1) > _TOLERANCES[self.logits.dtype] * scale
+        return _FrameLogits(result, misfits=tuple(misfits.tolist()))
 
     # -- activations and gradients -------------------------------------------------------------------------------
 

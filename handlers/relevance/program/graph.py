@@ -91,6 +91,11 @@ def fused(graph: Graph, wanted: Iterable[int]) -> Graph:
         producer = steps[step.inputs[0]]
         alone = sum(s.inputs.count(producer.number) for s in steps.values()) == 1
         if not alone or producer.number in kept:
+            layer, follower = producer.operation, step.operation
+            if alone and isinstance(layer, Weighted) and isinstance(follower, Norm) and _join(layer, follower):
+                # Whoever reads the value between them must not change what the folding rule makes of both.
+                steps[producer.number] = replace(producer, operation=replace(layer, behind=follower.scale))
+                steps[step.number] = replace(step, operation=replace(follower, part=True))
             continue
         joined = _join(producer.operation, step.operation)
         if joined is not None:

@@ -37,6 +37,10 @@ class OpaquePass:
         """Raises NoFrameLogits."""
         raise NoFrameLogits(f"model: no logits per frame: {self.no_frame_logits}")
 
+    def no_frame_logits_of(self, item: int) -> str:
+        """The reason, for every clip."""
+        return self.no_frame_logits
+
     def activation(self, layer: str) -> NoReturn:
         """Raises NotKept."""
         raise NotKept(f"layer: {layer!r} was not kept: {self.no_frame_logits}")

@@ -15,7 +15,8 @@ from handlers.relevance.operations.pointwise import Relu
 from handlers.relevance.operations.reshaping import Identity, Pad
 from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.precision import Precision, reduced_type
-from handlers.relevance.program.clip_checks import check_clip, refuse_misfit
+from handlers.relevance.program.clip_checks import check_clip, check_logits, refuse_misfit
+from handlers.relevance.program.finiteness import Finiteness
 from handlers.relevance.program.forward_pass import ForwardPass
 from handlers.relevance.program.graph import Graph, by_frame, fused
 from handlers.relevance.program.head import Head, find_head
@@ -93,9 +94,15 @@ class Program:
         below = Graph(tuple(step for step in graph.steps if step.number <= number), number, graph.layers)
         values: dict[int, Any] = {0: _checked(clip)}
         with torch.no_grad():
-            execute(below, values, lowest=number, notes=False, spared=())
-        result: Tensor = values[number]
-        return result
+            watched = Finiteness(len(clip), values)
+            execute(below, values, watched, lowest=number, notes=False, spared=())
+            result: Tensor = values[number]
+            if watched.broken is None:
+                return result
+            if clip.shape[2] == 1:
+                return result.masked_fill(watched.broken.view(-1, 1, 1, 1, 1), torch.nan)
+            # One frame must not take the others with it.
+            return torch.cat([self.of_frames(frame, layer) for frame in torch.split(clip, 1, 2)], 2)
 
     def forward(
         self,
@@ -131,15 +138,28 @@ class Program:
 def run(
     graph: Graph, head: Head, clip: Tensor, wanted: frozenset[int], relevance: bool, given: Mapping[int, Tensor]
 ) -> ForwardPass:
-    """All steps in order from the clip, or from the one value that is given."""
+    """All steps in order from the clip, or from the one value that is given.
+
+    The logits of a clip with an activation that is not finite are NaN, whatever came out.
+    """
     lowest = 0 if relevance else min(wanted, default=graph.output)
     values: dict[int, Any] = {0: clip, **given}
-    saved = execute(graph, values, lowest=lowest, notes=True, spared=head.values)
+    watched = Finiteness(clip.shape[0], values)
+    saved = execute(graph, values, watched, lowest=lowest, notes=True, spared=head.values)
+    if watched.broken is not None:
+        logits = check_logits(values[graph.output], clip)
+        values[graph.output] = logits.masked_fill(watched.broken[:, None], torch.nan)
     return ForwardPass(graph, head, clip, values, saved, relevance, min(wanted, default=graph.output))
 
 
 def execute(
-    graph: Graph, values: dict[int, Any], *, lowest: int, notes: bool, spared: Collection[int]
+    graph: Graph,
+    values: dict[int, Any],
+    watched: Finiteness,
+    *,
+    lowest: int,
+    notes: bool,
+    spared: Collection[int],
 ) -> dict[int, dict[str, Tensor]]:
     """Add to `values` what the steps after the last one there make, in order.
 
@@ -160,6 +180,7 @@ def execute(
             values[step.number] = step.operation.forward([values[i] for i in step.inputs], noted)
         except (RuntimeError, IndexError) as error:
             refuse_misfit(clip, step.step_name, error)
+        watched.after(step, values)
         if noted:
             saved[step.number] = noted
         for value in step.inputs:

@@ -28,7 +28,11 @@ class Pass(Protocol):
 
     @property
     def no_frame_logits(self) -> str:
-        """Why there are no logits per frame; empty where there are."""
+        """Why there are no logits per frame for any clip; empty where there are."""
+        ...
+
+    def no_frame_logits_of(self, item: int) -> str:
+        """Why this clip of the batch has no logits per frame; empty where it has."""
         ...
 
     def activation(self, layer: str) -> Tensor:

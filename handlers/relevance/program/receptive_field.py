@@ -17,15 +17,15 @@ def frame_centres(graph: Graph, layer: str, frames: int, steps: int) -> tuple[fl
     What a step sees reaches as far as any branch that carries relevance to it. Raises UnknownLayer.
     """
     top = graph.value_of(layer)
-    lengths = _lengths(graph, top, frames)
-    lengths[top] = steps
+    of_value = lengths(graph, top, frames)
+    of_value[top] = steps
     seen: dict[int, Windows] = {top: [(float(i), float(i)) for i in range(steps)]}
     for step in reversed(graph.steps):
         if step.number in seen:
             for value in step.operation.signals(step.inputs):
-                if value not in lengths:
+                if value not in of_value:
                     continue
-                found = [_below(step, window, lengths[value], lengths[step.number]) for window in seen[step.number]]
+                found = [_below(step, window, of_value[value], of_value[step.number]) for window in seen[step.number]]
                 old = seen.get(value, found)
                 seen[value] = [(min(a, c), max(b, d)) for (a, b), (c, d) in zip(found, old, strict=True)]
     middle = (frames - 1) / 2
@@ -33,7 +33,7 @@ def frame_centres(graph: Graph, layer: str, frames: int, steps: int) -> tuple[fl
     return tuple(min(max((first + last) / 2, 0.0), frames - 1.0) for first, last in windows)
 
 
-def _lengths(graph: Graph, top: int, frames: int) -> dict[int, int]:
+def lengths(graph: Graph, top: int, frames: int) -> dict[int, int]:
     """Time steps of every value up to `top`, as far as it has any."""
     found = {0: frames}
     for step in graph.steps:

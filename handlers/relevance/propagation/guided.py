@@ -16,11 +16,14 @@ def guided_backprop(forward: Pass, target: Tensor | int, contrast: Contrast = No
     """[B, C, T, H, W] gradient of the target's logit (minus the contrast's) that passes rectifiers only where
     both the activation and the gradient are positive (Springenberg et al., used in the selective-relevance paper, 2.2).
 
-    Raises UnknownClass, NotKept.
+    Raises UnknownClass, NotKept. A clip whose logits are not finite has NaN everywhere.
     """
     if isinstance(contrast, str):
         raise BadClip("contrast: guided backprop takes a class number")
-    return propagating(forward).pulled("", start_slopes(forward, target, contrast), guided=True)
+    found = propagating(forward).pulled("", start_slopes(forward, target, contrast), guided=True)
+    for item in propagating(forward).broken:
+        found[item] = torch.nan
+    return found
 
 
 def guided_grad_cam(forward: Pass, cam: Tensor, target: Tensor | int, contrast: Contrast = None) -> Tensor:

@@ -17,7 +17,7 @@ from handlers.relevance.precision import manner_of
 from handlers.relevance.program.forward_pass import ForwardPass, propagating
 from handlers.relevance.program.protocol import Pass
 from handlers.relevance.propagation import shared_descent
-from handlers.relevance.rules import ConvolutionRule
+from handlers.relevance.rules import AddRule, ConvolutionRule, NormRule
 
 Contrast = Tensor | int | Literal["negated"] | None
 
@@ -42,6 +42,8 @@ def relevance(
     layer: str = "",
     items: Sequence[int] | None = None,
     rule: ConvolutionRule | None = None,
+    norm: NormRule | None = None,
+    add: AddRule | None = None,
 ) -> Relevance:
     """Share the target's logit among the input (selective-relevance paper; ATR paper, 3.1).
 
@@ -49,20 +51,26 @@ def relevance(
     l_target - l_c is shared ("why the target and not c"); "negated", then R - R-bar of CLRP (ATR paper, Eq. 2
     before its max): both start from the target's logit, one through W, one through -W of the last layer.
     layer: relevance at that layer's output instead of at the clip. items: only these clips of the batch, in this order;
-    target and contrast still count the whole batch. rule: of convolutions and linear layers, where it shall not be
-    the one that the model was traced with.
+    target and contrast still count the whole batch. rule, norm, add: of convolutions and linear layers, of batch norm
+    and of sums, where they shall not be those that the model was traced with (batch norm that tracing folded stays so
+    where it follows no convolution).
     Linear in its start, so a contrast is merged and propagated once. Raises UnknownClass, UnknownLayer, NotKept.
+    A clip whose logits are not finite has NaN everywhere.
     """
     forward = propagating(forward)
     slopes = start_slopes(forward, target, contrast)
     floor = forward._number(layer)
     negated = isinstance(contrast, str)
     chosen = list(range(len(forward)) if items is None else items)
+    broken = forward.broken
     parts = []
     with torch.no_grad():
         for item in chosen:
+            if item in broken:
+                parts.append(torch.full_like(forward.value(floor, item), torch.nan))
+                continue
             start = {forward.graph.output: Message(slopes[item : item + 1])}
-            manner = manner_of(forward.reduced, slopes[item], negated, rule)
+            manner = manner_of(forward.reduced, slopes[item], negated, rule, norm, add)
             if not negated and floor == 0:
                 start = shared_descent.kept(forward, item, slopes[item], manner) or start
             found = descend(forward, item, start, floor, negated, manner).get(floor)
@@ -104,9 +112,17 @@ def start_slopes(forward: Pass, target: Tensor | int, contrast: Contrast) -> Ten
 
 def class_numbers(logits: Tensor, chosen: Tensor | int, name: str) -> Tensor:
     """[B] class numbers, checked against 0 .. K-1. Raises UnknownClass."""
-    numbers = torch.as_tensor(chosen, device=logits.device)
-    if numbers.is_floating_point() or numbers.dim() > 1 or numbers.numel() not in (1, logits.shape[0]):
-        raise UnknownClass(f"{name}: expected one class number, or one per clip of {logits.shape[0]}")
+    wanted = f"{name}: expected one class number, or one per clip of {logits.shape[0]}"
+    try:
+        numbers = torch.as_tensor(chosen, device=logits.device)
+    except (TypeError, ValueError, RuntimeError) as error:  # a label, None, numbers too large for 64 bits
+        raise UnknownClass(f"{wanted}, got {chosen!r}") from error
+    # True and False would count as classes 1 and 0.
+    if numbers.dtype is torch.bool or numbers.is_floating_point() or numbers.is_complex():
+        raise UnknownClass(f"{wanted}, got {chosen!r}")
+    if numbers.dim() > 1 or numbers.numel() not in (1, logits.shape[0]):
+        raise UnknownClass(f"{wanted}, got {list(numbers.shape)}")
+    numbers = numbers.long()
     if int(numbers.min()) < 0 or int(numbers.max()) >= logits.shape[1]:
         raise UnknownClass(f"{name}: classes are 0 .. {logits.shape[1] - 1}, got {numbers.tolist()}")
     return numbers.reshape(-1).expand(logits.shape[0])

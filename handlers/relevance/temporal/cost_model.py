@@ -42,6 +42,7 @@ class CostModel:
         self._frames = forward.clip.shape[2]
         self._dependence = TimeDependence(forward, self._steps)
         self._length = self._dependence.length
+        self._taken = {v: forward.rows_of(v, self._length(v), self._rows) for v in self._heads}
         self._work = {s.number: _arithmetic(s, forward.value(s.number)) for s in self._steps}
         values = {v: forward.value(v) for s in self._steps for v in (s.number, *s.inputs)}
         self._bytes_per_step = {
@@ -139,10 +140,9 @@ class CostModel:
         """The rows at the features of every branch."""
         starts = {}
         for value in self._heads:
-            every = self._rows // self._length(value)
-            starts[value] = [
-                TimeWindow(row // every, row // every) if row % every == 0 else NOWHERE for row in range(self._rows)
-            ]
+            starts[value] = [NOWHERE] * self._rows
+            for slot, row in enumerate(self._taken[value]):
+                starts[value][row] = TimeWindow(slot, slot)
         return starts
 
     # -- work and memory -----------------------------------------------------------------------------------------

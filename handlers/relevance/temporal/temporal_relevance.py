@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from actionlens.row_lengths import row_lengths, summary
-from handlers.relevance.errors import RelevanceError
+from handlers.relevance.errors import NoFrameLogits, RelevanceError
 from handlers.relevance.messages import Message
 from handlers.relevance.operations.base import Manner, Portion
 from handlers.relevance.precision import manner_of
@@ -19,12 +20,18 @@ from handlers.relevance.program.protocol import Pass
 from handlers.relevance.propagation import shared_descent
 from handlers.relevance.propagation.propagate import Contrast, descend, start_slopes
 from handlers.relevance.propagation.shared_descent import SharedDescent
+from handlers.relevance.rules import AddRule, NormRule
 from handlers.relevance.temporal.contraction import by_time, contract, in_frames
 from handlers.relevance.temporal.cost_model import CostModel
 from handlers.relevance.temporal.frame_fractions import ancestors, ascend, crossing, gives_all
 from handlers.relevance.temporal.row_starts import first_messages
 
 Rectify = Literal["element", "frame"] | None
+
+_SUMS_TO_ZERO = "the rows of un-rectified CLRP sum to 0, so no share of them is defined; rectify by element (Eq. 2)"
+_BOTH_SIGNS = (
+    "un-rectified rows of several classes have parts of both signs, so no share of them is defined; rectify by element"
+)
 
 MEMORY = 2 * 2**30
 """Default bound in bytes of what temporal relevance allocates beyond the forward pass."""
@@ -34,10 +41,11 @@ MEMORY = 2 * 2**30
 class TemporalRelevance:
     """values: [B, T', N] relevance a_ij of input frame j for output time step i.
 
-    row_logits: [B, T'] logit of the target per time step. anchors: [T'] the input frame at the centre of each row's
-    receptive field, may be fractional. lengths: [B, T'] frames of the shortest window around the anchor that
-    holds the share sigma of the row, 0 where undefined. average, maximum: avg-ATR and max-ATR of each clip, None
-    with the reason in `reasons` (else "") where no row has a positive logit. meeting: number of the step above which
+    row_logits: [B, T'] logit of the target per time step, with a contrast class less that of the contrast.
+    anchors: [T'] the frame at the centre of each row's receptive field, may be fractional. lengths: [B, T'] frames
+    of the shortest window around the anchor that holds the share sigma of the row, 0 where undefined. average, maximum:
+    avg-ATR and max-ATR of each clip, None with the reason in `reasons` (else "") where no row has a positive logit, and
+    for contrasts that are not rectified, which have no lengths by construction. meeting: number of the step above which
     rows were carried; 0: down to the clip.
     """
 
@@ -52,10 +60,7 @@ class TemporalRelevance:
 
     def merged(self, block: int) -> Tensor:
         """[B, T' / block, N / block] block sums (SlowFast: block = frames per slow frame; ATR paper, appendix B)."""
-        batch, rows, columns = self.values.shape
-        if block < 1 or rows % block or columns % block:
-            raise RelevanceError(f"block: {block} does not divide {rows} rows and {columns} frames")
-        return self.values.reshape(batch, rows // block, block, columns // block, block).sum((2, 4))
+        return _blocks(self.values, block)
 
 
 def temporal_relevance(
@@ -67,6 +72,9 @@ def temporal_relevance(
     memory: int = MEMORY,
     meeting: int | None = None,
     items: Sequence[int] | None = None,
+    norm: NormRule | None = None,
+    add: AddRule | None = None,
+    blocks: bool = False,
 ) -> TemporalRelevance:
     """The relevance matrix of every clip, exact, at the cost of a few forward passes.
 
@@ -76,8 +84,10 @@ def temporal_relevance(
     printed, max(0, .) at every input value, which needs all rows carried to the clip; "frame" rectifies the frame
     sums, a cheaper and different quantity. share: sigma of the lengths. memory: bytes; rows are taken in chunks
     that fit. meeting: step number at which rows and frames meet; None lets the cost model choose. items: only these
-    clips of the batch, in this order; target and contrast still count the whole batch.
-    Raises NoFrameLogits (with the reason), UnknownClass, NotKept, MemoryLimitExceeded, RelevanceError.
+    clips of the batch, in this order; target and contrast still count the whole batch. norm, add: as in `relevance`.
+    blocks: sums over blocks of r x r, r the frames per step of the slowest branch, and lengths that count those.
+    Raises NoFrameLogits (with the reason), UnknownClass, NotKept, MemoryLimitExceeded, RelevanceError. A clip
+    whose logits are not finite has NaN everywhere, and no length.
     """
     forward = propagating(forward)
     if rectify not in (None, "element", "frame"):
@@ -86,26 +96,71 @@ def temporal_relevance(
         raise RelevanceError(f"share: must be above 0 and at most 1, got {share}")
     logits = forward.frame_logits
     slopes = start_slopes(forward, target, contrast)
-    chosen = start_slopes(forward, target, None)
     wanted = list(range(len(forward)) if items is None else items)
+    broken = forward.broken
+    for item in wanted:
+        if reason := forward.no_frame_logits_of(item):
+            raise NoFrameLogits(f"clip {item}: no logits per frame: {reason}")
     costs = CostModel.of(forward)
     cut = 0 if rectify == "element" else costs.best(memory) if meeting is None else costs.checked(meeting)
     size = costs.rows_at_once(cut, memory)
     with torch.no_grad():
         matrices = [
-            _matrix(forward, item, slopes[item], isinstance(contrast, str), rectify == "element", cut, size, costs)
+            torch.full((logits.shape[1], forward.clip.shape[2]), torch.nan).to(logits)
+            if item in broken
+            else _matrix(
+                forward,
+                item,
+                slopes[item],
+                isinstance(contrast, str),
+                rectify == "element",
+                cut,
+                size,
+                costs,
+                manner_of(forward.reduced, slopes[item], isinstance(contrast, str), None, norm, add),
+            )
             for item in wanted
         ]
         values = torch.stack(matrices)
         if rectify == "frame":
             values = values.clamp(min=0)
-        row_logits = (logits * chosen[:, None]).sum(2)[wanted]
-    anchors = costs.anchors
-    lengths = [row_lengths(matrix, anchors, share) for matrix in values.double().tolist()]
-    found = [summary(own, row) for own, row in zip(lengths, row_logits.double().tolist(), strict=True)]
+        row_logits = (logits * slopes[:, None]).sum(2)[wanted]
+    anchors = centres = costs.anchors
+    if blocks:
+        pace = forward.pace
+        if pace == 1:
+            raise RelevanceError("blocks: no branch of the model is slower than another")
+        values, row_logits = _blocks(values, pace), row_logits.reshape(len(wanted), -1, pace).sum(2)
+        anchors = tuple(sum(anchors[first : first + pace]) / pace for first in range(0, len(anchors), pace))
+        centres = tuple(float(block) for block in range(len(anchors)))
+    undefined = [_undefined(slopes[item], isinstance(contrast, str), rectify) for item in wanted]
+    lengths = [
+        [0] * len(matrix) if reason else row_lengths(matrix, centres, share)
+        for matrix, reason in zip(values.double().tolist(), undefined, strict=True)
+    ]
+    found = [
+        (None, None, reason) if reason and all(map(math.isfinite, row)) else summary(own, row)
+        for own, row, reason in zip(lengths, row_logits.double().tolist(), undefined, strict=True)
+    ]
     average, maximum, reasons = (tuple(part) for part in zip(*found, strict=True))
     counted = torch.tensor(lengths, device=values.device)
     return TemporalRelevance(values, row_logits, anchors, counted, average, maximum, reasons, cut)
+
+
+def _blocks(values: Tensor, block: int) -> Tensor:
+    batch, rows, columns = values.shape
+    if block < 1 or rows % block or columns % block:
+        raise RelevanceError(f"block: {block} does not divide {rows} rows and {columns} frames")
+    return values.reshape(batch, rows // block, block, columns // block, block).sum((2, 4))
+
+
+def _undefined(slopes: Tensor, negated: bool, rectify: Rectify) -> str:
+    """Why rows with these weights of the logits have no lengths, whatever their values are; empty where they have."""
+    if rectify is not None:
+        return ""
+    if negated:
+        return _SUMS_TO_ZERO
+    return _BOTH_SIGNS if int((slopes != 0).sum()) > 1 else ""
 
 
 def relevance_matrix(forward: Pass, slopes: Tensor, memory: int = MEMORY) -> Tensor:
@@ -116,7 +171,8 @@ def relevance_matrix(forward: Pass, slopes: Tensor, memory: int = MEMORY) -> Ten
     forward = propagating(forward)
     costs = CostModel(forward)
     with torch.no_grad():
-        return _matrix(forward, 0, slopes[0], False, False, 0, costs.rows_at_once(0, memory), costs)
+        manner = manner_of(forward.reduced, slopes[0], False)
+        return _matrix(forward, 0, slopes[0], False, False, 0, costs.rows_at_once(0, memory), costs, manner)
 
 
 def _matrix(
@@ -128,16 +184,16 @@ def _matrix(
     cut: int,
     size: int,
     costs: CostModel,
+    manner: Manner,
 ) -> Tensor:
     """[T', N] of one clip."""
     rows, frames = forward.frame_logits.shape[1], forward.clip.shape[2]
-    manner = manner_of(forward.reduced, slopes, negated)
     portions = _portions(forward, item, cut, manner, costs)
     parts = []
     gathered = None if negated or cut == 0 else _shared_descent(forward, item, slopes, manner)
     for first in range(0, rows, size):
         chunk = range(first, min(rows, first + size))
-        start = first_messages(forward, item, slopes, negated, chunk)
+        start = first_messages(forward, item, slopes, negated, chunk, manner)
         found = descend(forward, item, start, cut, manner=manner)
         if gathered is not None:
             gathered.add(forward, start[forward.head.values[0]], found)

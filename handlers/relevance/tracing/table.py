@@ -72,7 +72,7 @@ def norm(
     shift = -mean * scale
     if bias is not None:
         shift = shift + bias
-    return Norm(_own(scale), _own(shift))
+    return Norm(_own(scale), _own(shift), rules)
 
 
 def layer_norm(weight: Tensor | None, bias: Tensor | None, eps: float) -> LayerNorm:

@@ -39,8 +39,9 @@ def fill(
             values = found["selective_map"]
             _volume(explanation, held, values, _is_signed(values), encoding)
             explanation.saliency.mask.CopyFrom(_mask(found["selective_mask"]))
-            explanation.quality.selected_positions = float(found["selected_positions"])
-            explanation.quality.motion_share = float(found["motion_share"])
+            if np.isfinite(found["motion_share"]):  # nothing is positive, and so nothing has a share
+                explanation.quality.selected_positions = float(found["selected_positions"])
+                explanation.quality.motion_share = float(found["motion_share"])
         case "atr":
             _matrix(explanation, held, found["relevance_matrix"], found["row_logits"], encoding)
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import Database
 from service.jobs.worker.backend_pool import BackendPool
-from service.jobs.worker.live_notice import Notice
+from service.jobs.worker.live_notice import LiveNotice
 from service.settings import Settings
 from service.telemetry.log import get_logger
 
@@ -64,7 +64,7 @@ class WorkerContext:
     async def stand_back(self) -> None:
         """Wait while live answers take too long, within bounds."""
         jobs = self.settings.jobs
-        notice = Notice(self.settings.data)
+        notice = LiveNotice(self.settings.data)
         end = time.monotonic() + jobs.yield_seconds
         while await asyncio.to_thread(notice.worst) > jobs.live_p95_seconds:
             if time.monotonic() > end or self._stopping.is_set():

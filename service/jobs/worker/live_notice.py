@@ -11,7 +11,7 @@ from pathlib import Path
 _STALE_SECONDS = 4.0
 
 
-class Notice:
+class LiveNotice:
     """The file in the data folder through which services tell the workers beside them."""
 
     def __init__(self, data: Path) -> None:

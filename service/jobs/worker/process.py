@@ -55,6 +55,7 @@ class _Worker:
         self._settings = settings
         self._executor = executor
         self._version = version
+        self._leaving = False
         self._log = get_logger().bind(worker=executor)
 
     async def run(self) -> None:
@@ -110,11 +111,13 @@ class _Worker:
         DBOS.launch()
 
     def _beat(self, lease: Lease) -> None:
-        if not lease.beat():
+        if not lease.beat() and not self._leaving:
             self._log.error("this worker was taken for dead and has lost its clips; it ends")
             os._exit(CRASHED)
 
     def _give_up(self, database: Database) -> None:
+        # From here on a missing lease is no sign of having been taken for dead.
+        self._leaving = True
         try:
             give_up(database, self._executor)
         except SQLAlchemyError as error:

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from handlers.relevance import NoFrameLogits, Rules, relevance, temporal_relevance, trace
+from tests.conftest import NO_ASSETS
 from tests.handlers.relevance import oracle
 
 ASSETS = os.environ.get("ACTIONLENS_TEST_ASSETS")
-pytestmark = pytest.mark.skipif(ASSETS is None, reason="ACTIONLENS_TEST_ASSETS is not set: no real model here")
+pytestmark = pytest.mark.skipif(ASSETS is None, reason=NO_ASSETS)
 
 
 def network() -> nn.Module:

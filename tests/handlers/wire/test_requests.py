@@ -16,6 +16,7 @@ from handlers.errors import RequestError
 from handlers.wire.requests import answer, answer_bytes
 from service.client.method_messages import method_messages
 from tests.handlers import networks
+from tests.handlers.models.architectures.test_frame_models import SMALL
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,8 @@ def test_describe_tells_what_the_model_is(engine: Engine) -> None:
     assert (threshold.type, threshold.default_value) == ("number", "4.0")
     rules = {entry.name: (entry.type, entry.default_value) for entry in methods["dtd"].parameters}
     numbers = {"alpha": ("number", "2.0"), "beta": ("number", "1.0"), "gamma": ("number", "0.25")}
-    assert rules == {"rule": ("string", '"z-plus"')} | numbers
+    choices = {"norm": ("string", '"identity"'), "add": ("string", '"proportional"')}
+    assert rules == {"rule": ("string", '"z-plus"')} | numbers | choices
 
 
 def test_running_out_of_memory_is_a_failure_of_the_batch_only(
@@ -165,3 +167,29 @@ def test_pixels_beside_the_messages_are_used_as_they_are() -> None:
     ):
         assert reply.prediction == whole.prediction
         assert reply.explanations == whole.explanations
+
+
+def test_values_per_frame_travel_with_their_unit() -> None:
+    pixels = networks.clip(frames=6)
+    frames, height, width, _ = pixels.shape
+    averaging = Engine(networks.model(architecture="tsn", arguments=SMALL, layer=""))
+    for call, unit in (
+        ("esv", "probability"),
+        ("esv:score=logit", "log-probability"),
+        ("frame-shapley", "probability"),
+    ):
+        state, done = b"", False
+        while not done:
+            sent = worker_pb2.Compute(
+                clip=pixels.tobytes(), frames=frames, height=height, width=width, methods=method_messages([call])
+            )
+            block = worker_pb2.Advance(compute=sent, state=state, budget_seconds=30, result=True)
+            (reply,) = answer(averaging, [worker_pb2.ComputeRequest(advance=block)])
+            assert isinstance(reply, worker_pb2.ComputeResponse)
+            state, done = reply.advanced.state, reply.advanced.done
+        (explanation,) = reply.explanations
+        assert explanation.frame_attribution.unit == unit
+        assert {curve.unit for curve in explanation.curves} == {"probability"}
+        assert dict(explanation.provenance.parameters).get("score") == (call.partition("=")[2] or "probability") or (
+            call == "frame-shapley"
+        )

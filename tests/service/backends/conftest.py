@@ -26,7 +26,8 @@ def model_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def settings(model_store: Path) -> Settings:
-    return Settings(model_store=model_store, batch_size=2, queue=ROOM, drain_seconds=20, response_seconds=20)
+    # A stop that waited for its time and not for the last answer would never end.
+    return Settings(model_store=model_store, batch_size=2, queue=ROOM, drain_seconds=3600, response_seconds=60)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

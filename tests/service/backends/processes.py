@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+
+from tests.waiting import eventually
 
 
 def family(root: int | None = None) -> list[psutil.Process]:
@@ -25,18 +25,9 @@ def folders(root: int | None = None) -> set[Path]:
     return set(Path("/tmp").glob(f"actionlens-{root or os.getpid()}-*"))
 
 
-async def until(check: Callable[[], bool], seconds: float) -> None:
-    """Wait for something that can only be looked at. Raises TimeoutError."""
-    async with asyncio.timeout(seconds):
-        while True:
-            if check():
-                return
-            await asyncio.sleep(0.02)
-
-
-async def all_gone(processes: list[psutil.Process], seconds: float) -> None:
-    """Wait until none of them runs. Raises TimeoutError."""
-    await until(lambda: not any(_runs(process) for process in processes), seconds)
+async def all_gone(processes: list[psutil.Process]) -> None:
+    """Wait until none of them runs."""
+    await eventually(lambda: not any(_runs(process) for process in processes))
 
 
 def _runs(process: psutil.Process) -> bool:

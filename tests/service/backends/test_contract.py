@@ -16,27 +16,34 @@ from service.errors import DeadlineExceeded, NotFound, ResourceExhausted, Unavai
 from tests.service.backends import requests
 from tests.service.backends.conftest import ROOM, SLOTS
 from tests.service.backends.requests import SLOW, TINY
+from tests.waiting import eventually
 
 # Graphs are exported first, for the backend that serves them.
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 
-SECONDS = 30.0
+SECONDS = 120.0
 
 
 async def idle(backend: InferenceBackend) -> None:
-    async with asyncio.timeout(SECONDS):
-        while backend.in_flight():  # noqa: ASYNC110 - the backend offers a count, not an event
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not backend.in_flight())
+
+
+def ask_slow(backend: InferenceBackend, count: int) -> list[asyncio.Task[Reply]]:
+    """So many calls that take long, one after the other."""
+    return [asyncio.create_task(backend.compute(SLOW, requests.slow(), SECONDS)) for _ in range(count)]
 
 
 async def test_answers_are_the_networks_own(backend: InferenceBackend, model_store: Path) -> None:
+    begun = time.monotonic()
     reply = await backend.compute(TINY, requests.tiny(3), SECONDS)
+    took = time.monotonic() - begun
     expected = requests.expected_logits(model_store, 3)
     np.testing.assert_allclose(requests.logits(reply.response), expected, atol=1e-5)
     assert reply.response.prediction.top[0].index == expected.argmax()
     assert not reply.response.explanations
-    assert 0 <= reply.queue < 1
-    assert 0 <= reply.transport < 5
+    assert reply.queue >= 0
+    assert reply.transport >= 0
+    assert reply.queue + reply.transport < took
 
 
 async def test_explanations_come_with_the_prediction(backend: InferenceBackend) -> None:
@@ -88,22 +95,22 @@ async def test_concurrent_answers_reach_their_own_callers(backend: InferenceBack
 
 async def test_a_deadline_of_a_millisecond_is_kept_and_harms_nobody(backend: InferenceBackend) -> None:
     await idle(backend)
-    begun = time.monotonic()
+    hasty = asyncio.create_task(backend.compute(SLOW, requests.slow(), 0.001))
+    others = ask_slow(backend, SLOTS + ROOM - 1)
     with pytest.raises(DeadlineExceeded):
-        await backend.compute(SLOW, requests.slow(), 0.001)
-    assert time.monotonic() - begun < 0.5
-    reply = await backend.compute(SLOW, requests.slow(), SECONDS)
-    assert reply.response.prediction.top
+        await hasty
+    assert not all(other.done() for other in others), "it waited for the computing"
+    assert all([(await other).response.prediction.top for other in others])
 
 
 async def test_what_waited_past_its_deadline_is_never_computed(backend: InferenceBackend) -> None:
     await idle(backend)
-    before = [asyncio.create_task(backend.compute(SLOW, requests.slow(), SECONDS)) for _ in range(SLOTS)]
+    before = ask_slow(backend, SLOTS + ROOM - 1)
     await asyncio.sleep(0)
     with pytest.raises(DeadlineExceeded):
         await backend.compute(SLOW, requests.slow(), 0.01)
     # Fewer where the machine was slow to say so.
-    assert backend.in_flight() <= SLOTS
+    assert backend.in_flight() <= len(before)
     await asyncio.gather(*before)
     assert backend.in_flight() == 0
 
@@ -111,13 +118,10 @@ async def test_what_waited_past_its_deadline_is_never_computed(backend: Inferenc
 async def test_over_capacity_is_refused_at_once_with_a_time_to_come_back(backend: InferenceBackend) -> None:
     await idle(backend)
     surplus = 5
-    begun = time.monotonic()
-    calls = [
-        asyncio.create_task(backend.compute(SLOW, requests.slow(), SECONDS)) for _ in range(SLOTS + ROOM + surplus)
-    ]
+    calls = ask_slow(backend, SLOTS + ROOM + surplus)
     refused = calls[-surplus:]
-    done, _ = await asyncio.wait(refused, timeout=5)
-    assert time.monotonic() - begun < 1
+    done, _ = await asyncio.wait(refused, timeout=SECONDS)
+    assert not all(call.done() for call in calls[:-surplus]), "refused only after the others had their answers"
     assert len(done) == surplus
     for call in refused:
         error = call.exception()
@@ -129,7 +133,7 @@ async def test_over_capacity_is_refused_at_once_with_a_time_to_come_back(backend
 
 async def test_a_caller_that_leaves_gives_its_slot_back(backend: InferenceBackend) -> None:
     await idle(backend)
-    calls = [asyncio.create_task(backend.compute(SLOW, requests.slow(), SECONDS)) for _ in range(SLOTS + 2)]
+    calls = ask_slow(backend, SLOTS + 2)
     await asyncio.sleep(0)
     for call in calls:
         call.cancel()
@@ -143,11 +147,10 @@ async def test_stop_finishes_what_is_in_work_and_refuses_the_rest(fresh: Inferen
     with pytest.raises(Unavailable):
         await fresh.compute(TINY, requests.tiny(), SECONDS)
     await fresh.start()
-    calls = [asyncio.create_task(fresh.compute(SLOW, requests.slow(), SECONDS)) for _ in range(2 * SLOTS)]
-    await asyncio.sleep(0.02)
-    begun = time.monotonic()
+    calls = ask_slow(fresh, 2 * SLOTS)
+    await asyncio.sleep(0)
+    assert fresh.in_flight() == len(calls)
     await asyncio.gather(fresh.stop(), fresh.stop())
-    assert time.monotonic() - begun < 15
     ends = await asyncio.gather(*calls, return_exceptions=True)
     # In their order: those that were in work, and those whose slot came free before the stop, however late that came.
     answered = sum(isinstance(end, Reply) for end in ends)

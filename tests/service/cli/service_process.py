@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.waiting import PATIENCE
+
 PROGRAM = (sys.executable, "-m", "service.cli")
-_READY_SECONDS = 90
+_READY_SECONDS = 100
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -43,13 +45,13 @@ class ServiceProcess:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Stop it and return its exit code."""
         self.process.send_signal(number)
-        code = self.process.wait(30)
+        code = self.process.wait(PATIENCE)
         self.finish_reading()
         return code
 
     def finish_reading(self) -> None:
         """Wait until all that it printed is in `shown`; the pipe must not be closed under its reader."""
-        self._reader.join(10)
+        self._reader.join(PATIENCE)
 
     def _read(self) -> None:
         assert self.process.stdout

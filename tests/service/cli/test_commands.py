@@ -18,6 +18,7 @@ from tests.handlers import networks
 from tests.service.cli.absent import EVERYTHING, command_without
 from tests.service.cli.service_process import PROGRAM, ServiceProcess, environment, serving
 from tests.service.client.numbered_video import write_video
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -54,7 +55,7 @@ def run(*arguments: str | Path) -> Result:
 def program(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [*PROGRAM, *map(str, arguments)]
     env = environment(PYTHONPATH=str(ROOT))
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=env)
 
 
 def test_serve_announces_where_everything_is(service: ServiceProcess, address: str) -> None:
@@ -128,7 +129,7 @@ def test_several_clips_one_of_them_broken(address: str, clip: Path, tmp_path: Pa
 def test_failures_say_what_to_do(address: str, clip: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
     env = environment(PYTHONPATH=str(ROOT), ACTIONLENS_ADDRESS=address)
     command = [*PROGRAM, *(part.format(clip=clip) for part in arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=env)
     assert done.returncode == code
     assert says in done.stderr
     assert "Traceback" not in done.stderr
@@ -139,7 +140,9 @@ def test_settings_of_a_service_do_not_confuse_its_clients(address: str, clip: Pa
     """As in a container, where the variables of the service are there for every command."""
     env = environment(PYTHONPATH=str(ROOT), ACTIONLENS_MODEL_STORE=str(store), ACTIONLENS_PORT=address.split(":")[1])
     for arguments in (["explain", str(clip), "-x", "none"], ["models", "list"], ["health"]):
-        done = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=60, check=False, env=env)
+        done = subprocess.run(
+            [*PROGRAM, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False, env=env
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -162,6 +165,7 @@ def test_a_file_is_streamed_without_loss(address: str, clip: Path) -> None:
     assert summary["skipped_windows"] == 0
 
 
+@pytest.mark.alone
 def test_a_live_source_ends_after_its_seconds_with_every_frame_accounted_for(address: str, clip: Path) -> None:
     done = run("stream", clip, "-a", address, "--realtime", "--loop", "--seconds", "1.5", "--json", "-x", "none")
     assert done.exit_code == 0, done.output
@@ -221,7 +225,7 @@ def test_ctrl_c_ends_a_stream_with_its_summary(address: str, clip: Path) -> None
         assert "lag" in process.stdout.readline()
         assert process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=20)
+        rest, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "frames received =" in rest
     assert errors == ""
@@ -284,7 +288,7 @@ def test_serve_stops_cleanly(store: Path, number: signal.Signals) -> None:
 
 def test_the_demonstration_explains_the_sample_and_stops(store: Path, tmp_path: Path) -> None:
     with serving(store, "--default-model", "tiny", "--demo", "--once", cwd=tmp_path) as process:
-        assert process.process.wait(60) == 0, process.shown
+        assert process.process.wait(PATIENCE) == 0, process.shown
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "sample.grad-cam.mp4",
         "sample.json",
@@ -298,7 +302,7 @@ def test_help_comes_at_once_and_version_is_known() -> None:
     heavy = {"grpc", "cv2", "av", "numpy", "pydantic", "torch"}
     imported = f"import sys, service.cli; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
-        [PROGRAM[0], "-c", imported], capture_output=True, text=True, timeout=30, check=True, cwd=ROOT
+        [PROGRAM[0], "-c", imported], capture_output=True, text=True, timeout=PATIENCE, check=True, cwd=ROOT
     )
     assert done.stdout.strip() == ""
     shown = run("--version")

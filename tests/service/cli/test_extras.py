@@ -22,6 +22,7 @@ CLIP = Path(__file__).resolve().parents[3] / "model_store/motion-primitives/samp
         (EVERYTHING, ("stream", CLIP), "media"),
         (EVERYTHING, ("webcam",), "media"),
         (EVERYTHING, ("jobs", "worker"), "worker"),
+        ("worker", ("jobs", "worker"), "worker"),
         (EVERYTHING, ("models", "pull"), "worker"),
     ],
 )

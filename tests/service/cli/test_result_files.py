@@ -78,14 +78,18 @@ def test_a_document_has_the_details_of_a_job(result: Result) -> None:
     entry.arrays["marginals"].CopyFrom(to_tensor([[1, 2], [3, 4]]))
     entry.measures["efficiency_gap"] = 0.25
     entry.notes.append("exact")
-    entry.curves.add(name="running score", x_name="frames seen", x=[0, 1], y=[0.5, 0.75])
+    entry.curves.add(name="running score", x_name="frames seen", x=[0, 1], y=[0.5, 0.75], unit="probability")
+    entry.frame_attribution.unit = "log-probability"
     document, arrays = answer_document(message)
     found = json.loads(json.dumps(document))["explanations"][1]
     assert found["arrays"] == {"marginals": {"npz": "esv.marginals", "shape": [2, 2]}}
     assert arrays["esv.marginals"].tolist() == [[1, 2], [3, 4]]
     assert found["measures"] == {"efficiency_gap": 0.25}
     assert found["notes"] == ["exact"]
-    assert found["curves"] == [{"name": "running score", "x_name": "frames seen", "x": [0, 1], "y": [0.5, 0.75]}]
+    assert found["curves"] == [
+        {"name": "running score", "x_name": "frames seen", "x": [0, 1], "y": [0.5, 0.75], "unit": "probability"}
+    ]
+    assert found["frame_attribution"]["unit"] == "log-probability"
 
 
 @pytest.mark.parametrize("kind", ["video", "folder"])

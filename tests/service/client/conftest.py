@@ -9,6 +9,9 @@ import pytest
 from service.client import AsyncClient, Client
 from tests.service.client.peer import Peer, serving
 
+_NEVER = 3600.0
+"""Seconds that a call may take; one that has a shorter timeout of its own and ignores it hangs."""
+
 
 @pytest.fixture
 def peer() -> Peer:
@@ -23,7 +26,7 @@ def address(peer: Peer) -> Iterator[str]:
 
 @pytest.fixture
 def client(address: str) -> Iterator[Client]:
-    with Client(address, timeout=10) as client:
+    with Client(address, timeout=_NEVER) as client:
         yield client
 
 
@@ -32,12 +35,12 @@ def call(request: pytest.FixtureRequest, address: str) -> Callable[..., Any]:
     """Calls a method of a client by name: of the blocking one, and of the asyncio one."""
 
     def blocking(name: str, *arguments: Any, **options: Any) -> Any:
-        with Client(address, timeout=10) as client:
+        with Client(address, timeout=_NEVER) as client:
             return getattr(client, name)(*arguments, **options)
 
     def awaiting(name: str, *arguments: Any, **options: Any) -> Any:
         async def run() -> Any:
-            async with AsyncClient(address, timeout=10) as client:
+            async with AsyncClient(address, timeout=_NEVER) as client:
                 return await getattr(client, name)(*arguments, **options)
 
         return asyncio.run(run())

@@ -14,6 +14,7 @@ from grpc_status import rpc_status
 
 from actionlens.tensors import to_tensor
 from actionlens.v1 import answer_pb2, explanation_pb2, model_pb2, service_pb2, service_pb2_grpc
+from tests.waiting import PATIENCE
 
 ClipScript = Callable[[int, service_pb2.ExplainClipRequest, grpc.ServicerContext], answer_pb2.Answer]
 
@@ -66,7 +67,7 @@ def serving(peer: Peer) -> Iterator[str]:
     try:
         yield f"127.0.0.1:{port}"
     finally:
-        server.stop(0).wait(5)
+        server.stop(0).wait(PATIENCE)
 
 
 def answer(label: str = "wave") -> answer_pb2.Answer:
@@ -94,6 +95,13 @@ def answer(label: str = "wave") -> answer_pb2.Answer:
         frames=answer_pb2.FrameReport(used=[3, 4], timestamps=[0.3, 0.4]),
         timings=answer_pb2.Timings(explain=[0.01, 0.02, 0.0]),
     )
+
+
+def wait_for_the_client_to_leave(context: grpc.ServicerContext) -> None:
+    """Neither answer nor end the call."""
+    ended = threading.Event()
+    if context.add_callback(ended.set):
+        ended.wait(2 * PATIENCE)
 
 
 def rich_abort(context: grpc.ServicerContext, code: int, message: str, field_name: str, retry: float) -> None:

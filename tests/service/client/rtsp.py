@@ -1,7 +1,8 @@
-"""A camera that speaks RTSP: the smallest server that answers one viewer with H.264 within the connection."""
+"""A camera that speaks RTSP: the smallest server that answers a viewer at a time with H.264 within the connection."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import threading
@@ -11,6 +12,7 @@ from fractions import Fraction
 import av
 
 from tests.service.client.numbered_video import grey
+from tests.waiting import PATIENCE
 
 FRAMES, FPS = 38, 20
 _SIZE = (96, 128)
@@ -21,48 +23,64 @@ _SDP = (
 
 
 class RtspCamera:
-    """Frame i of every round of 38 is grey of a level that tells i; `with` starts and ends it."""
+    """Frame i of every round of 38 is grey of a level that tells i; `with` starts and ends it.
 
-    def __init__(self) -> None:
+    cut: it breaks off after so many frames, for the first `cuts` viewers. sizes: heights and widths of its images, in
+    turn for one viewer after the other.
+    """
+
+    def __init__(self, cut: int = 0, cuts: int = 1, sizes: tuple[tuple[int, int], ...] = (_SIZE,)) -> None:
+        self._cut, self._cuts, self._sizes = cut, cuts, sizes
+        self.viewers = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}/camera"
         self.requests: list[str] = []
         """Methods that the viewer called, in order."""
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._serve)]
+        self._thread = threading.Thread(target=self._serve)
 
     def __enter__(self) -> RtspCamera:
-        self._threads[0].start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for thread in self._threads:
-            thread.join(10)
+        self._thread.join(PATIENCE)
 
     def _serve(self) -> None:
+        while not self._over.is_set():
+            try:
+                viewer, _ = self._listener.accept()
+            except OSError:
+                return  # nobody came
+            self.viewers += 1
+            # A connection may be cut, by either side.
+            with viewer, contextlib.suppress(OSError):
+                self._answer(viewer)
+
+    def _answer(self, viewer: socket.socket) -> None:
+        left = threading.Event()
+        player = threading.Thread(target=self._play, args=(viewer, left, self.viewers))
         try:
-            viewer, _ = self._listener.accept()
-        except OSError:
-            return  # nobody came
-        with viewer, viewer.makefile("rb") as reader:
-            while request := reader.readline().decode():
-                method = request.split(" ")[0]
-                self.requests.append(method)
-                headers = {}
-                while line := reader.readline().decode().strip():
-                    name, _, value = line.partition(":")
-                    headers[name.lower()] = value.strip()
-                viewer.sendall(self._reply(method, headers).encode())
-                if method == "PLAY":
-                    self._threads.append(threading.Thread(target=self._play, args=(viewer,)))
-                    self._threads[-1].start()
-                elif method == "TEARDOWN":
-                    break
-            self._over.set()
-            for thread in self._threads[1:]:
-                thread.join(10)
+            with viewer.makefile("rb") as reader:
+                while request := reader.readline().decode():
+                    method = request.split(" ")[0]
+                    self.requests.append(method)
+                    headers = {}
+                    while line := reader.readline().decode().strip():
+                        name, _, value = line.partition(":")
+                        headers[name.lower()] = value.strip()
+                    viewer.sendall(self._reply(method, headers).encode())
+                    if method == "PLAY":
+                        player.start()
+                    elif method == "TEARDOWN":
+                        break
+        finally:
+            left.set()
+            if player.ident is not None:
+                player.join(PATIENCE)
 
     def _reply(self, method: str, headers: dict[str, str]) -> str:
         lines, body = [f"CSeq: {headers['cseq']}", "Session: 1"], ""
@@ -76,7 +94,7 @@ class RtspCamera:
                 lines.append("Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
         return "RTSP/1.0 200 OK\r\n" + "".join(f"{line}\r\n" for line in lines) + f"\r\n{body}"
 
-    def _play(self, viewer: socket.socket) -> None:
+    def _play(self, viewer: socket.socket, left: threading.Event, number: int) -> None:
         """Packets that libav makes, put into the connection as RFC 2326 10.12 says: $, channel, length, packet."""
         with socket.socket(type=socket.SOCK_DGRAM) as packets, socket.socket(type=socket.SOCK_DGRAM) as reports:
             for receiver in (packets, reports):
@@ -86,13 +104,17 @@ class RtspCamera:
             with av.open(f"rtp://127.0.0.1:{ports[0]}?rtcpport={ports[1]}&pkt_size=1200", "w", format="rtp") as film:
                 options = {"crf": "1", "tune": "zerolatency", "g": "10"}
                 stream = film.add_stream("libx264", rate=Fraction(FPS), options=options)
-                stream.height, stream.width = _SIZE
+                size = self._sizes[(number - 1) % len(self._sizes)]
+                stream.height, stream.width = size
                 stream.pix_fmt = "yuv420p"
                 begun = time.monotonic()
                 for count in itertools.count():
-                    if self._over.wait(max(0.0, begun + count / FPS - time.monotonic())):
+                    if left.wait(max(0.0, begun + count / FPS - time.monotonic())):
                         return
-                    frame = av.VideoFrame.from_ndarray(grey(count % FRAMES, _SIZE), format="rgb24")
+                    if count == self._cut and number <= self._cuts and self._cut:
+                        viewer.shutdown(socket.SHUT_RDWR)
+                        return
+                    frame = av.VideoFrame.from_ndarray(grey(count % FRAMES, size), format="rgb24")
                     film.mux(stream.encode(frame))
                     try:
                         while True:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,12 @@ class Updates(job_pb2_grpc.ExplanationJobServiceServicer):
     """Watching a job brings running updates without end; `ended` is set when the watcher has left."""
 
     def __init__(self) -> None:
-        self.begun = threading.Event()
         self.ended = threading.Event()
 
     def WatchJob(
         self, request: job_pb2.WatchJobRequest, context: grpc.ServicerContext
     ) -> Iterator[job_pb2.WatchJobResponse]:
         context.add_callback(self.ended.set)
-        self.begun.set()
         while not self.ended.wait(0.01):
             yield job_pb2.WatchJobResponse(job=job_pb2.Job(id=request.id, state=job_pb2.JOB_STATE_RUNNING))
 
@@ -197,52 +196,57 @@ def test_the_source_of_a_stream_is_closed(peer: Peer, client: Client, leave: str
     assert next(source, None) is None
 
 
-_CALLS = {
-    "clip": "client.explain_clip(np.zeros((2, 8, 8, 3), np.uint8))",
-    "stream": "list(client.explain_stream(itertools.repeat(np.zeros((8, 8, 3), np.uint8))))",
-}
-
-
-@pytest.mark.parametrize("kind", _CALLS)
-def test_an_interrupt_ends_the_call(peer: Peer, address: str, kind: str) -> None:
-    """The service is never heard, and the timeout is far away: Ctrl-C alone ends the call, here and there."""
+def test_an_interrupt_ends_a_call(peer: Peer, address: str) -> None:
+    """The timeout is far away, and the service does not answer: Ctrl-C alone ends the call, here and there."""
     begun, ended = threading.Event(), threading.Event()
 
-    def hang(context: grpc.ServicerContext) -> None:
+    def hang(_attempt: int, _request: Any, context: grpc.ServicerContext) -> Any:
         context.add_callback(ended.set)
         begun.set()
         ended.wait(60)
-
-    def clip(_attempt: int, _request: Any, context: grpc.ServicerContext) -> Any:
-        hang(context)
         return answer()
 
-    def stream(_requests: Any, context: grpc.ServicerContext) -> Iterator[service_pb2.ExplainStreamResponse]:
-        hang(context)
-        yield from ()
+    peer.clip = hang
+    with _program(f"Client({address!r}, timeout=300).explain_clip(np.zeros((2, 8, 8, 3), np.uint8))") as process:
+        assert begun.wait(60)
+        _interrupt(process)
+        assert ended.wait(10)
 
-    peer.clip, peer.stream = clip, stream
-    process = _program(f"client = Client({address!r}, timeout=300)\n{_CALLS[kind]}")
-    assert begun.wait(60)
-    process.send_signal(signal.SIGINT)
-    _, trace = process.communicate(timeout=20)
-    assert trace.rstrip().endswith("KeyboardInterrupt")
-    assert ended.wait(10)
+
+def test_an_interrupt_ends_a_stream(peer: Peer, address: str) -> None:
+    ended = threading.Event()
+
+    def hang(_requests: Any, context: grpc.ServicerContext) -> Iterator[service_pb2.ExplainStreamResponse]:
+        context.add_callback(ended.set)
+        yield service_pb2.ExplainStreamResponse(opened=service_pb2.StreamOpened(credit=0))
+        yield service_pb2.ExplainStreamResponse(window=service_pb2.WindowAnswer(answer=answer()))
+        ended.wait(60)
+
+    peer.stream = hang
+    frames = "itertools.repeat(np.zeros((8, 8, 3), np.uint8))"
+    follow = f"for window in Client({address!r}).explain_stream({frames}):\n    print('window', flush=True)"
+    with _program(follow) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "window\n"
+        _interrupt(process)
+        assert ended.wait(10)
 
 
 def test_an_interrupt_ends_waiting_for_a_job(updates: tuple[Updates, str]) -> None:
     servicer, address = updates
-    process = _program(f"client = Client({address!r})\nclient.jobs.wait('j')")
-    assert servicer.begun.wait(60)
-    process.send_signal(signal.SIGINT)
-    _, trace = process.communicate(timeout=20)
-    assert trace.rstrip().endswith("KeyboardInterrupt")
-    assert servicer.ended.wait(10)
+    show = "lambda update: print(update.job.id, flush=True)"
+    with _program(f"Client({address!r}).jobs.wait('j', progress={show})") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "j\n"
+        _interrupt(process)
+        assert servicer.ended.wait(10)
 
 
 def test_a_program_that_forgets_to_close_ends(address: str) -> None:
-    process = _program(f"client = Client({address!r})\nprint(len(client.list_models()))\nkept = client.jobs.list()")
-    found, trace = process.communicate(timeout=60)
+    with _program(
+        f"client = Client({address!r})\nprint(len(client.list_models()))\nkept = client.jobs.list()"
+    ) as process:
+        found, trace = process.communicate(timeout=60)
     assert (process.returncode, found.strip(), trace) == (0, "5", "")
 
 
@@ -254,8 +258,21 @@ def test_a_coroutine_that_suspends_is_no_coroutine_of_this_client() -> None:
         run(suspends())
 
 
-def _program(body: str) -> subprocess.Popen[str]:
+@contextmanager
+def _program(body: str) -> Iterator[subprocess.Popen[str]]:
+    """A program of its own with these lines; it is killed where it still runs at the end."""
     lines = "import itertools\nimport numpy as np\nfrom service.client import Client\n" + body
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", lines], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _interrupt(process: subprocess.Popen[str]) -> None:
+    """Press Ctrl-C, and see the program end of it."""
+    process.send_signal(signal.SIGINT)
+    _, trace = process.communicate(timeout=30)
+    assert trace.rstrip().endswith("KeyboardInterrupt"), trace

@@ -8,7 +8,9 @@ import pytest
 import simplejpeg
 
 from actionlens.v1 import clip_pb2
-from service.client.clip_messages import clip_message, clip_request, sampling_message
+from service.client.clip_messages import clip_message, clip_request, image_files, sampling_message
+from service.client.frame_sources import open_source
+from service.client.job_requests import job_request
 from service.client.stream_messages import Frame, frame_encoder
 from service.errors import InvalidArgument
 
@@ -39,6 +41,55 @@ def test_a_folder_is_its_images_in_name_order(tmp_path: Path) -> None:
     assert clip_message(tmp_path, fps=3).frames.fps == 3
 
 
+def unpadded(folder: Path, names: list[str]) -> Path:
+    """A folder of images that hold their place in `names`."""
+    for number, name in enumerate(names):
+        (folder / name).write_bytes(str(number).encode())
+    return folder
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"frame{number}.jpg" for number in range(24)],
+        [f"scene{scene}-{number}.png" for scene in (2, 10) for number in (1, 9, 11, 100)],
+        ["1.png", "2.png", "010.jpg", "10.jpg"],
+        ["img_2.png", "IMG_3.png", "img_11.png"],
+        ["7.png", "x7.png", "x7a.png", "x12.png"],
+    ],
+)
+def test_images_of_a_folder_come_in_natural_order_which_is_said(
+    names: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = unpadded(tmp_path, names)
+    wanted = [str(number).encode() for number in range(len(names))]
+    assert [path.name for path in image_files(folder)] == names
+    assert not caplog.records
+
+    assert list(clip_message(folder).frames.images) == wanted
+    assert list(job_request(folder, "esv", {}).clips[0].clip.frames.images) == wanted
+    assert [frame.picture for frame in open_source(str(folder)).frames] == wanted
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 3
+    assert all(str(folder) in line and "natural order" in line for line in said)
+    first = next(a for a, b in zip(names, sorted(names), strict=True) if a != b)
+    assert all(f"{first} comes before " in line for line in said)
+
+
+def test_nothing_is_said_where_the_orders_agree(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    unpadded(tmp_path, [f"frame{number:03}.jpg" for number in range(24)])
+    clip_message(tmp_path)
+    list(open_source(str(tmp_path)).frames)
+    assert not caplog.records
+
+
+def test_a_list_of_files_keeps_its_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    unpadded(tmp_path, ["1.png", "2.png", "10.png"])
+    given = [tmp_path / "10.png", tmp_path / "1.png"]
+    assert list(clip_message(given).frames.images) == [b"2", b"0"]
+    assert not caplog.records
+
+
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"holds no \.png"):
         clip_message(tmp_path)
@@ -59,6 +110,10 @@ def test_what_is_no_clip_is_refused(clip: object) -> None:
     [
         ("uniform", clip_pb2.Sampling(uniform=clip_pb2.UniformSampling())),
         ("uniform:count=12", clip_pb2.Sampling(uniform=clip_pb2.UniformSampling(count=12))),
+        ("segments", clip_pb2.Sampling(segments=clip_pb2.SegmentSampling())),
+        ("segments:count=12", clip_pb2.Sampling(segments=clip_pb2.SegmentSampling(count=12))),
+        ("span", clip_pb2.Sampling(span=clip_pb2.SpanSampling())),
+        ("span:stride=2,start=7", clip_pb2.Sampling(span=clip_pb2.SpanSampling(stride=2, start=7))),
         ("dense", clip_pb2.Sampling(dense=clip_pb2.DenseSampling())),
         ("dense:stride=2,start=7", clip_pb2.Sampling(dense=clip_pb2.DenseSampling(stride=2, start=7))),
         ("indices:0, 3,6", clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[0, 3, 6]))),
@@ -71,7 +126,19 @@ def test_sampling_rules(written: str, wanted: clip_pb2.Sampling) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["", "even", "uniform:2", "dense:step=2", "dense:stride=x", "indices:", "indices:-1", [-1]]
+    "written",
+    [
+        "",
+        "even",
+        "uniform:2",
+        "segments:stride=2",
+        "span:count=4",
+        "dense:step=2",
+        "dense:stride=x",
+        "indices:",
+        "indices:-1",
+        [-1],
+    ],
 )
 def test_unknown_sampling_is_refused(written: str) -> None:
     with pytest.raises(InvalidArgument) as caught:

@@ -14,7 +14,8 @@ import pytest
 from actionlens.v1 import service_pb2
 from service import errors
 from service.client import AsyncClient, Client, Frame
-from tests.service.client.peer import INVALID_ARGUMENT, Peer, answer, rich_abort
+from tests.service.client.peer import INVALID_ARGUMENT, Peer, answer, rich_abort, wait_for_the_client_to_leave
+from tests.waiting import PATIENCE, wait_until
 
 Requests = Iterator[service_pb2.ExplainStreamRequest]
 Responses = Iterator[service_pb2.ExplainStreamResponse]
@@ -86,23 +87,30 @@ def test_frames_go_out_in_order_between_open_and_end(peer: Peer, windows: Follow
 def test_a_client_waits_for_credit(peer: Peer, windows: Follow) -> None:
     arrived: list[int] = []
     at_rest: list[int] = []
+    given = 0
+    taken: list[bool] = []
 
     def sparing(requests: Requests, context: grpc.ServicerContext) -> Responses:
+        nonlocal given
         reader = threading.Thread(target=lambda: arrived.extend(1 for _ in requests), daemon=True)
         reader.start()
-        yield opened(3)
-        for given in (2, 1):
-            time.sleep(0.3)
+        for more in (opened(3), credit(2), credit(1)):
+            given += more.opened.credit + more.credit.frames
+            yield more
+            # The opening message, then frames as allowed.
+            wait_until(lambda expected=1 + given: len(arrived) >= expected)
             at_rest.append(len(arrived))
-            yield credit(given)
-        time.sleep(0.3)
-        at_rest.append(len(arrived))
         yield summary(0)
 
+    def images() -> Iterator[Any]:
+        for number in itertools.count(1):
+            taken.append(number <= given)
+            yield IMAGE
+
     peer.stream = sparing
-    windows(itertools.repeat(IMAGE))
-    # The opening message, then frames as allowed: 3, 5 and 6.
+    windows(images())
     assert at_rest == [4, 6, 7]
+    assert taken == [True] * 6
 
 
 def test_frames_keep_their_own_numbers_and_times(peer: Peer, windows: Follow) -> None:
@@ -171,14 +179,13 @@ def test_a_service_that_falls_silent_is_given_up(peer: Peer, windows: Follow, gi
 
     def hang(requests: Requests, context: grpc.ServicerContext) -> Responses:
         yield opened(given)
-        while context.is_active():
-            time.sleep(0.02)
+        wait_for_the_client_to_leave(context)
 
     peer.stream = hang
     start = time.monotonic()
-    with pytest.raises(errors.DeadlineExceeded, match="hangs or is cut off"):
+    with pytest.raises(errors.DeadlineExceeded, match=r"for 0\.4 s; the service hangs or is cut off"):
         windows([IMAGE] * 3, idle_timeout=0.4)
-    assert 0.3 < time.monotonic() - start < 3
+    assert time.monotonic() - start > 0.3
 
 
 def test_updates_reach_the_service_between_frames(peer: Peer, client: Client) -> None:
@@ -208,30 +215,41 @@ def test_end_stops_an_endless_source_and_brings_the_summary(peer: Peer, client: 
 
 def test_leaving_early_ends_the_call_and_the_sender(peer: Peer, client: Client) -> None:
     ended = threading.Event()
+    senders: list[threading.Thread] = []
 
     def endless(requests: Requests, context: grpc.ServicerContext) -> Responses:
         context.add_callback(ended.set)
-        yield opened(1)
+        next(requests)
+        yield opened(2)
         for number in itertools.count():
             yield window(number)
-            time.sleep(0.01)
+            next(requests)
+            yield credit(1)
+
+    def images() -> Iterator[Any]:
+        while True:
+            senders.append(threading.current_thread())
+            yield IMAGE
 
     peer.stream = endless
-    taken = itertools.count()
-    with client.explain_stream(IMAGE for _ in taken) as stream:
-        next(stream)
-    assert ended.wait(5)
-    before = next(taken)
-    time.sleep(0.1)
-    assert next(taken) == before + 1
+    with client.explain_stream(images()) as stream:
+        for _ in range(3):
+            next(stream)
+    assert ended.wait(PATIENCE)
+    (sender,) = set(senders)
+    sender.join(PATIENCE)
+    assert not sender.is_alive()
 
 
 def test_closing_from_another_thread_ends_the_iteration(peer: Peer, client: Client) -> None:
     peer.stream = Echo()
+    closing = threading.Thread()
     with client.explain_stream(itertools.repeat(IMAGE)) as stream:
-        next(stream)
-        threading.Timer(0.2, stream.close).start()
-        list(stream)
+        for number, _ in enumerate(stream):
+            if number == 3:
+                closing = threading.Thread(target=stream.close)
+                closing.start()
+    closing.join(PATIENCE)
     assert stream.summary is None
 
 
@@ -260,7 +278,7 @@ async def test_an_asynchronous_source(peer: Peer, address: str) -> None:
 
     async def frames() -> AsyncIterator[Frame]:
         for number in range(5):
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
             yield Frame(b"jpeg", 10 * number, float(number))
 
     async with AsyncClient(address) as client, client.explain_stream(frames()) as stream:
@@ -284,15 +302,71 @@ async def test_leaving_closes_an_asynchronous_source(peer: Peer, address: str, f
         try:
             yield Frame(b"jpeg", 0, 0.0)
             asked_again.set()
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
             released.set()
 
     async with AsyncClient(address) as client, client.explain_stream(frames()) as stream:
         async for _ in stream:
             if frames_allowed == 2:
-                await asyncio.wait_for(asked_again.wait(), 30)
+                await asyncio.wait_for(asked_again.wait(), PATIENCE)
             break
         assert not released.is_set()
     assert released.is_set()
     assert asked_again.is_set() == (frames_allowed == 2)
+
+
+class _Camera(Iterator[Frame]):
+    """A source whose second frame is there when the test says so."""
+
+    def __init__(self) -> None:
+        self.ready = threading.Event()
+        self.number = 0
+
+    def __next__(self) -> Frame:
+        self.number += 1
+        if self.number > 2:
+            raise StopIteration
+        return Frame(IMAGE, self.number, float(self.number))
+
+    def wait(self, seconds: float | None) -> bool:
+        return self.number != 1 or self.ready.wait(seconds)
+
+
+def test_a_source_that_stays_away_does_not_look_like_a_client_that_left(
+    peer: Peer, windows: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.client.streams.ALIVE_SECONDS", 0.02)
+    peer.stream = echo = Echo()
+    camera = _Camera()
+    signs = []
+
+    class Waiting(list[Any]):
+        """Lets the camera go on after three signs of life."""
+
+        def append(self, request: Any) -> None:
+            super().append(request)
+            if request.WhichOneof("message") == "update":
+                signs.append(request.update)
+            if len(signs) >= 3:
+                camera.ready.set()
+
+    echo.seen = Waiting()
+    found, _ = windows(camera)
+    assert [window.window for window in found] == [1, 2]
+    assert len(signs) >= 3
+    assert all(sign == service_pb2.StreamUpdate() for sign in signs)
+
+
+def test_the_windows_that_are_due_come_before_the_error_of_a_source_that_broke_off(peer: Peer, client: Client) -> None:
+    def camera() -> Iterator[Frame]:
+        yield Frame(IMAGE, 0, 0.0)
+        yield Frame(IMAGE, 1, 0.1)
+        raise errors.Unavailable("source: the camera is gone", field="source", reason="SOURCE_FAILED")
+
+    peer.stream = Echo()
+    with client.explain_stream(camera()) as stream:
+        assert [next(stream).window, next(stream).window] == [0, 1]
+        with pytest.raises(errors.Unavailable, match="the camera is gone"):
+            next(stream)
+    assert stream.summary is not None

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,15 @@ import pytest
 
 from service import errors
 from service.client import Client
-from tests.service.client.peer import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, Peer, answer, rich_abort
+from tests.service.client.peer import (
+    INVALID_ARGUMENT,
+    RESOURCE_EXHAUSTED,
+    Peer,
+    answer,
+    rich_abort,
+    wait_for_the_client_to_leave,
+)
+from tests.waiting import PATIENCE
 
 CLIP = np.zeros((2, 4, 4, 3), np.uint8)
 
@@ -73,32 +80,28 @@ def test_an_error_tells_when_to_come_back(peer: Peer, client: Client) -> None:
 
 def test_retries_end_with_the_deadline(peer: Peer, call: Callable[..., Any]) -> None:
     peer.clip = lambda _attempt, _request, context: context.abort(grpc.StatusCode.UNAVAILABLE, "never")
-    start = time.monotonic()
     with pytest.raises((errors.Unavailable, errors.DeadlineExceeded)):
         call("explain_clip", CLIP, timeout=0.5)
-    assert time.monotonic() - start < 2
+    # With the waits between them, five take more than three seconds.
     assert peer.attempts < 5
 
 
 def test_a_deadline_is_kept(peer: Peer, call: Callable[..., Any]) -> None:
     def slow(_attempt: int, _request: Any, context: grpc.ServicerContext) -> Any:
-        while context.is_active():
-            time.sleep(0.02)
+        wait_for_the_client_to_leave(context)
         return answer()
 
     peer.clip = slow
-    start = time.monotonic()
     with pytest.raises(errors.DeadlineExceeded, match="longer timeout"):
         call("explain_clip", CLIP, timeout=0.3)
-    assert time.monotonic() - start < 2
 
 
 def test_nobody_there_says_how_to_start_a_service() -> None:
     with (
-        Client("127.0.0.1:1", timeout=1) as client,
+        Client("127.0.0.1:1") as client,
         pytest.raises(errors.Unavailable, match=r"127\.0\.0\.1:1: .*actionlens serve"),
     ):
-        client.health()
+        client.health(timeout=PATIENCE)
 
 
 def test_a_code_without_a_class_of_its_own_is_kept(peer: Peer, client: Client) -> None:

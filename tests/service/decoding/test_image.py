@@ -26,10 +26,10 @@ def jpeg(image, **options):
 
 
 def refused(call, *arguments):
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(InvalidArgument) as caught:
         call(*arguments)
-    assert time.monotonic() - begin < 1.0
+    assert time.process_time() - begin < 1.0
     assert caught.value.message.startswith(caught.value.field)
     return caught.value.field, caught.value.reason
 
@@ -186,7 +186,6 @@ def test_images_make_a_clip(numbered, number_of, png):
         (lambda image, other: frames([]), "clip.frames.images", "NO_FRAMES"),
         (lambda image, other: frames([image, image, b""]), "clip.frames.images[2]", "PICTURE_EMPTY"),
         (lambda image, other: frames([image, b"text"]), "clip.frames.images[1]", "PICTURE_UNRECOGNISED"),
-        (lambda image, other: frames([image, other]), "clip.frames.images[1]", "PICTURE_SIZE_DIFFERS"),
         (lambda image, other: frames([image, image[:-40]]), "clip.frames.images[1]", "PICTURE_BROKEN"),
         (lambda image, other: frames([image] * 21), "clip.frames.images", "TOO_MANY_FRAMES"),
         (lambda image, other: frames([image], float("nan")), "clip.frames.fps", "FRAME_RATE_INVALID"),
@@ -198,6 +197,22 @@ def test_bad_images_are_named(clip, field, reason, png):
     image, other = png(BGR), png(BGR[:-1])
     limits = LIMITS.model_copy(update={"frames": 20})
     assert refused(decode, clip(image, other), None, limits) == (field, reason)
+
+
+def test_images_of_another_size_are_brought_to_the_first_and_told():
+    left = np.zeros((48, 80, 3), np.uint8)
+    left[:, :40] = 200
+    tall = np.full((96, 80, 3), 200, np.uint8)
+    encoded = [cv2.imencode(".png", image)[1].tobytes() for image in (left, left.repeat(2, 0).repeat(2, 1), tall, left)]
+    clip = decode(frames(encoded))
+    assert (clip.source_width, clip.source_height) == (80, 48)
+    assert np.abs(clip.frames[1].astype(int) - left).max() <= 3
+    # Of another shape: it keeps its own, on black.
+    assert (clip.frames[2][:, 20:60] == 200).all()
+    assert not clip.frames[2][:, [*range(20), *range(60, 80)]].any()
+    assert clip.notes == (
+        "2 of 4 frames are of another size (160 x 96 pixels) than the first (80 x 48), and are brought to it",
+    )
 
 
 def raw(data, count, height, width, pixel_format=clip_pb2.PIXEL_FORMAT_UNSPECIFIED, fps=0.0):

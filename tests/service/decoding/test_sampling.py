@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actionlens.card import SamplingRule
 from actionlens.v1 import clip_pb2, model_pb2
+from service.decoding.clip import decode_clip
 from service.decoding.sampling import choose, effective_fps
 from service.errors import InvalidArgument
+from service.settings import Limits
 
 INPUT = model_pb2.ModelInput(frames=4, sampling="uniform", stride=3)
 
@@ -58,6 +62,87 @@ def test_the_card_decides_when_nothing_is_asked():
     assert choose(clip_pb2.Sampling(uniform=clip_pb2.UniformSampling()), card, 100) == (0, 33, 66, 99)
 
 
+def published_segments(count, frames):
+    """The test branch of tsn-pytorch, TRN-pytorch and TSM, from 0."""
+    tick = count / float(frames)
+    return tuple(int(tick / 2.0 + tick * x) for x in range(frames))
+
+
+def published_span(start, stride, frames, count):
+    """temporal_sampling of PySlowFast on a clip of its span, and UniformTemporalSubsample of PyTorchVideo."""
+    index = np.linspace(start, start + stride * frames - 1, frames)
+    return tuple(np.clip(index, 0, count - 1).astype(np.int64).tolist())
+
+
+@given(st.integers(1, 3000), st.integers(1, 128))
+def test_segments_are_seen_in_their_middle(count, frames):
+    asked = clip_pb2.Sampling(segments=clip_pb2.SegmentSampling())
+    chosen = choose(asked, model_pb2.ModelInput(frames=frames), count)
+    assert chosen == choose(clip_pb2.Sampling(), model_pb2.ModelInput(frames=frames, sampling="segments"), count)
+    assert len(chosen) == frames
+    assert 0 <= min(chosen) <= max(chosen) < count
+    for position, published in zip(chosen, published_segments(count, frames), strict=True):
+        # The published code rounds twice, and can be one below where the middle is a whole number.
+        assert position in (published, published + 1)
+    # From either end it looks the same, to the frame.
+    assert all(abs(count - 1 - late - early) <= 1 for early, late in zip(chosen, reversed(chosen), strict=True))
+
+
+@pytest.mark.parametrize(("count", "frames"), [(80, 8), (97, 8), (300, 16), (41, 3), (8, 8), (3, 8), (1, 4)])
+def test_segments_are_those_of_the_published_code(count, frames):
+    card = model_pb2.ModelInput(frames=frames, sampling="segments")
+    assert choose(clip_pb2.Sampling(), card, count) == published_segments(count, frames)
+
+
+@given(st.integers(1, 3000), st.integers(1, 64), st.integers(1, 32), st.integers(0, 50))
+def test_a_span_is_spread_over_its_last_frame_too(count, frames, stride, start):
+    card = model_pb2.ModelInput(frames=frames, sampling="span", stride=stride)
+    if start < count:
+        asked = clip_pb2.Sampling(span=clip_pb2.SpanSampling(stride=stride, start=start))
+        for position, published in zip(
+            choose(asked, card, count), published_span(start, stride, frames, count), strict=True
+        ):
+            assert position in (published, published + 1)
+    assert choose(clip_pb2.Sampling(), card, count)[0] == 0
+
+
+@pytest.mark.parametrize(("frames", "stride"), [(8, 8), (32, 2), (16, 5), (4, 12), (13, 6), (8, 32)])
+def test_spans_of_the_published_networks_are_those_of_the_published_code(frames, stride):
+    card = model_pb2.ModelInput(frames=frames, sampling="span", stride=stride)
+    for count in (300, 256, 40, 7):
+        assert choose(clip_pb2.Sampling(), card, count) == published_span(0, stride, frames, count)
+    assert choose(clip_pb2.Sampling(), card, 300) != choose(
+        clip_pb2.Sampling(), model_pb2.ModelInput(frames=frames, sampling="dense", stride=stride), 300
+    )
+
+
+def test_starts_are_the_first_frames_of_segments_of_whole_frames():
+    card = model_pb2.ModelInput(frames=4, sampling="starts")
+    assert choose(clip_pb2.Sampling(), card, 15) == (0, 3, 6, 9)
+    assert choose(clip_pb2.Sampling(), card, 3) == (0, 1, 2, 2)
+
+
+def test_segments_of_a_card_are_one_of_five_and_uniform_can_be_asked_for():
+    card = model_pb2.ModelInput(frames=4, sampling="segments", stride=3)
+    assert choose(clip_pb2.Sampling(), card, 100) == (12, 37, 62, 87)
+    assert choose(clip_pb2.Sampling(uniform=clip_pb2.UniformSampling()), card, 100) == (0, 33, 66, 99)
+    assert {rule.value for rule in SamplingRule} == {"uniform", "segments", "starts", "dense", "span"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"), [("segments", (1, 3, 6, 8)), ("span", (0, 2, 4, 7)), ("starts", (0, 2, 4, 6))]
+)
+def test_pixels_and_images_are_sampled_by_the_card(rule, expected):
+    card = model_pb2.ModelInput(frames=4, height=8, width=8, resize="stretch", sampling=rule, stride=2)
+    pixels = np.repeat(np.arange(10, dtype=np.uint8) * 20, 8 * 8 * 3).reshape(10, 8, 8, 3)
+    raw = clip_pb2.RawFrames(data=pixels.tobytes(), count=10, height=8, width=8)
+    images = clip_pb2.EncodedFrames(images=[cv2.imencode(".png", frame)[1].tobytes() for frame in pixels])
+    for clip in (clip_pb2.Clip(raw=raw), clip_pb2.Clip(frames=images)):
+        decoded = decode_clip(clip, clip_pb2.Sampling(), card, Limits())
+        assert decoded.indices == expected
+        assert decoded.frames[:, 0, 0, 0].tolist() == [20 * index for index in expected]
+
+
 def test_given_positions_are_taken_in_their_order():
     asked = clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[9, 0, 0, 4]))
     assert choose(asked, INPUT, 10) == (9, 0, 0, 4)
@@ -67,6 +152,12 @@ def test_given_positions_are_taken_in_their_order():
     ("sampling", "field", "reason"),
     [
         (clip_pb2.Sampling(dense=clip_pb2.DenseSampling(start=10)), "sampling.dense.start", "SAMPLING_OUT_OF_RANGE"),
+        (clip_pb2.Sampling(span=clip_pb2.SpanSampling(start=10)), "sampling.span.start", "SAMPLING_OUT_OF_RANGE"),
+        (
+            clip_pb2.Sampling(segments=clip_pb2.SegmentSampling(count=5)),
+            "sampling.segments.count",
+            "SAMPLING_WRONG_COUNT",
+        ),
         (
             clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[1, 2, 10, 3])),
             "sampling.indices.values[2]",
@@ -99,6 +190,8 @@ def test_models_of_any_length_take_as_many_frames_as_asked_for():
     six = clip_pb2.Sampling(uniform=clip_pb2.UniformSampling(count=6))
     two = clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[7, 1]))
     assert choose(six, ANY_LENGTH, 11) == (0, 2, 4, 6, 8, 10)
+    halves = clip_pb2.Sampling(segments=clip_pb2.SegmentSampling(count=2))
+    assert choose(halves, ANY_LENGTH, 12) == (3, 9)
     assert choose(two, ANY_LENGTH, 11) == (7, 1)
     assert choose(clip_pb2.Sampling(), ANY_LENGTH, 10) == (0, 3, 6, 9)
 

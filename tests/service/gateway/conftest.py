@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from service.settings import BackendName, Settings
-from tests.conftest import SYSTEM
+from tests.conftest import absent
 from tests.service.gateway.camera import write_camera
 from tests.service.gateway.running import MODEL, PATIENCE, ROOT, Running, arguments, sample_frames
 
@@ -56,7 +56,8 @@ def browser(camera: Path) -> Iterator[Browser]:
     running in this thread, beside which pytest-asyncio cannot start one."""
     program = shutil.which("chromium")
     if program is None:
-        pytest.skip(f"{SYSTEM} chromium is absent")
+        absent("chromium", "apt-get install chromium")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=arguments(camera))
         yield browser

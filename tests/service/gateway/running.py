@@ -24,27 +24,33 @@ PATIENCE = 90_000
 
 
 class _Backend(InProcessBackend):
-    """As large models are: they take a while to load."""
+    """As large models are: they take a while to load. may_load: until it is set, they do not."""
 
-    def __init__(self, settings: Settings, loading: float) -> None:
+    def __init__(self, settings: Settings, may_load: threading.Event) -> None:
         super().__init__(settings)
-        self._loading = loading
+        self._may_load = may_load
 
     async def start(self) -> None:
-        await asyncio.sleep(self._loading)
+        await asyncio.to_thread(self._may_load.wait, PATIENCE / 1000)
         await super().start()
+
+
+def _set() -> threading.Event:
+    made = threading.Event()
+    made.set()
+    return made
 
 
 @dataclass
 class Running:
     """A service that can be stopped and started again on the same port.
 
-    jobs: whether it also takes jobs. loading: seconds that its models take to load beyond what they do.
+    jobs: whether it also takes jobs. may_load: until it is set, its models are not loaded.
     """
 
     settings: Settings
     jobs: bool = True
-    loading: float = 0.0
+    may_load: threading.Event = field(default_factory=_set)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     server: Server | None = None
     thread: threading.Thread | None = None
@@ -56,7 +62,7 @@ class Running:
 
     def start(self) -> None:
         async def made() -> Server:
-            server = Server(self.settings, _Backend(self.settings, self.loading), jobs=self.jobs)
+            server = Server(self.settings, _Backend(self.settings, self.may_load), jobs=self.jobs)
             await server.start()
             return server
 

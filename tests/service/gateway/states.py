@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from playwright.sync_api import Locator, Page, expect
 
 from tests.service.gateway.running import PATIENCE, Running, answers
+from tests.waiting import wait_until
 
 DESKTOP = (1400, 1000)
 PHONE = (390, 844)
@@ -148,16 +148,14 @@ def _start(running: Running) -> None:
 def _restart(running: Running) -> None:
     """The port answers before the model is loaded."""
     running.stop()
-    running.loading = 10.0
+    running.may_load.clear()
     threading.Thread(target=running.start, daemon=True).start()
-    while not answers(running.settings.page_port):
-        time.sleep(0.05)
+    wait_until(lambda: answers(running.settings.page_port))
 
 
 def _wait_until_ready(running: Running) -> None:
-    running.loading = 0.0
-    while running.server is None:
-        time.sleep(0.1)
+    running.may_load.set()
+    wait_until(lambda: running.server is not None)
 
 
 STATES = {

@@ -20,15 +20,16 @@ from service.server import Server
 from service.settings import Settings
 from tests.service.backend import FRAMES, PixelBackend
 from tests.service.conftest import Serve
-from tests.service.requests import eventually, png
+from tests.service.requests import png
+from tests.waiting import PATIENCE, eventually
 
 
 def http(server: Server, **headers: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.page_port}", headers=headers, timeout=10)
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.page_port}", headers=headers, timeout=PATIENCE)
 
 
 def socket(server: Server, call: str = "ExplainStream", **options: Any) -> connect:
-    return connect(f"ws://127.0.0.1:{server.page_port}/call/{call}", open_timeout=10, **options)
+    return connect(f"ws://127.0.0.1:{server.page_port}/call/{call}", open_timeout=PATIENCE, **options)
 
 
 async def send(wire: ClientConnection, **message: Any) -> None:
@@ -145,7 +146,7 @@ async def test_a_browser_that_leaves_ends_its_stream(server: Server) -> None:
 
 
 async def test_a_stream_of_a_service_that_stops_gets_its_windows_and_the_summary(
-    serve: Serve, backend: PixelBackend
+    serve: Serve, backend: PixelBackend, draining: asyncio.Event
 ) -> None:
     async with serve() as server, socket(server) as wire:
         await send(wire, open=service_pb2.StreamOpen())
@@ -156,7 +157,7 @@ async def test_a_stream_of_a_service_that_stops_gets_its_windows_and_the_summary
             await send(wire, frame=frame)
         await eventually(lambda: backend.busy == 1)
         stopping = asyncio.create_task(server.stop())
-        await asyncio.sleep(0.3)
+        await draining.wait()
         backend.open.set()
         messages = [await receive(wire), await receive(wire)]
         assert [message.WhichOneof("message") for message in messages] == ["window", "summary"]
@@ -167,9 +168,10 @@ class Endless:
     """A job service whose results never end."""
 
     def __init__(self) -> None:
-        self.open = 0
+        self.opened = self.open = 0
 
     async def DownloadResult(self, request: Any, context: Any) -> AsyncIterator[job_pb2.DownloadResultResponse]:
+        self.opened += 1
         self.open += 1
         try:
             while True:
@@ -188,10 +190,9 @@ async def test_a_browser_that_reads_nothing_is_given_up() -> None:
     gateway = HttpServer(make_app(settings, calls, b"{}", []), message_bytes=2**20)
     port = await gateway.start("127.0.0.1", 0)
     address = f"ws://127.0.0.1:{port}/call/DownloadResult"
-    async with connect(address, open_timeout=10, max_queue=1, max_size=None, close_timeout=0.1) as wire:
+    async with connect(address, open_timeout=PATIENCE, max_queue=1, max_size=None, close_timeout=0.1) as wire:
         await wire.send(b"")
-        await eventually(lambda: endless.open == 1)
-        await eventually(lambda: endless.open == 0)
+        await eventually(lambda: endless.opened == 1 and endless.open == 0)
     await gateway.stop(1.0)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 import zipfile
 
 import numpy as np
@@ -17,6 +16,7 @@ from service.decoding.video import read_video
 from service.settings import Limits
 from tests.service.gateway.heat import heat_on_motion
 from tests.service.gateway.running import PATIENCE, Running, answers, watch
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
@@ -211,15 +211,14 @@ def test_the_page_survives_a_restart_of_the_service(page: Page, running: Running
 
 def test_a_page_that_comes_before_the_models_waits_for_them(page: Page, running: Running) -> None:
     running.stop()
-    running.loading = 2.0
+    running.may_load.clear()
     starting = threading.Thread(target=running.start)
     starting.start()
-    while not answers(running.settings.page_port):
-        time.sleep(0.02)
+    wait_until(lambda: answers(running.settings.page_port))
     page.goto(f"http://127.0.0.1:{running.settings.page_port}/")
     expect(page.get_by_role("alert")).to_contain_text("The models are being loaded")
+    running.may_load.set()
     starting.join()
-    running.loading = 0.0
     page.get_by_role("button", name="Sample").click(timeout=PATIENCE)
     expect(page.locator("#freeze")).to_be_enabled(timeout=PATIENCE)
 
@@ -235,3 +234,16 @@ def test_nothing_is_loaded_from_elsewhere_and_the_policy_holds(browser: Browser,
     page.close()
     assert not complaints
     assert all(address.startswith((running.address, "blob:")) for address in addresses), addresses
+
+
+def test_what_is_unusual_about_the_frames_is_said(page: Page, running: Running) -> None:
+    """The page's clock leaps, as that of a machine that slept."""
+    watch(page, running, WATCHED)
+    expect(page.locator("#level")).to_have_text("grad-cam", timeout=PATIENCE)
+    page.evaluate(
+        """() => {
+          const { live } = window.page, add = live.add;
+          live.add = (frame) => add.call(live, { ...frame, time: frame.time + 100 });
+        }"""
+    )
+    expect(page.locator("#frame-notes")).to_contain_text("windows begin anew after that", timeout=PATIENCE)

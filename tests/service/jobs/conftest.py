@@ -92,6 +92,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if done.returncode:
-        pytest.skip(f"mounting a small disk takes root: {done.stderr.decode().strip()}")
+        said = done.stderr.decode().strip()
+        pytest.skip(f"a small disk cannot be mounted: run as root with the capability SYS_ADMIN ({said})")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)

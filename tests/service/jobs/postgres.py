@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
 from pathlib import Path
 
-import pytest
 import sqlalchemy as sa
 
-from tests.conftest import SYSTEM
+from tests.conftest import absent
 
 
 class Postgres:
@@ -22,16 +22,20 @@ class Postgres:
             Path(path).parent for path in [shutil.which("postgres")] if path
         ]
         if not found:
-            pytest.skip(f"{SYSTEM} PostgreSQL is absent")
+            absent("PostgreSQL", "apt-get install postgresql")
         self._bin = found[-1]
         self._data = folder / "data"
         self._user = "postgres" if os.getuid() == 0 else None
+        if self._user and self._user not in {entry.pw_name for entry in pwd.getpwall()}:
+            absent("the user postgres, as whom root has PostgreSQL run,", "apt-get install postgresql")
         with socket.socket() as held:
             held.bind(("127.0.0.1", 0))
             self._port = int(held.getsockname()[1])
         if self._user:
             shutil.chown(folder, self._user)
-        self._call("initdb", "-D", str(self._data), "-U", "test", "--auth=trust", "--no-sync")
+        self._call(
+            "initdb", "-D", str(self._data), "-U", "test", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"
+        )
         self.start()
 
     @property

@@ -20,7 +20,8 @@ from service.rpc.job_servicer import JOB_SERVICE
 from service.server import Server
 from service.settings import JobSettings, Settings
 from tests.service.conftest import Serve, connect
-from tests.service.requests import GRAD_CAM, clip_request, eventually, refusal
+from tests.service.requests import GRAD_CAM, clip_request, refusal
+from tests.waiting import eventually, settled
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -70,10 +71,10 @@ async def test_live_answers_come_without_jobs_and_jobs_when_their_database_opens
         assert "not available, trying again: the database of jobs" in capsys.readouterr().out
 
         await asyncio.to_thread(blocked.unlink)
-        await eventually(lambda: available(server) == 1, 20)
+        await eventually(lambda: available(server) == 1)
         assert not (await list_jobs(server)).jobs
         while await health_of(server, JOB_SERVICE) == NOT_SERVING:
-            pass
+            await settled()
         _announce(server, None)
         # The log may have a line of one more attempt.
         assert "not available, trying" not in capsys.readouterr().out

@@ -20,6 +20,7 @@ from service.jobs.store.transitions import ClipKey, begin, finish
 from service.settings import Settings
 from tests.service.backends.requests import TINY
 from tests.service.jobs.workers import clip, job_settings, request
+from tests.waiting import PATIENCE
 
 SAMPLE = Path(__file__).resolve().parents[3] / "model_store/motion-primitives/sample.mp4"
 
@@ -108,5 +109,5 @@ async def test_a_pipe_is_no_clip_and_holds_up_nobody(idle: DatabaseJobEngine, se
     job, _ = await idle.create(sent)
     for index in range(2):
         with pytest.raises(NotFound, match="no regular file"):
-            await asyncio.wait_for(idle.source(job.id, index), 10)
+            await asyncio.wait_for(idle.source(job.id, index), PATIENCE)
     await idle.cancel(job.id)

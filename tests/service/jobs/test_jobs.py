@@ -26,10 +26,13 @@ from service.errors import FailedPrecondition, NotFound
 from tests.handlers import networks
 from tests.service.backends.requests import TINY, store
 from tests.service.cli.service_process import PROGRAM, environment
+from tests.service.client.recordings import write_joined, write_movie
 from tests.service.job_service import job_settings, served
+from tests.waiting import PATIENCE
 
 OCCLUSION = "occlusion:frames=2,pixels=8"
-WAIT = 90.0
+WAIT = 200.0
+pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass(frozen=True)
@@ -260,7 +263,7 @@ class TestCommands:
             "film.avi",
             "--on-server",
             "-x",
-            "integrated-gradients:steps=60",
+            "integrated-gradients:steps=900",
             "--wait",
         ]
         with subprocess.Popen(
@@ -276,7 +279,7 @@ class TestCommands:
             # The wait has begun when it has printed the job.
             assert job in process.stderr.readline()
             process.send_signal(signal.SIGINT)
-            _, printed = process.communicate(timeout=30)
+            _, printed = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
         assert f"actionlens jobs watch {job} --address {served_jobs.address}" in printed
         assert served_jobs.client.jobs.wait(job, timeout=WAIT).state == job_pb2.JOB_STATE_SUCCEEDED
@@ -288,3 +291,18 @@ class TestCommands:
         assert "actionlens jobs submit" in done.exception.message
         shown = CliRunner().invoke(app, ["models", "show", TINY, "--address", served_jobs.address]).stdout
         assert "as a job" in shown
+
+
+def test_a_clock_that_jumps_is_told_in_the_result_and_on_the_sheet(served_jobs: ServedJobs, tmp_path: Path) -> None:
+    joined = write_joined(tmp_path / "joined.ts", 3600.0)
+    jobs = served_jobs.client.jobs
+    job = jobs.wait(jobs.submit([joined], OCCLUSION, target=1).id, timeout=WAIT)
+    frames = jobs.result(job.id, 0).frames
+    assert [note.partition(" before frame 20;")[0] for note in frames.notes] == ["the source's clock leaps by 3598 s"]
+    assert frames.timestamps[-1] == pytest.approx(3.9)
+    told = served_jobs.client.explain_clip(joined, methods=["grad-cam"]).frames
+    assert (list(told.notes), list(told.timestamps)) == (list(frames.notes), list(frames.timestamps))
+    plain = jobs.wait(jobs.submit([write_movie(tmp_path / "plain.ts")], OCCLUSION, target=1).id, timeout=WAIT)
+    sheets = [np.frombuffer(jobs.download(done.id, 0, "png").data, np.uint8) for done in (job, plain)]
+    heights = [cv2.imdecode(sheet, cv2.IMREAD_COLOR).shape[0] for sheet in sheets]
+    assert heights[0] > heights[1], "it has no line more"

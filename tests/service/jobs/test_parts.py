@@ -14,9 +14,10 @@ from service.jobs.metrics import JobMetrics
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.counts import Counts
 from service.jobs.worker.fair_slots import FairSlots
-from service.jobs.worker.live_notice import Notice
+from service.jobs.worker.live_notice import LiveNotice
 from service.settings import JobSettings, Settings
 from service.telemetry.live_latency import LiveLatency
+from tests.waiting import PATIENCE, settled
 
 
 def test_a_damaged_artefact_is_not_taken_for_good(tmp_path: Path) -> None:
@@ -64,29 +65,34 @@ async def test_bands_share_by_weight_and_none_starves(monkeypatch: pytest.Monkey
 
 
 async def test_a_slot_is_not_lost_with_who_waits_for_it() -> None:
-    slots = FairSlots(1)
+    slots, going_on, inside = FairSlots(1), asyncio.Event(), 0
 
     async def block() -> None:
+        nonlocal inside
         async with slots.held(job_pb2.JOB_PRIORITY_LOW):
-            await asyncio.sleep(0.01)
+            inside += 1
+            await going_on.wait()
 
     tasks = [asyncio.create_task(block()) for _ in range(5)]
-    await asyncio.sleep(0.005)
+    await settled()
+    assert inside == 1
     tasks[2].cancel()
     tasks[0].cancel()
-    await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
-    await asyncio.wait_for(block(), 5)
+    going_on.set()
+    await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE)
+    await asyncio.wait_for(block(), PATIENCE)
+    assert inside == 5
 
 
 def test_workers_hear_how_long_live_answers_take(tmp_path: Path) -> None:
-    live, notice = LiveLatency(), Notice(tmp_path)
+    live, notice = LiveLatency(), LiveNotice(tmp_path)
     assert live.p95() is None
     assert notice.worst() == 0
     for hundredths in range(100):
         live.add(hundredths / 100)
     assert live.p95() == pytest.approx(0.95)
     notice.publish(live.p95())
-    assert Notice(tmp_path).worst() == pytest.approx(0.95)
+    assert LiveNotice(tmp_path).worst() == pytest.approx(0.95)
     notice.publish(None)
     assert notice.worst() == 0
 

@@ -20,6 +20,7 @@ from service.jobs.store.tables import BLOCKS, CLIPS
 from service.settings import BackendName, JobSettings, Settings
 from tests.handlers import networks
 from tests.service.backends.requests import TINY
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 _RUN = (
@@ -97,26 +98,24 @@ class Worker:
     def kill(self) -> None:
         """kill -9."""
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(PATIENCE)
 
     def stop(self) -> int:
         """Ask it to stop. Returns its exit status."""
         self._process.send_signal(signal.SIGCONT)
         self._process.terminate()
         try:
-            return self._process.wait(20)
+            return self._process.wait(PATIENCE)
         finally:
             self._process.kill()
 
-    def wait(self, seconds: float) -> int:
-        return self._process.wait(seconds)
+    def wait(self) -> int:
+        """Its exit status, once it has ended by itself."""
+        return self._process.wait(PATIENCE)
 
-    def wait_for(self, text: str, seconds: float) -> None:
+    def wait_for(self, text: str) -> None:
         """Wait until the log has a text."""
-        end = time.monotonic() + seconds
-        while text not in self.logged:
-            assert time.monotonic() < end, self.logged
-            time.sleep(0.05)
+        wait_until(lambda: text in self.logged, 2 * PATIENCE, lambda: self.logged)
 
     @property
     def logged(self) -> str:
@@ -142,7 +141,7 @@ async def begun(engine: DatabaseJobEngine, job: str, blocks: int = 1, seconds: f
         middle = any(0 < entry.progress.iteration < entry.progress.iterations for entry in clips)
         if middle and computed(engine.database) >= before + blocks:
             return
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.005)
     raise AssertionError(f"job {job} does not get on")
 
 

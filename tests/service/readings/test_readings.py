@@ -142,6 +142,11 @@ def _mask(held, notes=(), **measures):
             _mask([0, 0, 1, 1, 0, 1, 0, 0], original_score=0.987, freeze_score=0.412),
             "frames 2-3, 5 carry the decision: frozen, they take P from 0.99 to 0.41",
         ),
+        # The score of what is shown, where another mask was learned.
+        (
+            _mask([0, 0, 1, 1, 0, 0, 0, 0], original_score=0.987, freeze_score=0.9, shown_score=0.3),
+            "frames 2-3 carry the decision: frozen, they take P from 0.99 to 0.30",
+        ),
         (_mask([0, 0, 1, 0, 0, 0, 0, 0]), "frame 2 carries the decision"),
         (_mask([0] * 8, ["freezing changes nothing: 0.992 either way"]), "freezing changes nothing: 0.992 either way"),
     ],
@@ -164,6 +169,12 @@ def test_many_runs_of_frames_are_cut_short():
             {"score 0.01": 0.3, "score 0.05": 0.9, "score 0.1": 0.95},
             "5 % of the clip is enough: P 0.90 with it alone, 0.99 with all",
         ),
+        # Nothing is said of masks that miss their area.
+        (
+            {"score 0.01": 0.95, "misfit 0.01": 0.8, "score 0.05": 0.97, "misfit 0.05": 0.2},
+            "5 % of the clip is enough: P 0.97 with it alone, 0.99 with all",
+        ),
+        ({"score 0.01": 0.1, "misfit 0.01": 0.8, "score without 0.01": 0.1}, "no mask holds its area yet"),
         ({"score 0.01": 0.1, "score 0.1": 0.4}, "10 % of the clip is not enough: P 0.40 with it alone, 0.99 with all"),
         ({"score without 0.05": 0.8, "score without 0.1": 0.21}, "without 10 % of the clip P falls from 0.99 to 0.21"),
         (
@@ -177,3 +188,11 @@ def test_masks_of_given_areas_are_read_by_what_they_keep(measures, expected):
     explanation = profile(0, 0, 7, 1, 1, 1, 0, 0)
     explanation.measures.update({"score full": 0.99, "score perturbed": 0.02, "area 0.05": 0.05, **measures})
     assert read_explanation(explanation, report(range(8))) == f"{expected}; frame 2 carries 70 % of the relevance"
+
+
+def test_values_are_read_in_their_unit():
+    explanation = attribution([0.1, 0.25, -0.2])
+    explanation.frame_attribution.unit = "log-probability"
+    assert read_explanation(explanation, report(range(3))) == (
+        "supporting frames 0-1, most 1 (+0.25 log-probability); distracting frame 2"
+    )

@@ -15,7 +15,9 @@ from service.decoding.display import decode_for_display
 from service.decoding.fit import fit
 from service.errors import InvalidArgument
 from service.rendering.colours import heat_colours
+from service.rendering.film_times import constant_times
 from service.rendering.overlay import blend, encode_jpeg, enlarge, write_mp4
+from tests.conftest import absent
 from tests.service.rendering.explanations import attribution, grey, saliency
 
 
@@ -160,12 +162,12 @@ def test_legend_is_the_same_on_every_frame_and_in_its_corner():
 def test_film_plays_and_keeps_its_frames(tmp_path, numbered, number_of):
     frames = np.stack(numbered(12, 81, 49))
     path = tmp_path / "film"
-    write_mp4(path, frames, 12.5)
+    write_mp4(path, frames, constant_times(12, 12.5))
     probe = ["ffprobe", "-v", "error", "-show_streams", "-of", "json", str(path)]
     try:
         (stream,) = json.loads(subprocess.run(probe, capture_output=True, check=True, timeout=30).stdout)["streams"]
     except FileNotFoundError:
-        pytest.skip("ffprobe is not installed")
+        absent("ffprobe", "apt-get install ffmpeg")
     assert (stream["codec_name"], stream["pix_fmt"], stream["nb_frames"]) == ("h264", "yuv420p", "12")
     assert stream["avg_frame_rate"] == "25/2"
     assert stream["width"] % 2 == stream["height"] % 2 == 0
@@ -180,7 +182,7 @@ def test_film_goes_to_a_stream_in_true_colours():
     frames = np.zeros((3, 64, 64, 3), np.uint8)
     frames[:] = [200, 90, 30]
     target = io.BytesIO()
-    write_mp4(target, frames, 0)
+    write_mp4(target, frames, constant_times(3, 1))
     with av.open(io.BytesIO(target.getvalue())) as video:
         image = next(video.decode(video=0)).to_ndarray(format="rgb24")
         assert video.streams.video[0].average_rate == 1

@@ -163,3 +163,36 @@ def test_the_mark_of_a_timeline_moves_with_the_frames():
         np.flatnonzero(close_to(frame[60:], INK).all(0) | close_to(frame[60:], INK).any(0)).mean() for frame in video
     ]
     assert np.allclose(np.diff(marks), 20, atol=2)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_units_are_written_on_every_scale(classes):
+    explanation = attribution(np.tile(np.linspace(-0.1, 0.3, 16)[:, None], (1, classes))[:, 0], target=0)
+    if classes > 1:
+        values = np.tile(np.linspace(-0.1, 0.3, 16)[:, None], (1, classes))
+        explanation.arrays["values_by_class"].CopyFrom(to_tensor(values))
+    explanation.reading = "as it is"
+    plain = sheet(explanation)
+    explanation.frame_attribution.unit = "probability"
+    named = sheet(explanation)
+    assert plain.shape == named.shape
+    # At the right end of the line above every row of bars, and nowhere else.
+    assert len(apart(plain, named)) == min(classes, 2)
+
+
+def test_units_are_written_beside_plots_and_the_running_score():
+    explanation = attribution(np.linspace(-0.1, 0.3, 16))
+    explanation.reading = "as it is"
+    explanation.curves.append(curve("running score", np.linspace(0.1, 0.9, 17), x_name="frames seen"))
+    explanation.curves.append(curve("discard highest first", np.linspace(0.9, 0.1, 17), x_name="frames discarded"))
+    plain = sheet(explanation)
+    for series in explanation.curves:
+        series.unit = "probability"
+    named = sheet(explanation)
+    assert len(apart(plain, named)) == 2
+
+
+def apart(one, other):
+    """The runs of rows in which two sheets differ."""
+    rows = np.flatnonzero((one != other).any((1, 2)))
+    return np.split(rows, np.flatnonzero(np.diff(rows) > 12) + 1)

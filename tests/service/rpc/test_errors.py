@@ -12,7 +12,8 @@ import pytest
 from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, method_pb2, service_pb2
 from tests.service.backend import PixelBackend, describe
 from tests.service.conftest import Serve, connect
-from tests.service.requests import GRAD_CAM, SELECTIVE, Refusal, clip_request, eventually, refusal
+from tests.service.requests import GRAD_CAM, SELECTIVE, Refusal, clip_request, refusal
+from tests.waiting import eventually
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND

@@ -101,6 +101,12 @@ BAD: dict[str, tuple[job_pb2.CreateJobRequest, grpc.StatusCode, str, str]] = {
         "sampling.uniform.count",
         "exactly 4",
     ),
+    "another number of segments": (
+        request(sampling=clip_pb2.Sampling(segments=clip_pb2.SegmentSampling(count=9))),
+        INVALID,
+        "sampling.segments.count",
+        "exactly 4",
+    ),
     "too few indices": (
         request(sampling=clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[0, 1]))),
         INVALID,

@@ -6,13 +6,14 @@ import math
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
 from actionlens.v1 import answer_pb2, explanation_pb2, method_pb2, service_pb2
 from service.validation.request import method_name
 from tests.service.backend import PixelBackend
 from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, refusal
-from tests.service.stream_client import WINDOW, StreamClient, exact, raw, refused
+from tests.service.stream_client import DROP, NEWEST, WINDOW, StreamClient, exact, raw, refused
 
 
 async def test_bad_frames_are_rejected_and_counted(stub: Any) -> None:
@@ -32,13 +33,105 @@ async def test_bad_frames_are_rejected_and_counted(stub: Any) -> None:
     assert summary.windows == 7
 
 
-async def test_frames_of_another_size_are_rejected(stub: Any) -> None:
+async def test_frames_of_another_size_are_brought_to_the_first_and_counted(stub: Any) -> None:
     client = await StreamClient.open(stub)
-    for number in range(8):
-        await client.send(number, raw=raw(number, 12 if number == 5 else 8))
+    for number in range(12):
+        await client.send(number, raw=raw(number, 12 if number >= 5 else 8))
     summary = await client.end()
-    assert (summary.counts.received, summary.counts.rejected) == (8, 1)
-    assert all(5 not in window.answer.frames.used for window in client.windows)
+    assert (summary.counts.received, summary.counts.rejected, summary.counts.resized) == (12, 0, 7)
+    assert [list(window.answer.frames.used) for window in client.windows] == [list(range(n, n + 4)) for n in range(9)]
+    for first, window in enumerate(client.windows):
+        report = window.answer.frames
+        assert (report.source_width, report.source_height) == (8, 8)
+        others = sum(number >= 5 for number in range(first, first + 4))
+        assert [note[:13] for note in report.notes] == ([f"{others} of 4 frames"] if others else [])
+
+
+async def test_a_live_stream_goes_on_when_its_quality_changes(stub: Any) -> None:
+    client = await StreamClient.open(stub, fill=DROP, consume=NEWEST)
+    for number in range(40):
+        await client.send(number, raw=raw(number, 8 + 4 * (number // 10 % 2)))
+    summary = await client.end()
+    assert summary.counts.rejected == 0
+    assert 0 < summary.counts.resized <= 20
+    assert exact(summary.counts)
+    assert client.windows[-1].answer.frames.used[-1] == 39
+
+
+def _reset(number: int) -> float:
+    """A clock that starts again at frame 10."""
+    return number % 10 / 25
+
+
+def _leap(number: int) -> float:
+    """A clock that leaps by an hour at frame 10."""
+    return number / 25 + 3600 * (number >= 10)
+
+
+@pytest.mark.parametrize("clock", [_reset, _leap])
+async def test_a_clock_that_jumps_is_bridged_where_nothing_may_be_lost(stub: Any, clock: Any) -> None:
+    client = await StreamClient.open(stub)
+    for number in range(20):
+        await client.send(number, timestamp=clock(number))
+    summary = await client.end()
+    assert (summary.windows, summary.counts.clock_jumps) == (17, 1)
+    for first, window in enumerate(client.windows):
+        report = window.answer.frames
+        assert list(report.used) == list(range(first, first + 4))
+        assert report.effective_fps == pytest.approx(25)
+        np.testing.assert_allclose(report.timestamps, np.arange(first, first + 4) / 25, atol=1e-6)
+        over = first < 10 <= first + 3
+        assert bool(report.notes) == over
+        assert not over or report.notes[0].startswith("the source's clock jumps before frame 10;")
+
+
+async def test_windows_of_a_live_source_begin_anew_after_a_break(stub: Any) -> None:
+    client = await StreamClient.open(stub, fill=DROP)
+    for number in range(20):
+        await client.send(number, timestamp=_leap(number))
+    summary = await client.end()
+    assert summary.windows == 14
+    used = [list(window.answer.frames.used) for window in client.windows]
+    assert used == [list(range(first, first + 4)) for first in (*range(7), *range(10, 17))]
+    notes = [list(window.answer.frames.notes) for window in client.windows]
+    assert notes[7][0].startswith("no frames for 3600 s: windows begin anew")
+    assert not any([*notes[:7], notes[-1]])
+    assert all(window.answer.frames.effective_fps == pytest.approx(25) for window in client.windows)
+
+
+async def test_jumps_that_the_client_bridged_are_told(stub: Any) -> None:
+    client = await StreamClient.open(stub)
+    for number in range(12):
+        await client.send(number, clock_jumps=(number >= 4) + (number >= 6))
+    summary = await client.end()
+    assert summary.counts.clock_jumps == 2
+    notes = [list(window.answer.frames.notes) for window in client.windows]
+    assert [bool(said) for said in notes] == [first < 6 <= first + 3 or first < 4 <= first + 3 for first in range(9)]
+    assert notes[3][0].startswith("the source's clock jumps before frame 4, and jumps 1 times more")
+
+
+async def test_timestamps_in_another_unit_are_questioned(stub: Any) -> None:
+    client = await StreamClient.open(stub)
+    for number in range(12):
+        await client.send(number, timestamp=40.0 * number)
+    summary = await client.end()
+    assert (summary.windows, summary.counts.clock_jumps) == (9, 0)
+    assert list(client.windows[-1].answer.frames.notes) == [
+        "0.025 frames per second by the timestamps: are they in another unit than seconds?"
+    ]
+
+
+async def test_a_short_gap_is_not_filled_with_copies_in_silence(stub: Any) -> None:
+    client = await StreamClient.open(stub)
+    for number in range(20):
+        await client.send(number, timestamp=(number + 3 * (number >= 10)) / 25)
+    await client.end()
+    for window in client.windows:
+        used = list(window.answer.frames.used)
+        repeats = len(used) - len(set(used))
+        said = [f"{repeats} of the 4 frames that the model sees repeat another: no others are near their moments"]
+        assert list(window.answer.frames.notes) == (said if repeats else [])
+    assert any(window.answer.frames.notes for window in client.windows)
 
 
 async def test_a_stream_of_nothing_but_bad_frames_ends_with_the_reason(stub: Any) -> None:

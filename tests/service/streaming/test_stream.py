@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import time
+import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import pytest
 
 from actionlens.v1 import service_pb2
-from service.streaming.frame_decoder import EncodedFrame
+from service.streaming.frame_buffer import FrameBuffer
 from tests.service.backend import PixelBackend, frames_seen
 from tests.service.conftest import Serve, connect
-from tests.service.requests import GRAD_CAM, eventually, refusal
+from tests.service.requests import GRAD_CAM, refusal
 from tests.service.stream_client import BLOCK, DROP, EVERY, NEWEST, WINDOW, StreamClient, exact, raw
+from tests.waiting import PATIENCE, eventually
+
+
+def note_frames(monkeypatch: pytest.MonkeyPatch, step: str, note: Callable[[FrameBuffer], None]) -> None:
+    """Call `note` after this step, a method of the buffer, of every frame."""
+    take = getattr(FrameBuffer, step)
+
+    def noted(self: FrameBuffer, *given: Any) -> Any:
+        result = take(self, *given)
+        note(self)
+        return result
+
+    monkeypatch.setattr(FrameBuffer, step, noted)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[FrameBuffer]:
+    """A buffer for every frame that has come into it decoded."""
+    buffers: list[FrameBuffer] = []
+    note_frames(monkeypatch, "push", buffers.append)
+    return buffers
 
 
 async def test_a_file_gets_every_window_in_order(stub: Any) -> None:
@@ -97,19 +118,32 @@ async def test_an_empty_stream_gets_its_summary(stub: Any) -> None:
     assert (summary.windows, summary.counts.received) == (0, 0)
 
 
-async def test_a_camera_gets_the_newest_window_and_every_drop_is_counted(backend: PixelBackend, stub: Any) -> None:
-    backend.delay = 0.05
+def newest(client: StreamClient) -> list[int]:
+    """The last frame of each window that was answered."""
+    return [window.answer.frames.used[-1] for window in client.windows]
+
+
+async def test_a_camera_gets_the_newest_window_and_every_drop_is_counted(
+    backend: PixelBackend, stub: Any, decoded: list[FrameBuffer]
+) -> None:
     client = await StreamClient.open(stub, fill=DROP, consume=NEWEST)
-    for number in range(80):
-        await client.push(number)
-        await asyncio.sleep(0.004)
+    expected = []
+    for first in range(0, 80, 8):
+        backend.open.clear()
+        # A window comes due when four frames are there, and then with every frame.
+        at_work = max(first, WINDOW - 1)
+        await client.feed(range(first, at_work + 1))
+        await eventually(lambda: backend.busy == 1)
+        await client.feed(range(at_work + 1, first + 8))
+        await eventually(lambda count=first + 8: len(decoded) == count)
+        backend.open.set()
+        expected += [at_work, first + 7]
+        await eventually(lambda last=first + 7: newest(client)[-1:] == [last])
     summary = await client.end()
     assert backend.most_busy == 1
     assert all(exact(window.counts) for window in client.windows)
-    newest = [window.answer.frames.used[-1] for window in client.windows]
-    assert newest == sorted(set(newest))
-    assert newest[-1] == 79
-    assert 3 <= len(client.windows) < 40
+    # Never late: the answer after the one that was at work is about the frame that came last.
+    assert newest(client) == expected
     assert summary.skipped_windows == summary.windows - len(client.windows)
     assert client.windows[-1].skipped_windows == summary.skipped_windows
     counts = summary.counts
@@ -117,8 +151,6 @@ async def test_a_camera_gets_the_newest_window_and_every_drop_is_counted(backend
     assert counts.waiting == 0
     assert counts.received == 80
     assert counts.used == len({frame for window in client.windows for frame in window.answer.frames.used})
-    # Never late: an answer is about a frame that came at most a few computations ago.
-    assert max(window.lag for window in client.windows) < 0.5
 
 
 async def test_frames_that_wait_undecoded_are_dropped_oldest_first(
@@ -126,26 +158,36 @@ async def test_frames_that_wait_undecoded_are_dropped_oldest_first(
 ) -> None:
     from service.streaming import frame_decoder
 
-    decode = frame_decoder.decode_image
+    decode, all_there, received = frame_decoder.decode_image, threading.Event(), 0
 
     def slow(image: bytes, *rest: Any) -> Any:
-        time.sleep(0.02)
+        all_there.wait(PATIENCE)
         return decode(image, *rest)
 
+    def note(*_: Any) -> None:
+        nonlocal received
+        received += 1
+
     monkeypatch.setattr(frame_decoder, "decode_image", slow)
+    note_frames(monkeypatch, "receive", note)
     async with serve(stream={"credit": 3}) as server, connect(server) as stub:
         client = await StreamClient.open(stub, fill=DROP, consume=NEWEST)
         for number in range(60):
             await client.push(number)
+        await eventually(lambda: received == 60)
+        all_there.set()
         summary = await client.end()
-    assert summary.counts.dropped_full > 30
+    # One was being decoded, three could wait.
+    assert summary.counts.dropped_full == 60 - 4
     assert exact(summary.counts)
     assert client.windows[-1].answer.frames.used[-1] == 59
     # The frames left are far apart; the window's time base says so by the frames that it repeats.
     assert client.windows[-1].answer.frames.effective_fps > 0
 
 
-async def test_a_client_that_ignores_its_credit_is_sent_away(serve: Serve, backend: PixelBackend) -> None:
+async def test_a_client_that_ignores_its_credit_is_sent_away(
+    serve: Serve, backend: PixelBackend, decoded: list[FrameBuffer]
+) -> None:
     backend.open.set()
     async with serve(stream={"credit": 4}) as server, connect(server) as stub:
         backend.open.clear()
@@ -153,7 +195,7 @@ async def test_a_client_that_ignores_its_credit_is_sent_away(serve: Serve, backe
         # Nine frames become the four windows in flight and the two that wait; twice the credit may wait undecoded.
         for number in range(9):
             await client.push(number)
-        await eventually(lambda: backend.busy == 4)
+        await eventually(lambda: backend.busy == 4 and len(decoded) == 9)
         for number in range(9, 9 + 2 * 4 + 1):
             await client.push(number)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -173,28 +215,32 @@ async def test_a_client_that_keeps_its_credit_never_waits_in_vain(serve: Serve, 
         assert (await client.end()).windows == 37
 
 
-async def test_large_frames_stop_the_reading_and_nothing_is_lost(serve: Serve, backend: PixelBackend) -> None:
+async def test_large_frames_stop_the_reading_and_nothing_is_lost(
+    serve: Serve, backend: PixelBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[int] = []
+    note_frames(monkeypatch, "receive", lambda buffer: waiting.append(buffer.undecoded))
     async with serve(stream={"buffer_bytes": 600_000}) as server, connect(server) as stub:
         backend.open.clear()
         client = await StreamClient.open(stub)
         # 270 kB each: nine are decoded into windows in flight and waiting; the third undecoded one fills the room.
         sending = asyncio.ensure_future(client.feed(range(20), raw=raw(7, 300)))
         await eventually(lambda: backend.busy == 4)
-        await asyncio.sleep(0.3)
-        waiting = sum(type(thing) is EncodedFrame for thing in gc.get_objects())
-        assert 3 <= waiting <= 4
+        await eventually(lambda: waiting[-1] == 3)
         backend.open.set()
         await sending
         summary = await client.end()
         assert (summary.windows, summary.counts.used) == (17, 20)
+    assert max(waiting) == 3
 
 
 async def test_batches_can_form_from_one_file(backend: PixelBackend, stub: Any) -> None:
-    backend.delay = 0.02
+    backend.open.clear()
     client = await StreamClient.open(stub)
-    for number in range(30):
-        await client.send(number)
-    await client.end()
+    await client.feed(range(30))
+    await eventually(lambda: backend.busy == 4)
+    backend.open.set()
+    assert (await client.end()).windows == 30 - WINDOW + 1
     assert backend.most_busy == 4
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.streaming.window_sampling import Spacing, WindowShape, choose, speed, spread
+from service.streaming.window_sampling import Spacing, StreamClock, WindowShape, choose, speed, spread
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,48 @@ def test_each_slot_has_the_frame_nearest_to_its_moment(gaps: list[int], frames: 
         for k, point in enumerate(reversed(chosen)):
             moment = now - k * stride
             assert abs(point.timestamp - moment) == min(abs(t - moment) for t in times)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers(-5000, 5000).map(lambda ms: ms / 1000), min_size=1, max_size=80), st.booleans())
+def test_whatever_a_clients_clock_says_time_does_not_go_back(steps: list[float], live: bool) -> None:
+    clock = StreamClock(31, live=live)
+    read, now = [], 0.0
+    for step in steps:
+        now += step
+        read.append(clock.read(now))
+    assert all(later >= earlier - 1e-9 for earlier, later in pairwise(read))
+    assert clock.jumps >= sum(step < 0 for step in steps[1:])
+    assert live or clock.stretch == 0
+
+
+def test_a_clients_clock_that_rises_evenly_is_left_alone() -> None:
+    for period in (0.001, 0.04, 1.0, 40.0):
+        clock = StreamClock(31, live=True)
+        assert [clock.read(5 + n * period) for n in range(50)] == pytest.approx([5 + n * period for n in range(50)])
+        assert (clock.jumps, clock.stretch) == (0, 0)
+        assert clock.spacing.value() == pytest.approx(period)
+
+
+def test_a_source_that_slows_down_for_good_is_followed() -> None:
+    clock = StreamClock(31, live=True)
+    times = [n / 25 for n in range(50)]
+    times += [times[-1] + 5.0 * n for n in range(1, 60)]
+    read = [clock.read(time) for time in times]
+    assert read[-1] - read[-11] == pytest.approx(50)
+    assert clock.stretch + clock.jumps < 12
+
+
+def test_a_live_source_of_short_bursts_still_has_windows() -> None:
+    """Bursts of five frames, windows of 31: after three breaks without a window, the next are bridged."""
+    clock = StreamClock(31, live=True)
+    for burst in range(20):
+        for frame in range(5):
+            clock.read(10.0 * burst + frame / 25)
+    assert (clock.stretch, clock.jumps) == (3, 16)
+    clock.window_came_due()
+    clock.read(1000.0)
+    assert (clock.stretch, clock.jumps) == (4, 16)
 
 
 def test_spread_is_linspace() -> None:

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from tests.waiting import PATIENCE
+
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -53,7 +55,7 @@ class OnTerminal:
                 break
         raise AssertionError(f"{pattern!r} was not shown:\n{_ESCAPE.sub('', self.raw)[-3000:]}")
 
-    def finish(self, seconds: float = 30.0) -> int:
+    def finish(self, seconds: float = PATIENCE) -> int:
         """Read to the end; returns the exit code."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and (self._read(0.2) or self.process.poll() is None):
@@ -89,6 +91,6 @@ def on_terminal(
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(10)
+            process.wait(PATIENCE)
         os.close(slave)
         os.close(master)

@@ -15,6 +15,7 @@ from service.settings import BackendName, Settings
 from tests.service.cli.service_process import PROGRAM, environment
 from tests.service.gateway.running import Running
 from tests.service.webcam.terminal import on_terminal
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = ROOT / "model_store" / "motion-primitives"
@@ -82,7 +83,7 @@ def test_without_a_terminal_there_is_a_line_per_window(address: str) -> None:
         assert process.stdout.readline().startswith("window")
         assert "move left" in process.stdout.readline() + process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=30)
+        rest, errors = process.communicate(timeout=PATIENCE)
     assert "frames received = " in rest
     assert (process.returncode, errors) == (130, "")
 

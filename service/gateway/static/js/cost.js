@@ -47,6 +47,7 @@ export class Cost {
     const computed = answer.explanations.filter((entry) => !entry.failure).map((entry) => entry.method);
     $("level").textContent = [...new Set(computed)].join(", ") || "prediction only";
     $("level-reason").textContent = answer.level_reason;
+    $("frame-notes").textContent = (answer.frames.notes ?? []).join("; ");
     $("frames").textContent = `${counts.used} used, ${dropped} dropped${causes(counts)}, ${counts.waiting} waiting`;
     $("windows").textContent = `${this.answered} answered, ${skipped} skipped`;
     this.#ladder(answer.level, asked);

@@ -42,7 +42,11 @@ function columns({ relevance_matrix: { values } }, frames) {
   const { shape, data } = toArray(values);
   const sums = new Array(frames).fill(0);
   for (let row = 0; row < shape[0]; row++) {
-    for (let frame = 0; frame < shape[1]; frame++) sums[frame] += Math.max(0, data[row * shape[1] + frame]);
+    // Fewer columns than frames: each is a block of them.
+    for (let frame = 0; frame < frames; frame++) {
+      const column = Math.floor((frame * shape[1]) / frames);
+      sums[frame] += (Math.max(0, data[row * shape[1] + column]) * shape[1]) / frames;
+    }
   }
   return sums;
 }

@@ -45,11 +45,12 @@ export class Timeline {
     const fps = frames.effective_fps ? `, seen at ${frames.effective_fps.toFixed(1)} frames/s` : "";
     $("time-note").textContent = `${frames.used.length} frames${fps}`;
     const found = this.matrix?.relevance_matrix;
+    const rule = (this.matrix?.provenance?.parameters?.relevance ?? "").toUpperCase(); // LRP or CLRP
     $("atr").textContent = !found
       ? ""
       : found.average_length === undefined
         ? `temporal relevance: ${found.undefined}`
-        : `Relevance matrix: a row for each output step of the model, a column for each frame; bright counts for the class, blue against it. A step rests on ${found.average_length.toFixed(1)} frames on average (avg-ATR), ${found.maximum_length} at most (max-ATR).`;
+        : `Relevance matrix${rule && ` (${rule})`}: a row for each output step of the model, a column for each frame; bright counts for the class, blue against it. A step rests on ${found.average_length.toFixed(1)} ${this.#unit} on average (avg-ATR), ${found.maximum_length} at most (max-ATR).`;
     const values = this.curve?.values ?? [];
     const sum = values.reduce((total, value) => total + Math.max(0, value), 0);
     const most = values.indexOf(Math.max(...values));
@@ -121,9 +122,10 @@ export class Timeline {
     context.textAlign = "left";
   }
 
-  #matrix(context, column) {
+  #matrix(context, frame) {
     const { top, row } = this.grid;
     const { shape, data } = toArray(this.matrix.relevance_matrix.values);
+    const column = (frame * this.answer.frames.used.length) / shape[1]; // wider where columns are blocks of frames
     const peak = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     const signed = data.some((value) => value < -1e-6 * peak);
     context.fillStyle = colour("--faint");
@@ -218,13 +220,21 @@ export class Timeline {
     return `frame ${frame}${sum ? `: ${percent(Math.max(0, values[frame]) / sum)} of the relevance` : ""}`;
   }
 
+  /** What columns of the matrix and lengths count. */
+  get #unit() {
+    const { shape } = this.matrix.relevance_matrix.values;
+    return shape[1] === this.answer.frames.used.length ? "frames" : "blocks of frames";
+  }
+
   /** What one cell of the matrix says of its row. */
   #aboutCell(frame) {
     const { values, row_lengths: lengths } = this.matrix.relevance_matrix;
     const { shape, data } = toArray(values);
     const row = data.slice(this.row * shape[1], (this.row + 1) * shape[1]);
     const sum = row.reduce((total, value) => total + Math.max(0, value), 0);
-    const share = sum ? `takes ${percent(Math.max(0, row[frame]) / sum)} of its relevance from frame ${frame}` : `has no relevance for frame ${frame}`;
-    return `step ${this.row} ${share}${lengths[this.row] ? ` and rests on ${lengths[this.row]} frames` : ""}`;
+    const column = Math.floor((frame * shape[1]) / this.answer.frames.used.length);
+    const where = this.#unit === "frames" ? `frame ${frame}` : `the block of frame ${frame}`;
+    const share = sum ? `takes ${percent(Math.max(0, row[column]) / sum)} of its relevance from ${where}` : `has no relevance for ${where}`;
+    return `step ${this.row} ${share}${lengths[this.row] ? ` and rests on ${lengths[this.row]} ${this.#unit}` : ""}`;
   }
 }

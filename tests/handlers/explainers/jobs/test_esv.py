@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 import torch
+from torch import Tensor
 
 from handlers.engine.engine import Engine, MethodCall
 from handlers.errors import RequestError
@@ -21,6 +24,10 @@ PRIOR = (0.5, 0.2, 0.3)
 
 def relational(**changes: object) -> ActionModel:
     return model(architecture="trn", arguments={**SMALL, "hidden": 7, "scales": 3}, layer="", **changes)
+
+
+def average() -> ActionModel:
+    return model(architecture="tsn", arguments=SMALL, layer="", class_prior=PRIOR)
 
 
 def question(
@@ -107,12 +114,75 @@ def test_frames_are_discarded_in_the_order_of_their_values(architecture: str):
     )
 
 
-def test_an_average_of_frames_is_exact_at_any_length_on_log_probabilities():
-    asked = question(model(architecture="tsn", arguments=SMALL, layer="", class_prior=PRIOR), frames=40)
+@torch.no_grad()
+def test_an_average_of_frames_plays_the_game_of_probabilities_as_relations_do():
+    asked = question(average(), frames=5)
+    found = run(asked)
+
+    def game(kept: tuple[int, ...]) -> Tensor:
+        if not kept:
+            return torch.tensor(PRIOR)
+        (logits,) = asked.model.module(asked.model.prepare([asked.clip[list(kept)]]))
+        return logits.softmax(0)
+
+    expected = torch.zeros(5)
+    for frame in range(5):
+        others = [other for other in range(5) if other != frame]
+        for size in range(5):
+            gains = [game(tuple(sorted((*c, frame)))) - game(c) for c in combinations(others, size)]
+            expected[frame] += torch.stack(gains).mean(0)[1] / 5
+    torch.testing.assert_close(found.values, expected, rtol=0, atol=1e-6)
+    assert found.unit == "probability"
+    assert found.details.measures["full_score"] == pytest.approx(float(asked.logits.softmax(0)[1]))
+    assert found.details.measures["empty_score"] == pytest.approx(0.2)
+    assert found.details.measures["efficiency_gap"] == pytest.approx(0, abs=1e-6)
+    assert any("softmax probabilities" in note for note in found.details.notes)
+    assert "exact: all 32 subsequences" in found.details.notes
+    assert {curve.unit for curve in found.details.curves} == {"probability"}
+
+
+def test_an_average_of_more_frames_than_are_enumerated_is_sampled_without_bias():
+    exact = run(question(average(), frames=12))
+    asked = question(average(), frames=12, exact_up_to=4, samples=24, iterations=60, tolerance=0)
+    found = run(asked)
+    error = found.details.measures["standard_error"]
+    assert 0 < error < 0.01
+    torch.testing.assert_close(found.values, exact.values, rtol=0, atol=5 * error)
+    assert any("no bias" in note for note in found.details.notes)
+    assert "bias" not in found.details.measures
+    longest = run(question(average(), frames=64, samples=8, iterations=2))
+    assert longest.values.isfinite().all()
+
+
+def test_logits_of_an_average_are_exact_at_any_length_and_called_log_probabilities():
+    asked = question(average(), frames=40, score="logit")
     found = run(asked)
     gain = float(asked.logits.log_softmax(0)[1] - torch.tensor(PRIOR).log()[1])
     assert float(found.values.sum()) == pytest.approx(gain, abs=1e-5)
+    assert found.unit == "log-probability"
     assert any("log-probabilities" in note for note in found.details.notes)
+    assert {curve.unit for curve in found.details.curves} == {"probability"}
+
+
+def test_logits_of_relations_are_refused_with_the_reason():
+    with pytest.raises(RequestError, match="use probability") as raised:
+        Engine(relational()).resolve(EXPLAINER, MethodCall("esv", {"score": "logit"}))
+    assert raised.value.field.endswith("score")
+    Engine(average()).resolve(EXPLAINER, MethodCall("esv", {"score": "logit"}))
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_an_average_begun_before_there_was_a_score_is_explained_anew(done: bool):
+    asked = question(average(), frames=6)
+    state = EXPLAINER.start(asked)
+    # What an earlier version left: the same features, no numbers, and a game of logits where it was through.
+    before = State(int(done), 1, done, arrays={"features": state.arrays["features"], "curves": torch.ones(9, 3)})
+    for found in (EXPLAINER.advance(asked, before, 60), EXPLAINER.advance(asked, state, 60)):
+        assert found.done
+    resumed = EXPLAINER.result(asked, before if done else EXPLAINER.advance(asked, before, 60))
+    assert isinstance(resumed, FrameAttribution)
+    torch.testing.assert_close(resumed.values, run(asked).values)
+    assert resumed.unit == "probability"
 
 
 def test_blocks_through_bytes_come_to_the_same_as_one_go():
@@ -141,13 +211,63 @@ def test_sampling_comes_near_to_the_exact_values_and_says_how_near():
     assert "sampled: 40 iterations" in " ".join(found.details.notes)
 
 
-def test_it_stops_early_at_the_asked_tolerance():
+def test_it_stops_early_at_the_asked_tolerance_of_both_the_spread_and_the_bias():
     asked = question(relational(), frames=9, exact_up_to=4, samples=24, iterations=1000, tolerance=0.005)
     state = EXPLAINER.advance(asked, EXPLAINER.start(asked), 60)
     assert state.done
     assert 4 <= state.iteration < 1000
     assert state.objective is not None
     assert state.objective < 0.005
+    measures = EXPLAINER.result(asked, state).details.measures
+    assert measures["standard_error"] < 0.005
+    assert measures["bias"] < 0.005
+
+
+def confident() -> ActionModel:
+    """Its scores change so much from frame to frame that a mean of few parents is far from that of all."""
+    made = relational()
+    network = frame_model(made.module)
+    assert network is not None
+    assert isinstance(network.consensus, RelationalConsensus)
+    with torch.no_grad():
+        for relation in network.consensus.used(3):
+            relation.last.weight *= 100
+    return made
+
+
+def test_a_small_spread_alone_does_not_end_the_sampling_while_the_bias_is_large():
+    exact = run(question(confident(), frames=9))
+    asked = question(confident(), frames=9, exact_up_to=4, samples=8, iterations=120, tolerance=0.01)
+    found = run(asked)
+    measures = found.details.measures
+    off = float((found.details.arrays["values_by_class"] - exact.details.arrays["values_by_class"]).abs().max())
+    # The spread was below the tolerance long before.
+    assert measures["standard_error"] < 0.01 / 2
+    assert measures["bias"] > 0.01
+    assert off < measures["bias"] + 5 * measures["standard_error"]
+    assert found.details.arrays["bias"].shape == (9, 3)
+    (note,) = (note for note in found.details.notes if "sampled:" in note)
+    assert "120 iterations" in note
+    assert "more samples lower it" in note
+
+
+def test_a_full_sample_and_a_single_one_say_what_is_known_of_their_bias():
+    full = run(question(relational(), frames=6, exact_up_to=4, samples=20, iterations=50))
+    assert "bias" not in full.details.measures
+    assert any("4 iterations" in note and "no bias" in note for note in full.details.notes)
+    single = run(question(relational(), frames=6, exact_up_to=4, samples=1, iterations=5, tolerance=1))
+    assert any("5 iterations" in note and "unknown bias" in note for note in single.details.notes)
+
+
+def test_a_sampled_job_begun_before_its_bias_was_estimated_goes_on():
+    asked = question(relational(), frames=9, exact_up_to=4, samples=6, iterations=6, tolerance=0)
+    state = EXPLAINER.advance(asked, EXPLAINER.start(asked), 0)
+    arrays = {name: array for name, array in state.arrays.items() if not name.startswith("bias")}
+    before = State(state.iteration, state.iterations, arrays=arrays)
+    found = EXPLAINER.result(asked, EXPLAINER.advance(asked, before, 60))
+    assert isinstance(found, FrameAttribution)
+    torch.testing.assert_close(found.values, run(asked).values)
+    assert found.details.measures["bias"] > 0
 
 
 def test_what_was_found_so_far_is_told_at_any_time():

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
 
-from actionlens.v1 import method_pb2
+from actionlens.v1 import answer_pb2, method_pb2
 from actionlens.worker.v1 import worker_pb2
 from handlers.engine.engine import Engine
+from handlers.errors import RequestError
 from handlers.explainers import Question, State, iterative
 from handlers.explainers.attribution import SaliencyVolume, Target
 from handlers.explainers.jobs.st_perturbation import StPerturbationParameters
+from handlers.explainers.perturbation import Masks, blurred, kept, smoothed
 from handlers.wire.requests import answer
+from service.readings.explanation import read_explanation
 from tests.handlers import networks
 
 METHOD = iterative("st-perturbation")
@@ -150,3 +154,105 @@ def test_areas_reach_the_method_through_the_worker() -> None:
     refused = ask([0.25, 1.5])
     assert refused.failure.reason == "BAD_PARAMETER"
     assert "areas.1" in refused.failure.message
+
+
+@pytest.mark.parametrize(
+    ("side", "given", "expected"),
+    [
+        (112, {}, (7, 11.0)),
+        (224, {}, (14, 22.0)),
+        (12, {}, (1, 11 * 12 / 112)),
+        (224, {"step": 1}, (1, 16.0)),
+        (112, {"sigma": 160.0}, (10, 160.0)),
+        (224, {"step": 7, "sigma": 11.0}, (7, 11.0)),
+    ],
+)
+def test_step_and_sigma_go_with_the_frame_unless_they_are_given(
+    side: int, given: dict[str, Any], expected: tuple[int, float]
+) -> None:
+    size = networks.card().input.model_copy(update={"height": side, "width": side + 32})
+    fitted = METHOD.fitted(networks.model(input=size), StPerturbationParameters(**given))
+    assert (fitted.step, fitted.sigma) == expected  # type: ignore[attr-defined]
+    StPerturbationParameters(**fitted.model_dump())
+
+
+def test_a_mask_that_misses_its_area_is_called_none() -> None:
+    volume = explained(question(iterations=2))
+    measures, notes = volume.details.measures, volume.details.notes
+    assert measures["misfit 0.05"] > 1
+    assert measures["soft area 0.05"] > 3 * 0.05
+    assert [note for note in notes if "area 0.05 misses it" in note and "cut through a grey mask" in note]
+    assert "no mask holds its area" in volume.undefined
+    # On its way it is no failure yet.
+    asked = question(iterations=3)
+    early = METHOD.result(asked, METHOD.advance(asked, METHOD.start(asked), 0.0))
+    assert isinstance(early, SaliencyVolume)
+    assert early.undefined == ""
+    assert any("still on its way" in note for note in early.details.notes)
+
+
+def test_a_mask_that_holds_its_area_is_one() -> None:
+    volume = explained(question(areas=[0.2], iterations=1000))
+    measures = volume.details.measures
+    assert measures["misfit 0.2"] <= 0.5
+    assert measures["soft area 0.2"] == pytest.approx(0.2, rel=0.5)
+    assert volume.undefined == ""
+    assert not any("grey" in note for note in volume.details.notes)
+
+
+@pytest.mark.parametrize("variant", ["st", "sync", "unsync"])
+def test_a_seed_that_is_larger_than_the_area_is_said(variant: str) -> None:
+    volume = explained(question(areas=[0.002, 0.9], iterations=1, variant=variant, step=6, sigma=8.0))
+    (note,) = (note for note in volume.details.notes if note.startswith("one seed alone"))
+    assert "more than area 0.002:" in note
+    assert "step and sigma (now 6 and 8 pixels)" in note
+    assert ("of the clip" in note) == (variant == "st")
+    large = explained(question(areas=[0.5], iterations=1, variant=variant, step=1, sigma=1.0))
+    assert not any(note.startswith("one seed alone") for note in large.details.notes)
+
+
+def test_the_cut_is_scored_with_softened_edges_too_and_its_perimeter_measured() -> None:
+    asked = question(iterations=4, areas=[0.3], mode="dual")
+    measures = explained(asked).details.measures
+    state, clip = finished(asked), asked.model.prepare([asked.clip])[0]
+    plan = asked.parameters.plan
+    masks = Masks(plan, clip)
+    cut = kept(masks.upsample(state.arrays["seeds"][0]).values, 0.3)
+    edges = 0
+    for frame in cut.tolist():
+        for row, following in zip(frame, [*frame[1:], frame[-1]], strict=True):
+            edges += sum(a != b for a, b in zip(row, following, strict=True))
+            edges += sum(a != b for a, b in pairwise(row))
+    assert measures["perimeter 0.3"] == edges > 0
+    program, perturbed = asked.model.program, blurred(clip, 0.18 * 12, 8)
+    soft = smoothed(cut.float()[None], 1.5)
+    assert not torch.equal(soft[0], cut.float())
+    for name, mask in (("softened score 0.3", soft), ("softened score without 0.3", 1 - soft)):
+        shown, _ = perturbed.apply(mask)
+        (expected,) = program.forward(shown, relevance=False).logits.softmax(1)[:, 0].tolist()
+        assert measures[name] == pytest.approx(expected, abs=1e-5)
+        assert measures[name] != measures[name.removeprefix("softened ")]
+
+
+def test_a_job_that_was_begun_with_other_seeds_says_how_to_go_on() -> None:
+    before, now = question(iterations=5, step=7, sigma=11.0), question(iterations=5, step=1, sigma=1.2)
+    state = METHOD.advance(before, METHOD.start(before), 0.0)
+    for run in (lambda: METHOD.advance(now, state, 0.0), lambda: METHOD.result(now, state)):
+        with pytest.raises(RequestError, match="step=7,sigma=11") as raised:
+            run()
+        assert raised.value.reason == "BAD_STATE"
+
+
+def test_an_undefined_volume_travels_and_is_read_as_such() -> None:
+    clip = networks.clip()
+    method = method_pb2.StPerturbation(areas=[0.05], iterations=1)
+    compute = worker_pb2.Compute(
+        clip=clip.tobytes(), frames=6, height=12, width=16, methods=[method_pb2.Method(st_perturbation=method)]
+    )
+    advance = worker_pb2.Advance(compute=compute, budget_seconds=60, result=True)
+    (reply,) = answer(Engine(networks.model()), [worker_pb2.ComputeRequest(advance=advance)])
+    (explanation,) = reply.explanations
+    assert "no mask holds its area" in explanation.saliency.undefined
+    # Of 12 rows the seeds lie in each.
+    assert dict(explanation.provenance.parameters)["step"] == 1
+    assert read_explanation(explanation, answer_pb2.FrameReport(used=range(6))) == explanation.saliency.undefined

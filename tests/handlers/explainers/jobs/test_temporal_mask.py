@@ -160,7 +160,7 @@ def test_a_clip_in_which_nothing_moves_has_no_mask_and_says_why(model: ActionMod
         assert found.values.tolist() == [0.0] * FRAMES
         (note,) = found.details.notes
         assert note.startswith(f"{verb} changes nothing")
-        assert "mask_length" not in found.details.measures
+        assert "shown_score" not in found.details.measures
 
 
 def test_a_mask_that_costs_more_than_it_takes_is_not_shown(model: ActionModel, clip: NDArray[np.uint8]) -> None:
@@ -177,8 +177,10 @@ def test_a_window_that_beats_the_descent_is_shown_instead(model: ActionModel, cl
     assert not torch.equal(found.details.arrays["learned"], found.values)
     (note,) = found.details.notes
     assert "shown instead" in note
+    assert "statistics of freezing and reversing are those of the mask that was found" in note
     measures = found.details.measures
-    assert measures["reverse_score"] == pytest.approx(probability(model, np.ascontiguousarray(clip[::-1])), abs=1e-5)
+    assert measures["shown_length"] == FRAMES
+    assert measures["shown_score"] == pytest.approx(probability(model, np.ascontiguousarray(clip[::-1])), abs=1e-5)
 
 
 def test_the_ratio_of_drops_is_left_out_where_it_means_nothing(model: ActionModel, clip: NDArray[np.uint8]) -> None:
@@ -189,6 +191,62 @@ def test_the_ratio_of_drops_is_left_out_where_it_means_nothing(model: ActionMode
         assert measures["drop_ratio"] == pytest.approx(fall / turned)
     else:
         assert "drop_ratio" not in measures
+
+
+STILL = np.full((FRAMES, 12, 16, 3), 90, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("made", "parameters", "shown"),
+    [
+        ("change", {"iterations": 200}, "learned"),
+        ("change", {"perturbation": "reverse"}, "a window"),
+        ("still", {}, "none"),
+        ("still", {"perturbation": "reverse"}, "none"),
+        ("change", {"sparsity": 2.0}, "none"),
+    ],
+)
+def test_the_statistics_are_those_of_the_learned_mask_whatever_is_shown(
+    model: ActionModel, clip: NDArray[np.uint8], made: str, parameters: dict[str, Any], shown: str
+) -> None:
+    seen = clip if made == "change" else STILL
+    block = run(model, seen, **parameters)
+    found, arrays = values(block), block.state.arrays
+    learned = torch.sigmoid(arrays["best"])
+    if parameters.get("perturbation") != "reverse":
+        learned[0] = 0  # nothing comes before frame 0 to freeze it to
+    on = found.details.arrays["on"].bool()
+    assert {"none": not on.any(), "learned": torch.equal(found.values, learned)}.get(
+        shown, bool(on.any()) and not torch.equal(found.values, learned)
+    )
+    mixer, measures = FrameMixer(model.prepare([seen])), found.details.measures
+    for which, mask in (("soft_", learned), ("", (learned > 0.5).float())):
+        left = {}
+        for kind in Perturbation:
+            with torch.no_grad():
+                mixed = mixer.mixed(kind.mixing(mask[None]))
+                left[kind] = float(model.module(mixed).softmax(1)[0, 0])
+            assert measures[f"{which}{kind}_score"] == pytest.approx(left[kind], abs=1e-5)
+        fall, turned = (measures["original_score"] - left[kind] for kind in Perturbation)
+        assert measures[f"{which}drop_difference"] == pytest.approx(fall - turned, abs=1e-5)
+        assert (f"{which}drop_ratio" in measures) == (min(fall, turned) > 0.001)
+    assert measures["soft_length"] == pytest.approx(float(learned.sum()))
+    assert measures["mask_length"] == float((learned > 0.5).sum())
+    # What is shown has measures of its own.
+    assert ("shown_score" in measures) == (shown != "none")
+    if shown != "none":
+        assert measures["shown_length"] == float(on.sum())
+
+
+def test_without_a_descent_the_statistics_are_the_windows_and_that_is_said(
+    model: ActionModel, clip: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ActionModel, "no_mixing", "frames cannot be mixed", raising=True)
+    found = values(run(model, clip))
+    measures = found.details.measures
+    assert found.details.arrays["on"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert measures["freeze_score"] == measures["shown_score"] == measures["soft_freeze_score"]
+    assert any("are the window's" in note for note in found.details.notes)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from handlers.engine.engine import Engine, MethodCall
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.engine.smoke_test import answer_noise
 from handlers.errors import RequestError
 from handlers.explainers import explainer
 from handlers.explainers.attribution import SaliencyVolume
-from handlers.explainers.live.selective_relevance import motion_mask, selectivity, time_derivative
+from handlers.explainers.live.selective_relevance import motion_mask, selectivity, time_derivative, upsampled
 from handlers.support import cases
 from tests.handlers import networks
 
@@ -91,7 +91,7 @@ def test_shares_by_hand() -> None:
     relevance = torch.tensor([[[3.0, 1.0, -5.0, 0.0]]])
     mask = torch.tensor([[[True, False, True, True]]])
     assert selectivity(relevance, mask) == (0.5, 0.75)
-    assert selectivity(-relevance.abs(), mask) == (0.0, 0.0)
+    assert selectivity(-relevance.abs(), mask) == (None, None)
 
 
 def test_a_model_without_relevance_is_explained_by_what_explains_it() -> None:
@@ -117,3 +117,70 @@ def test_relevance_makes_the_map_where_there_is_any() -> None:
 def test_a_model_that_no_map_explains_is_refused_with_the_reason_of_relevance() -> None:
     model = cases()["onnx, not converted"]()
     assert explainer("selective-relevance").unsupported(model) == explainer("dtd").unsupported(model)
+
+
+def published(relevance: Tensor, threshold: float) -> Tensor:
+    """The authors' code in their own steps: a 3-D convolution with padding, std of its magnitude, a comparison."""
+    smooth = torch.tensor([1.0, 2.0, 1.0], dtype=relevance.dtype)
+    along = torch.tensor([-1.0, 0.0, 1.0], dtype=relevance.dtype)
+    kernel = torch.einsum("t,y,x->tyx", along, smooth, smooth)
+    edges = torch.nn.functional.conv3d(relevance[None, None], kernel[None, None], padding=1)[0, 0].abs()
+    return edges > threshold * torch.sqrt(((edges - edges.mean()) ** 2).sum() / (edges.numel() - 1))
+
+
+@given(seed=st.integers(0, 10_000), threshold=st.floats(0.1, 6))
+@settings(max_examples=50)
+def test_peer_is_the_published_code(seed: int, threshold: float) -> None:
+    relevance = torch.randn((5, 6, 7), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    expected = published(relevance, threshold)
+    assert torch.equal(motion_mask(relevance, threshold, peer=True), expected)
+
+
+def test_a_coarse_map_is_resized_linearly_at_its_own_positions() -> None:
+    values = torch.rand((2, 3, 3), generator=torch.Generator().manual_seed(0))
+    found = upsampled(values, (1.5, 5.5), (8, 9, 6))
+    assert found.shape == (8, 9, 6)
+    # Steps in equal parts of the clip, so it is what torch calls trilinear.
+    expected = torch.nn.functional.interpolate(values[None, None], size=(8, 9, 6), mode="trilinear")[0, 0]
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(upsampled(values, (0.0, 7.0), (8, 3, 3))[[0, 7]], values)
+
+
+@pytest.mark.parametrize("upsample", [None, True, False])
+def test_maps_coarser_than_14_x_14_are_resized_before_their_derivative(upsample: bool | None) -> None:
+    engine = Engine(networks.model())
+    calls = [
+        MethodCall("grad-cam"),
+        MethodCall("selective-relevance", {"base": "grad-cam", "threshold": 1.0, "upsample": upsample}),
+        MethodCall("selective-relevance", {"threshold": 1.0, "upsample": upsample}),
+    ]
+    (answer,) = engine.explain([ClipRequest(networks.clip(1), calls, target=1)])
+    assert isinstance(answer, ClipAnswer)
+    cam, selective, fine = (entry.result for entry in answer.explained)
+    assert isinstance(cam, SaliencyVolume)
+    assert isinstance(selective, SaliencyVolume)
+    assert isinstance(fine, SaliencyVolume)
+    assert fine.details.notes == ()  # at the pixels already
+    assert selective.mask is not None
+    if upsample is False:
+        assert torch.equal(selective.values, cam.values)
+        assert (selective.layer, selective.details.notes) == ("relu2", ())
+    else:
+        torch.testing.assert_close(selective.values, upsampled(cam.values, cam.frame_positions, (6, 12, 16)))
+        assert (selective.layer, selective.frame_positions) == ("", (0.0, 1.0, 2.0, 3.0, 4.0, 5.0))
+        assert "6 x 8 was resized to 12 x 16" in selective.details.notes[0]
+    assert torch.equal(selective.mask, motion_mask(selective.values, 1.0))
+    assert (selective.quality.selected_positions, selective.quality.motion_share) == selectivity(
+        selective.values, selective.mask
+    )
+
+
+def test_a_grid_that_is_fine_enough_keeps_its_resolution() -> None:
+    size = {"frames": 6, "height": 28, "width": 28, "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.25, 0.3)}
+    engine = Engine(networks.model(input=size))
+    call = MethodCall("selective-relevance", {"base": "grad-cam"})
+    (answer,) = engine.explain([ClipRequest(networks.clip(1, 6, 28, 28), [call])])
+    assert isinstance(answer, ClipAnswer)
+    result = answer.explained[0].result
+    assert isinstance(result, SaliencyVolume)
+    assert (result.values.shape, result.layer) == ((3, 14, 14), "relu2")

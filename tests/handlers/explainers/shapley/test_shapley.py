@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from handlers.explainers.shapley import (
+    average_levels,
     average_values,
     levels,
     relational_levels,
     relational_values,
     sample,
+    sample_average,
     shapley,
     sums_of,
 )
@@ -210,6 +212,19 @@ def test_the_closed_form_is_the_enumeration_of_mean_logits(count: int, seed: int
 
     torch.testing.assert_close(found.values, by_definition(game, count), rtol=0, atol=1e-10)
     torch.testing.assert_close(found.values.sum(0), whole.log_softmax(0) - prior().log(), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 7])
+def test_averages_are_enumerated_as_probabilities_and_a_full_sample_is_the_same(count: int):
+    logits = 3 * torch.randn(count, CLASSES, generator=torch.Generator().manual_seed(count), dtype=torch.float64)
+
+    def game(chosen: tuple[int, ...]) -> Tensor:
+        return logits[list(chosen)].mean(0).softmax(0) if chosen else prior()
+
+    found = shapley(average_levels(logits), prior(), count)
+    torch.testing.assert_close(found.values, by_definition(game, count), rtol=0, atol=1e-10)
+    sampled = sample_average(logits, math.comb(count, count // 2), seed=3).shapley(prior())
+    torch.testing.assert_close(sampled.values, found.values, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 4, 6])

@@ -58,10 +58,10 @@ def test_the_freeze_mask_of_a_swipe_is_as_good_as_any_window_of_its_length(asset
         frozen[frame] = frozen[frame - 1] if on else clip[frame]
     with torch.no_grad():
         score = float(network(model.prepare([frozen])).softmax(1)[0, card.labels.index("Left_Swipe")])
-    assert measures["freeze_score"] == pytest.approx(score, abs=1e-4)
+    assert measures["shown_score"] == pytest.approx(score, abs=1e-4)
     assert score < 0.5
     windows = next(curve for curve in details.curves if curve.x_name == "frames")
-    assert score <= windows.y[windows.x.index(measures["mask_length"])] + 0.001
+    assert score <= windows.y[windows.x.index(measures["shown_length"])] + 0.001
     objective = next(curve for curve in details.curves if curve.name == "objective")
     assert objective.y[-1] < objective.y[0]
 
@@ -84,4 +84,7 @@ def test_where_freezing_changes_next_to_nothing_the_job_says_so_and_shows_no_mas
     assert not bool(found.values.any())
     assert not bool(found.details.arrays["on"].any())
     assert "learned" not in found.details.arrays
-    assert "mask_length" not in found.details.measures
+    assert "shown_length" not in found.details.measures
+    # The learned mask is measured all the same.
+    assert found.details.measures["freeze_score"] == pytest.approx(0.988, abs=0.05)
+    assert found.details.measures["soft_length"] > 0

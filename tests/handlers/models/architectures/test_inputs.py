@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
-from actionlens.card import ColorOrder, Input, Resize, SamplingRule
+from actionlens.card import ColorOrder, Input, Resize, SamplingRule, read_card
+from handlers.engine.description import describe
 from handlers.models import families, family
+from tests.handlers import networks
 
+STORE = Path(__file__).resolve().parents[4] / "model_store"
 Pixel = Sequence[float]
 RED, GREEN, BLUE = 40, 130, 220
 DENSE, UNIFORM = SamplingRule.DENSE, SamplingRule.UNIFORM
+SEGMENTS, SPAN, STARTS = SamplingRule.SEGMENTS, SamplingRule.SPAN, SamplingRule.STARTS
 
 
 def normalised(mean: Pixel, std: Pixel) -> Callable[[float, float, float], Pixel]:
@@ -31,21 +36,21 @@ PUBLISHED: dict[str, tuple[int, SamplingRule, int, int, int, Callable[[float, fl
     "r2plus1d-18": (16, DENSE, 2, 128, 112, TORCHVISION),
     "s3d": (64, DENSE, 2, 256, 224, TORCHVISION),
     "i3d-inception": (64, DENSE, 1, 256, 224, lambda *rgb: [value / 255 * 2 - 1 for value in rgb]),
-    "i3d-resnet50": (8, UNIFORM, 1, 256, 224, IMAGENET),
-    "tam-resnet50": (8, UNIFORM, 1, 256, 224, IMAGENET),
-    "tsm-resnet50": (8, UNIFORM, 1, 256, 224, IMAGENET),
-    "tsn-resnet50": (8, UNIFORM, 1, 256, 224, IMAGENET),
-    "mtrn-bninception": (8, UNIFORM, 1, 256, 224, lambda r, g, b: (b - 104, g - 117, r - 128)),
-    "tsn-inceptionv3": (8, UNIFORM, 1, 341, 299, lambda r, g, b: (b - 104, g - 117, r - 128)),
-    "slow-r50": (8, DENSE, 8, 256, 224, PYSLOWFAST),
-    "c2d-r50": (8, DENSE, 8, 256, 224, PYSLOWFAST),
-    "slowfast-r50-8x8": (32, DENSE, 2, 256, 224, PYSLOWFAST),
-    "slowfast-r50-16x8": (64, DENSE, 2, 256, 224, PYSLOWFAST),
-    "x3d-xs": (4, DENSE, 12, 182, 160, PYSLOWFAST),
-    "x3d-s": (13, DENSE, 6, 182, 160, PYSLOWFAST),
-    "x3d-m": (16, DENSE, 5, 256, 224, PYSLOWFAST),
+    "i3d-resnet50": (8, SEGMENTS, 1, 256, 224, IMAGENET),
+    "tam-resnet50": (8, SEGMENTS, 1, 256, 224, IMAGENET),
+    "tsm-resnet50": (8, SEGMENTS, 1, 256, 224, IMAGENET),
+    "tsn-resnet50": (8, SEGMENTS, 1, 256, 224, IMAGENET),
+    "mtrn-bninception": (8, SEGMENTS, 1, 256, 224, lambda r, g, b: (b - 104, g - 117, r - 128)),
+    "tsn-inceptionv3": (8, SEGMENTS, 1, 341, 299, lambda r, g, b: (b - 104, g - 117, r - 128)),
+    "slow-r50": (8, SPAN, 8, 256, 224, PYSLOWFAST),
+    "c2d-r50": (8, SPAN, 8, 256, 224, PYSLOWFAST),
+    "slowfast-r50-8x8": (32, SPAN, 2, 256, 224, PYSLOWFAST),
+    "slowfast-r50-16x8": (64, SPAN, 2, 256, 224, PYSLOWFAST),
+    "x3d-xs": (4, SPAN, 12, 182, 160, PYSLOWFAST),
+    "x3d-s": (13, SPAN, 6, 182, 160, PYSLOWFAST),
+    "x3d-m": (16, SPAN, 5, 256, 224, PYSLOWFAST),
     "videomae": (16, DENSE, 4, 0, 224, IMAGENET),
-    "timesformer": (8, DENSE, 32, 0, 224, PYSLOWFAST),
+    "timesformer": (8, SPAN, 32, 0, 224, PYSLOWFAST),
     "vivit": (32, DENSE, 2, 0, 224, lambda *rgb: [(value / 127.5 - 1 - 0.5) / 0.5 for value in rgb]),
     "vjepa2": (64, UNIFORM, 1, 0, 256, IMAGENET),
 }
@@ -65,6 +70,23 @@ def test_a_family_shows_its_networks_what_their_repository_does(name: str) -> No
     assert [said.frames, said.sampling, said.stride, said.shorter, said.height] == clip
     assert (said.width, said.resize) == (said.height, Resize.CROP)
     assert shown(said) == pytest.approx(list(number(RED, GREEN, BLUE)), rel=1e-6)
+
+
+def test_keras_lrcn_takes_the_first_frames_of_whole_segments() -> None:
+    said = family("cnn-lstm").input
+    assert said is not None
+    assert said.sampling is STARTS
+
+
+@pytest.mark.parametrize("name", ["motion-primitives", "motion-trn"])
+def test_bundled_models_are_sampled_as_they_were_trained(name: str) -> None:
+    assert read_card(STORE / name).input.sampling is UNIFORM
+
+
+@pytest.mark.parametrize("rule", SamplingRule)
+def test_a_model_says_how_its_frames_are_chosen(rule: SamplingRule) -> None:
+    size = networks.card().input.model_copy(update={"sampling": rule})
+    assert describe(networks.model(input=size)).input.sampling == rule
 
 
 @pytest.mark.parametrize("name", [name for name, entry in families().items() if entry.input is not None])

@@ -6,12 +6,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from actionlens.row_lengths import row_lengths, summary
+from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
+from handlers.errors import RequestError
+from handlers.explainers.attribution import RelevanceMatrix
 from handlers.importing.recognition import fit, looks_like
 from handlers.models import family
+from handlers.models.action_model import ActionModel
 from handlers.models.architectures.slow import Slow
 from handlers.models.architectures.slowfast import SlowFast
 from handlers.models.architectures.x3d import X3D
 from handlers.relevance import EvenFrames, Rules, temporal_relevance, trace
+from tests.handlers import networks
 from tests.handlers.models.architectures import checks, pyslowfast
 from tests.handlers.models.architectures.oracle import create_resnet, create_slowfast, create_x3d
 
@@ -165,6 +171,97 @@ def test_evidence_in_a_slow_frame_is_found_in_its_block(frame: int, block: int) 
     assert divmod(int(merged.argmax()), 4) == (block, block)
     assert float(merged[:, block].sum()) > 0.999 * float(merged.sum())
     assert int(found.activation(layer)[0].sum((0, 2, 3)).argmax()) == block
+
+
+@pytest.mark.parametrize("frames", [16, 32])
+def test_slow_logits_count_at_the_frames_that_the_slow_pathway_samples(frames: int) -> None:
+    """linspace from the first to the last frame, not multiples of alpha (ATR paper, appendix B)."""
+    network = checks.seeded(SlowFast(3, **FAST))
+    assert isinstance(network, SlowFast)
+    clip = checks.clip(frames, 16)
+    slow, fast = network.slow_frames(clip), clip
+    for block in network.blocks[:5]:
+        slow, fast = block(slow, fast)
+    expanded = torch.zeros(1, slow.shape[1], frames, dtype=torch.float64)
+    expanded[:, :, torch.linspace(0, frames - 1, frames // 4).long()] = slow.mean((3, 4))
+    projection = network.blocks[6].proj
+    expected = projection(torch.cat([expanded, fast.mean((3, 4))], 1).transpose(1, 2))
+    forward = trace(network).forward(clip)
+    torch.testing.assert_close(forward.frame_logits, expected.detach(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("frame", [0, 4, 8, 13, 17, 22, 26, 31])
+def test_evidence_in_a_sampled_frame_is_found_in_that_frame_s_row(frame: int) -> None:
+    x = torch.zeros(1, 3, 32, 16, 16)
+    x[:, :, frame] = 1.0
+    found = trace(checks.rising(SlowFast(2, **FAST))).forward(x)
+    rows = temporal_relevance(found, 0)
+    slow = {row: float(rows.row_logits[0, row]) for row in EvenFrames(4).positions(32)}
+    assert max(slow, key=lambda row: slow[row]) == frame
+    met, down = (temporal_relevance(found, 0, meeting=meeting).values for meeting in (None, 0))
+    torch.testing.assert_close(met, down, rtol=1e-4, atol=1e-6)
+
+
+def test_blocks_are_sums_of_the_rows_and_their_lengths_count_slow_frames() -> None:
+    network = checks.seeded(SlowFast(3, **FAST), seed=4)
+    forward = trace(network, Rules(low=(-2.0,) * 3, high=(2.0,) * 3)).forward(checks.clip(32, 16))
+    for contrast, rectify in ((None, None), ("negated", "element"), (0, "element")):
+        whole = temporal_relevance(forward, 1, contrast, rectify)  # type: ignore[arg-type]
+        found = temporal_relevance(forward, 1, contrast, rectify, blocks=True)  # type: ignore[arg-type]
+        assert found.values.shape == (1, 8, 8)
+        assert torch.equal(found.values, whole.merged(4))
+        torch.testing.assert_close(found.row_logits, whole.row_logits.view(1, 8, 4).sum(2))
+        lengths = row_lengths(found.values[0].tolist(), range(8), 0.975)
+        assert found.lengths[0].tolist() == lengths
+        assert (found.average[0], found.maximum[0]) == summary(lengths, found.row_logits[0].tolist())[:2]
+        assert max(lengths) <= 8
+        assert len(found.anchors) == 8
+
+
+def test_blocks_are_part_of_the_request_and_refused_without_a_slower_pathway() -> None:
+    card = networks.card(
+        architecture="slowfast-r50-8x8",
+        arguments=FAST,
+        layer="",
+        input={"frames": 16, "height": 16, "width": 16, "mean": (0.45,) * 3, "std": (0.225,) * 3},
+    )
+    call = MethodCall("atr", {"blocks": True, "relevance": "clrp"})
+    (found,) = Engine(ActionModel(card, networks.module(card).eval())).explain(
+        [ClipRequest(networks.clip(1, 16, 16, 16), [call])]
+    )
+    assert isinstance(found, ClipAnswer)
+    matrix = found.explained[0].result
+    assert isinstance(matrix, RelevanceMatrix)
+    assert matrix.values.shape == (4, 4)
+    assert found.explained[0].parameters["blocks"] is True
+    (other,) = Engine(networks.model()).explain([ClipRequest(networks.clip(1), [call, MethodCall("atr")])])
+    assert isinstance(other, ClipAnswer)
+    refused, plain = (entry.result for entry in other.explained)
+    assert isinstance(refused, RequestError)
+    assert "no branch of the model is slower" in refused.message
+    assert isinstance(plain, RelevanceMatrix)
+
+
+def test_a_branch_that_slices_counts_at_the_frames_that_it_takes() -> None:
+    class Sliced(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.slow, self.fast = nn.Conv3d(3, 4, (1, 3, 3)), nn.Conv3d(3, 4, 3, padding=(1, 0, 0))
+            self.fc = nn.Linear(8, 3)
+
+        def forward(self, clip: Tensor) -> Tensor:
+            slow, fast = torch.relu(self.slow(clip[:, :, 1::2])), torch.relu(self.fast(clip))
+            return self.fc(torch.cat([slow.mean((2, 3, 4)), fast.mean((2, 3, 4))], 1))
+
+    torch.manual_seed(0)
+    network = Sliced().double().eval()
+    network.fc.weight.data[:, 4:] = 0
+    forward = trace(network).forward(checks.clip(8, 8))
+    alone = forward.frame_logits - network.fc.bias
+    assert bool((alone[0, ::2].abs() < 1e-12).all())
+    assert bool((alone[0, 1::2].abs().amax(1) > 1e-6).all())
+    rows = temporal_relevance(forward, 0).values[0]
+    assert [int(rows[row].abs().argmax()) for row in range(1, 8, 2)] == [1, 3, 5, 7]
 
 
 def test_x3d_has_no_logits_per_frame_and_says_why() -> None:

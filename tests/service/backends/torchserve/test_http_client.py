@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from service.backends.torchserve.http_client import ConnectionLost, HttpClient
+from tests.waiting import PATIENCE
 
 Talk = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
@@ -22,9 +23,11 @@ class Server:
         self.heads: list[bytes] = []
         self.bodies: list[bytes] = []
         self.port = 0
+        self.served: set[asyncio.Task[None] | None] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.served.add(asyncio.current_task())
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -50,7 +53,7 @@ async def serving(talk: Talk) -> AsyncIterator[tuple[Server, HttpClient]]:
     finally:
         client.close()
         listener.close()
-        await asyncio.sleep(0.01)
+        await asyncio.gather(*filter(None, server.served))
 
 
 async def echo(body: bytes, writer: asyncio.StreamWriter) -> None:
@@ -60,7 +63,7 @@ async def echo(body: bytes, writer: asyncio.StreamWriter) -> None:
 async def test_one_connection_serves_calls_in_turn() -> None:
     async with serving(echo) as (server, client):
         for size in (0, 1, 700_000, 3):
-            reply = await client.call("POST", "/predictions/m", b"x" * size, timeout=5)
+            reply = await client.call("POST", "/predictions/m", b"x" * size, timeout=PATIENCE)
             assert (reply.status, reply.body) == (200, b"x" * size)
         assert server.connections == 1
         assert server.heads[0].startswith(b"POST /predictions/m HTTP/1.1\r\n")
@@ -70,10 +73,10 @@ async def test_one_connection_serves_calls_in_turn() -> None:
 async def test_calls_at_the_same_time_do_not_mix() -> None:
     async with serving(echo) as (server, client):
         bodies = [bytes([number]) * (1 + 40_000 * number) for number in range(10)]
-        replies = await asyncio.gather(*(client.call("POST", "/", body, timeout=5) for body in bodies))
+        replies = await asyncio.gather(*(client.call("POST", "/", body, timeout=PATIENCE) for body in bodies))
         assert [reply.body for reply in replies] == bodies
         assert server.connections == 10
-        await asyncio.gather(*(client.call("POST", "/", body, timeout=5) for body in bodies))
+        await asyncio.gather(*(client.call("POST", "/", body, timeout=PATIENCE) for body in bodies))
         assert server.connections == 10
 
 
@@ -85,7 +88,7 @@ async def test_a_reply_in_pieces() -> None:
             await asyncio.sleep(0)
 
     async with serving(drip) as (_, client):
-        reply = await client.call("GET", "/", timeout=5)
+        reply = await client.call("GET", "/", timeout=PATIENCE)
         assert (reply.status, reply.body) == (503, b"sorry")
 
 
@@ -95,7 +98,7 @@ async def test_connection_close_is_obeyed() -> None:
 
     async with serving(last) as (server, client):
         for _ in range(3):
-            assert (await client.call("GET", "/", timeout=5)).status == 413
+            assert (await client.call("GET", "/", timeout=PATIENCE)).status == 413
         assert server.connections == 3
 
 
@@ -126,24 +129,27 @@ async def test_what_is_no_reply_is_a_lost_connection_and_the_next_call_gets_a_ne
 
     async with serving(first_bad) as (server, client):
         with pytest.raises(ConnectionLost):
-            await client.call("POST", "/", b"a", timeout=5)
-        assert (await client.call("POST", "/", b"b", timeout=5)).body == b"b"
+            await client.call("POST", "/", b"a", timeout=PATIENCE)
+        assert (await client.call("POST", "/", b"b", timeout=PATIENCE)).body == b"b"
 
 
 async def test_silence_ends_at_the_timeout_and_its_late_reply_reaches_nobody() -> None:
+    given_up = asyncio.Event()
+
     async def late(body: bytes, writer: asyncio.StreamWriter) -> None:
         if body == b"slow":
-            await asyncio.sleep(0.1)
+            await given_up.wait()
         await echo(body, writer)
 
     async with serving(late) as (_, client):
         with pytest.raises(TimeoutError):
             await client.call("POST", "/", b"slow", timeout=0.05)
-        assert (await client.call("POST", "/", b"next", timeout=5)).body == b"next"
+        given_up.set()
+        assert (await client.call("POST", "/", b"next", timeout=PATIENCE)).body == b"next"
 
 
 async def test_nobody_listening_is_a_lost_connection() -> None:
     async with serving(echo) as (server, _):
         port = server.port
     with pytest.raises(ConnectionLost):
-        await HttpClient(port, "", 10).call("GET", "/", timeout=5)
+        await HttpClient(port, "", 10).call("GET", "/", timeout=PATIENCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -20,15 +21,16 @@ from service.jobs.worker.outcome import Outcome
 from service.settings import JobSettings, Settings
 from tests.service.backend import PixelBackend, describe
 from tests.service.jobs.workers import job_settings, request
+from tests.waiting import PATIENCE, eventually, settled
 
 NORMAL = job_pb2.JOB_PRIORITY_NORMAL
 
 
 class SlowBackend(PixelBackend):
-    """Takes its time to stop, as TorchServe does."""
+    """Lets others run while it stops, as TorchServe does."""
 
     async def stop(self) -> None:
-        await asyncio.sleep(0.05)
+        await settled(20)
         await super().stop()
 
 
@@ -36,8 +38,22 @@ def pixels(settings: Settings) -> SlowBackend:
     return SlowBackend(describe(settings.models[0]))
 
 
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
+    """How often a clip began to wait, by the id of its context."""
+    counts = Counter[int]()
+    pause = WorkerContext.pause
+
+    async def counted(self: WorkerContext, seconds: float) -> None:
+        counts[id(self)] += 1
+        await pause(self, seconds)
+
+    monkeypatch.setattr(WorkerContext, "pause", counted)
+    return counts
+
+
 async def test_a_clip_that_waits_for_its_store_can_be_cancelled(
-    tmp_path: Path, open_engine: Callable[[Settings], Awaitable[DatabaseJobEngine]]
+    tmp_path: Path, open_engine: Callable[[Settings], Awaitable[DatabaseJobEngine]], pauses: Counter[int]
 ) -> None:
     store = tmp_path / "store"
     (store / "another").mkdir(parents=True)
@@ -50,10 +66,10 @@ async def test_a_clip_that_waits_for_its_store_can_be_cancelled(
     context = WorkerContext(settings, engine.database, Artefacts(settings), BackendPool(settings, make_backend))
     runner = ClipRunner(context, key)
     block = asyncio.create_task(runner.block(""))
-    await asyncio.sleep(0.3)
+    await eventually(lambda: pauses[id(context)] > 0 or block.done())
     assert not block.done(), "that the store is unfit is no fault of the clip's"
     assert (await engine.cancel(job.id)).cancelling
-    report = await asyncio.wait_for(block, 20)
+    report = await asyncio.wait_for(block, PATIENCE)
     assert report == {"outcome": Outcome.CANCELLED}
     await runner.end(report, "")
     assert (await engine.get(job.id)).state == job_pb2.JOB_STATE_CANCELLED
@@ -71,11 +87,11 @@ async def test_a_worker_that_stops_waits_until_the_last_block_is_on_record(
     runner = ClipRunner(context, key)
     assert (await engine.cancel(job.id)).cancelling
     assert await runner.block("") == {"outcome": Outcome.CANCELLED}
-    draining = asyncio.create_task(context.drain(60))
-    await asyncio.sleep(0.2)
+    draining = asyncio.create_task(context.drain(3600))
+    await settled()
     assert not draining.done(), "DBOS has not noted what the block came to"
     runner.put_down()
-    await asyncio.wait_for(draining, 20)
+    await asyncio.wait_for(draining, PATIENCE)
 
 
 async def test_models_that_come_and_go_at_once_are_each_stopped_once_and_never_in_use() -> None:
@@ -87,7 +103,7 @@ async def test_models_that_come_and_go_at_once_are_each_stopped_once_and_never_i
         async with pool.borrowed(model, job_pb2.JOB_PRIORITY_HIGH) as backend:
             assert isinstance(backend, SlowBackend)
             made.append(backend)
-            await asyncio.sleep(0.1)
+            await settled(40)
             return backend.up
 
     for models in ("abcd", "efb", "aceg"):
@@ -123,7 +139,7 @@ async def test_more_models_than_there_is_room_for_are_not_loaded_for_every_block
     # However long the others go on, a model's turn comes.
     monkeypatch.setattr("service.jobs.worker.backend_pool._TURN_SECONDS", 0.05)
     others = [asyncio.create_task(blocks(pool, model, 1_000_000)) for model in "ab"]
-    await asyncio.wait_for(blocks(pool, "d", 1), 20)
+    await asyncio.wait_for(blocks(pool, "d", 1), PATIENCE)
     for other in others:
         other.cancel()
     await asyncio.wait(others)
@@ -131,7 +147,10 @@ async def test_more_models_than_there_is_room_for_are_not_loaded_for_every_block
 
 
 async def test_a_clip_that_waits_for_its_models_turn_holds_up_neither_a_stop_nor_a_cancel(
-    tmp_path: Path, open_engine: Callable[[Settings], Awaitable[DatabaseJobEngine]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    open_engine: Callable[[Settings], Awaitable[DatabaseJobEngine]],
+    pauses: Counter[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("service.jobs.worker.clip_runner._MODEL_WAIT", 0.05)
     settings = job_settings(tmp_path, tmp_path, models=1, processes=2)
@@ -147,11 +166,11 @@ async def test_a_clip_that_waits_for_its_models_turn_holds_up_neither_a_stop_nor
     async with pool.borrowed("another", NORMAL):
         cancelled = asyncio.create_task(runners[0].block(""))
         stopped = asyncio.create_task(runners[1].block(""))
-        await asyncio.sleep(0.3)
-        await asyncio.wait_for(contexts[1].drain(60), 20)
+        await eventually(lambda: all(pauses[id(context)] for context in contexts))
+        await asyncio.wait_for(contexts[1].drain(3600), PATIENCE)
         assert not cancelled.done()
         await engine.cancel(jobs[0].id)
-        assert await asyncio.wait_for(cancelled, 20) == {"outcome": Outcome.CANCELLED}
+        assert await asyncio.wait_for(cancelled, PATIENCE) == {"outcome": Outcome.CANCELLED}
         # It never comes back.
         assert not stopped.done()
         stopped.cancel()

@@ -22,8 +22,9 @@ from service.streaming.scheduler import Slot, WindowScheduler
 from service.streaming.stream_admission import check_room
 from tests.service.backend import PixelBackend, describe
 from tests.service.conftest import Serve, connect
-from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, eventually, refusal
+from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, refusal
 from tests.service.stream_client import DROP, NEWEST, StreamClient, refused
+from tests.waiting import eventually, settled
 
 ATR = method_pb2.Method(atr=method_pb2.Atr())
 
@@ -160,7 +161,7 @@ async def test_nobody_waits_for_more_than_one_window_of_each_stream() -> None:
         tasks = []
 
         async def work(slot: Slot) -> None:
-            await asyncio.sleep(0.001)
+            await settled()
             slot.end()
             working.release()
 
@@ -193,7 +194,7 @@ async def test_windows_that_take_long_are_not_batched() -> None:
             taken.append(slot)
 
         streams = [asyncio.create_task(stream()) for _ in range(16)]
-        await asyncio.sleep(0.01)
+        await settled()
         assert len(taken) == inside  # two keep the worker busy, eight are the backend's slots
         streams[12].cancel()
         for index in range(15):
