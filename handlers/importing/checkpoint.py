@@ -227,7 +227,7 @@ def _write(
         if target.exists() and not replace:
             raise ModelError(f"name: {card.name!r} is already in {store}; replace it with --replace")
         if isinstance(weights, Path):
-            card, notes = settled(card, weights, "" if labels is None else labels.source)
+            card, notes = settled(card, weights, "" if labels is None or labels.source == source else labels.source)
         write_card(card, made)
         model = ActionModel.load(made)
         answer_noise(Engine(model))
