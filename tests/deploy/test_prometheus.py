@@ -34,7 +34,7 @@ _THRESHOLD = re.compile(r"^(.*)\s>\s*[\d.]+\s*$", re.DOTALL)
 
 
 def real_clip() -> Path:
-    """A recorded clip with positive evidence (without, there is no motion share) where there is one, else the sample."""
+    """A recorded clip with evidence for its class, without which there is no motion share; else the sample."""
     recorded = Path(os.environ.get("ACTIONLENS_TEST_ASSETS", "")) / "clips/jester/43246.mp4"
     return recorded if recorded.is_file() else ROOT / "model_store" / MODEL / "sample.mp4"
 
