@@ -62,9 +62,12 @@ def test_what_is_asked_changes_while_it_runs(page: Page, running: Running) -> No
     page.keyboard.press("Enter")
     expect(page.locator("#readout")).to_contain_text("“approach” is explained", timeout=PATIENCE)
     page.get_by_label("selective-relevance", exact=True).check()
-    expect(page.locator("#dial")).to_have_attribute("aria-label", re.compile(r"\d+ %"), timeout=PATIENCE)
+    expect(page.locator("#dial + *")).to_contain_text("Nothing speaks for the class here", timeout=PATIENCE)
     assert "target=approach" in page.url
     assert "selective-relevance" in page.url
+    page.fill("#target", "move left")
+    page.keyboard.press("Enter")
+    expect(page.locator("#dial")).to_have_attribute("aria-label", re.compile(r"\d+ %"), timeout=PATIENCE)
     page.locator("#layer").select_option("selective-relevance")
     page.get_by_role("button", name="Motion").click(timeout=PATIENCE)
     whole, motion, scene = page.evaluate(_PARTS)
@@ -72,7 +75,7 @@ def test_what_is_asked_changes_while_it_runs(page: Page, running: Running) -> No
     assert 0 < motion < whole
     page.fill("#contrast", "recede")
     page.keyboard.press("Enter")
-    expect(page.locator("#readout")).to_contain_text("why “approach” rather than “recede”", timeout=PATIENCE)
+    expect(page.locator("#readout")).to_contain_text("why “move left” rather than “recede”", timeout=PATIENCE)
     expect(page.locator("#scale-unit")).to_contain_text("rather than “recede”")
     # Another person sees the same by the address.
     page.reload()

@@ -20,7 +20,8 @@ export class Says {
     if (this.history.length > HISTORY) this.history.shift();
     $("readout").textContent = [sentence(answer), ...failures(answer)].join(" ");
     $("top").replaceChildren(...top.slice(0, 5).map((score) => this.#row(score)));
-    this.#dial(motionShare(answer));
+    const asked = answer.explanations.some(({ method, failure }) => method === "selective-relevance" && !failure);
+    this.#dial(motionShare(answer), asked);
   }
 
   clear() {
@@ -42,12 +43,12 @@ export class Says {
     return row;
   }
 
-  #dial(share) {
+  #dial(share, asked = false) {
     const [, value, text] = $("dial").children;
     value.setAttribute("stroke-dasharray", `${ARC_LENGTH * (share ?? 0)} ${2 * ARC_LENGTH}`);
     $("dial").style.display = share === null ? "none" : "";
     $("dial").nextElementSibling.textContent = share === null
-      ? "How much of it is motion is told by selective-relevance."
+      ? (asked ? "Nothing speaks for the class here, so there is no motion share." : "How much of it is motion is told by selective-relevance.")
       : "of the relevance is motion; the rest is scene.";
     value.style.visibility = share ? "visible" : "hidden";
     text.textContent = share === null ? "–" : percent(share);
