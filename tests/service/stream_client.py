@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
 
 import grpc
 
@@ -13,6 +13,8 @@ from actionlens.v1 import method_pb2, service_pb2
 from tests.service.backend import FRAMES
 from tests.service.requests import Refusal, pixels, png, refusal
 from tests.waiting import PATIENCE
+
+T = TypeVar("T")
 
 BLOCK, DROP = service_pb2.FILL_POLICY_BLOCK, service_pb2.FILL_POLICY_DROP_OLDEST
 EVERY, NEWEST = service_pb2.CONSUME_POLICY_EVERY, service_pb2.CONSUME_POLICY_NEWEST
@@ -28,6 +30,8 @@ class StreamClient:
         self.windows: list[service_pb2.WindowAnswer] = []
         self.summary: service_pb2.StreamSummary | None = None
         self._more = asyncio.Event()
+        self._failure: grpc.aio.AioRpcError | None = None
+        call.add_done_callback(self._keep_status)
         self.reading = asyncio.ensure_future(self._read())
 
     @classmethod
@@ -72,8 +76,18 @@ class StreamClient:
         """Wait for the summary. Raises AioRpcError when the stream failed."""
         await asyncio.wait_for(asyncio.shield(self.reading), PATIENCE)
         if self.summary is None:
-            raise await failure(self.call)
+            raise self._failure or await failure(self.call)
         return self.summary
+
+    def _keep_status(self, call: Any) -> None:
+        """Keep the status that the service sent.
+
+        gRPC's asyncio client replaces it by INTERNAL when a message of ours fails because the call has ended
+        (grpc/grpc#36066). Neither of the two orders loses it here: a status of the client's own has no trailers.
+        """
+        found = _at_once(failure(call))
+        if self._failure is None or found.trailing_metadata():
+            self._failure = found
 
     async def _write(self, **message: Any) -> None:
         """Send a message, unless the service has ended the call already; `finish` tells why."""
@@ -99,6 +113,17 @@ async def failure(call: Any) -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(
         await call.code(), await call.initial_metadata(), await call.trailing_metadata(), await call.details()
     )
+
+
+def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that has nothing to wait for: a finished call knows its status."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise AssertionError("the call is not finished")
 
 
 async def refused(call: Any) -> Refusal:
