@@ -1,0 +1,85 @@
+"""Says in words what the tests of an evaluated set found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from service.evaluation.comparisons import LEVEL, Comparison
+from service.evaluation.evaluated_set import EvaluatedSet
+from service.evaluation.measurement import HIGHER, LOWER
+
+FEWEST = 6
+"""Clips below which the paired test cannot find anything: 2 of 2^5 sign patterns are more than 5 %."""
+
+
+def title_of(measure: str, value: str) -> str:
+    """A number by its measure: "insertion", "frame-discard removable"."""
+    return measure if value in (measure, measure.partition(":")[0]) else f"{measure} {value}"
+
+
+def direction(better: str) -> str:
+    """Which way is good, in words; empty where neither is."""
+    return {HIGHER: "higher is better", LOWER: "lower is better"}.get(better, "")
+
+
+def compared(comparison: Comparison) -> str:
+    """One comparison in one sentence."""
+    name = title_of(comparison.measure, comparison.value)
+    numbers = (
+        f"{comparison.difference:+.3g}, 95 % {comparison.low:+.3g} to {comparison.high:+.3g}, "
+        f"p {_p(comparison.adjusted)}, {comparison.n} clips"
+    )
+    if comparison.better:
+        other = comparison.second if comparison.better == comparison.first else comparison.first
+        return f"{name}: {comparison.better} is better than {other} ({numbers})"
+    if comparison.adjusted < LEVEL:
+        return f"{name}: {comparison.first} and {comparison.second} differ ({numbers})"
+    why = f"; it takes {FEWEST} clips or more" if comparison.n < FEWEST else ""
+    return f"{name}: no difference found between {comparison.first} and {comparison.second} ({numbers}){why}"
+
+
+def own_comparisons(found: EvaluatedSet) -> list[Comparison]:
+    """Comparisons by the numbers that the measures are about, where one way is better."""
+    own = {(measure, found.own_value(measure)) for measure in found.measures}
+    return [
+        comparison
+        for comparison in found.comparisons
+        if (comparison.measure, comparison.value) in own
+        and found.table.better(comparison.measure, comparison.value) in (HIGHER, LOWER)
+    ]
+
+
+def warnings(found: EvaluatedSet) -> list[str]:
+    """What to know before the table is believed: values that do not tell the exact mask from random, few clips."""
+    own = {(measure, found.own_value(measure)) for measure in found.measures}
+    said = [entry.text for entry in found.reliability if not entry.separates and (entry.measure, entry.value) in own]
+    if 0 < len(found.clips) < FEWEST:
+        said.insert(0, f"{len(found.clips)} clips show no significant difference, however large; take {FEWEST} or more")
+    if found.failed:
+        said.insert(0, f"{len(found.failed)} clips have no result and are in no mean")
+    return said
+
+
+def left_out(found: EvaluatedSet) -> list[str]:
+    """What has no number and why, alike reasons together: "pointing-game of dtd: 3 of 10 clips: ..."."""
+    reasons: dict[tuple[str, str, int], list[str]] = {}
+    totals: dict[tuple[str, str], int] = {}
+    for line in found.summaries:
+        totals[line.measure, line.method] = max(
+            totals.get((line.measure, line.method), 0), line.n + sum(line.left_out.values())
+        )
+        for reason, count in line.left_out.items():
+            reasons.setdefault((line.measure, reason, count), []).append(line.method)
+    return [
+        f"{measure}{_of(methods)}: {count} of {totals[measure, methods[0]]} clips left out: {reason}"
+        for (measure, reason, count), methods in reasons.items()
+    ]
+
+
+def _of(methods: Sequence[str]) -> str:
+    names = [name for name in dict.fromkeys(methods) if name]
+    return f" of {', '.join(names)}" if names else ""
+
+
+def _p(p: float) -> str:
+    return f"= {p:.2g}" if p >= 0.001 else "< 0.001"
