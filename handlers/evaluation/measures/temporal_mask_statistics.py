@@ -89,28 +89,30 @@ class TemporalMaskStatistics(MapMeasure[MeasureParameters]):
         if not isinstance(attribution, FrameAttribution) or "mask_length" not in found:
             raise LeftOut("the explanation is no temporal mask")
         values = {
-            "mask_length": Value(found["mask_length"], unit="frames"),
-            "soft_length": Value(found["soft_length"], unit="frames"),
-            "original_score": Value(found["original_score"], unit="probability"),
+            "mask-length": Value(found["mask_length"], unit="frames"),
+            "soft-length": Value(found["soft_length"], unit="frames"),
+            "original-score": Value(found["original_score"], unit="probability"),
         }
         left_out: dict[str, str] = {}
-        for which in ("soft_", ""):
+        for which in ("soft", ""):
             values |= _scores(found, which, left_out)
         return Measured(values, left_out)
 
 
-def _scores(found: Mapping[str, float], which: str, left_out: dict[str, str]) -> Mapping[str, Value]:
-    frozen, reversed_ = found[f"{which}freeze_score"], found[f"{which}reverse_score"]
+def _scores(found: Mapping[str, float], mask: str, left_out: dict[str, str]) -> Mapping[str, Value]:
+    """The values of the soft mask, or of the hard one (mask ""); adds why one is not defined."""
+    read, named = (f"{mask}_", f"{mask}-") if mask else ("", "")
+    frozen, reversed_ = found[f"{read}freeze_score"], found[f"{read}reverse_score"]
     own = drops(found["original_score"], frozen, reversed_)
     values = {
-        f"{which}freeze_score": Value(frozen, unit="probability"),
-        f"{which}reverse_score": Value(reversed_, unit="probability"),
-        f"{which}drop_difference": Value(own.difference, unit="probability"),
+        f"{named}freeze-score": Value(frozen, unit="probability"),
+        f"{named}reverse-score": Value(reversed_, unit="probability"),
+        f"{named}drop-difference": Value(own.difference, unit="probability"),
     }
     if own.ratio is None:
-        left_out[f"{which}drop_ratio"] = f"freezing or reversing lowers the score by at most {NO_DROP}"
+        left_out[f"{named}drop-ratio"] = f"freezing or reversing lowers the score by at most {NO_DROP}"
     else:
-        values[f"{which}drop_ratio"] = Value(own.ratio)
+        values[f"{named}drop-ratio"] = Value(own.ratio)
     return values
 
 

@@ -103,9 +103,9 @@ class TemporalRelevanceLengths(MapMeasure[RelevanceLengthParameters]):
         columns, frames = matrix.shape[1], subject.shape[0]
         unit = "frames" if columns == frames else "blocks"
         values = {
-            "average_length": Value(average, unit=unit),
-            "maximum_length": Value(maximum, unit=unit),
-            "average_share": Value(100 * average / columns, unit="%"),
+            "average-length": Value(average, unit=unit),
+            "maximum-length": Value(maximum, unit=unit),
+            "average-share": Value(100 * average / columns, unit="%"),
         }
         return Measured(values, arrays={"matrix": matrix.float()})
 

@@ -74,19 +74,19 @@ def test_of_a_learned_mask_soft_and_hard(number: int, target: int, falls: bool) 
     assert isinstance(attribution, FrameAttribution)
     measured = TemporalMaskStatistics().measure(subject(), attribution, MeasureParameters())
     numbers = {name: value.number for name, value in measured.values.items()}
-    assert next(iter(numbers)) == "mask_length"
+    assert next(iter(numbers)) == "mask-length"
 
     # By another road: the scores of clips that are perturbed with the learned mask.
     learned = attribution.details.arrays["learned"]
-    assert numbers["mask_length"] == mask_length(learned)
-    for which, mask in (("soft_", learned), ("", (learned > 0.5).float())):
+    assert numbers["mask-length"] == mask_length(learned)
+    for which, mask in (("soft-", learned), ("", (learned > 0.5).float())):
         scores = {kind: perturbed_score(model, clip, mask, kind, target) for kind in Perturbation}
         for kind, score in scores.items():
-            assert numbers[f"{which}{kind}_score"] == pytest.approx(score, abs=1e-5)
-        own = drops(numbers["original_score"], scores[Perturbation.FREEZE], scores[Perturbation.REVERSE])
-        assert numbers[f"{which}drop_difference"] == pytest.approx(own.difference, abs=1e-5)
-        assert (f"{which}drop_ratio" in numbers) == falls
-        assert (f"{which}drop_ratio" in measured.left_out) != falls
+            assert numbers[f"{which}{kind}-score"] == pytest.approx(score, abs=1e-5)
+        own = drops(numbers["original-score"], scores[Perturbation.FREEZE], scores[Perturbation.REVERSE])
+        assert numbers[f"{which}drop-difference"] == pytest.approx(own.difference, abs=1e-5)
+        assert (f"{which}drop-ratio" in numbers) == falls
+        assert (f"{which}drop-ratio" in measured.left_out) != falls
 
 
 def perturbed_score(
@@ -102,9 +102,9 @@ def test_where_nothing_drops_the_length_counts_and_the_ratio_does_not() -> None:
     found = TemporalMaskStatistics().measure(
         subject(), FrameAttribution(torch.zeros(6), details=details), MeasureParameters()
     )
-    assert found.values["mask_length"].number == 2
-    assert found.values["drop_difference"].number == 0
-    assert set(found.left_out) == {"drop_ratio", "soft_drop_ratio"}
+    assert found.values["mask-length"].number == 2
+    assert found.values["drop-difference"].number == 0
+    assert set(found.left_out) == {"drop-ratio", "soft-drop-ratio"}
 
 
 def test_what_is_no_temporal_mask_is_left_out() -> None:

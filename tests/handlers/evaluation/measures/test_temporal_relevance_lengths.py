@@ -74,12 +74,12 @@ def explained(
 def test_the_measure_takes_the_methods_lengths_and_its_matrix() -> None:
     subject, matrix = explained(networks.model(), networks.clip(1), TARGET)
     found = TemporalRelevanceLengths().measure(subject, matrix, EVERY)
-    assert next(iter(found.values)) == "average_length"
-    assert found.values["average_length"].number == matrix.average_length
-    assert found.values["maximum_length"].number == matrix.maximum_length
+    assert next(iter(found.values)) == "average-length"
+    assert found.values["average-length"].number == matrix.average_length
+    assert found.values["maximum-length"].number == matrix.maximum_length
     assert matrix.average_length is not None
-    assert found.values["average_share"].number == pytest.approx(100 * matrix.average_length / 6)
-    assert found.values["average_length"].unit == "frames"
+    assert found.values["average-share"].number == pytest.approx(100 * matrix.average_length / 6)
+    assert found.values["average-length"].unit == "frames"
     # Rows of LRP sum to their logits, so those of positive logits sum to 1 together (up to what z+ loses).
     rows = found.arrays["matrix"][matrix.row_logits > 0]
     assert float(rows.sum()) == pytest.approx(1, abs=0.05)
@@ -96,7 +96,7 @@ def test_blocks_of_a_slower_pathway_are_counted_as_such() -> None:
         if matrix.average_length is not None:
             break
     found = TemporalRelevanceLengths().measure(subject, matrix, EVERY)
-    assert found.values["average_length"].unit == "blocks"
+    assert found.values["average-length"].unit == "blocks"
     assert found.arrays["matrix"].shape == (2, 2)
     expected = whole.values.reshape(2, 4, 2, 4).sum((1, 3)) / matrix.row_logits.clamp(min=0).sum()
     torch.testing.assert_close(found.arrays["matrix"], expected, atol=1e-4, rtol=1e-3)
