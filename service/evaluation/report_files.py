@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -76,8 +76,8 @@ def csv_text(found: EvaluatedSet) -> str:
     return text.getvalue()
 
 
-def markdown_text(found: EvaluatedSet, heading: str) -> str:
-    """A table for each measure, then what the tests, the exact mask and the reasons say."""
+def markdown_text(found: EvaluatedSet, heading: str, plots: Sequence[str] = ()) -> str:
+    """A table for each measure, then what the tests, the exact mask and the reasons say. plots: files beside it."""
     right, known = found.correct
     parts = [f"# {heading}", ""]
     facts = f"{len(found.clips)} clips"
@@ -119,6 +119,8 @@ def markdown_text(found: EvaluatedSet, heading: str) -> str:
     ):
         if said:
             parts += [f"## {title}", "", *(f"* {_escaped(sentence)}" for sentence in said), ""]
+    if plots:
+        parts += ["## Plots", "", *(f"![{name}]({name})\n" for name in plots)]
     return "\n".join(parts)
 
 

@@ -54,9 +54,12 @@ def warnings(found: EvaluatedSet) -> list[str]:
     own = {(measure, found.own_value(measure)) for measure in found.measures}
     said = [entry.text for entry in found.reliability if not entry.separates and (entry.measure, entry.value) in own]
     if 0 < len(found.clips) < FEWEST:
-        said.insert(0, f"{len(found.clips)} clips show no significant difference, however large; take {FEWEST} or more")
+        show = _counted(len(found.clips), "clip shows", "clips show")
+        said.insert(0, f"{show} no significant difference, however large; take {FEWEST} or more")
     if found.failed:
-        said.insert(0, f"{len(found.failed)} clips have no result and are in no mean")
+        said.insert(
+            0, _counted(len(found.failed), "clip has no result and is", "clips have no result and are") + " in no mean"
+        )
     return said
 
 
@@ -74,6 +77,10 @@ def left_out(found: EvaluatedSet) -> list[str]:
         f"{measure}{_of(methods)}: {count} of {totals[measure, methods[0]]} clips left out: {reason}"
         for (measure, reason, count), methods in reasons.items()
     ]
+
+
+def _counted(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"
 
 
 def _of(methods: Sequence[str]) -> str:

@@ -93,7 +93,7 @@ def curve_chart(title: str, panels: Sequence[CurvePanel]) -> Image.Image:
     wide, high = _ALONE if len(panels) == 1 else _PANEL
     across, down = min(len(panels), _MOST_ACROSS), math.ceil(len(panels) / _MOST_ACROSS)
     entries = {name: wrap(name, _TEXT, _LEGEND - 38 - _MARGIN, ",") for name in names}
-    tall = max(down * (high + _MARGIN), sum(_entry_height(lines) for lines in entries.values()) + _HEAD)
+    tall = max(down * (high + _MARGIN), sum(_entry_height(lines) for lines in entries.values()) + _HEAD + _MARGIN)
     width = 2 * _MARGIN + across * wide + _LEGEND
     canvas = _page(title, width, tall)
     for index, panel in enumerate(panels):
@@ -338,9 +338,14 @@ def _upright(canvas: Image.Image, place: tuple[float, float], text: str, room: i
 
 
 def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Up to `most` round numbers that span low .. high, steps of 1, 2 or 5 times a power of ten."""
-    if not high > low:
-        low, high = low - 0.5, high + 0.5
+    """Up to `most` round numbers that span low .. high, steps of 1, 2 or 5 times a power of ten.
+
+    Where both are one number, some room around it.
+    """
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        # One number, or what rounding makes of it.
+        room = max(0.5, 0.05 * abs(low))
+        low, high = low - room, high + room
     rough = (high - low) / (most - 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10, 20) if _count(low, high, factor * power) <= most)

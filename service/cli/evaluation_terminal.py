@@ -1,0 +1,148 @@
+"""Shows evaluations on a terminal: what will be done, the table as clips come, and what it means."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from actionlens.v1 import job_pb2, model_pb2
+from service.cli.terminal import duration
+from service.evaluation.evaluated_set import EvaluatedSet
+from service.evaluation.measurement import HIGHER, LOWER
+from service.evaluation.report_files import cell
+from service.evaluation.sentences import compared, direction, left_out, own_comparisons, warnings
+
+_ARROWS = {HIGHER: " ↑", LOWER: " ↓"}
+_MOST_SENTENCES = 30
+
+Progress = Callable[[EvaluatedSet | None, str], None]
+"""Takes the clips so far (None: as before) and a line about what is going on."""
+
+
+def show_measures(console: Console, model: model_pb2.Model) -> None:
+    """One line for each measure: what it says, which truth it needs, its cost, its parameters."""
+    table = Table("measure", "what it says", "needs", "forwards", "parameters", box=None, header_style="bold")
+    for support in model.measures:
+        parameters = ", ".join(parameter.name for parameter in support.parameters)
+        if support.supported:
+            table.add_row(
+                Text(support.measure, "green"),
+                support.description,
+                ", ".join(support.needs),
+                str(support.forwards),
+                parameters,
+            )
+        else:
+            table.add_row(Text(support.measure, "dim"), Text(f"not on this model: {support.reason}", "dim"), "", "", "")
+    console.print(table)
+    console.print("forwards: clips through the network for one clip and method, with default parameters", style="dim")
+
+
+def show_plan(
+    console: Console,
+    model: str,
+    clips: int,
+    methods: Sequence[str],
+    plan: job_pb2.EvaluationPlan,
+    seconds: float | None,
+    jobs: Sequence[str],
+) -> None:
+    """What will be done and what it will take. seconds: of all clips, where it can be told. jobs: methods that take
+    their own time, which nobody knows before."""
+    whole = clips * plan.forwards
+    console.print(
+        f"[bold]{model}[/bold]: {clips} clip{'s' if clips != 1 else ''}, {', '.join(methods) or 'no method'}",
+        soft_wrap=True,
+    )
+    for measure in plan.measures:
+        times = f"{measure.times} x {measure.forwards} forwards" if measure.forwards else "no forwards"
+        console.print(f"  {measure.measure}: {times} a clip", soft_wrap=True)
+    line = f"  {whole} forwards in all"
+    if seconds is not None:
+        line += f", about {duration(seconds)} on one worker, by the time of one forward of the first clip"
+    if jobs:
+        line += f"; {', '.join(jobs)} take{'s' if len(jobs) == 1 else ''} more, as a job does"
+    console.print(line, soft_wrap=True)
+
+
+@contextmanager
+def live_table(lines: bool) -> Iterator[Progress]:
+    """The table of the measures' own numbers on standard error, redrawn as clips come; where that is no terminal a line
+    per clip. lines: never the table."""
+    if lines or not sys.stderr.isatty():
+        last = ""
+
+        def report(_: EvaluatedSet | None, line: str) -> None:
+            nonlocal last
+            if line != last:
+                last = line
+                print(line, file=sys.stderr, flush=True)
+
+        yield report
+        return
+    console = Console(stderr=True)
+    with Live(console=console, transient=True, auto_refresh=False) as live:
+        shown: Table | Text = Text("")
+
+        def draw(found: EvaluatedSet | None, line: str) -> None:
+            nonlocal shown
+            if found is not None and found.clips:
+                shown = value_table(found, [(measure, found.own_value(measure)) for measure in found.measures])
+            live.update(Group(shown, Text(line, "dim")), refresh=True)
+
+        yield draw
+
+
+def value_table(found: EvaluatedSet, values: Sequence[tuple[str, str]]) -> Table:
+    """Rows of values, columns of methods; the best mean of the methods is bold."""
+    lines = {(line.measure, line.value, line.method): line for line in found.summaries}
+    table = Table("measure", box=None, header_style="bold", padding=(0, 1))
+    for method in found.methods:
+        style = "dim" if method in found.baselines else ""
+        table.add_column(Text(method or "model", style), justify="right", overflow="fold")
+    before = ""
+    for measure, value in values:
+        better = found.table.better(measure, value)
+        own = [lines[measure, value, method] for method in found.methods if (measure, value, method) in lines]
+        means = [line.mean for line in own if line.mean is not None and line.method not in found.baselines]
+        best = (max(means) if better == HIGHER else min(means)) if len(means) > 1 and better else None
+        name = measure if measure != before else ""
+        if value != found.own_value(measure) or value != measure.partition(":")[0]:
+            name = f"{name} {value}" if name else f"  {value}"
+        before = measure
+        unit = next((f" {line.unit}" for line in own if line.unit), "")
+        row: list[Text] = [Text(name).append(_ARROWS.get(better, ""), "cyan").append(unit, "dim")]
+        for method in found.methods:
+            line = lines.get((measure, value, method))
+            bold = line is not None and best is not None and line.mean == best and method not in found.baselines
+            row.append(Text(cell(line), "bold green" if bold else "dim" if method in found.baselines else ""))
+        table.add_row(*row)
+    return table
+
+
+def show_evaluation(console: Console, found: EvaluatedSet) -> None:
+    """The whole table, and below it what the tests say, what to be careful about, and what was left out."""
+    console.print(value_table(found, found.values))
+    console.print(f"mean ± standard deviation (clips); ↑ {direction(HIGHER)}, ↓ {direction(LOWER)}", style="dim")
+    right, known = found.correct
+    if known:
+        console.print(f"the model has {right} of {known} clips right", style="dim")
+    for title, sentences, style in (
+        ("comparisons, paired by clip, p after Holm's correction", [compared(c) for c in own_comparisons(found)], ""),
+        ("be careful", warnings(found), "yellow"),
+        ("left out", left_out(found), "dim"),
+        ("without a result", [f"{name}: {reason}" for name, reason in found.failed.items()], "red"),
+    ):
+        if sentences:
+            console.print()
+            console.print(title, style="bold")
+            for sentence in sentences[:_MOST_SENTENCES]:
+                console.print(Text(f"  {sentence}", style), soft_wrap=True)
+            if len(sentences) > _MOST_SENTENCES:
+                console.print(f"  ... and {len(sentences) - _MOST_SENTENCES} more; -o DIR writes all", style="dim")
