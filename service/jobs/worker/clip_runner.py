@@ -15,8 +15,8 @@ from service.dataplane import timings
 from service.dataplane.answer import build_answer, check_response
 from service.dataplane.explain_service import frame_report
 from service.dataplane.resolved_request import ResolvedRequest
+from service.dataplane.truth_mapping import truth_on_frames, visible_part
 from service.decoding.clip import DecodedClip, decode_clip
-from service.decoding.truth_mapping import truth_on_frames, visible_part
 from service.errors import ActionLensError, FailedPrecondition
 from service.jobs.store import transitions
 from service.jobs.store.clip_sources import read_clip, read_truth
