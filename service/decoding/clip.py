@@ -25,14 +25,16 @@ from service.settings import Limits
 class DecodedClip:
     """The frames of a clip that the model sees, as it sees them.
 
-    frames: uint8 [T, height, width, 3] RGB at the model's size. indices: position of each in the source.
-    timestamps: seconds since the first source frame; empty when unknown. fps: of the source, effective_fps: at which
-    the model sees the world; 0 when unknown. source_width, source_height: upright, in square pixels. placement:
-    where the source image lies in the model's frame. notes: what people should know of these frames, as FrameReport's.
+    frames: uint8 [T, height, width, 3] RGB at the model's size. indices: position of each in the source. count: frames
+    of the source. timestamps: seconds since the first source frame; empty when unknown. fps: of the source,
+    effective_fps: at which the model sees the world; 0 when unknown. source_width, source_height: upright, in square
+    pixels. placement: where the source image lies in the model's frame. notes: what people should know of these frames,
+    as FrameReport's.
     """
 
     frames: NDArray[np.uint8]
     indices: tuple[int, ...]
+    count: int
     timestamps: tuple[float, ...]
     source_width: int
     source_height: int
@@ -65,16 +67,31 @@ def decode_clip(
 def _from_video(
     data: bytes, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, limits: Limits
 ) -> DecodedClip:
+    # The last number that frames are chosen of is the true one.
+    counts: list[int] = []
+
+    def chosen(count: int) -> tuple[int, ...]:
+        counts.append(count)
+        return choose(sampling, model_input, count)
+
     video = read_video(
         data,
-        lambda count: choose(sampling, model_input, count),
+        chosen,
         lambda image: fit(image, model_input)[0],
         limits,
         "clip.video",
     )
     notes = [*video.notes, _repeats(sampling, video.indices)]
     return _clip(
-        video.frames, video.indices, video.timestamps, video.width, video.height, video.fps, model_input, notes
+        video.frames,
+        video.indices,
+        counts[-1],
+        video.timestamps,
+        video.width,
+        video.height,
+        video.fps,
+        model_input,
+        notes,
     )
 
 
@@ -99,7 +116,8 @@ def _from_images(
         sizes.append((image.shape[1], image.shape[0]))
         frames[index] = fit(refit(image, width, height), model_input)[0]
     notes = [rate_note(fps), size_note(sizes, (width, height)), _repeats(sampling, indices)]
-    return _clip([frames[i] for i in indices], indices, _times(indices, fps), width, height, fps, model_input, notes)
+    chosen = [frames[i] for i in indices]
+    return _clip(chosen, indices, count, _times(indices, fps), width, height, fps, model_input, notes)
 
 
 _CHANNELS = {
@@ -145,6 +163,7 @@ def _from_pixels(
     return _clip(
         [frames[i] for i in indices],
         indices,
+        source.count,
         _times(indices, fps),
         source.width,
         source.height,
@@ -205,6 +224,7 @@ def _repeats(sampling: clip_pb2.Sampling, indices: tuple[int, ...]) -> str:
 def _clip(
     frames: Iterable[NDArray[np.uint8]],
     indices: tuple[int, ...],
+    count: int,
     timestamps: tuple[float, ...],
     width: int,
     height: int,
@@ -215,6 +235,7 @@ def _clip(
     return DecodedClip(
         frames=np.stack(list(frames)),
         indices=indices,
+        count=count,
         timestamps=timestamps,
         source_width=width,
         source_height=height,
