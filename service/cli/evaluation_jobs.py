@@ -82,11 +82,11 @@ class Gathering:
     failed: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
 
     def follow(
-        self, report: Callable[[EvaluatedSet | None, str], None], arrived: Callable[[EvaluatedClip], None]
+        self, report: Callable[[EvaluatedSet | None, str, str], None], arrived: Callable[[EvaluatedClip], None]
     ) -> EvaluatedSet:
         """Wait until all jobs have ended and give all that came of them, in the order of the clips.
 
-        report: takes the set after every change, or None, and a line. arrived: takes every clip as it comes.
+        report: takes the set after every change, or None, how many are done, and what is going on. arrived: takes every clip as it comes.
         """
         total = sum(job.clips.total for job in self.jobs)
         for number, job in enumerate(self.jobs):
@@ -94,10 +94,8 @@ class Gathering:
             def progress(update: job_pb2.WatchJobResponse, number: int = number) -> None:
                 news = self._fetch(number, update.job, arrived)
                 done = len(self.found) + len(self.failed)
-                line = f"{done} of {total} clips"
-                if update.running and len(self.jobs) == 1:
-                    line += f"; {progress_line(update)}"
-                report(self.so_far() if news else None, line)
+                now = progress_line(update) if update.running else ""
+                report(self.so_far() if news else None, f"{done} of {total} clips measured", now)
 
             ended = self.client.jobs.wait(job.id, progress=progress)
             self._fetch(number, ended, arrived)

@@ -14,15 +14,18 @@ from rich.text import Text
 from actionlens.v1 import job_pb2, model_pb2
 from service.cli.terminal import duration
 from service.evaluation.evaluated_set import EvaluatedSet
-from service.evaluation.measurement import HIGHER, LOWER
+from service.evaluation.measurement import EXACT_MASK, HIGHER, LOWER, RANDOM
 from service.evaluation.report_files import cell
-from service.evaluation.sentences import compared, direction, left_out, own_comparisons, warnings
+from service.evaluation.sentences import direction, findings, left_out, warnings
 
 _ARROWS = {HIGHER: " ↑", LOWER: " ↓"}
 _MOST_SENTENCES = 30
 
-Progress = Callable[[EvaluatedSet | None, str], None]
-"""Takes the clips so far (None: as before) and a line about what is going on."""
+_EVERYWHERE = (RANDOM, EXACT_MASK)
+"""Baselines of every measure; others are of single ones."""
+
+Progress = Callable[[EvaluatedSet | None, str, str], None]
+"""Takes the clips so far (None: as before), how many are done, and what is going on."""
 
 
 def show_measures(console: Console, model: model_pb2.Model) -> None:
@@ -78,11 +81,11 @@ def live_table(lines: bool) -> Iterator[Progress]:
     if lines or not sys.stderr.isatty():
         last = ""
 
-        def report(_: EvaluatedSet | None, line: str) -> None:
+        def report(_: EvaluatedSet | None, done: str, __: str) -> None:
             nonlocal last
-            if line != last:
-                last = line
-                print(line, file=sys.stderr, flush=True)
+            if done != last:
+                last = done
+                print(done, file=sys.stderr, flush=True)
 
         yield report
         return
@@ -90,26 +93,28 @@ def live_table(lines: bool) -> Iterator[Progress]:
     with Live(console=console, transient=True, auto_refresh=False) as live:
         shown: Table | Text = Text("")
 
-        def draw(found: EvaluatedSet | None, line: str) -> None:
+        def draw(found: EvaluatedSet | None, done: str, now: str) -> None:
             nonlocal shown
             if found is not None and found.clips:
-                shown = value_table(found, [(measure, found.own_value(measure)) for measure in found.measures])
-            live.update(Group(shown, Text(line, "dim")), refresh=True)
+                own = [(measure, found.own_value(measure)) for measure in found.measures]
+                known = [method for method in found.methods if method not in found.baselines or method in _EVERYWHERE]
+                shown = value_table(found, own, known)
+            live.update(Group(shown, Text(", ".join(filter(None, (done, now))), "dim")), refresh=True)
 
         yield draw
 
 
-def value_table(found: EvaluatedSet, values: Sequence[tuple[str, str]]) -> Table:
+def value_table(found: EvaluatedSet, values: Sequence[tuple[str, str]], methods: Sequence[str]) -> Table:
     """Rows of values, columns of methods; the best mean of the methods is bold."""
     lines = {(line.measure, line.value, line.method): line for line in found.summaries}
     table = Table("measure", box=None, header_style="bold", padding=(0, 1))
-    for method in found.methods:
+    for method in methods:
         style = "dim" if method in found.baselines else ""
-        table.add_column(Text(method or "model", style), justify="right", overflow="fold")
+        table.add_column(Text(method or "each clip", style), justify="right", overflow="fold")
     before = ""
     for measure, value in values:
         better = found.table.better(measure, value)
-        own = [lines[measure, value, method] for method in found.methods if (measure, value, method) in lines]
+        own = [lines[measure, value, method] for method in methods if (measure, value, method) in lines]
         means = [line.mean for line in own if line.mean is not None and line.method not in found.baselines]
         best = (max(means) if better == HIGHER else min(means)) if len(means) > 1 and better else None
         name = measure if measure != before else ""
@@ -118,23 +123,35 @@ def value_table(found: EvaluatedSet, values: Sequence[tuple[str, str]]) -> Table
         before = measure
         unit = next((f" {line.unit}" for line in own if line.unit), "")
         row: list[Text] = [Text(name).append(_ARROWS.get(better, ""), "cyan").append(unit, "dim")]
-        for method in found.methods:
+        for method in methods:
             line = lines.get((measure, value, method))
             bold = line is not None and best is not None and line.mean == best and method not in found.baselines
-            row.append(Text(cell(line), "bold green" if bold else "dim" if method in found.baselines else ""))
+            row.append(
+                Text(cell(line, len(found.clips)), "bold green" if bold else "dim" if method in found.baselines else "")
+            )
         table.add_row(*row)
     return table
 
 
 def show_evaluation(console: Console, found: EvaluatedSet) -> None:
     """The whole table, and below it what the tests say, what to be careful about, and what was left out."""
-    console.print(value_table(found, found.values))
-    console.print(f"mean ± standard deviation (clips); ↑ {direction(HIGHER)}, ↓ {direction(LOWER)}", style="dim")
+    there = {(line.measure, line.method) for line in found.summaries}
+    for measure in found.measures:
+        values = [(own, value) for own, value in found.values if own == measure]
+        methods = [method for method in found.methods if (measure, method) in there]
+        console.print(value_table(found, values, methods))
+        console.print()
+    console.print(
+        f"mean ± standard deviation over {len(found.clips)} clips, or as many as in brackets; ↑ {direction(HIGHER)}, "
+        f"↓ {direction(LOWER)}",
+        style="dim",
+        soft_wrap=True,
+    )
     right, known = found.correct
     if known:
         console.print(f"the model has {right} of {known} clips right", style="dim")
     for title, sentences, style in (
-        ("comparisons, paired by clip, p after Holm's correction", [compared(c) for c in own_comparisons(found)], ""),
+        ("comparisons, paired by clip, p after Holm's correction", findings(found), ""),
         ("be careful", warnings(found), "yellow"),
         ("left out", left_out(found), "dim"),
         ("without a result", [f"{name}: {reason}" for name, reason in found.failed.items()], "red"),

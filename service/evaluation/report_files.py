@@ -101,7 +101,7 @@ def markdown_text(found: EvaluatedSet, heading: str, plots: Sequence[str] = ()) 
         for method in found.methods:
             cells = [cell(lines.get((measure, value, method))) for value in values]
             if any(cells):
-                parts.append(f"| {_escaped(method or 'the model')} | {' | '.join(cells)} |")
+                parts.append(f"| {_escaped(method or 'each clip')} | {' | '.join(cells)} |")
         parts.append("")
     for title, said in (
         ("Comparisons", [compared(entry) for entry in own_comparisons(found)]),
@@ -161,14 +161,17 @@ def clip_arrays(found: EvaluatedSet) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def cell(line: Summary | None) -> str:
-    """ "0.731 ± 0.12 (18)": mean, sample's standard deviation, clips; "-" where all are left out, empty for no line."""
+def cell(line: Summary | None, usual: int | None = None) -> str:
+    """ "0.731 ± 0.12 (18)": mean, sample's standard deviation, clips; "-" where all are left out, empty for no line.
+
+    usual: the number of clips that need not be said.
+    """
     if line is None:
         return ""
     if line.mean is None:
         return "-"
     deviation = f" ± {line.deviation:.2g}" if line.deviation is not None else ""
-    return f"{line.mean:.3g}{deviation} ({line.n})"
+    return f"{line.mean:.3g}{deviation}" + (f" ({line.n})" if line.n != usual else "")
 
 
 def _line(line: Summary) -> dict[str, Any]:

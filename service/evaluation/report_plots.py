@@ -52,7 +52,7 @@ def report_plots(found: EvaluatedSet) -> Iterator[tuple[str, bytes]]:
 def _curve_panels(curves: list[MeanCurve]) -> list[CurvePanel]:
     panels: dict[tuple[str, str, str], list[Line]] = {}
     for curve in curves:
-        line = Line(curve.method or "the model", curve.pooled.x, curve.pooled.mean, curve.pooled.error, curve.baseline)
+        line = Line(curve.method or "each clip", curve.pooled.x, curve.pooled.mean, curve.pooled.error, curve.baseline)
         panels.setdefault((curve.name, curve.x_name, curve.unit), []).append(line)
     return [
         CurvePanel(name, x_name, unit, lines)
@@ -68,7 +68,7 @@ def _histogram_panels(found: EvaluatedSet, measure: str) -> list[HistogramPanel]
             continue
         lines = [line for line in found.summaries if (line.measure, line.value) == (measure, value) and line.n]
         numbers = {line.method: found.table.numbers(measure, value, [line.method])[:, 0] for line in lines}
-        values = {method or "the model": own[np.isfinite(own)] for method, own in numbers.items()}
+        values = {method or "each clip": own[np.isfinite(own)] for method, own in numbers.items()}
         if values:
             unit = next((line.unit for line in lines if line.unit), "")
             about = ", ".join(filter(None, (unit, direction(found.table.better(measure, value)))))

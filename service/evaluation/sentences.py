@@ -38,6 +38,19 @@ def compared(comparison: Comparison) -> str:
     return f"{name}: no difference found between {comparison.first} and {comparison.second} ({numbers}){why}"
 
 
+def findings(found: EvaluatedSet) -> list[str]:
+    """The comparisons by the measures' own numbers in few sentences: each difference, and the pairs without one."""
+    said: list[str] = []
+    without: dict[str, list[str]] = {}
+    for comparison in own_comparisons(found):
+        if comparison.adjusted < LEVEL:
+            said.append(compared(comparison))
+        else:
+            pair = f"{comparison.first} and {comparison.second}"
+            without.setdefault(title_of(comparison.measure, comparison.value), []).append(pair)
+    return said + [f"{name}: no difference found between {'; '.join(pairs)}" for name, pairs in without.items()]
+
+
 def own_comparisons(found: EvaluatedSet) -> list[Comparison]:
     """Comparisons by the numbers that the measures are about, where one way is better."""
     own = {(measure, found.own_value(measure)) for measure in found.measures}

@@ -37,7 +37,15 @@ COLOURS: tuple[Colour, ...] = (
     (140, 215, 240),
 )
 """Of lines, in order; apart for colour-blind eyes as far as eight can be. Those of baselines are grey."""
-_GREYS: tuple[Colour, ...] = ((178, 184, 196), (128, 134, 146), (204, 190, 170), (150, 140, 128))
+_GREYS: tuple[Colour, ...] = (
+    (168, 174, 186),
+    (236, 238, 242),
+    (206, 190, 152),
+    (132, 146, 178),
+    (170, 136, 124),
+    (146, 172, 150),
+    (120, 126, 138),
+)
 _FINE = 3
 _TITLE, _TEXT, _SMALL = 19, 15, 13
 _MARGIN = 18
@@ -56,7 +64,7 @@ _TALLEST_MATRIX = 420
 class Line:
     """A mean curve. x, y: float64 [m], x rising; y may be NaN. error: [m], half the height of the band, NaN for none.
 
-    baseline: drawn grey and dashed.
+    baseline: drawn grey and dashed, without its band.
     """
 
     name: str
@@ -91,14 +99,16 @@ def curve_chart(title: str, panels: Sequence[CurvePanel]) -> Image.Image:
     names = {line.name: line.baseline for panel in panels for line in panel.lines}
     colours = line_colours(names)
     wide, high = _ALONE if len(panels) == 1 else _PANEL
-    across, down = min(len(panels), _MOST_ACROSS), math.ceil(len(panels) / _MOST_ACROSS)
+    # Four are two pairs, as those of what is discarded first are.
+    across = 2 if len(panels) == 4 else min(len(panels), _MOST_ACROSS)
+    down = math.ceil(len(panels) / across)
     entries = {name: wrap(name, _TEXT, _LEGEND - 38 - _MARGIN, ",") for name in names}
     tall = max(down * (high + _MARGIN), sum(_entry_height(lines) for lines in entries.values()) + _HEAD + _MARGIN)
     width = 2 * _MARGIN + across * wide + _LEGEND
     canvas = _page(title, width, tall)
     for index, panel in enumerate(panels):
-        left = _MARGIN + (index % _MOST_ACROSS) * wide
-        top = _HEAD + _MARGIN + (index // _MOST_ACROSS) * (high + _MARGIN)
+        left = _MARGIN + (index % across) * wide
+        top = _HEAD + _MARGIN + (index // across) * (high + _MARGIN)
         canvas.paste(_curve_panel(panel, colours, wide, high), (left, top))
     _legend(canvas, (width - _LEGEND, 2 * _HEAD + _MARGIN), entries, names, colours)
     return canvas
@@ -194,9 +204,8 @@ def _curve_panel(panel: CurvePanel, colours: Mapping[str, Colour], width: int, h
     x_high = max(float(line.x[there][-1]) for line, there in known)
     ends = [line.y[there] + sign * np.nan_to_num(line.error[there]) for line, there in known for sign in (-1, 1)]
     y_low, y_high = float(min(end.min() for end in ends)), float(max(end.max() for end in ends))
-    if all(float(line.y[there].min()) >= 0 and float(line.y[there].max()) <= 1 for line, there in known):
-        # Probabilities and shares are seen against nothing and everything.
-        y_low, y_high = 0.0, 1.0
+    known_y = np.concatenate([line.y[there] for line, there in known])
+    y_low, y_high = _whole_span(known_y, panel.unit) or (y_low, y_high)
     ticks = nice_ticks(y_low, y_high)
     y_low, y_high = min(y_low, ticks[0]), max(y_high, ticks[-1])
     plane = Image.new("RGB", (across * _FINE, down * _FINE), PANEL)
@@ -217,10 +226,10 @@ def _curve_panel(panel: CurvePanel, colours: Mapping[str, Colour], width: int, h
     for line, there in known:
         x, y, error = line.x[there], line.y[there], line.error[there]
         banded = np.isfinite(error)
-        if banded.sum() > 1:
+        if banded.sum() > 1 and not line.baseline:
             upper = points(x[banded], np.clip((y + error)[banded], y_low, y_high))
             lower = points(x[banded], np.clip((y - error)[banded], y_low, y_high))
-            draw.polygon([*upper, *lower[::-1]], fill=(*colours[line.name], 50))
+            draw.polygon([*upper, *lower[::-1]], fill=(*colours[line.name], 44))
     # Baselines first, so that the methods lie on them.
     for line, there in sorted(known, key=lambda pair: not pair[0].baseline):
         drawn = points(line.x[there], line.y[there])
@@ -234,6 +243,12 @@ def _curve_panel(panel: CurvePanel, colours: Mapping[str, Colour], width: int, h
     _ends(canvas, (_LEFT, _HEAD + down + 7), across, number(x_low), number(x_high), panel.x_name)
     write(canvas, (_LEFT + across, 6), panel.unit, _SMALL, FAINT, "ra")
     return canvas
+
+
+def _whole_span(values: NDArray[np.float64], unit: str) -> tuple[float, float] | None:
+    """0 and everything for probabilities, shares and percents, which are seen against these; None for other numbers."""
+    most = 100.0 if unit.startswith("%") else 1.0
+    return (0.0, most) if values.min() >= 0 and values.max() <= most else None
 
 
 def _stroke(draw: ImageDraw.ImageDraw, points: Sequence[tuple[float, float]], colour: Colour, dashed: bool) -> None:
@@ -264,8 +279,8 @@ def _histogram_panel(panel: HistogramPanel, colours: Mapping[str, Colour], width
     write(canvas, (width - _MARGIN, 8), panel.unit, _SMALL, FAINT, "ra")
     everything = np.concatenate(list(panel.values.values()))
     low, high = float(everything.min()), float(everything.max())
-    if low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
+    if whole := _whole_span(everything, panel.unit):
+        low, high = whole
     elif low == high:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, int(np.clip(2 * math.sqrt(len(everything) / len(panel.values)), 10, 40)) + 1)
@@ -306,9 +321,10 @@ def _matrix_size(matrix: NDArray[np.float64]) -> tuple[int, int]:
 def _draw_matrix(
     canvas: Image.Image, place: tuple[int, int], size: tuple[int, int], matrix: NDArray[np.float64]
 ) -> tuple[float, bool]:
-    """Draw a matrix; the value drawn at full strength, and whether it has negative ones."""
+    """Draw a matrix; the value drawn at full strength, and whether negative ones are drawn as such."""
     values = np.nan_to_num(matrix, posinf=0.0, neginf=0.0).astype(np.float32)
-    peak, signed = float(np.abs(values).max(initial=0)), bool((values < 0).any())
+    peak = float(np.abs(values).max(initial=0))
+    signed = bool((values < -0.02 * peak).any())  # less is nothing to be seen
     colours, opacity = heat_colours(values / np.float32(peak or 1.0), signed)
     strength = np.clip(opacity[..., None] / OPACITY, 0, 1)
     cells = np.rint(np.array(PANEL) * (1 - strength) + colours * strength).astype(np.uint8)

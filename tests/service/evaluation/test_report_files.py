@@ -39,8 +39,8 @@ MARKDOWN = """\
 
 ## Comparisons
 
-* insertion: no difference found between dtd and random (+23.5, 95 % +19 to +28, p = 0.5, 2 clips); it takes 6 clips or \
-more
+* insertion: no difference found between dtd and random (+23.5, 95 % +19 to +28, p = 0.5, 2 clips); it takes 6 clips \
+or more
 
 ## Does each measure prefer the exact mask?
 
