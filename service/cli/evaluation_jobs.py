@@ -86,7 +86,8 @@ class Gathering:
     ) -> EvaluatedSet:
         """Wait until all jobs have ended and give all that came of them, in the order of the clips.
 
-        report: takes the set after every change, or None, how many are done, and what is going on. arrived: takes every clip as it comes.
+        report: takes the set after every change, or None, how many are done, and what is going on. arrived: takes every
+        clip as it comes.
         """
         total = sum(job.clips.total for job in self.jobs)
         for number, job in enumerate(self.jobs):

@@ -24,8 +24,8 @@ from service.rendering.text import Colour
 X = np.linspace(0, 1, 11)
 
 
-def near(image: Image.Image, colour: Colour) -> NDArray[np.bool_]:
-    return np.asarray(np.abs(np.asarray(image).astype(int) - colour).max(axis=2) < 25)
+def near(image: Image.Image, colour: Colour, within: int = 25) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(np.asarray(image).astype(int) - colour).max(axis=2) < within)
 
 
 def line(name: str, y: NDArray[np.float64], error: float = np.nan, baseline: bool = False) -> Line:
@@ -61,7 +61,7 @@ def test_baselines_are_dashed_and_grey() -> None:
 
     def ink(baseline: bool) -> int:
         image = curve_chart("t", [CurvePanel("p", "x", "", [line("random", np.full(11, 0.5), baseline=baseline)])])
-        return int(near(image.crop((0, 0, image.width - 300, image.height)), grey if baseline else COLOURS[0]).sum())
+        return int(near(image.crop((0, 0, image.width - 300, image.height)), grey if baseline else COLOURS[0], 12).sum())
 
     assert 0.35 < ink(True) / ink(False) < 0.75
 
@@ -90,7 +90,7 @@ def test_a_legend_of_many_long_names_fits() -> None:
 
 def test_histograms_have_a_row_each_and_their_mean() -> None:
     values = {"dtd": np.array([0.25, 0.25, 0.75, 0.75]), "random": np.array([0.0])}
-    image = histogram_chart("t", [HistogramPanel("insertion", "%", values, frozenset({"random"}))])
+    image = histogram_chart("t", [HistogramPanel("insertion", "probability", values, frozenset({"random"}))])
     assert image.size == (900, 30 + 2 * 40 + 30 + 18 + 48)
     ink = near(image, COLOURS[0])
     # The mean of dtd is in the middle of the axis.
