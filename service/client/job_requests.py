@@ -78,14 +78,11 @@ JobClips = Iterable[ClipLike | ServerFile] | str | Path | bytes | ServerFile
 """Clips of a job: a list of files, folders of images, bytes, pixels or ServerFiles; or one of them."""
 
 
-class JobOptions(TypedDict, total=False):
-    """The question of a job, beside clips and method.
+class JobQuestion(TypedDict, total=False):
+    """The question of a job about each clip, beside the method.
 
     model, version: empty is the default model and the served version. target, contrast: as for live clips. sampling:
-    which frames the model sees. fps: of images and pixels. tenant: whose job it is. priority: "low", "normal", "high".
-    request_id: the same id is the same job; made up when left out. seed: for methods that draw random numbers. names:
-    of the clips, in order; those of the files when left out. ground_truth: what is known of the clips, in order, for
-    `evaluation`; None for a clip of which nothing is.
+    which frames the model sees. fps: of images and pixels. seed: for methods that draw random numbers.
     """
 
     model: str
@@ -94,10 +91,20 @@ class JobOptions(TypedDict, total=False):
     contrast: ClassLike
     sampling: SamplingLike
     fps: float
+    seed: int
+
+
+class JobOptions(JobQuestion, total=False):
+    """JobQuestion, and for the job as a whole.
+
+    tenant: whose job it is. priority: "low", "normal", "high". request_id: the same id is the same job; made up when
+    left out. names: of the clips, in order; those of the files when left out. ground_truth: what is known of the clips,
+    in order, for `evaluation`; None for a clip of which nothing is.
+    """
+
     tenant: str
     priority: str
     request_id: str
-    seed: int
     names: Sequence[str]
     ground_truth: Sequence[TruthLike]
 

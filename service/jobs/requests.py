@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from actionlens.v1 import clip_pb2, job_pb2, method_pb2, model_pb2
+from service.dataplane.evaluation import check_target
 from service.dataplane.served_models import ServedModels
 from service.errors import InvalidArgument
 from service.jobs.input_root import input_file
@@ -33,8 +34,7 @@ def complete_job(request: job_pb2.CreateJobRequest, served: ServedModels, root: 
     model = served.find(request.model, request.version)
     if request.method.WhichOneof("method") == EVALUATE:
         check_evaluate(request.method.evaluate, model, f"method.{EVALUATE}")
-        if request.target.HasField("contrast"):
-            raise InvalidArgument("target.contrast: measures are of one class; leave it out", field="target.contrast")
+        check_target(request)
     else:
         check_method(request.method, model, "method", job=True)
     _check_sampling(request.sampling, model)

@@ -13,9 +13,10 @@ from actionlens.worker.v1 import worker_pb2
 from service.backends.protocol import InferenceBackend, Work
 from service.dataplane import timings
 from service.dataplane.answer import build_answer, check_response
+from service.dataplane.evaluation import evaluating
 from service.dataplane.explain_service import frame_report
 from service.dataplane.resolved_request import ResolvedRequest
-from service.dataplane.truth_mapping import truth_on_frames, visible_part
+from service.dataplane.truth_mapping import truth_on_frames
 from service.decoding.clip import DecodedClip, decode_clip
 from service.errors import ActionLensError, FailedPrecondition
 from service.jobs.store import transitions
@@ -170,16 +171,13 @@ class ClipRunner:
             self._decoded = await context.patiently(lambda: self._decode(model.input))
         resolved = ResolvedRequest(model, request.target, (request.method,), answer_pb2.OutputOptions())
         block = worker_pb2.Advance(
-            compute=resolved.compute(),
+            compute=self._asked(resolved, self._decoded),
             state=held,
             budget_seconds=0.0 if final else context.settings.jobs.block_seconds,
             seed=request.seed,
             # The explanation so far: when somebody watches, and of the last state.
             result=final or entry.watched,
         )
-        if self._measures:
-            block.compute.truth.CopyFrom(self._truth or worker_pb2.Truth())
-            block.compute.visible.CopyFrom(visible_part(self._decoded.placement))
         work = Work(worker_pb2.ComputeRequest(advance=block), self._decoded.frames)
         reply = await backend.compute(request.model, work, context.settings.jobs.response_seconds)
         check_response(resolved, reply.response)
@@ -218,6 +216,11 @@ class ClipRunner:
         if truth is not None:
             self._truth = truth_on_frames(truth, decoded, f"{field}.ground_truth")
         return decoded
+
+    def _asked(self, resolved: ResolvedRequest, clip: DecodedClip) -> worker_pb2.Compute:
+        if not self._measures:
+            return resolved.compute()
+        return evaluating(resolved, clip, self._truth)
 
     # Both may be done twice, when the database did not answer the first time: blobs have the names of their contents.
     def _record_block(self, resolved: ResolvedRequest, response: worker_pb2.ComputeResponse, seconds: float) -> Report:
