@@ -127,6 +127,7 @@ def test_every_depth_is_explained_by_another_network_and_the_own_one_stays():
     assert cascading.y[0] == 1
     assert cascading.y[1] == independent.y[1]
     assert cascading.y[3] == pytest.approx(found.values["spearman_abs"].number)
+    assert cascading.y[1] == pytest.approx(found.values["head_spearman_abs"].number)
     again = MEASURE.measure(own, "grad-cam", Explainer(own), parameters)
     assert again == found
 
@@ -136,7 +137,7 @@ def test_the_cheap_form_has_one_network():
     explain = Explainer(own)
     found = MEASURE.measure(own, "dtd", explain, ONCE)
     assert len(explain.models) == MEASURE.forwards(own.model, 6, ONCE) == 2
-    assert "complexity_rise" in found.values
+    assert set(found.values) == {"spearman_abs", "spearman", "ssim", "complexity_rise"}
     assert {curve.name for curve in found.curves} == {f"cascading, {n}" for n in ("spearman_abs", "spearman", "ssim")}
 
 
