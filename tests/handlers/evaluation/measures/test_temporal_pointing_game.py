@@ -27,7 +27,7 @@ def numbers(
 ) -> dict[str, float]:
     one = subject(truth=SEGMENT, target=1) if one is None else one
     found: Measured = TemporalPointingGame().measure(one, attribution, parameters)
-    return {name: value.number for name, value in found.values.items()}
+    return {name: value.number for name, value in found.values.items()} | {"frame": float(found.arrays["frame"])}
 
 
 def test_the_sum_of_a_frame_and_its_largest_value_point_to_different_frames() -> None:
