@@ -6,19 +6,22 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.options import Address, AsJson, Methods, Model, Store, Target, chosen_methods, connect
+from service.cli.options import Address, AsJson, Methods, Model, Store, Target, chosen_methods
 
 if TYPE_CHECKING:
-    from actionlens.v1 import clip_pb2, job_pb2, model_pb2
+    from actionlens.v1 import job_pb2, method_pb2, model_pb2
     from service.cli.evaluation_jobs import MeasuredClip
     from service.cli.terminal import Stage
-    from service.client import Client
-    from service.client.truth.clip_truth import ClipTruth
+    from service.client import Client, GroundTruth
+    from service.client.evaluations.clip_truth import ClipTruth
     from service.evaluation.evaluated_set import EvaluatedClip, EvaluatedSet
+    from service.local import LocalClient
+
+_PATIENCE = 30.0
 
 
 def evaluate(
@@ -135,12 +138,14 @@ def evaluate(
     Ends with a table, paired tests of the methods, and whether each measure can be trusted on these clips.
     The work is a job: Ctrl-C leaves it running, and --job comes back to it.
     """
-    from service.cli.evaluation_jobs import submit
-    from service.cli.evaluation_terminal import show_measures, show_plan
+    from service.cli.evaluation_jobs import measure_here, submit
+    from service.cli.evaluation_terminal import live_table, show_measures, show_plan
+    from service.cli.explain import client_of
     from service.cli.measure_options import chosen_measures
     from service.cli.terminal import out, stages
-    from service.client import evaluation
-    from service.client.job_requests import JobOptions
+    from service.client import Client, evaluation
+    from service.client.job_requests import JobOptions, JobQuestion
+    from service.settings import Settings
 
     given = [name for name, there in (("CLIP", clips), ("--generated", generated), ("--job", job)) if there]
     if len(given) != 1 and not (list_measures and not given):
@@ -152,14 +157,17 @@ def evaluate(
         raise typer.BadParameter("is for --in-process; a running service has its own store", param_hint="--store")
     if in_process and job:
         raise typer.BadParameter("is for a running service; jobs of --in-process end with it", param_hint="--job")
+    settings = Settings() if store is None else Settings(model_store=store)
     console = out()
-    with stages() as report, _client(in_process, store, model, address, report) as client:
+    with stages() as report, client_of(in_process, settings, model, address, _PATIENCE, report) as client:
         if job:
+            assert isinstance(client, Client)
             sent = [client.jobs.get(identifier) for identifier in job]
+            about = _about_job(sent[0])
+            found = _followed(client, sent, output, address, as_json)
         else:
             served = client.get_model(model) if model else _default_model(client)
             if list_measures:
-                report("")
                 show_measures(console, served)
                 return
             methods = chosen_methods(method)
@@ -167,7 +175,8 @@ def evaluate(
             chosen = chosen_measures(measure or [], served, known, len(methods))
             asked = evaluation(methods, chosen, correct_only=correct_only, min_score=min_score, draws=draws)
             report("planning")
-            plan = client.jobs.plan(asked, model=served.name, version=served.version)
+            planning = client.jobs.plan if isinstance(client, Client) else client.plan
+            plan = planning(asked, model=served.name, version=served.version)
             if not as_json:
                 slow = [text for text in methods if _is_job(text, served)]
                 seconds = _seconds(client, measured, served, [text for text in methods if text not in slow], plan)
@@ -176,46 +185,30 @@ def evaluate(
                 if as_json:
                     print(json.dumps(_plan_document(plan, len(measured)), ensure_ascii=False))
                 return
-            options: JobOptions = {
+            question: JobQuestion = {
                 "model": served.name,
                 "version": served.version,
                 "target": target,
                 "sampling": sampling,
-                "tenant": tenant,
-                "priority": priority,
-                "request_id": request_id,
                 "seed": seed,
             }
-            sent = []
-            with _leaving(sent, output, address, in_process):
-                submit(client, measured, asked, options, sent, report)
-        report("measuring")
-        found = _followed(client, sent, output, address, in_process, as_json)
-        _finish(found, sent[0], output, report, as_json)
+            about = _about(served.name, served.version, seed, asked)
+            if isinstance(client, Client):
+                options: JobOptions = {"tenant": tenant, "priority": priority, "request_id": request_id}
+                options.update(question)
+                sent = []
+                with _leaving(sent, output, address):
+                    submit(client, measured, asked, options, sent, report)
+                found = _followed(client, sent, output, address, as_json)
+            else:
+                with live_table(as_json) as progress:
+                    found = measure_here(client, measured, asked, question, progress, _printing(as_json))
+        _finish(found, about, output, report, as_json)
     if found.failed:
         raise typer.Exit(1)
 
 
-@contextmanager
-def _client(in_process: bool, store: Path | None, model: str, address: str, report: Stage) -> Iterator[Client]:
-    """A client of the running service, or of one that lives as long as this."""
-    if not in_process:
-        with connect(address) as client:
-            yield client
-        return
-    from actionlens.extras import needing
-
-    with needing("worker"):
-        from service.cli.private_service import private_service
-    from service.settings import Settings
-
-    settings = Settings() if store is None else Settings(model_store=store)
-    report(f"loading {model or settings.default_model}")
-    with private_service(settings, model or settings.default_model) as own, connect(own) as client:
-        yield client
-
-
-def _default_model(client: Client) -> model_pb2.Model:
+def _default_model(client: Client | LocalClient) -> model_pb2.Model:
     """The model of requests that name none, which every answer tells."""
     import numpy as np
 
@@ -229,7 +222,7 @@ def _clips(
     """The clips with their truths, and the parts of truth that some of them have."""
     from service.cli.evaluation_jobs import MeasuredClip
     from service.cli.result_files import result_names
-    from service.client.truth.truth_file import check_classes, read_truth, truths_of
+    from service.client.evaluations.truth_file import check_classes, read_truth, truths_of
 
     truths: list[ClipTruth | None] = [None] * len(paths)
     if file is not None:
@@ -260,16 +253,13 @@ def _some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _reading(path: Path, truth: ClipTruth | None) -> Callable[[], tuple[clip_pb2.Clip, job_pb2.GroundTruth | None]]:
-    from service.client.clip_messages import clip_message
-    from service.client.truth.clip_truth import truth_message
-    from service.client.truth.mask_files import read_masks
+def _reading(path: Path, truth: ClipTruth | None) -> Callable[[], tuple[Path, GroundTruth | None]]:
+    from service.client.evaluations.mask_files import read_masks
 
-    def read() -> tuple[clip_pb2.Clip, job_pb2.GroundTruth | None]:
+    def read() -> tuple[Path, GroundTruth | None]:
         if truth is None:
-            return clip_message(path), None
-        masks = read_masks(truth.mask) if truth.mask is not None else None
-        return clip_message(path), truth_message(truth, masks)
+            return path, None
+        return path, truth.ground_truth(read_masks(truth.mask) if truth.mask is not None else None)
 
     return read
 
@@ -290,7 +280,7 @@ def _is_job(text: str, model: model_pb2.Model) -> bool:
 
 
 def _seconds(
-    client: Client,
+    client: Client | LocalClient,
     measured: Sequence[MeasuredClip],
     model: model_pb2.Model,
     live: Sequence[str],
@@ -315,31 +305,31 @@ def _plan_document(plan: job_pb2.EvaluationPlan, clips: int) -> dict[str, object
 
 
 @contextmanager
-def _leaving(sent: Sequence[job_pb2.Job], output: Path | None, address: str, in_process: bool) -> Iterator[None]:
+def _leaving(sent: Sequence[job_pb2.Job], output: Path | None, address: str) -> Iterator[None]:
     """Say at Ctrl-C how to come back, and exit with 130."""
     try:
         yield
     except KeyboardInterrupt:
-        if in_process or not sent:
-            typer.echo("\nnothing goes on: without a service an evaluation ends with its command", err=True)
-        else:
+        if sent:
             jobs = " ".join(f"--job {entry.id}" for entry in sent)
             where = f" -o {output}" if output is not None else ""
             where += f" --address {address}" if address else ""
-            goes = "goes" if len(sent) == 1 else "go"
-            typer.echo(
-                f"\n{', '.join(entry.id for entry in sent)} {goes} on; come back with "
-                f"`actionlens evaluate {jobs}{where}`",
-                err=True,
-            )
+            what = f"job {sent[0].id} goes" if len(sent) == 1 else f"{len(sent)} jobs go"
+            typer.echo(f"\n{what} on; come back with `actionlens evaluate {jobs}{where}`", err=True)
         raise typer.Exit(130) from None
 
 
 def _followed(
-    client: Client, sent: Sequence[job_pb2.Job], output: Path | None, address: str, in_process: bool, as_json: bool
+    client: Client, sent: Sequence[job_pb2.Job], output: Path | None, address: str, as_json: bool
 ) -> EvaluatedSet:
     from service.cli.evaluation_jobs import Gathering
     from service.cli.evaluation_terminal import live_table
+
+    with _leaving(sent, output, address), live_table(as_json) as progress:
+        return Gathering(client, sent, int(sent[0].seed)).follow(progress, _printing(as_json))
+
+
+def _printing(as_json: bool) -> Callable[[EvaluatedClip], None]:
     from service.rendering.json_document import message_document
 
     def arrived(clip: EvaluatedClip) -> None:
@@ -347,23 +337,26 @@ def _followed(
             document = {"clip": clip.name, "evaluation": message_document(clip.evaluation)}
             print(json.dumps(document, ensure_ascii=False), flush=True)
 
-    with _leaving(sent, output, address, in_process), live_table(as_json) as progress:
-        return Gathering(client, sent, int(sent[0].seed)).follow(progress, arrived)
+    return arrived
 
 
-def _finish(found: EvaluatedSet, job: job_pb2.Job, output: Path | None, report: Stage, as_json: bool) -> None:
+def _about(model: str, version: str, seed: int, method: method_pb2.Method) -> dict[str, Any]:
+    """What was asked, for the tables."""
+    from service.rendering.json_document import message_document
+
+    return {"model": model, "version": version, "seed": seed, "evaluate": message_document(method.evaluate)}
+
+
+def _about_job(job: job_pb2.Job) -> dict[str, Any]:
+    return _about(job.model, job.version, int(job.seed), job.method)
+
+
+def _finish(found: EvaluatedSet, about: dict[str, Any], output: Path | None, report: Stage, as_json: bool) -> None:
     """Show the table, and write the files when there is a folder."""
     from service.cli.evaluation_terminal import show_evaluation
     from service.cli.terminal import out
     from service.evaluation.report_files import report_document
-    from service.rendering.json_document import message_document
 
-    about = {
-        "model": job.model,
-        "version": job.version,
-        "seed": int(job.seed),
-        "evaluate": message_document(job.method.evaluate),
-    }
     report("testing differences")
     document = report_document(found, about)
     console = out()
@@ -373,7 +366,7 @@ def _finish(found: EvaluatedSet, job: job_pb2.Job, output: Path | None, report: 
         show_evaluation(console, found)
     if output is None:
         return
-    for path in _write(output, found, document, f"{job.model} {job.version}", report):
+    for path in _write(output, found, document, f"{about['model']} {about['version']}", report):
         if not as_json:
             console.print(f"  {path}", style="blue", soft_wrap=True)
 

@@ -1,22 +1,35 @@
-"""Sends the clips of an evaluation as jobs, and gathers their results as they come."""
+"""Sends the clips of an evaluation as jobs and gathers their results as they come, or measures them here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, clip_pb2, job_pb2, method_pb2
+from service.cli.errors import explain_failure
 from service.cli.job_terminal import progress_line
-from service.client import Client
-from service.client.job_requests import JobOptions
-from service.errors import InvalidArgument
+from service.client import Client, GroundTruth
+from service.client.clip_messages import ClipLike, clip_message
+from service.client.job_requests import JobOptions, JobQuestion
+from service.errors import ActionLensError, InvalidArgument
 from service.evaluation.evaluated_set import EvaluatedClip, EvaluatedSet
 from service.unique_names import distinct
+
+if TYPE_CHECKING:
+    from service.local import LocalClient
 
 _PART_BYTES = 24 * 2**20
 """Of clips and masks in one job, below what a message may have (ACTIONLENS_LIMITS__MESSAGE_BYTES, 32 MiB)."""
 _PART_CLIPS = 10_000
+
+
+Report = Callable[[EvaluatedSet | None, str, str], None]
+"""Takes the clips so far (None: as before), how many are done, and what is going on."""
+
+Arrived = Callable[[EvaluatedClip], None]
+"""Takes every clip as it comes."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +37,7 @@ class MeasuredClip:
     """A clip to measure on. read: its content and truth, read when it is sent."""
 
     name: str
-    read: Callable[[], tuple[clip_pb2.Clip, job_pb2.GroundTruth | None]]
+    read: Callable[[], tuple[ClipLike, GroundTruth | None]]
 
 
 def submit(
@@ -52,7 +65,7 @@ def submit(
         sent.append(client.jobs.submit([clip for _, clip, _ in part], method, **own))
 
 
-Part = list[tuple[str, clip_pb2.Clip, job_pb2.GroundTruth | None]]
+Part = list[tuple[str, clip_pb2.Clip, GroundTruth | None]]
 
 
 def _parts(clips: Iterable[MeasuredClip], report: Callable[[str], None]) -> Iterator[Part]:
@@ -60,8 +73,11 @@ def _parts(clips: Iterable[MeasuredClip], report: Callable[[str], None]) -> Iter
     held = 0
     for entry in clips:
         report(f"reading {entry.name}")
-        clip, truth = entry.read()
-        size = clip.ByteSize() + (truth.ByteSize() if truth is not None else 0)
+        content, truth = entry.read()
+        clip = clip_message(content)
+        size = clip.ByteSize()
+        if truth is not None and truth.masks is not None:
+            size += truth.masks.size // 8
         if part and (held + size > _PART_BYTES or len(part) == _PART_CLIPS):
             yield part
             part, held = [], 0
@@ -81,14 +97,8 @@ class Gathering:
     found: dict[tuple[int, int], tuple[str, answer_pb2.Answer]] = field(default_factory=dict)
     failed: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
 
-    def follow(
-        self, report: Callable[[EvaluatedSet | None, str, str], None], arrived: Callable[[EvaluatedClip], None]
-    ) -> EvaluatedSet:
-        """Wait until all jobs have ended and give all that came of them, in the order of the clips.
-
-        report: takes the set after every change, or None, how many are done, and what is going on. arrived: takes every
-        clip as it comes.
-        """
+    def follow(self, report: Report, arrived: Arrived) -> EvaluatedSet:
+        """Wait until all jobs have ended and give all that came of them, in the order of the clips."""
         total = sum(job.clips.total for job in self.jobs)
         for number, job in enumerate(self.jobs):
 
@@ -117,7 +127,7 @@ class Gathering:
             self.seed,
         )
 
-    def _fetch(self, number: int, job: job_pb2.Job, arrived: Callable[[EvaluatedClip], None]) -> bool:
+    def _fetch(self, number: int, job: job_pb2.Job, arrived: Arrived) -> bool:
         """Fetch what is new of a job; whether something was."""
         have = sum(place[0] == number for place in self.found)
         if job.clips.succeeded <= have:
@@ -128,6 +138,36 @@ class Gathering:
                 arrived(_evaluated(clip.name, answer))
                 self.found[number, clip.index] = (clip.name, answer)
         return True
+
+
+def measure_here(
+    local: LocalClient,
+    clips: Sequence[MeasuredClip],
+    method: method_pb2.Method,
+    question: JobQuestion,
+    report: Report,
+    arrived: Arrived,
+) -> EvaluatedSet:
+    """Measure the clips one after the other in this process. Arguments as of `submit` and `Gathering.follow`."""
+    found: list[EvaluatedClip] = []
+    failed: dict[str, str] = {}
+    for number, entry in enumerate(clips):
+        done = f"{number} of {len(clips)} clips measured"
+
+        def progress(update: job_pb2.ClipProgress, done: str = done, name: str = entry.name) -> None:
+            report(None, done, f"{name}: {update.iteration} of {update.iterations}")
+
+        report(None, done, entry.name)
+        try:
+            clip, truth = entry.read()
+            answer = local.evaluate_clip(clip, method, ground_truth=truth, progress=progress, **question).message
+        except (ActionLensError, OSError) as error:
+            failed[entry.name] = explain_failure(error)
+            continue
+        found.append(_evaluated(entry.name, answer))
+        arrived(found[-1])
+        report(EvaluatedSet(found, failed, question["seed"]), f"{number + 1} of {len(clips)} clips measured", "")
+    return EvaluatedSet(found, failed, question["seed"])
 
 
 def _evaluated(name: str, answer: answer_pb2.Answer) -> EvaluatedClip:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actionlens.v1 import job_pb2, model_pb2
+from service.cli.evaluation_jobs import Report
 from service.cli.terminal import duration
 from service.evaluation.evaluated_set import EvaluatedSet
 from service.evaluation.measurement import EXACT_MASK, HIGHER, LOWER, RANDOM
@@ -23,9 +24,6 @@ _MOST_SENTENCES = 30
 
 _EVERYWHERE = (RANDOM, EXACT_MASK)
 """Baselines of every measure; others are of single ones."""
-
-Progress = Callable[[EvaluatedSet | None, str, str], None]
-"""Takes the clips so far (None: as before), how many are done, and what is going on."""
 
 
 def show_measures(console: Console, model: model_pb2.Model) -> None:
@@ -75,7 +73,7 @@ def show_plan(
 
 
 @contextmanager
-def live_table(lines: bool) -> Iterator[Progress]:
+def live_table(lines: bool) -> Iterator[Report]:
     """The table of the measures' own numbers on standard error, redrawn as clips come; where that is no terminal a line
     per clip. lines: never the table."""
     if lines or not sys.stderr.isatty():

@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actionlens.extras import needing
-from actionlens.v1 import clip_pb2, job_pb2, model_pb2
+from actionlens.v1 import model_pb2
 from service.cli.evaluation_jobs import MeasuredClip
-from service.client.clip_messages import clip_message
-from service.client.truth.clip_truth import ClipTruth, truth_message
-from service.client.truth.mask_files import masks_message
+from service.client import GroundTruth
 
 _APART = 2**20
 """Seeds between two sets of clips, which is the most that a set has."""
@@ -34,7 +33,7 @@ def knows_classes(model: model_pb2.Model) -> bool:
     return set(CLASSES) <= set(model.labels)
 
 
-def _read(number: int, model: model_pb2.Model) -> tuple[clip_pb2.Clip, job_pb2.GroundTruth]:
+def _read(number: int, model: model_pb2.Model) -> tuple[NDArray[np.uint8], GroundTruth]:
     from actionlens.generated_clips.clips import HELD_OUT_SEED, generate
     from actionlens.generated_clips.labels import CLASSES
 
@@ -42,12 +41,9 @@ def _read(number: int, model: model_pb2.Model) -> tuple[clip_pb2.Clip, job_pb2.G
     sample = generate(HELD_OUT_SEED + number, frames=model.input.frames, size=size)
     moving = np.flatnonzero(sample.stroke)
     label = CLASSES[sample.label]
-    truth = ClipTruth(
-        clip="",
-        line=0,
+    return sample.clip, GroundTruth(
         label=label if label in model.labels else None,
-        frames=(int(moving[0]), int(moving[-1])) if moving.size else None,
+        # Where nothing moves there is no object, which is other than not to know it.
+        masks=sample.mask if sample.mask.any() else None,
+        segment=(int(moving[0]), int(moving[-1])) if moving.size else None,
     )
-    # Where nothing moves there is no object, which is other than not to know it.
-    masks = masks_message(sample.mask, "generated") if sample.mask.any() else None
-    return clip_message(sample.clip), truth_message(truth, masks)

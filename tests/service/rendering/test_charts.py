@@ -61,7 +61,9 @@ def test_baselines_are_dashed_and_grey() -> None:
 
     def ink(baseline: bool) -> int:
         image = curve_chart("t", [CurvePanel("p", "x", "", [line("random", np.full(11, 0.5), baseline=baseline)])])
-        return int(near(image.crop((0, 0, image.width - 300, image.height)), grey if baseline else COLOURS[0], 12).sum())
+        return int(
+            near(image.crop((0, 0, image.width - 300, image.height)), grey if baseline else COLOURS[0], 12).sum()
+        )
 
     assert 0.35 < ink(True) / ink(False) < 0.75
 

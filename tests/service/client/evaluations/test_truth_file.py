@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actionlens.v1 import job_pb2, model_pb2
-from service.client.truth.clip_truth import Box, ClipTruth, truth_message
-from service.client.truth.truth_file import COLUMNS, check_classes, read_truth, truths_of
+from service.client.evaluations.clip_truth import Box, ClipTruth
+from service.client.evaluations.ground_truth import truth_message
+from service.client.evaluations.truth_file import COLUMNS, check_classes, read_truth, truths_of
 from service.errors import InvalidArgument
 
 HEADER = "clip,class,first_frame,last_frame,frame,x0,y0,x1,y1\n"
@@ -213,7 +214,9 @@ def _read_or_refuse(file: Path, data: bytes) -> None:
         assert truth.clip == truth.clip.strip() != ""
         assert truth.parts
         assert all(0 <= box.frame < 2**32 and box.x0 < box.x1 and box.y0 < box.y1 for box in truth.boxes)
-        truth_message(truth).SerializeToString()
+        message = truth_message(truth.ground_truth(), "clips[0].ground_truth")
+        assert message is not None
+        message.SerializeToString()
 
 
 def test_clips_are_found_by_path_and_by_its_end(tmp_path: Path) -> None:
@@ -253,12 +256,19 @@ def test_classes_are_those_of_the_model() -> None:
 
 
 def test_a_message_says_all_of_it() -> None:
-    truth = ClipTruth("a", 2, "left", frames=(3, 9), boxes=(Box(4, 0.5, 1, 2, 3),))
-    message = truth_message(truth)
-    assert message.label.label == "left"
-    assert (message.segment.frames.first, message.segment.frames.last) == (3, 9)
-    assert message.boxes == [job_pb2.Box(frame=4, x0=0.5, y0=1, x1=2, y1=3)]
-    other = truth_message(ClipTruth("a", 2, 0, seconds=(0.5, 2)))
+    def message(truth: ClipTruth) -> job_pb2.GroundTruth:
+        made = truth_message(truth.ground_truth(), "")
+        assert made is not None
+        return made
+
+    first = message(ClipTruth("a", 2, "left", frames=(3, 9), boxes=(Box(4, 0.5, 1, 2, 3), Box(4, 1, 1, 2, 2))))
+    assert first.label.label == "left"
+    assert (first.segment.frames.first, first.segment.frames.last) == (3, 9)
+    assert list(first.boxes) == [
+        job_pb2.Box(frame=4, x0=0.5, y0=1, x1=2, y1=3),
+        job_pb2.Box(frame=4, x0=1, y0=1, x1=2, y1=2),
+    ]
+    other = message(ClipTruth("a", 2, 0, seconds=(0.5, 2)))
     assert other.label.WhichOneof("selector") == "index"
     assert (other.segment.seconds.begin, other.segment.seconds.end) == (0.5, 2)
-    assert truth_message(ClipTruth("a", 2)) == job_pb2.GroundTruth()
+    assert message(ClipTruth("a", 2)) == job_pb2.GroundTruth()

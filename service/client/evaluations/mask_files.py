@@ -11,29 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.extras import needing
-from actionlens.v1 import job_pb2
 from service.client.clip_messages import image_files
 from service.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from PIL import Image
 
-MOST_MASKS = 9000
-MOST_BITS = 2**28
-"""Of one clip, as job_pb2.Masks takes them."""
 _NUMPY = (".npz", ".npy")
 _PICTURES = (".png",)
 
 
-def read_masks(path: Path) -> job_pb2.Masks:
-    """The masks of source frames 0, 1, 2 ...: what is not 0 is the object.
+def read_masks(path: Path) -> NDArray[np.bool_]:
+    """The masks of source frames 0, 1, 2 ..., bool [frames, height, width]: what is not 0 is the object.
 
     path: an NPZ file with one array or one named "mask", or an NPY file, [frames, height, width]; a folder of PNG
     files in natural order; or a TIFF, GIF or APNG file of one picture a frame. Pictures need the extra `media`. Raises
     InvalidArgument that names the file.
     """
     if path.suffix.lower() in _NUMPY:
-        return masks_message(_array(path), path.name)
+        return _checked(_array(path), path)
     with needing("media"):
         from PIL import Image, ImageSequence, UnidentifiedImageError
     try:
@@ -50,18 +46,13 @@ def read_masks(path: Path) -> job_pb2.Masks:
                 planes = [_plane(picture) for picture in ImageSequence.Iterator(film)]
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise _wrong(path, f"cannot be read as masks ({error}); use NPZ, a folder of PNG files, TIFF or GIF") from None
-    return masks_message(_stacked(planes, path), path.name)
+    return _checked(_stacked(planes, path), path)
 
 
-def masks_message(masks: NDArray[np.bool_], name: str) -> job_pb2.Masks:
-    """Masks of frames 0, 1, 2 ..., bool [frames, height, width], as a job takes them. name: for errors."""
+def _checked(masks: NDArray[np.bool_], path: Path) -> NDArray[np.bool_]:
     if masks.ndim != 3 or not masks.size:
-        raise _wrong(Path(name), f"has the shape {list(masks.shape)}; masks are [frames, height, width]")
-    count, height, width = masks.shape
-    if count > MOST_MASKS or masks.size > MOST_BITS:
-        raise _wrong(Path(name), f"has {count} masks of {width} x {height}, which are too many bits; make them smaller")
-    bits = np.packbits(np.ascontiguousarray(masks).reshape(-1)).tobytes()
-    return job_pb2.Masks(count=count, height=height, width=width, bits=bits)
+        raise _wrong(path, f"has the shape {list(masks.shape)}; masks are [frames, height, width]")
+    return masks
 
 
 def _array(path: Path) -> NDArray[np.bool_]:

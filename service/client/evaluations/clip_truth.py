@@ -1,11 +1,14 @@
-"""What a user knows of a clip, as it was written down and as a job takes it."""
+"""What a user knows of a clip, as it was written down."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from actionlens.v1 import job_pb2, method_pb2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.client.evaluations.ground_truth import GroundTruth
 
 MOST_BOXES = 20_000
 """Of one clip, as job_pb2.GroundTruth takes them."""
@@ -49,24 +52,15 @@ class ClipTruth:
         }
         return frozenset(part for part, there in known.items() if there)
 
-
-def truth_message(truth: ClipTruth, masks: job_pb2.Masks | None = None) -> job_pb2.GroundTruth:
-    """The truth as a job takes it. masks: those of truth.mask, or of a generated clip."""
-    message = job_pb2.GroundTruth(
-        boxes=[job_pb2.Box(frame=box.frame, x0=box.x0, y0=box.y0, x1=box.x1, y1=box.y1) for box in truth.boxes],
-        masks=masks,
-    )
-    if truth.label is not None:
-        message.label.CopyFrom(class_selector(truth.label))
-    if truth.frames is not None:
-        first, last = truth.frames
-        message.segment.frames.CopyFrom(job_pb2.FrameRange(first=first, last=last))
-    elif truth.seconds is not None:
-        begin, end = truth.seconds
-        message.segment.seconds.CopyFrom(job_pb2.TimeRange(begin=begin, end=end))
-    return message
-
-
-def class_selector(label: str | int) -> method_pb2.ClassSelector:
-    """A class by its label or number."""
-    return method_pb2.ClassSelector(index=label) if isinstance(label, int) else method_pb2.ClassSelector(label=label)
+    def ground_truth(self, masks: NDArray[np.bool_] | None = None) -> GroundTruth:
+        """The truth as the client takes it. masks: those of `mask`, bool [frames, height, width]."""
+        boxes: dict[int, list[tuple[float, float, float, float]]] = {}
+        for box in self.boxes:
+            boxes.setdefault(box.frame, []).append((box.x0, box.y0, box.x1, box.y1))
+        return GroundTruth(
+            label=self.label,
+            boxes=boxes,
+            masks=masks,
+            segment=self.frames,
+            segment_seconds=self.seconds,
+        )

@@ -13,7 +13,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from actionlens.v1 import method_pb2, model_pb2
-from service.client.truth.clip_truth import MOST_BOXES, Box, ClipTruth, class_selector
+from service.client.clip_messages import class_message
+from service.client.evaluations.clip_truth import MOST_BOXES, Box, ClipTruth
 from service.errors import InvalidArgument
 from service.validation.request import resolve_target
 
@@ -123,7 +124,7 @@ def check_classes(truths: Iterable[ClipTruth], model: model_pb2.Model, file: Pat
         if truth.label is None:
             continue
         try:
-            resolve_target(method_pb2.Target(explained=class_selector(truth.label)), model, "target")
+            resolve_target(method_pb2.Target(explained=class_message(truth.label)), model, "target")
         except InvalidArgument as error:
             said = error.message.partition(": ")[2]
             wrong.append(f"{file.name} line {truth.line}: class: {said}")

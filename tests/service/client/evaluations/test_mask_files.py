@@ -9,18 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from actionlens.v1 import job_pb2
-from service.client.truth.mask_files import masks_message, read_masks
+from service.client.evaluations.mask_files import read_masks
 from service.errors import InvalidArgument
 
 MASKS = np.random.default_rng(0).random((11, 5, 7)) > 0.5
-
-
-def unpacked(message: job_pb2.Masks) -> NDArray[np.bool_]:
-    size = message.count * message.height * message.width
-    bits = np.unpackbits(np.frombuffer(message.bits, np.uint8), count=size)
-    assert len(message.bits) == -(-size // 8)
-    return bits.reshape(message.count, message.height, message.width).astype(bool)
 
 
 def test_arrays_are_read(tmp_path: Path) -> None:
@@ -28,7 +20,7 @@ def test_arrays_are_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "more.npz", other=np.zeros(3), mask=MASKS * np.float32(0.5))
     np.save(tmp_path / "plain.npy", MASKS.astype(np.uint8) * 255)
     for name in ("one.npz", "more.npz", "plain.npy"):
-        np.testing.assert_array_equal(unpacked(read_masks(tmp_path / name)), MASKS)
+        np.testing.assert_array_equal(read_masks(tmp_path / name), MASKS)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "RGB"])
@@ -37,7 +29,7 @@ def test_a_folder_is_read_in_natural_order(tmp_path: Path, mode: str) -> None:
     folder.mkdir()
     for number, mask in enumerate(MASKS):
         _picture(mask, mode).save(folder / f"frame{number}.png")
-    np.testing.assert_array_equal(unpacked(read_masks(folder)), MASKS)
+    np.testing.assert_array_equal(read_masks(folder), MASKS)
 
 
 @pytest.mark.parametrize("suffix", ["tif", "png", "gif"])
@@ -45,7 +37,7 @@ def test_a_file_of_several_pictures_is_read(tmp_path: Path, suffix: str) -> None
     first, *rest = [_picture(mask, "L") for mask in MASKS]
     path = tmp_path / f"film.{suffix}"
     first.save(path, save_all=True, append_images=rest)
-    np.testing.assert_array_equal(unpacked(read_masks(path)), MASKS)
+    np.testing.assert_array_equal(read_masks(path), MASKS)
 
 
 def _picture(mask: NDArray[np.bool_], mode: str) -> Image.Image:
@@ -89,8 +81,3 @@ def test_what_is_no_mask_is_named(tmp_path: Path) -> None:
         assert says in caught.value.message
     with pytest.raises(InvalidArgument, match="holds no"):
         read_masks(tmp_path / "empty")
-
-
-def test_too_many_bits_are_refused_before_they_are_packed() -> None:
-    with pytest.raises(InvalidArgument, match="too many bits"):
-        masks_message(np.broadcast_to(np.zeros((1, 1, 1), bool), (9001, 1, 1)), "m")
