@@ -19,6 +19,9 @@ _PLOT_HEIGHT = 190
 _ROW = 22
 _TOGETHER = 3
 """Methods in one plot, beside random explanations."""
+_NAMES = 350
+"""Pixels for the names of methods."""
+_BETWEEN = "   "
 _RANDOM = "random"
 
 
@@ -68,18 +71,19 @@ def _table(rows: Sequence[explanation_pb2.EvaluationRow]) -> list[Image.Image]:
     lines = []
     for method in dict.fromkeys(row.method for row in rows):
         own = [row for row in rows if row.method == method]
-        canvas = Image.new("RGB", (_INNER, _ROW), GROUND)
+        told = wrap(_BETWEEN.join(f"{row.value} {_told(row)}".strip() for row in own), 15, _INNER - _NAMES, _BETWEEN)
+        canvas = Image.new("RGB", (_INNER, _ROW * len(told)), GROUND)
         colour = FAINT if own[0].baseline else INK
-        write(canvas, (0, 2), shorten(method or "the clip", 15, 330), 15, colour)
-        told = "   ".join(f"{row.value} {_told(row)}".strip() for row in own)
-        write(canvas, (350, 2), shorten(told, 15, _INNER - 350), 15, colour)
+        write(canvas, (0, 2), shorten(method or "the clip", 15, _NAMES - 20), 15, colour)
+        for index, line in enumerate(told):
+            write(canvas, (_NAMES, 2 + _ROW * index), line, 15, colour)
         lines.append(canvas)
     return lines
 
 
 def _told(row: explanation_pb2.EvaluationRow) -> str:
     if not row.HasField("number"):
-        return f"– ({row.left_out})"
+        return f"none ({row.left_out})"
     return f"{number(row.number)} {row.unit if row.unit != 'probability' else ''}".strip()
 
 
@@ -89,19 +93,30 @@ def _plots(curves: Sequence[explanation_pb2.EvaluationCurve]) -> list[Image.Imag
         own = [entry for entry in curves if entry.curve.name == name]
         noise = [entry for entry in own if entry.baseline and entry.method == _RANDOM]
         others = [entry for entry in own if entry not in noise]
-        for first in range(0, max(len(others), 1), _TOGETHER):
-            group = [_named(entry) for entry in (*others[first : first + _TOGETHER], *noise)]
-            image = plots(group, _INNER, _PLOT_HEIGHT)
-            if image is not None:
-                space = Image.new("RGB", (_INNER, _PLOT_HEIGHT + 14), GROUND)
-                space.paste(image, (0, 10))
-                drawn.append(space)
+        groups = [
+            [_named(entry) for entry in (*others[first : first + _TOGETHER], *noise)]
+            for first in range(0, max(len(others), 1), _TOGETHER)
+        ]
+        # Shares are drawn in one plot, on a half of the width; all else side by side.
+        columns = 2 if all(0 <= value <= 1 for group in groups for curve in group for value in curve.y) else 1
+        width = _INNER - 24 * (columns - 1)
+        images = list(filter(None, (plots(group, width, _PLOT_HEIGHT) for group in groups)))
+        for first in range(0, len(images), columns):
+            canvas = Image.new("RGB", (_INNER, _PLOT_HEIGHT + 44), GROUND)
+            write(canvas, (0, 14), shorten(name, 15, _INNER), 15, FAINT)
+            for column, image in enumerate(images[first : first + columns]):
+                canvas.paste(
+                    image.crop((0, 0, _INNER // columns - 12, _PLOT_HEIGHT)), (column * (_INNER // 2 + 12), 38)
+                )
+            drawn.append(canvas)
     return drawn
 
 
 def _named(entry: explanation_pb2.EvaluationCurve) -> explanation_pb2.Curve:
-    """The curve by its method's name."""
-    named = explanation_pb2.Curve()
-    named.CopyFrom(entry.curve)
-    named.name = entry.method or entry.curve.name
-    return named
+    """The curve by its method's name; per cent as shares, which share a plot from 0 to 1."""
+    curve = entry.curve
+    name = entry.method or "the clip"
+    if curve.unit != "%":
+        return explanation_pb2.Curve(name=name, x_name=curve.x_name, x=curve.x, y=curve.y, unit=curve.unit)
+    shares = [value / 100 for value in curve.y]
+    return explanation_pb2.Curve(name=name, x_name=curve.x_name, x=curve.x, y=shares, unit="share")
