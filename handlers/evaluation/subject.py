@@ -81,7 +81,7 @@ class Subject:
 
     @cached_property
     def speed(self) -> Tensor:
-        """float32 [T, H, W]: pixels that each pixel moves to the next frame, by optical flow; found once for all methods.
+        """float32 [T, H, W]: pixels that each one moves to the next frame, by optical flow; found once for all methods.
 
         Needs two frames of 16 x 16 at least.
         """
