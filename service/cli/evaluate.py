@@ -144,7 +144,7 @@ def evaluate(
     from service.cli.measure_options import chosen_measures
     from service.cli.terminal import out, stages
     from service.client import Client, evaluation
-    from service.client.job_requests import JobOptions, JobQuestion
+    from service.client.job_requests import JobOptions
     from service.settings import Settings
 
     given = [name for name, there in (("CLIP", clips), ("--generated", generated), ("--job", job)) if there]
@@ -185,24 +185,25 @@ def evaluate(
                 if as_json:
                     print(json.dumps(_plan_document(plan, len(measured)), ensure_ascii=False))
                 return
-            question: JobQuestion = {
+            options: JobOptions = {
                 "model": served.name,
                 "version": served.version,
                 "target": target,
                 "sampling": sampling,
                 "seed": seed,
+                "tenant": tenant,
+                "priority": priority,
+                "request_id": request_id,
             }
             about = _about(served.name, served.version, seed, asked)
             if isinstance(client, Client):
-                options: JobOptions = {"tenant": tenant, "priority": priority, "request_id": request_id}
-                options.update(question)
                 sent = []
                 with _leaving(sent, output, address):
                     submit(client, measured, asked, options, sent, report)
                 found = _followed(client, sent, output, address, as_json)
             else:
                 with live_table(as_json) as progress:
-                    found = measure_here(client, measured, asked, question, progress, _printing(as_json))
+                    found = measure_here(client, measured, asked, options, progress, _printing(as_json))
         _finish(found, about, output, report, as_json)
     if found.failed:
         raise typer.Exit(1)

@@ -144,11 +144,18 @@ def measure_here(
     local: LocalClient,
     clips: Sequence[MeasuredClip],
     method: method_pb2.Method,
-    question: JobQuestion,
+    options: JobOptions,
     report: Report,
     arrived: Arrived,
 ) -> EvaluatedSet:
     """Measure the clips one after the other in this process. Arguments as of `submit` and `Gathering.follow`."""
+    question: JobQuestion = {
+        "model": options["model"],
+        "version": options["version"],
+        "target": options["target"],
+        "sampling": options["sampling"],
+        "seed": options["seed"],
+    }
     found: list[EvaluatedClip] = []
     failed: dict[str, str] = {}
     for number, entry in enumerate(clips):
