@@ -164,7 +164,7 @@ def evaluate(
             assert isinstance(client, Client)
             sent = [client.jobs.get(identifier) for identifier in job]
             about = _about_job(sent[0])
-            found = _followed(client, sent, output, address, as_json)
+            found = _followed(client, sent, _labels(client, sent[0]), output, address, as_json)
         else:
             served = client.get_model(model) if model else _default_model(client)
             if list_measures:
@@ -200,10 +200,10 @@ def evaluate(
                 sent = []
                 with _leaving(sent, output, address):
                     submit(client, measured, asked, options, sent, report)
-                found = _followed(client, sent, output, address, as_json)
+                found = _followed(client, sent, served.labels, output, address, as_json)
             else:
                 with live_table(as_json) as progress:
-                    found = measure_here(client, measured, asked, options, progress, _printing(as_json))
+                    found = measure_here(client, measured, asked, options, served.labels, progress, _printing(as_json))
         _finish(found, about, output, report, as_json)
     if found.failed:
         raise typer.Exit(1)
@@ -320,14 +320,29 @@ def _leaving(sent: Sequence[job_pb2.Job], output: Path | None, address: str) -> 
         raise typer.Exit(130) from None
 
 
+def _labels(client: Client, job: job_pb2.Job) -> Sequence[str]:
+    """The classes of a job's model; none where that is not served any more."""
+    from service.errors import NotFound
+
+    try:
+        return client.get_model(job.model, job.version).labels
+    except NotFound:
+        return ()
+
+
 def _followed(
-    client: Client, sent: Sequence[job_pb2.Job], output: Path | None, address: str, as_json: bool
+    client: Client,
+    sent: Sequence[job_pb2.Job],
+    labels: Sequence[str],
+    output: Path | None,
+    address: str,
+    as_json: bool,
 ) -> EvaluatedSet:
     from service.cli.evaluation_jobs import Gathering
     from service.cli.evaluation_terminal import live_table
 
     with _leaving(sent, output, address), live_table(as_json) as progress:
-        return Gathering(client, sent, int(sent[0].seed)).follow(progress, _printing(as_json))
+        return Gathering(client, sent, labels).follow(progress, _printing(as_json))
 
 
 def _printing(as_json: bool) -> Callable[[EvaluatedClip], None]:

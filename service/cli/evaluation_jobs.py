@@ -89,11 +89,11 @@ def _parts(clips: Iterable[MeasuredClip], report: Callable[[str], None]) -> Iter
 
 @dataclass
 class Gathering:
-    """The results of jobs so far. seed: of the tests."""
+    """The results of jobs so far. labels: names of the model's classes."""
 
     client: Client
     jobs: Sequence[job_pb2.Job]
-    seed: int
+    labels: Sequence[str]
     found: dict[tuple[int, int], tuple[str, answer_pb2.Answer]] = field(default_factory=dict)
     failed: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
 
@@ -124,7 +124,8 @@ class Gathering:
         return EvaluatedSet(
             [_evaluated(names[place], self.found[place][1]) for place in places if place in self.found],
             {names[place]: self.failed[place][1] for place in places if place in self.failed},
-            self.seed,
+            int(self.jobs[0].seed),
+            self.labels,
         )
 
     def _fetch(self, number: int, job: job_pb2.Job, arrived: Arrived) -> bool:
@@ -145,6 +146,7 @@ def measure_here(
     clips: Sequence[MeasuredClip],
     method: method_pb2.Method,
     options: JobOptions,
+    labels: Sequence[str],
     report: Report,
     arrived: Arrived,
 ) -> EvaluatedSet:
@@ -158,6 +160,10 @@ def measure_here(
     }
     found: list[EvaluatedClip] = []
     failed: dict[str, str] = {}
+
+    def so_far() -> EvaluatedSet:
+        return EvaluatedSet(found, failed, options["seed"], labels)
+
     for number, entry in enumerate(clips):
         done = f"{number} of {len(clips)} clips measured"
 
@@ -173,8 +179,8 @@ def measure_here(
             continue
         found.append(_evaluated(entry.name, answer))
         arrived(found[-1])
-        report(EvaluatedSet(found, failed, question["seed"]), f"{number + 1} of {len(clips)} clips measured", "")
-    return EvaluatedSet(found, failed, question["seed"])
+        report(so_far(), f"{number + 1} of {len(clips)} clips measured", "")
+    return so_far()
 
 
 def _evaluated(name: str, answer: answer_pb2.Answer) -> EvaluatedClip:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.v1 import explanation_pb2
+from service.evaluation.class_averages import ClassAverages, class_averages
 from service.evaluation.comparisons import Comparison, compare
 from service.evaluation.measure_reliability import (
     MeasureAgreement,
@@ -60,14 +61,31 @@ class MeanMatrix:
     clips: int
 
 
+@dataclass(frozen=True)
+class ClassLine:
+    """A value of one method by the clips' classes."""
+
+    measure: str
+    value: str
+    method: str
+    averages: ClassAverages
+
+
 class EvaluatedSet:
     """Clips that have been measured, in the order of the set, whatever order they came in."""
 
-    def __init__(self, clips: Iterable[EvaluatedClip], failed: Mapping[str, str] | None = None, seed: int = 0) -> None:
-        """failed: clips without a result, and why. seed: of the tests' draws."""
+    def __init__(
+        self,
+        clips: Iterable[EvaluatedClip],
+        failed: Mapping[str, str] | None = None,
+        seed: int = 0,
+        labels: Sequence[str] = (),
+    ) -> None:
+        """failed: clips without a result, and why. seed: of the tests' draws. labels: names of classes, where known."""
         self.clips: Sequence[EvaluatedClip] = tuple(clips)
         self.failed = dict(failed or {})
         self.seed = seed
+        self.labels = tuple(labels)
 
     @cached_property
     def table(self) -> MeasurementTable:
@@ -127,6 +145,27 @@ class EvaluatedSet:
         """How many clips the model has right, and of how many that is known."""
         known = [clip.evaluation.correct for clip in self.clips if clip.evaluation.HasField("correct")]
         return sum(known), len(known)
+
+    @cached_property
+    def by_class(self) -> list[ClassLine]:
+        """The measures' own numbers by the clips' class, where one way is better and there are several classes."""
+        classes = {clip.name: self._label(clip) for clip in self.clips if clip.evaluation.HasField("label")}
+        if len(set(classes.values())) < 2:
+            return []
+        found = []
+        for measure in self.measures:
+            value = self.own_value(measure)
+            if not self.table.better(measure, value):
+                continue
+            for method in self.methods:
+                averages = class_averages(self.table, method, measure, value, classes)
+                if averages.macro is not None:
+                    found.append(ClassLine(measure, value, method, averages))
+        return found
+
+    def _label(self, clip: EvaluatedClip) -> str:
+        number = clip.evaluation.label
+        return self.labels[number] if number < len(self.labels) else str(number)
 
     @cached_property
     def curves(self) -> list[MeanCurve]:

@@ -40,6 +40,17 @@ def report_document(found: EvaluatedSet, about: Mapping[str, Any]) -> dict[str, 
             "accuracy": right / known if known else None,
             "forwards": sum(clip.evaluation.forwards for clip in found.clips),
             "table": [_line(line) for line in found.summaries],
+            "by_class": [
+                {
+                    "measure": line.measure,
+                    "value": line.value,
+                    "method": line.method,
+                    "mean_over_classes": line.averages.macro,
+                    "means": dict(line.averages.by_class),
+                    "n": dict(line.averages.n),
+                }
+                for line in found.by_class
+            ],
             "comparisons": [asdict(entry) for entry in found.comparisons],
             "reliability": [asdict(entry) for entry in found.reliability],
             "measure_agreements": [asdict(entry) for entry in found.agreements],
@@ -103,6 +114,7 @@ def markdown_text(found: EvaluatedSet, heading: str, plots: Sequence[str] = ()) 
             if any(cells):
                 parts.append(f"| {_escaped(method or 'each clip')} | {' | '.join(cells)} |")
         parts.append("")
+    parts += _class_tables(found)
     for title, said in (
         ("Comparisons", [compared(entry) for entry in own_comparisons(found)]),
         ("Does each measure prefer the exact mask?", [entry.text for entry in found.reliability]),
@@ -122,6 +134,25 @@ def markdown_text(found: EvaluatedSet, heading: str, plots: Sequence[str] = ()) 
     if plots:
         parts += ["## Plots", "", *(f"![{name}]({name})\n" for name in plots)]
     return "\n".join(parts)
+
+
+def _class_tables(found: EvaluatedSet) -> list[str]:
+    """A table per measure: methods by classes, and the mean over classes, in which all count alike."""
+    parts: list[str] = []
+    for measure in dict.fromkeys(line.measure for line in found.by_class):
+        lines = [line for line in found.by_class if line.measure == measure]
+        classes = sorted({label for line in lines for label in line.averages.by_class})
+        parts += [f"## {_escaped(title_of(measure, lines[0].value))} by class", ""]
+        parts.append(f"| method | mean over classes | {' | '.join(map(_escaped, classes))} |")
+        parts.append("|---|---|" + "---|" * len(classes))
+        for line in lines:
+            means, n = line.averages.by_class, line.averages.n
+            cells = [f"{means[label]:.3g} ({n[label]})" if label in means else "-" for label in classes]
+            parts.append(
+                f"| {_escaped(line.method or 'each clip')} | {line.averages.macro:.3g} | {' | '.join(cells)} |"
+            )
+        parts.append("")
+    return parts
 
 
 def clip_arrays(found: EvaluatedSet) -> dict[str, NDArray[Any]]:
