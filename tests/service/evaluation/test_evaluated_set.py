@@ -82,3 +82,17 @@ def test_few_clips_and_a_measure_that_does_not_separate_are_warned_of() -> None:
 )
 def test_titles(measure: str, value: str, title: str) -> None:
     assert title_of(measure, value) == title
+
+
+def test_classes_count_alike_whatever_their_clips() -> None:
+    clips = [
+        evaluated("a", {"dtd": 10.0}, label=0),
+        evaluated("b", {"dtd": 30.0}, label=0),
+        evaluated("c", {"dtd": 80.0}, label=2),
+        evaluated("d", {"dtd": 0.0}),
+    ]
+    (line,) = EvaluatedSet(clips, labels=("left", "right")).by_class
+    # Means 20 and 80; a class beyond the labels has its number.
+    assert (line.method, line.averages.macro) == ("dtd", 50.0)
+    assert dict(line.averages.by_class) == {"left": 20.0, "2": 80.0}
+    assert EvaluatedSet(clips[:2]).by_class == []

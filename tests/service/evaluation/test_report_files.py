@@ -37,6 +37,13 @@ MARKDOWN = """\
 | dtd | 25 ± 7.1 (2) | 0 ± 0 (2) |
 | random | 2 ± 1 (3) | 0 ± 0 (3) |
 
+## insertion by class
+
+| method | mean over classes | left | right |
+|---|---|---|---|
+| dtd | 25 | 30 (1) | 20 (1) |
+| random | 1.5 | 2 (1) | 1 (1) |
+
 ## Comparisons
 
 * insertion: no difference found between dtd and random (+23.5, 95 % +19 to +28, p = 0.5, 2 clips); it takes 6 clips \
@@ -68,6 +75,7 @@ def some() -> EvaluatedSet:
             evaluated("c", {"dtd": "constant map", "random": 3.0}),
         ],
         {"d|d": "*broken*\n<b>"},
+        labels=("left", "right"),
     )
 
 
@@ -103,6 +111,14 @@ def test_json_has_everything_and_no_number_that_json_lacks() -> None:
         "median": 25.0,
         "n": 2,
         "left_out": {"constant map": 1},
+    }
+    assert found["by_class"][0] == {
+        "measure": "insertion",
+        "value": "insertion",
+        "method": "dtd",
+        "mean_over_classes": 25.0,
+        "means": {"left": 30.0, "right": 20.0},
+        "n": {"left": 1, "right": 1},
     }
     assert [curve["method"] for curve in found["curves"]] == ["dtd", "random"]
     # Of one clip there is no standard error.
