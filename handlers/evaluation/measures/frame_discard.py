@@ -196,7 +196,7 @@ def _measured(subject: Subject, highest: Tensor, lowest: Tensor, elements: str, 
             left_out["removable"] = "the whole clip is not recognised"
     values["half_lowest"] = Value(float(own["lowest"][half]), Better.HIGHER, "probability")
     values["half_highest"] = Value(float(own["highest"][half]), Better.LOWER, "probability")
-    values["tied"] = Value(tied)
+    values["tied"] = Value(100 * tied, unit="%")
     x = tuple(map(float, range(count)))
     drawn = tuple(Curve(name, elements, x, tuple(curve.tolist()), unit) for name, (curve, unit) in curves.items())
     return Measured(values, left_out, drawn)
