@@ -202,7 +202,7 @@ def evaluate(
                     submit(client, measured, asked, options, sent, report)
                 found = _followed(client, sent, served.labels, output, address, as_json)
             else:
-                with live_table(as_json) as progress:
+                with _leaving((), output, address), live_table(as_json) as progress:
                     found = measure_here(client, measured, asked, options, served.labels, progress, _printing(as_json))
         _finish(found, about, output, report, as_json)
     if found.failed:
@@ -317,6 +317,8 @@ def _leaving(sent: Sequence[job_pb2.Job], output: Path | None, address: str) -> 
             where += f" --address {address}" if address else ""
             what = f"job {sent[0].id} goes" if len(sent) == 1 else f"{len(sent)} jobs go"
             typer.echo(f"\n{what} on; come back with `actionlens evaluate {jobs}{where}`", err=True)
+        else:
+            typer.echo("\nnothing goes on", err=True)
         raise typer.Exit(130) from None
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.evaluation.evaluated_set import EvaluatedSet
+from service.evaluation.measurement import title_of
 from service.evaluation.measurement_table import Summary
-from service.evaluation.sentences import compared, direction, left_out, own_comparisons, title_of, warnings
+from service.evaluation.sentences import compared, direction, left_out, own_comparisons, warnings
 
 COLUMNS = ("measure", "value", "method", "better", "unit", "mean", "sd", "median", "n", "left_out", "reasons")
 

@@ -6,15 +6,10 @@ from collections.abc import Sequence
 
 from service.evaluation.comparisons import LEVEL, Comparison
 from service.evaluation.evaluated_set import EvaluatedSet
-from service.evaluation.measurement import HIGHER, LOWER
+from service.evaluation.measurement import HIGHER, LOWER, title_of
 
 FEWEST = 6
 """Clips below which the paired test cannot find anything: 2 of 2^5 sign patterns are more than 5 %."""
-
-
-def title_of(measure: str, value: str) -> str:
-    """A number by its measure: "insertion", "frame-discard removable"."""
-    return measure if value in (measure, measure.partition(":")[0]) else f"{measure} {value}"
 
 
 def direction(better: str) -> str:

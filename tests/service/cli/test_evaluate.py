@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from service.cli import evaluation_jobs
 from service.cli.main import app
 from tests.handlers import networks
 from tests.service.cli.absent import EVERYTHING, command_without
@@ -134,6 +135,36 @@ def test_generated_clips_have_exact_masks(store: Path) -> None:
     assert [line["clip"] for line in each] == ["generated-0", "generated-1"]
     assert any(line["method"] == "exact-mask" for line in tables["table"])
     assert run(*arguments, "--in-process", "--store", store).stdout == done.stdout
+
+
+def test_many_clips_are_several_jobs_and_the_same_request_is_the_same_jobs(
+    address: str, clips: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = (
+        "evaluate",
+        *clips,
+        "--measure",
+        "insertion:steps=1",
+        "--draws",
+        "0",
+        "-x",
+        "dtd",
+        "-a",
+        address,
+        "--json",
+    )
+    whole = run(*arguments)
+    monkeypatch.setattr(evaluation_jobs, "_PART_BYTES", 1)
+    parts = run(*arguments, "--request-id", "parted")
+    assert (whole.exit_code, parts.exit_code) == (0, 0), parts.output
+    assert parts.stdout.splitlines()[-1] == whole.stdout.splitlines()[-1]
+    again = run(*arguments, "--request-id", "parted")
+    assert again.stdout == parts.stdout
+    jobs = [json.loads(line) for line in run("jobs", "list", "-a", address, "--json").stdout.splitlines()]
+    ours = {job["request_id"]: job["id"] for job in jobs if job["request_id"].startswith("parted")}
+    assert sorted(ours) == ["parted", "parted-2", "parted-3"]
+    back = [part for name in sorted(ours) for part in ("--job", ours[name])]
+    assert run("evaluate", *back, "-a", address, "--json").stdout == parts.stdout
 
 
 def test_a_broken_clip_fails_alone(address: str, clips: list[Path], tmp_path: Path) -> None:

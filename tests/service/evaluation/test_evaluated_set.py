@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from service.evaluation.evaluated_set import EvaluatedSet
-from service.evaluation.sentences import compared, left_out, own_comparisons, title_of, warnings
+from service.evaluation.measurement import title_of
+from service.evaluation.sentences import compared, left_out, own_comparisons, warnings
 from tests.service.evaluation.evaluated_clips import eight_clips, evaluated
 
 
