@@ -19,7 +19,7 @@ from service.evaluation.measure_reliability import (
     measure_agreements,
     reliability,
 )
-from service.evaluation.measurement import BASELINES, EXACT_MASK, ClipMeasurement
+from service.evaluation.measurement import BASELINES, EXACT_MASK, RANDOM, ClipMeasurement
 from service.evaluation.measurement_table import MeasurementTable, Summary
 from service.evaluation.pooling import ArrayPool, CurvePool, PooledCurve
 
@@ -107,9 +107,10 @@ class EvaluatedSet:
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
-        """As they were asked for, baselines last; "" for measures that are of no method."""
+        """As they were asked for, then random, the exact mask, and other baselines; "" for measures of no method."""
         names = dict.fromkeys(row.method for clip in self.clips for row in clip.evaluation.rows)
-        return tuple(sorted(names, key=lambda name: (name in self.baselines, name == EXACT_MASK)))
+        known = {RANDOM: 1, EXACT_MASK: 2}
+        return tuple(sorted(names, key=lambda name: known.get(name, 3) if name in self.baselines else 0))
 
     @cached_property
     def baselines(self) -> frozenset[str]:

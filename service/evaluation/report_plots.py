@@ -83,5 +83,5 @@ def _stem(name: str) -> str:
 
 def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    image.save(file, format="PNG", optimize=True)
+    image.save(file, format="PNG")
     return file.getvalue()

@@ -72,18 +72,22 @@ def warnings(found: EvaluatedSet) -> list[str]:
 
 
 def left_out(found: EvaluatedSet) -> list[str]:
-    """What has no number and why, alike reasons together: "pointing-game of dtd: 3 of 10 clips: ..."."""
-    reasons: dict[tuple[str, str, int], list[str]] = {}
+    """What has no number and why, alike reasons together: "pointing-game of dtd, atr: 3 of 10 clips left out: ..."."""
+    values: dict[tuple[str, str, str, int], list[str]] = {}
     totals: dict[tuple[str, str], int] = {}
     for line in found.summaries:
-        totals[line.measure, line.method] = max(
-            totals.get((line.measure, line.method), 0), line.n + sum(line.left_out.values())
-        )
+        key = (line.measure, line.method)
+        totals[key] = max(totals.get(key, 0), line.n + sum(line.left_out.values()))
         for reason, count in line.left_out.items():
-            reasons.setdefault((line.measure, reason, count), []).append(line.method)
+            values.setdefault((*key, reason, count), []).append(line.value)
+    methods: dict[tuple[str, str, int, int], list[str]] = {}
+    for (measure, method, reason, count), without in values.items():
+        every = [value for own, value in found.values if own == measure]
+        name = measure if len(without) == len(every) else f"{measure} {', '.join(without)}"
+        methods.setdefault((name, reason, count, totals[measure, method]), []).append(method)
     return [
-        f"{measure}{_of(methods)}: {count} of {totals[measure, methods[0]]} clips left out: {reason}"
-        for (measure, reason, count), methods in reasons.items()
+        f"{name}{_of(names)}: {count} of {total} clips left out: {reason}"
+        for (name, reason, count, total), names in methods.items()
     ]
 
 

@@ -28,6 +28,15 @@ def test_a_measure_left_out_as_a_whole_is_so_for_each_of_its_numbers() -> None:
     assert left_out(found) == ["insertion of dtd: 1 of 2 clips left out: constant map"]
 
 
+def test_what_one_number_alone_lacks_is_said_of_it_alone() -> None:
+    clip = evaluated("a", {"dtd": 30.0, "atr": 20.0})
+    for row in clip.evaluation.rows:
+        if row.value == "tied":
+            row.ClearField("number")
+            row.left_out = "no order"
+    assert left_out(EvaluatedSet([clip])) == ["insertion tied of dtd, atr: 1 of 1 clips left out: no order"]
+
+
 def test_a_measure_that_no_clip_has_keeps_its_line() -> None:
     found = EvaluatedSet([evaluated("a", {"dtd": "no"}), evaluated("b", {"dtd": "no"})])
     (line,) = found.summaries
