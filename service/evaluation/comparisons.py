@@ -80,7 +80,7 @@ def compare_pairs(
     found: dict[int, Comparison] = {}
     for group in together.values():
         differences = np.stack([difference for _, difference in group], axis=1)
-        p, (low, high) = p_values(differences, seed, draws), mean_intervals(differences, seed, draws)
+        p, (low, high) = p_values(differences, seed, draws), mean_intervals(differences, seed)
         for column, (place, difference) in enumerate(group):
             first, second = pairs[place]
             found[place] = Comparison(
