@@ -237,6 +237,15 @@ BAD: dict[str, tuple[Any, grpc.StatusCode, str, str]] = {
     ),
     "a flat box": (request(truth=boxes((5, 1, 6, 1))), INVALID, f"{TRUTH}.boxes[0]", "holds nothing"),
     "too many boxes": (request(truth={"boxes": MANY}), INVALID, f"{TRUTH}.boxes", "at most 20000"),
+    "too many boxes of all clips": (
+        job_pb2.CreateJobRequest(
+            method=evaluate(),
+            clips=[job_pb2.JobClip(path="a", ground_truth=job_pb2.GroundTruth(boxes=MANY[:20_000]))] * 11,
+        ),
+        INVALID,
+        "clips",
+        "at most 200000",
+    ),
     "boxes and masks": (request(truth=boxes(GOOD) | masks()), INVALID, f"{TRUTH}.masks", "boxes or masks"),
     "too few bits": (request(truth=masks(bits=b"\0" * 3)), INVALID, f"{TRUTH}.masks.bits", "take 4 bytes"),
     "too many bits": (request(truth=masks(bits=b"\0" * 30)), INVALID, f"{TRUTH}.masks.bits", "take 4 bytes"),
