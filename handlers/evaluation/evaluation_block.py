@@ -36,14 +36,18 @@ from handlers.evaluation.measure import (
     MapMeasure,
     Measured,
 )
-from handlers.evaluation.subject import GroundTruth, Subject
+from handlers.evaluation.subject import Explain, GroundTruth, Subject
 from handlers.explainers import IterativeExplainer, State, methods
 from handlers.explainers.attribution import Attribution, SaliencyVolume, Target
+from handlers.models.action_model import ActionModel
 
 _LOGITS = "subject.logits"
 _TARGET = "subject.target"
 _ITERATING = "iterating"
 _FIELD = "methods[0].evaluate"
+_MOST_ITERATIONS = 2000
+"""Of explanations that a measure makes again, since these cannot be cut into blocks."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -211,22 +215,13 @@ class _Evaluation:
         ]
 
     def _iterated(self, number: int, seconds: float) -> bool:
-        memory = self._memory
+        memory, asking = self._memory, self._asking(self._request.methods[number])
         try:
-            block = advance_method(
-                self._engine,
-                self._asking(self._request.methods[number]),
-                memory.iterating,
-                seconds,
-                self._seed,
-                result=False,
-            )
+            block = advance_method(self._engine, asking, memory.iterating, seconds, self._seed, result=False)
             memory.iterating = block.state.to_bytes()
             if not block.state.done:
                 return False
-            memory.explain(
-                number, self._iteration_result(self._asking(self._request.methods[number]), memory.iterating)
-            )
+            memory.explain(number, self._iteration_result(self._engine, asking, memory.iterating))
         except RequestError as error:
             memory.explain(number, error.message)
         except Exception as error:  # a fault of one method must not take the others' rows away
@@ -234,8 +229,8 @@ class _Evaluation:
         memory.iterating = b""
         return True
 
-    def _iteration_result(self, asking: ClipRequest, state: bytes) -> Attribution:
-        block = advance_method(self._engine, asking, state, 0.0, self._seed, result=True)
+    def _iteration_result(self, engine: Engine, asking: ClipRequest, state: bytes) -> Attribution:
+        block = advance_method(engine, asking, state, 0.0, self._seed, result=True)
         assert block.result is not None
         return block.result
 
@@ -287,7 +282,7 @@ class _Evaluation:
                     raise LeftOut("there are fewer than two explanations")
                 return measure.measure(subject, there, parameters)
             case ExplainAgainMeasure() as measure:
-                return measure.measure(subject, unit.name, self._explain_again, parameters)
+                return measure.measure(subject, unit.name, self._explaining_again(asked), parameters)
             case _:
                 raise TypeError(f"{type(asked.measure).__name__} is no kind of measure")
 
@@ -311,23 +306,31 @@ class _Evaluation:
                     raise LeftOut(found.undefined)
                 return found
 
-    def _explain_again(self, method: str, clip: NDArray[np.uint8]) -> Attribution:
-        """Explain a clip by a method of the request, as it is written there, for the target. Raises RequestError."""
-        (call, *_) = [call for call in self._request.methods if method_text(call) == method]
-        asking = replace(self._asking(call), clip=clip)
-        if isinstance(methods().get(call.name), IterativeExplainer):
-            state, done = b"", False
-            while not done:
-                block = advance_method(self._engine, asking, state, math.inf, self._seed, result=False)
-                state, done = block.state.to_bytes(), block.state.done
-            return self._iteration_result(asking, state)
-        (answer,) = self._engine.explain([asking])
-        if isinstance(answer, RequestError):
-            raise answer
-        found = answer.explained[0].result
-        if isinstance(found, RequestError):
-            raise found
-        return found
+    def _explaining_again(self, asked: AskedMeasure) -> Explain:
+        """Explains for a measure, which does so some times within one part."""
+        times = asked.measure.forwards(self._subject.model, len(self._subject.clip), asked.parameters)
+
+        def explain(method: str, clip: NDArray[np.uint8], model: ActionModel | None = None) -> Attribution:
+            engine = self._engine if model is None else Engine(model)
+            call = next(call for call in self._request.methods if method_text(call) == method)
+            asking = replace(self._asking(call), clip=clip)
+            if isinstance(methods().get(call.name), IterativeExplainer):
+                return self._iterated_again(engine, asking, times)
+            (answer,) = engine.explain([asking])
+            found = answer if isinstance(answer, RequestError) else answer.explained[0].result
+            if isinstance(found, RequestError):
+                raise found
+            return found
+
+        return explain
+
+    def _iterated_again(self, engine: Engine, asking: ClipRequest, times: int) -> Attribution:
+        block = advance_method(engine, asking, b"", 0.0, self._seed, result=False)
+        if (count := times * block.state.iterations) > _MOST_ITERATIONS:
+            raise LeftOut(f"it explains {times} times, {count} iterations; in one part are at most {_MOST_ITERATIONS}")
+        while not block.state.done:
+            block = advance_method(engine, asking, block.state.to_bytes(), math.inf, self._seed, result=False)
+        return self._iteration_result(engine, asking, block.state.to_bytes())
 
     @cached_property
     def _known(self) -> frozenset[str]:

@@ -19,7 +19,7 @@ from service.decoding.clip import DecodedClip
 from service.errors import InvalidArgument
 from service.validation.measures import check_evaluate
 from service.validation.request import EVALUATE, check_message, resolve_target
-from service.validation.truth_checks import complete_truth
+from service.validation.truth_checks import check_counts, complete_truth
 
 Progress = Callable[[job_pb2.ClipProgress], None]
 """Called after each block."""
@@ -49,6 +49,7 @@ async def evaluate_clip(
 
     The request is completed in place. Raises as a job of one clip is refused or fails.
     """
+    check_counts(request.clips)
     check_message(request)
     if len(request.clips) != 1 or request.clips[0].WhichOneof("source") != "clip":
         raise InvalidArgument("clips: give one clip, by its content", field="clips")

@@ -19,6 +19,7 @@ from service.jobs.protocol import JobEngine
 from service.jobs.requests import check_identifier, complete_job, complete_page
 from service.settings import Limits
 from service.validation.request import check_message
+from service.validation.truth_checks import check_counts
 
 JOB_SERVICE = "actionlens.v1.ExplanationJobService"
 MAX_WATCHERS = 64
@@ -53,6 +54,7 @@ class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
 
     async def CreateJob(self, request: job_pb2.CreateJobRequest, context: Any) -> job_pb2.CreateJobResponse:
         """See the proto."""
+        check_counts(request.clips)
         complete = partial(complete_job, served=self._served, root=self._root)
         job, created = await self._engine.create(request, complete)
         return job_pb2.CreateJobResponse(job=job, created=created)

@@ -10,8 +10,21 @@ from service.errors import InvalidArgument
 from service.validation.request import class_index
 
 MAX_BOXES = 20_000
+MAX_JOB_BOXES = 200_000
 MAX_MASKS = 9000
 MAX_MASK_BITS = 2**28
+
+
+def check_counts(clips: Sequence[job_pb2.JobClip]) -> None:
+    """Check how many boxes a job has before anything looks at each. Raises InvalidArgument."""
+    whole = 0
+    for index, clip in enumerate(clips):
+        count = len(clip.ground_truth.boxes)
+        if count > MAX_BOXES:
+            raise _wrong(f"clips[{index}].ground_truth.boxes", f"{count} boxes; give at most {MAX_BOXES} of a clip")
+        whole += count
+    if whole > MAX_JOB_BOXES:
+        raise _wrong("clips", f"{whole} boxes in all; give at most {MAX_JOB_BOXES}, or make several jobs")
 
 
 def complete_truth(truth: job_pb2.GroundTruth, model: model_pb2.Model, path: str) -> None:
@@ -34,8 +47,6 @@ def complete_truth(truth: job_pb2.GroundTruth, model: model_pb2.Model, path: str
 
 
 def _check_boxes(boxes: Sequence[job_pb2.Box], path: str) -> None:
-    if len(boxes) > MAX_BOXES:
-        raise _wrong(path, f"{len(boxes)} boxes; give at most {MAX_BOXES} of a clip")
     for index, box in enumerate(boxes):
         if not (box.x0 < box.x1 and box.y0 < box.y1):
             raise _wrong(

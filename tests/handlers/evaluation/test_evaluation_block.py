@@ -13,7 +13,7 @@ import torch
 
 from handlers.engine.engine import ClipRequest, Engine, MethodCall
 from handlers.errors import RequestError
-from handlers.evaluation import evaluation_memory
+from handlers.evaluation import evaluation_block, evaluation_memory
 from handlers.evaluation.common.random_maps import random_map
 from handlers.evaluation.evaluation_block import EvaluationBlock, EvaluationClip, FoundRow, advance
 from handlers.evaluation.evaluation_memory import Refused
@@ -209,6 +209,16 @@ def test_a_method_that_fails_is_left_out_alone(engine: Engine, seconds: float) -
     assert "esv cannot explain" in reasons["esv"]
     assert "not known" in reasons["unheard-of"]
     assert found(block, "together") == {"": Refused("there are fewer than two explanations")}
+
+
+def test_explanations_that_take_too_long_are_not_made_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = EvaluationRequest([GUIDED, GRADIENTS], [MeasureCall("reversed")])
+    monkeypatch.setattr(evaluation_block, "_MOST_ITERATIONS", 3)
+    assert isinstance(evaluated(engine, subject(), request).rows[1].finding, Measured)
+    monkeypatch.setattr(evaluation_block, "_MOST_ITERATIONS", 2)
+    live, iterative = evaluated(engine, subject(), request).rows
+    assert isinstance(live.finding, Measured)
+    assert iterative.finding == Refused("it explains 1 times, 3 iterations; in one part are at most 2")
 
 
 def test_what_is_not_known_of_the_clip_is_said(engine: Engine) -> None:

@@ -85,6 +85,8 @@ def test_over_estimated_values_have_a_slope_below_one():
 def test_constants_have_no_slope_and_zeros_no_relative_error():
     with pytest.raises(LeftOut, match="equal"):
         lad_slope(torch.ones(3), torch.arange(3))
+    with pytest.raises(LeftOut, match="equal"):
+        lad_slope(torch.arange(3), torch.ones(3))
     with pytest.raises(LeftOut, match="are 0"):
         relative_errors(torch.ones(3), torch.zeros(3))
 
