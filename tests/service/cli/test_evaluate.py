@@ -23,7 +23,7 @@ from tests.service.client.numbered_video import write_video
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[3]
-MEASURES = ("--measure", "insertion:steps=4,frame-discard", "--draws", "1", "-x", "grad-cam", "-x", "dtd")
+MEASURES = ("--measure", "insertion:steps=4", "--draws", "1", "-x", "grad-cam", "-x", "dtd")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,6 @@ def test_clips_are_measured_by_a_job(address: str, clips: list[Path], truth: Pat
     # The exact mask is known of the first clip alone.
     assert table["insertion:steps=4", "insertion", "exact-mask"]["n"] == "1"
     assert ("insertion:steps=4", "insertion", "random") in table
-    assert ("frame-discard", "area", "centre") in table
     document = json.loads((out / "table.json").read_text(encoding="utf-8"))
     assert [clip["name"] for clip in document["clips"]] == ["a", "b", "c"]
     assert [clip.get("label") for clip in document["clips"]] == [0, 1, None]
@@ -99,7 +98,7 @@ def test_clips_are_measured_by_a_job(address: str, clips: list[Path], truth: Pat
         assert arrays["curves/insertion:steps=4/insertion/grad-cam"].shape == (3, 5)
     assert values.mean() == pytest.approx(float(own["mean"]))
     assert "| grad-cam | " in (out / "table.md").read_text(encoding="utf-8")
-    for name in ("insertion-steps-4.curves.png", "insertion-steps-4.histograms.png", "frame-discard.curves.png"):
+    for name in ("insertion-steps-4.curves.png", "insertion-steps-4.histograms.png"):
         with Image.open(out / name) as image:
             assert min(image.size) > 200
         assert f"({name})" in (out / "table.md").read_text(encoding="utf-8")
