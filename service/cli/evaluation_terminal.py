@@ -15,7 +15,7 @@ from actionlens.v1 import job_pb2, model_pb2
 from service.cli.evaluation_jobs import Report
 from service.cli.terminal import duration
 from service.evaluation.evaluated_set import EvaluatedSet
-from service.evaluation.measurement import EXACT_MASK, HIGHER, LOWER, RANDOM
+from service.evaluation.measurement import EXACT_MASK, HIGHER, LOWER, RANDOM, title_of
 from service.evaluation.report_files import cell
 from service.evaluation.sentences import direction, findings, left_out, warnings
 
@@ -89,46 +89,86 @@ def live_table(lines: bool) -> Iterator[Report]:
         return
     console = Console(stderr=True)
     with Live(console=console, transient=True, auto_refresh=False) as live:
-        shown: Table | Text = Text("")
+        shown: Group | Text = Text("")
 
         def draw(found: EvaluatedSet | None, done: str, now: str) -> None:
             nonlocal shown
             if found is not None and found.clips:
                 own = [(measure, found.own_value(measure)) for measure in found.measures]
                 known = [method for method in found.methods if method not in found.baselines or method in _EVERYWHERE]
-                shown = value_table(found, own, known)
+                shown = Group(*value_tables(found, own, known, console.width))
             live.update(Group(shown, Text(", ".join(filter(None, (done, now))), "dim")), refresh=True)
 
         yield draw
 
 
-def value_table(found: EvaluatedSet, values: Sequence[tuple[str, str]], methods: Sequence[str]) -> Table:
-    """Rows of values, columns of methods; the best mean of the methods is bold."""
+def value_tables(
+    found: EvaluatedSet, values: Sequence[tuple[str, str]], methods: Sequence[str], width: int
+) -> list[Table]:
+    """Rows of values, columns of methods, in as many tables as it takes for no column to be broken.
+
+    The best mean of all methods is bold. width: of the terminal, in characters.
+    """
     lines = {(line.measure, line.value, line.method): line for line in found.summaries}
-    table = Table("measure", box=None, header_style="bold", padding=(0, 1))
+    labels = [_label(found, values, number) for number in range(len(values))]
+    cells = {
+        method: [cell(lines.get((measure, value, method)), len(found.clips)) for measure, value in values]
+        for method in methods
+    }
+    room = width - max(map(len, labels)) - 2
+    parts: list[list[str]] = [[]]
+    left = room
     for method in methods:
-        style = "dim" if method in found.baselines else ""
-        table.add_column(Text(method or "each clip", style), justify="right", overflow="fold")
-    before = ""
-    for measure, value in values:
-        better = found.table.better(measure, value)
-        own = [lines[measure, value, method] for method in methods if (measure, value, method) in lines]
-        means = [line.mean for line in own if line.mean is not None and line.method not in found.baselines]
-        best = (max(means) if better == HIGHER else min(means)) if len(means) > 1 and better else None
-        name = measure if measure != before else ""
-        if value != found.own_value(measure) or value != measure.partition(":")[0]:
-            name = f"{name} {value}" if name else f"  {value}"
-        before = measure
-        unit = next((f" {line.unit}" for line in own if line.unit), "")
-        row: list[Text] = [Text(name).append(_ARROWS.get(better, ""), "cyan").append(unit, "dim")]
-        for method in methods:
-            line = lines.get((measure, value, method))
-            bold = line is not None and best is not None and line.mean == best and method not in found.baselines
-            row.append(
-                Text(cell(line, len(found.clips)), "bold green" if bold else "dim" if method in found.baselines else "")
-            )
-        table.add_row(*row)
-    return table
+        takes = max(len(_heading(method)), *map(len, cells[method])) + 2
+        if parts[-1] and takes > left:
+            parts.append([])
+            left = room
+        parts[-1].append(method)
+        left -= takes
+    best = [_best(found, measure, value) for measure, value in values]
+    tables = []
+    for part in parts:
+        table = Table("measure", box=None, header_style="bold", padding=(0, 1))
+        for method in part:
+            style = "dim" if method in found.baselines else ""
+            table.add_column(Text(_heading(method), style), justify="right", overflow="fold")
+        for number, label in enumerate(labels):
+            row = [Text(label, "cyan" if label[0] == " " else "")]
+            for method in part:
+                style = "bold green" if method == best[number] else "dim" if method in found.baselines else ""
+                row.append(Text(cells[method][number], style))
+            table.add_row(*row)
+        tables.append(table)
+    return tables
+
+
+def _heading(method: str) -> str:
+    return method or "each clip"
+
+
+def _label(found: EvaluatedSet, values: Sequence[tuple[str, str]], number: int) -> str:
+    """The name of a row: with its measure where that begins, and its direction and unit."""
+    measure, value = values[number]
+    begins = number == 0 or values[number - 1][0] != measure
+    name = title_of(measure, value) if begins else f"  {value}"
+    own = (line.unit for line in found.summaries if (line.measure, line.value) == (measure, value))
+    unit = next((f" {unit}" for unit in own if unit), "")
+    return f"{name}{_ARROWS.get(found.table.better(measure, value), '')}{unit}"
+
+
+def _best(found: EvaluatedSet, measure: str, value: str) -> str | None:
+    """The method of the best mean, where there are several and one way is better."""
+    means = {
+        line.method: line.mean
+        for line in found.summaries
+        if (line.measure, line.value) == (measure, value)
+        and line.mean is not None
+        and line.method not in found.baselines
+    }
+    better = found.table.better(measure, value)
+    if len(means) < 2 or not better:
+        return None
+    return (max if better == HIGHER else min)(means, key=means.__getitem__)
 
 
 def show_evaluation(console: Console, found: EvaluatedSet) -> None:
@@ -137,8 +177,9 @@ def show_evaluation(console: Console, found: EvaluatedSet) -> None:
     for measure in found.measures:
         values = [(own, value) for own, value in found.values if own == measure]
         methods = [method for method in found.methods if (measure, method) in there]
-        console.print(value_table(found, values, methods))
-        console.print()
+        for table in value_tables(found, values, methods, console.width):
+            console.print(table)
+            console.print()
     console.print(
         f"mean ± standard deviation over {len(found.clips)} clips, or as many as in brackets; ↑ {direction(HIGHER)}, "
         f"↓ {direction(LOWER)}",
