@@ -184,12 +184,13 @@ def _presentation_times(packets: list[Any], seconds: float) -> tuple[int, ...]:
     """The times of frames in the order in which they are shown. Where the clock starts again, so does the sorting."""
     stretches: list[list[int]] = [[]]
     last: int | None = None
+    exact = True
     for packet in packets:
         if packet.pts is None:
             return ()
-        # The times of decoding rise between discontinuities; not every container has them.
-        stamp = packet.pts if packet.dts is None else packet.dts
-        reach = _REORDERED if packet.dts is None else 0.0
+        # The times of decoding rise between discontinuities; not every container has them, Matroska not for all frames.
+        stamp, were_exact, exact = packet.pts if packet.dts is None else packet.dts, exact, packet.dts is not None
+        reach = 0.0 if exact and were_exact else _REORDERED
         if last is not None and (stamp - last) * seconds < -reach:
             stretches.append([])
         stretches[-1].append(packet.pts)

@@ -112,3 +112,15 @@ def test_a_size_that_changes_is_told(encode, numbered, number_of, limits):
         "4 of 8 frames are of another size (160 x 96 pixels) than the first (80 x 48), and are brought to it"
         in clip.notes
     )
+
+
+@pytest.mark.parametrize("container", ["matroska", "mp4"])
+def test_frames_that_are_stored_out_of_order_are_no_step_back_of_the_clock(encode, container, limits):
+    # Matroska gives no time of decoding for the first of them.
+    images = [np.full((48, 80, 3), shade, np.uint8) for shade in range(0, 200, 5)]
+    data = encode(images, container=container, rate=30, options={"bf": "2", "b-adapt": "0"})
+    every = clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=range(8)))
+    decoded = read(data, limits, every)
+    assert decoded.fps == pytest.approx(30, rel=1e-3)
+    assert decoded.timestamps == pytest.approx([position / 30 for position in range(8)], abs=1e-3)
+    assert decoded.notes == ()
