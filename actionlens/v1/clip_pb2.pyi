@@ -53,18 +53,20 @@ class RawFrames(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., count: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., format: _Optional[_Union[PixelFormat, str]] = ..., fps: _Optional[float] = ...) -> None: ...
 
 class Sampling(_message.Message):
-    __slots__ = ("uniform", "dense", "indices", "segments", "span")
+    __slots__ = ("uniform", "dense", "indices", "segments", "span", "rate")
     UNIFORM_FIELD_NUMBER: _ClassVar[int]
     DENSE_FIELD_NUMBER: _ClassVar[int]
     INDICES_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     SPAN_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
     uniform: UniformSampling
     dense: DenseSampling
     indices: IndexSampling
     segments: SegmentSampling
     span: SpanSampling
-    def __init__(self, uniform: _Optional[_Union[UniformSampling, _Mapping]] = ..., dense: _Optional[_Union[DenseSampling, _Mapping]] = ..., indices: _Optional[_Union[IndexSampling, _Mapping]] = ..., segments: _Optional[_Union[SegmentSampling, _Mapping]] = ..., span: _Optional[_Union[SpanSampling, _Mapping]] = ...) -> None: ...
+    rate: RateSampling
+    def __init__(self, uniform: _Optional[_Union[UniformSampling, _Mapping]] = ..., dense: _Optional[_Union[DenseSampling, _Mapping]] = ..., indices: _Optional[_Union[IndexSampling, _Mapping]] = ..., segments: _Optional[_Union[SegmentSampling, _Mapping]] = ..., span: _Optional[_Union[SpanSampling, _Mapping]] = ..., rate: _Optional[_Union[RateSampling, _Mapping]] = ...) -> None: ...
 
 class UniformSampling(_message.Message):
     __slots__ = ("count",)
@@ -99,3 +101,11 @@ class SpanSampling(_message.Message):
     stride: int
     start: int
     def __init__(self, stride: _Optional[int] = ..., start: _Optional[int] = ...) -> None: ...
+
+class RateSampling(_message.Message):
+    __slots__ = ("fps", "start")
+    FPS_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    fps: float
+    start: int
+    def __init__(self, fps: _Optional[float] = ..., start: _Optional[int] = ...) -> None: ...

@@ -33,6 +33,8 @@ def describe(model: ActionModel) -> model_pb2.Model:
             most_frames=model.most_frames,
             color=card.input.color,
             shorter=card.input.shorter,
+            windows=card.input.windows,
+            fps=card.input.fps,
         ),
         ready=True,
         scores=model.scores,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from actionlens.card import CardError, ColorOrder, ModelCard, Scores, read_card
 from handlers.errors import ModelError, RequestError
 from handlers.models.blocks.tokens import token_network
+from handlers.models.blocks.window_average import WindowAverage
 from handlers.models.family import check_depth
 from handlers.models.family_registry import family
 from handlers.models.optical_flow import flow
@@ -49,13 +51,17 @@ class ActionModel:
         self.memory = memory
         """Most bytes that temporal relevance allocates beyond the forward pass."""
         entry = family(card.architecture)
-        self.layer = card.layer or entry.layer
+        windows = card.input.windows
+        self.layer = (card.layer or entry.layer) if windows == 1 else ""
         """Layer that Grad-CAM reads; empty where no layer keeps channels over time and space."""
-        self.most_frames = max(entry.most_frames, card.input.frames) if entry.most_frames else 0
+        self.most_frames = max(entry.most_frames, card.input.frames) if entry.most_frames and windows == 1 else 0
         self.takes_flow = card.input.color is ColorOrder.FLOW
         """Whether the network is shown the optical flow between frames in place of their pixels."""
         low, high = _BOUNDS_OF_FLOW if self.takes_flow else bounds_of_pixels(card.input.mean, card.input.std)
-        settled = _settled(card, module, Rules(low=low, high=high), precision)
+        rules = Rules(low=low, high=high)
+        settled = _settled(card.of_network, module, rules, precision)
+        if windows > 1:
+            settled = _averaged(card, settled, rules, precision)
         self.program = settled.program
         self.module = settled.module
         """The module that the program was traced from, over the same weights; for methods that need it. Read-only."""
@@ -87,7 +93,7 @@ class ActionModel:
             raise ModelError(f"{path}: {error}") from error
         if digest != card.weights.sha256:
             raise ModelError(f"{path}: weights.sha256 is {digest}, the card says {card.weights.sha256}")
-        return cls(card, _module(card, path), memory, precision)
+        return cls(card, _module(card.of_network, path), memory, precision)
 
     def prepare(self, clips: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Clips as the network takes them.
@@ -221,6 +227,15 @@ def _settled(card: ModelCard, module: nn.Module, rules: Rules, precision: str) -
         return _Settled(PlainNetwork(module, rules, str(refused), _probes(card, rules)[:1] * 0), module, scores)
     except BadClip as error:
         raise ModelError(f"input: {card.architecture}: {error}") from error
+
+
+def _averaged(card: ModelCard, network: _Settled, rules: Rules, precision: str) -> _Settled:
+    """The mean of the network's logits over the windows of a clip; one operation to its program."""
+    if isinstance(network.program, OpaqueNetwork):
+        raise ModelError(f"input.windows: of networks that torch runs; {network.program.no_relevance}")
+    module = WindowAverage(network.module, card.of_network.input.frames).eval()
+    program = trace(nn.Sequential(OrderedDict(windows=module)).eval(), rules, precision)
+    return _Settled(program, module, network.scores)
 
 
 def _probes(card: ModelCard, rules: Rules) -> Tensor:

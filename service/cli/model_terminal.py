@@ -19,9 +19,11 @@ def show_model(row: dict[str, Any]) -> None:
     shown = ", shown as optical flow" if size.get("color") == "flow" else ""
     cut = f" out of a shorter side of {size['shorter']}" if size.get("shorter") else ""
     digest = row.get("weights_digest") or row["weights"]["sha256"]
+    rate = f" of {size['fps']:g} frames a second" if size.get("fps") else ""
+    windows = f", {size['windows']} windows" if size.get("windows", 1) > 1 else ""
     console.print(
         f"  input    {size['frames']} frames of {size['width']} x {size['height']}, {size['resize']}{cut}{shown}; "
-        f"{size['sampling']} sampling, stride {size['stride']}"
+        f"{size['sampling']} sampling{rate}, stride {size['stride']}{windows}"
     )
     console.print(f"  weights  sha256 {digest[:16]}")
     if row.get("scores"):

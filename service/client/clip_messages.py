@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ ClipLike = str | Path | bytes | Sequence[str | Path | bytes | NDArray[np.uint8]]
 ClassLike = int | str | None
 """A class of the model by number or by label; None: the top-1 class of the clip."""
 SamplingLike = str | Sequence[int] | clip_pb2.Sampling | None
-"""None (as the model card says), "uniform", "segments", "uniform:count=12", "dense:stride=2,start=0",
+"""None (as the model card says), "uniform", "segments", "uniform:count=12", "dense:stride=2,start=0", "rate:fps=15",
 "span:stride=2,start=0", "indices:0,3,6", or the indices themselves."""
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -172,14 +173,20 @@ def sampling_message(sampling: SamplingLike) -> clip_pb2.Sampling | None:
     if rule == "indices" and parts:
         return sampling_message([_whole(part) for part in parts])
     stretch = ("stride", "start")
-    keys = {"uniform": ("count",), "segments": ("count",), "dense": stretch, "span": stretch}.get(rule, ())
-    given = dict.fromkeys(keys, 0)
+    keys = {
+        "uniform": ("count",),
+        "segments": ("count",),
+        "dense": stretch,
+        "span": stretch,
+        "rate": ("fps", "start"),
+    }.get(rule, ())
+    given: dict[str, float] = dict.fromkeys(keys, 0)
     for part in parts:
         key, _, value = part.partition("=")
         if key not in keys:
             given = {}
             break
-        given[key] = _whole(value)
+        given[key] = _per_second(value) if key == "fps" else _whole(value)
     if given:
         message = clip_pb2.Sampling()
         chosen = getattr(message, rule)
@@ -189,7 +196,7 @@ def sampling_message(sampling: SamplingLike) -> clip_pb2.Sampling | None:
         return message
     raise InvalidArgument(
         f"sampling: {sampling!r} is not a rule; write uniform, segments, uniform:count=12, dense:stride=2,start=0, "
-        "span:stride=2,start=0 or indices:0,3,6",
+        "span:stride=2,start=0, rate:fps=15,start=0 or indices:0,3,6",
         field="sampling",
         reason="BAD_SAMPLING",
     )
@@ -205,6 +212,18 @@ def _whole(value: int | str) -> int:
             f"sampling: {value!r} is not a frame number or step; use whole numbers from 0",
             field="sampling",
             reason="BAD_SAMPLING",
+        )
+    return number
+
+
+def _per_second(value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise InvalidArgument(
+            f"sampling: fps={value} is no frame rate; give frames per second", field="sampling", reason="BAD_SAMPLING"
         )
     return number
 

@@ -14,7 +14,7 @@ from actionlens.v1 import answer_pb2, clip_pb2, model_pb2
 from service.decoding.deadline import Deadline
 from service.decoding.fit import fit, placement_of, refit
 from service.decoding.image import check_size, decode_image, image_size
-from service.decoding.sampling import choose, effective_fps
+from service.decoding.sampling import choose, effective_fps, rate_of
 from service.decoding.video import read_video
 from service.errors import InvalidArgument
 from service.readings.source_clock import rate_note, repeat_note, size_note
@@ -67,12 +67,12 @@ def _from_video(
 ) -> DecodedClip:
     video = read_video(
         data,
-        lambda count: choose(sampling, model_input, count),
+        lambda count, fps: choose(sampling, model_input, count, fps),
         lambda image: fit(image, model_input)[0],
         limits,
         "clip.video",
     )
-    notes = [*video.notes, _repeats(sampling, video.indices)]
+    notes = [*video.notes, *_sampling_notes(sampling, model_input, video.indices, video.fps)]
     return _clip(
         video.frames, video.indices, video.timestamps, video.width, video.height, video.fps, model_input, notes
     )
@@ -90,7 +90,7 @@ def _from_images(
         field = f"clip.frames.images[{position}]"
         image_size(encoded, limits, field)
         deadline.check()
-    indices = choose(sampling, model_input, count)
+    indices = choose(sampling, model_input, count, fps)
     frames: dict[int, NDArray[np.uint8]] = {}
     sizes: list[tuple[int, int]] = []
     for index in sorted(set(indices)):
@@ -98,7 +98,8 @@ def _from_images(
         image = decode_image(source.images[index], limits, f"clip.frames.images[{index}]")
         sizes.append((image.shape[1], image.shape[0]))
         frames[index] = fit(refit(image, width, height), model_input)[0]
-    notes = [rate_note(fps), size_note(sizes, (width, height)), _repeats(sampling, indices)]
+    notes = [rate_note(fps), size_note(sizes, (width, height))]
+    notes += _sampling_notes(sampling, model_input, indices, fps)
     return _clip([frames[i] for i in indices], indices, _times(indices, fps), width, height, fps, model_input, notes)
 
 
@@ -140,7 +141,7 @@ def _from_pixels(
 ) -> DecodedClip:
     pixels = raw_pixels(source, limits)
     fps = _rate(source.fps, source.count, "clip.raw.fps", limits)
-    indices = choose(sampling, model_input, source.count)
+    indices = choose(sampling, model_input, source.count, fps)
     frames = {i: fit(to_rgb(pixels[i], source.format), model_input)[0] for i in sorted(set(indices))}
     return _clip(
         [frames[i] for i in indices],
@@ -150,7 +151,7 @@ def _from_pixels(
         source.height,
         fps,
         model_input,
-        [rate_note(fps), _repeats(sampling, indices)],
+        [rate_note(fps), *_sampling_notes(sampling, model_input, indices, fps)],
     )
 
 
@@ -195,11 +196,26 @@ def _times(indices: Iterable[int], fps: float) -> tuple[float, ...]:
     return tuple(index / fps for index in indices) if fps > 0 else ()
 
 
-def _repeats(sampling: clip_pb2.Sampling, indices: tuple[int, ...]) -> str:
-    """Say that the clip has fewer frames than the model takes; not where the frames were named."""
+def _sampling_notes(
+    sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, indices: tuple[int, ...], fps: float
+) -> list[str]:
+    """Say that the clip has fewer frames than the model takes, or none of the rate asked for; not where the frames were
+    named."""
     if sampling.WhichOneof("rule") == "indices":
-        return ""
-    return repeat_note(indices, "the clip has no more")
+        return []
+    asked = rate_of(sampling, model_input)
+    notes = []
+    if asked and not fps:
+        stride = model_input.stride or 1
+        notes.append(
+            f"the clip's frame rate is not known: the model sees one of every {stride} frames, not {asked:g} a second"
+        )
+    why = "the clip has no more"
+    if 0 < fps < asked:
+        why = f"it sees {asked:g} a second, and the clip has {fps:.3g}"
+    elif model_input.windows > 1:
+        why = "its windows overlap, or the clip has no more"
+    return [*notes, repeat_note(indices, why)]
 
 
 def _clip(

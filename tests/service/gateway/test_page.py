@@ -161,7 +161,7 @@ def test_a_job_runs_from_a_frozen_moment_and_is_shared(page: Page, running: Runn
         video = archive.read("integrated-gradients.mp4")
         document = json.loads(archive.read("answer.json"))
     assert len(images) == 16
-    assert len(read_video(video, lambda count: tuple(range(count)), lambda p: p, Limits(), "video").frames) == 16
+    assert len(read_video(video, lambda count, _: tuple(range(count)), lambda p: p, Limits(), "video").frames) == 16
     assert document["answer"]["prediction"]["top"][0]["label"] == "move left"
     for method, entry in zip(("grad-cam", "integrated-gradients"), document["explanations"], strict=True):
         values = entry["saliency"]["values"]

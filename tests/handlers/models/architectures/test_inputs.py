@@ -17,6 +17,7 @@ Pixel = Sequence[float]
 RED, GREEN, BLUE = 40, 130, 220
 DENSE, UNIFORM = SamplingRule.DENSE, SamplingRule.UNIFORM
 SEGMENTS, SPAN, STARTS = SamplingRule.SEGMENTS, SamplingRule.SPAN, SamplingRule.STARTS
+RATE = SamplingRule.RATE
 
 
 def normalised(mean: Pixel, std: Pixel) -> Callable[[float, float, float], Pixel]:
@@ -31,10 +32,10 @@ PYSLOWFAST = normalised((0.45,) * 3, (0.225,) * 3)
 # Frames, how they are chosen, their distance; the shorter side, the square cut out of it; the numbers of a pixel.
 PUBLISHED: dict[str, tuple[int, SamplingRule, int, int, int, Callable[[float, float, float], Pixel]]] = {
     "c3d": (16, DENSE, 1, 128, 112, lambda r, g, b: (b - 90, g - 98, r - 102)),
-    "r3d-18": (16, DENSE, 2, 128, 112, TORCHVISION),
-    "mc3-18": (16, DENSE, 2, 128, 112, TORCHVISION),
-    "r2plus1d-18": (16, DENSE, 2, 128, 112, TORCHVISION),
-    "s3d": (64, DENSE, 2, 256, 224, TORCHVISION),
+    "r3d-18": (16, RATE, 2, 128, 112, TORCHVISION),
+    "mc3-18": (16, RATE, 2, 128, 112, TORCHVISION),
+    "r2plus1d-18": (16, RATE, 2, 128, 112, TORCHVISION),
+    "s3d": (64, RATE, 2, 256, 224, TORCHVISION),
     "i3d-inception": (64, DENSE, 1, 256, 224, lambda *rgb: [value / 255 * 2 - 1 for value in rgb]),
     "i3d-resnet50": (8, SEGMENTS, 1, 256, 224, IMAGENET),
     "tam-resnet50": (8, SEGMENTS, 1, 256, 224, IMAGENET),
@@ -72,6 +73,14 @@ def test_a_family_shows_its_networks_what_their_repository_does(name: str) -> No
     assert shown(said) == pytest.approx(list(number(RED, GREEN, BLUE)), rel=1e-6)
 
 
+@pytest.mark.parametrize("name", ["r3d-18", "mc3-18", "r2plus1d-18", "s3d"])
+def test_torchvisions_networks_see_fifteen_frames_a_second(name: str) -> None:
+    said = family(name).input
+    assert said is not None
+    assert said.fps == 15
+    assert describe(networks.model(input=said.model_copy(update={"height": 12, "width": 16}))).input.fps == 15
+
+
 def test_keras_lrcn_takes_the_first_frames_of_whole_segments() -> None:
     said = family("cnn-lstm").input
     assert said is not None
@@ -85,7 +94,7 @@ def test_bundled_models_are_sampled_as_they_were_trained(name: str) -> None:
 
 @pytest.mark.parametrize("rule", SamplingRule)
 def test_a_model_says_how_its_frames_are_chosen(rule: SamplingRule) -> None:
-    size = networks.card().input.model_copy(update={"sampling": rule})
+    size = networks.card().input.model_copy(update={"sampling": rule, "fps": 15.0 * (rule is RATE)})
     assert describe(networks.model(input=size)).input.sampling == rule
 
 
