@@ -38,6 +38,7 @@ def describe(model: ActionModel) -> model_pb2.Model:
         ),
         ready=True,
         scores=model.scores,
+        notes=model.notes,
     )
     for entry in methods().values():
         reason = entry.unsupported(model)

@@ -28,6 +28,8 @@ def show_model(row: dict[str, Any]) -> None:
     console.print(f"  weights  sha256 {digest[:16]}")
     if row.get("scores"):
         console.print(f"  scores   {row['scores']}")
+    for note in row.get("notes", ()):
+        console.print(f"  note     {note}", style="yellow", soft_wrap=True)
     console.print(f"  classes  {', '.join(row['labels'])}", soft_wrap=True)
     table = Table(box=None, header_style="bold", padding=(0, 2))
     for column in ("method", "parameter", "default", "what it is"):

@@ -10,6 +10,8 @@ import pytest
 from actionlens.card import ColorOrder, Input, Resize, SamplingRule, read_card
 from handlers.engine.description import describe
 from handlers.models import families, family
+from handlers.models.action_model import ActionModel
+from handlers.support import small_card, small_model
 from tests.handlers import networks
 
 STORE = Path(__file__).resolve().parents[4] / "model_store"
@@ -96,6 +98,33 @@ def test_bundled_models_are_sampled_as_they_were_trained(name: str) -> None:
 def test_a_model_says_how_its_frames_are_chosen(rule: SamplingRule) -> None:
     size = networks.card().input.model_copy(update={"sampling": rule, "fps": 15.0 * (rule is RATE)})
     assert describe(networks.model(input=size)).input.sampling == rule
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("tsn-resnet50", "sampling: segments"),
+        ("x3d-m", "sampling: span, stride: 5"),
+        ("r3d-18", "sampling: rate, fps: 15"),
+        ("cnn-lstm", "sampling: starts"),
+        ("vjepa2", ""),
+        ("motion-cnn", ""),
+        ("conv3d", ""),
+    ],
+)
+def test_a_card_of_the_former_rule_is_told_which_one_its_family_was_evaluated_with(name: str, rule: str) -> None:
+    notes = small_model(family(name)).notes
+    assert [note for note in notes if f"were evaluated with {rule}:" in note] == list(notes)
+    assert bool(notes) == bool(rule)
+
+
+def test_a_card_that_follows_its_family_is_told_nothing() -> None:
+    said = family("r3d-18").input
+    assert said is not None
+    entry = family("r3d-18")
+    card = small_card(entry).model_copy(update={"input": said.model_copy(update={"height": 32, "width": 32})})
+    module = entry.build(classes=3, **card.arguments).eval()
+    assert ActionModel(card, module).notes == ()
 
 
 @pytest.mark.parametrize("name", [name for name, entry in families().items() if entry.input is not None])
