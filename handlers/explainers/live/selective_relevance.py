@@ -163,14 +163,14 @@ class SelectiveRelevance(Explainer[SelectiveParameters]):
         """The map at the clip's resolution where that is wanted, as the paper has its Grad-CAM."""
         rows, columns = volume.values.shape[1:]
         if not (min(rows, columns) < _COARSE if wanted is None else wanted) or not volume.layer:
-            return volume
+            return replace(volume, details=replace(volume.details, used={"upsample": False}))
         note = f"the map of {rows} x {columns} was resized to {size[1]} x {size[2]} before its derivative was taken"
         return replace(
             volume,
             values=upsampled(volume.values, volume.frame_positions, size),
             frame_positions=tuple(float(frame) for frame in range(size[0])),
             layer="",
-            details=replace(volume.details, notes=(*volume.details.notes, note)),
+            details=replace(volume.details, notes=(*volume.details.notes, note), used={"upsample": True}),
         )
 
     def _base(self, parameters: SelectiveParameters) -> Explainer[Parameters]:
