@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,9 +13,16 @@ from torch import Tensor
 
 from handlers.explainers.attribution import Attribution, Target
 from handlers.models.action_model import ActionModel
+from handlers.models.optical_flow import speed
 
-Explain = Callable[[str, NDArray[np.uint8]], Attribution]
-"""Explains a clip, uint8 RGB [T, H, W, 3], by a method's name; for measures that explain again. Raises RequestError."""
+
+class Explain(Protocol):
+    """Explains the subject's class in another clip, or by another network; for measures that explain again."""
+
+    def __call__(self, method: str, clip: NDArray[np.uint8], model: ActionModel | None = None) -> Attribution:
+        """method: its name with its parameters, as the user wrote it. clip: uint8 RGB [T, H, W, 3]. model: the
+        subject's own where it is None. Raises RequestError."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,14 @@ class Subject:
         """Random numbers of this clip's seed, and of `labels` (a draw's number), always the same ones."""
         mixed = np.random.SeedSequence([self.seed, *labels]).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(mixed & 0x7FFF_FFFF_FFFF_FFFF))
+
+    @cached_property
+    def speed(self) -> Tensor:
+        """float32 [T, H, W]: pixels that each one moves to the next frame, by optical flow; found once for all methods.
+
+        Needs two frames of 16 x 16 at least.
+        """
+        return torch.from_numpy(speed(self.clip))
 
     @property
     def seen(self) -> Tensor:
