@@ -55,10 +55,12 @@ class QuestionOptions(TypedDict, total=False):
 
 
 class ClipOptions(QuestionOptions, total=False):
-    """QuestionOptions, and for clips: sampling (which frames the model sees), fps (of images and pixels)."""
+    """QuestionOptions, and for clips: sampling (which frames the model sees), fps (of images and pixels), timestamps
+    (seconds on the source's clock, one per image, where their rate varies; instead of fps)."""
 
     sampling: SamplingLike
     fps: float
+    timestamps: Sequence[float]
 
 
 def clip_request(clip: ClipLike, options: ClipOptions) -> service_pb2.ExplainClipRequest:
@@ -66,7 +68,7 @@ def clip_request(clip: ClipLike, options: ClipOptions) -> service_pb2.ExplainCli
     request = service_pb2.ExplainClipRequest(
         model=options.get("model", ""),
         version=options.get("version", ""),
-        clip=clip_message(clip, options.get("fps", 0.0)),
+        clip=clip_message(clip, options.get("fps", 0.0), options.get("timestamps", ())),
         target=target_message(options),
         methods=method_messages(options.get("methods", ())),
         output=output_message(options),
@@ -77,8 +79,9 @@ def clip_request(clip: ClipLike, options: ClipOptions) -> service_pb2.ExplainCli
     return request
 
 
-def clip_message(clip: ClipLike, fps: float = 0.0) -> clip_pb2.Clip:
-    """A clip as the service takes it. fps: frames per second of images and pixels, 0 when unknown."""
+def clip_message(clip: ClipLike, fps: float = 0.0, timestamps: Sequence[float] = ()) -> clip_pb2.Clip:
+    """A clip as the service takes it. fps: frames per second of images and pixels, 0 when unknown. timestamps: seconds,
+    one for each of them, instead of fps; empty when unknown."""
     if isinstance(clip, clip_pb2.Clip):
         return clip
     if isinstance(clip, bytes | bytearray | memoryview):
@@ -89,14 +92,14 @@ def clip_message(clip: ClipLike, fps: float = 0.0) -> clip_pb2.Clip:
             return clip_pb2.Clip(video=path.read_bytes())
         clip = clip_images(path)
     if isinstance(clip, np.ndarray):
-        return _pixels(clip, fps)
+        return _pixels(clip, fps, timestamps)
     items = list(clip)
     if items and all(isinstance(item, np.ndarray) for item in items):
         if len({item.shape for item in items if isinstance(item, np.ndarray)}) > 1:
             raise InvalidArgument("clip: the images differ in size", field="clip.raw", reason="PICTURE_SIZE_DIFFERS")
-        return _pixels(np.stack([np.asarray(item) for item in items]), fps)
+        return _pixels(np.stack([np.asarray(item) for item in items]), fps, timestamps)
     images = [Path(item).read_bytes() if isinstance(item, str | Path) else _encoded(item) for item in items]
-    return clip_pb2.Clip(frames=clip_pb2.EncodedFrames(images=images, fps=fps))
+    return clip_pb2.Clip(frames=clip_pb2.EncodedFrames(images=images, fps=fps, timestamps=timestamps))
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -148,7 +151,7 @@ def _encoded(item: object) -> bytes:
     )
 
 
-def _pixels(array: NDArray[np.uint8], fps: float) -> clip_pb2.Clip:
+def _pixels(array: NDArray[np.uint8], fps: float, timestamps: Sequence[float]) -> clip_pb2.Clip:
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] not in (1, 3):
         raise InvalidArgument(
             f"clip: got {array.dtype} {list(array.shape)}; give uint8 [frames, height, width, 3] RGB (or 1 for grey)",
@@ -157,7 +160,9 @@ def _pixels(array: NDArray[np.uint8], fps: float) -> clip_pb2.Clip:
         )
     count, height, width, channels = array.shape
     order = clip_pb2.PIXEL_FORMAT_RGB if channels == 3 else clip_pb2.PIXEL_FORMAT_GRAY
-    raw = clip_pb2.RawFrames(data=array.tobytes(), count=count, height=height, width=width, format=order, fps=fps)
+    raw = clip_pb2.RawFrames(
+        data=array.tobytes(), count=count, height=height, width=width, format=order, fps=fps, timestamps=timestamps
+    )
     return clip_pb2.Clip(raw=raw)
 
 

@@ -22,6 +22,7 @@ def test_pixels_travel_as_they_are() -> None:
     assert (raw.count, raw.height, raw.width, raw.fps) == (3, 4, 5, 12.5)
     np.testing.assert_array_equal(np.frombuffer(raw.data, np.uint8).reshape(PIXELS.shape), PIXELS)
     assert clip_message(list(PIXELS)).raw.data == raw.data
+    assert list(clip_message(PIXELS, timestamps=[0, 0.5]).raw.timestamps) == [0, 0.5]
     assert clip_message(PIXELS[..., :1]).raw.format == clip_pb2.PIXEL_FORMAT_GRAY
     # A view that is not contiguous is written in its own order.
     assert clip_message(PIXELS[::-1]).raw.data == PIXELS[::-1].copy().tobytes()
@@ -39,6 +40,7 @@ def test_a_folder_is_its_images_in_name_order(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(name.encode())
     assert list(clip_message(tmp_path, fps=3).frames.images) == [b"a.JPG", b"b.png", b"c.jpeg"]
     assert clip_message(tmp_path, fps=3).frames.fps == 3
+    assert list(clip_message(tmp_path, timestamps=[0, 0.5, 2]).frames.timestamps) == [0, 0.5, 2]
 
 
 def unpadded(folder: Path, names: list[str]) -> Path:
