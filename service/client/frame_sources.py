@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from service.client.clip_messages import clip_images
 from service.client.stream_messages import Frame
 from service.decoding.frame_converter import FrameConverter
-from service.decoding.video_stream import best_video_stream
+from service.decoding.video_stream import best_video_stream, choice_note
 from service.errors import ActionLensError, InvalidArgument, Unavailable
 from service.readings.source_clock import SourceClock
 
@@ -164,10 +164,11 @@ def _video(where: str, container: Any, *, live: bool = False) -> Iterator[Frame]
             stream.thread_type = "SLICE" if live else "AUTO"
             converter = FrameConverter(stream)
             clock = SourceClock(float(stream.average_rate or 0), container.format.name)
+            note = choice_note(container)
             for number, frame in enumerate(_decoded(container.demux(stream))):
                 now = clock.add(frame.time)
                 seen = True
-                yield Frame(converter.image(frame), number, now, len(clock.jumps))
+                yield Frame(converter.image(frame), number, now, len(clock.jumps), note)
     except (av.FFmpegError, OSError) as error:
         # The cut-off end of a file: the recording ends there, as it does for clips.
         if not (seen and isinstance(error, av.InvalidDataError)) or where.lower().startswith(_SCHEMES):

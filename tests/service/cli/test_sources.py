@@ -19,6 +19,7 @@ from tests.handlers import networks
 from tests.service.cli.service_process import PROGRAM, environment, serving
 from tests.service.client.recordings import web_server, write_joined, write_movie
 from tests.service.client.rtsp import RtspCamera
+from tests.service.decoding.test_video_stream import CASES, file_of
 from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -82,6 +83,21 @@ def test_a_size_that_changes(address: str, tmp_path: Path) -> None:
     assert (counts["resized"], counts["rejected"]) == (20, 0)
     assert all(bool(window["notes"]) == (window["used"][-1] >= 20) for window in windows)
     assert "20 brought to the size of the first" in run("stream", joined, "-a", address, "-x", "none").stdout
+
+
+def test_which_of_several_video_streams_is_taken_is_said(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "two.mkv"
+    path.write_bytes(file_of(CASES["default"][1], "matroska"))
+    told = "of 2 video streams, stream 1 (64 x 48, default) is taken and not stream 0 (640 x 480)"
+    done = run("explain", path, path, "-a", address, "-x", "none", "--json")
+    assert [json.loads(line)["frames"]["notes"] for line in done.stdout.splitlines()] == [[told], [told]]
+    with web_server(tmp_path) as web:
+        for source in (path, f"{web}/two.mkv"):
+            windows, _ = streamed(address, source)
+            assert windows
+            assert all(window["notes"] == [told] for window in windows)
+    for command in ("explain", "stream"):
+        assert told in " ".join(run(command, path, "-a", address, "-x", "none").stdout.split())
 
 
 def test_a_recording_behind_an_address_is_answered_whole(address: str, tmp_path: Path) -> None:

@@ -116,6 +116,16 @@ def test_frames_go_on_in_their_own_time_and_fade_when_nothing_follows(
     assert abs(red[7]) < 5
 
 
+def test_what_is_unusual_about_the_frames_is_said(store: FrameStore) -> None:
+    state, playback = made(store)
+    answer = window()
+    answer.frames.notes.extend(["of 2 video streams, stream 1 is taken", "the clock jumps"])
+    state.add(answer)
+    drawn = lines(TerminalSize(120, 36), state, store, playback, "q quit")
+    text = " ".join(_ESCAPE.sub(" ", line) for line in drawn)
+    assert "of 2 video streams, stream 1 is taken; the clock jumps" in re.sub(r"[\s▀▄█]+", " ", text)
+
+
 def test_frames_of_variable_rate_are_shown_at_their_own_times(
     store: FrameStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

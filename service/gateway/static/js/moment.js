@@ -60,7 +60,8 @@ export class Moment {
     // The service counts the frames of the stream, a job those of the clip, as the slider does.
     const live = this.answer.explanations.includes(entry);
     const said = entry?.reading && !live ? `${entry.reading}.` : sentence(this.answer, frameCurve(this.answer, name));
-    const notes = (answer.frames?.notes ?? []).map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`);
+    // What was unusual about the window's frames is so for its jobs too.
+    const notes = [...new Set([...this.answer.frames.notes, ...(answer.frames?.notes ?? [])])].map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`);
     this.find(".reading").textContent = (partial ? "So far: " : "") + [said, ...(entry?.notes ?? []), ...notes].join(" ");
     this.#legend(entry);
     this.#objective(entry?.curves?.[0]);

@@ -1,5 +1,7 @@
 // Where pictures come from: a camera, the screen, a file or a sample, all shown by one <video>.
 
+import { trackNote } from "./tracks.js";
+
 const SIDE = 320;
 const QUALITY = 0.85;
 const THUMB_HEIGHT = 72;
@@ -14,7 +16,7 @@ const ADVICE = {
 };
 
 export class Source {
-  /** onFrame({width, height, thumb, blob}): called for each captured frame, in order; wants(): whether it will be sent;
+  /** onFrame({time, width, height, thumb, blob, note}): called for each captured frame, in order; wants(): whether it will be sent;
    * onEnd(words): a camera or screen gives no more. */
   constructor(video, { onFrame, wants, onEnd, fps = 25 }) {
     Object.assign(this, { video, onFrame, wants, onEnd });
@@ -30,6 +32,7 @@ export class Source {
   async start(kind, media) {
     this.stop();
     const { turn } = this;
+    let note;
     try {
       if (kind === "camera" || kind === "screen") {
         // A person may take long to allow it, and choose something else before.
@@ -42,13 +45,14 @@ export class Source {
       } else this.video.src = typeof media === "string" ? media : URL.createObjectURL(media);
       this.video.loop = true;
       await played(this.video, kind === "sample" ? NO_SAMPLE : NO_FILM);
+      note = kind === "file" ? await trackNote(media) : "";
     } catch (error) {
       if (turn !== this.turn) return false;
       this.stop();
       throw error;
     }
     if (turn !== this.turn) return false;
-    Object.assign(this, { kind, last: 0, position: 0, clock: 0, step: this.period / 1000 });
+    Object.assign(this, { kind, note, last: 0, position: 0, clock: 0, step: this.period / 1000 });
     this.#next(turn);
     return true;
   }
@@ -125,7 +129,7 @@ export class Source {
       canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY }),
       createImageBitmap(canvas, { resizeWidth: wide, resizeHeight: THUMB_HEIGHT }),
     ]);
-    return { time, width, height, blob, thumb };
+    return { time, width, height, blob, thumb, note: this.note };
   }
 }
 
