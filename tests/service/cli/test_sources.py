@@ -18,7 +18,7 @@ from tests.conftest import absent
 from tests.handlers import networks
 from tests.service.cli.service_process import PROGRAM, environment, serving
 from tests.service.client.recordings import web_server, write_joined, write_movie
-from tests.service.client.rtsp import RtspCamera
+from tests.service.client.rtsp import FPS, JUMP_AT, RtspCamera
 from tests.service.decoding.test_video_stream import CASES, file_of
 from tests.waiting import PATIENCE, wait_until
 
@@ -163,6 +163,20 @@ def test_a_camera_that_breaks_off_is_opened_again_or_ends_the_command(address: s
     assert isinstance(done.exception, Exception)
     assert str(camera.address) in str(done.exception)
     assert "frames received =" in done.stdout
+
+
+@pytest.mark.parametrize("jump", [-3.0, 3600.0])
+def test_the_clock_of_a_camera_that_jumps_within_a_connection(jump: float, address: str) -> None:
+    with RtspCamera(jump=jump) as camera:
+        windows, counts = streamed(address, camera.address, "--max-windows", "25")
+        assert camera.viewers == 1
+    assert counts["clock_jumps"] == 1
+    assert windows[-1]["used"][-1] > JUMP_AT
+    for window in windows:
+        first, last = window["used"][0], window["used"][-1]
+        assert window["timestamps"][-1] - window["timestamps"][0] == pytest.approx((last - first) / FPS, abs=0.01)
+        told = [note.partition(" jumps before")[0] for note in window["notes"] if "clock" in note]
+        assert told == (["the source's clock"] if first < JUMP_AT <= last else [])
 
 
 def test_a_camera_that_changes_its_quality_goes_on(address: str) -> None:

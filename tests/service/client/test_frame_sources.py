@@ -22,7 +22,7 @@ from service.settings import Limits
 from tests.conftest import absent
 from tests.service.client.numbered_video import number_of, write_video
 from tests.service.client.recordings import web_server, write_joined, write_movie
-from tests.service.client.rtsp import FPS, FRAMES, RtspCamera
+from tests.service.client.rtsp import FPS, FRAMES, JUMP_AT, RtspCamera
 from tests.waiting import PATIENCE, wait_until
 
 
@@ -301,6 +301,21 @@ def test_a_camera_that_is_not_to_be_opened_again_ends_with_the_reason() -> None:
         with pytest.raises(Unavailable) as caught:
             list(source.frames)
     assert caught.value.field == "source"
+
+
+@pytest.mark.parametrize("jump", [-0.4, -5.0, 3600.0, 40_000.0])
+def test_the_clock_of_a_camera_that_jumps_within_a_connection_is_bridged_and_counted(jump: float) -> None:
+    """40 000 s are more than half of the 2**32 steps that the clock has: that is, it goes back."""
+    with RtspCamera(jump=jump) as camera:
+        source = open_source(camera.address)
+        frames = list(itertools.takewhile(lambda frame: frame.sequence < JUMP_AT + 10, source.frames))
+        source.close()
+        assert camera.viewers == 1
+    assert frames[-1].sequence > JUMP_AT
+    for frame in frames:
+        assert frame.timestamp == pytest.approx(frame.sequence / FPS, abs=1e-3)
+        assert frame.clock_jumps == (frame.sequence >= JUMP_AT)
+        assert number_of(np.asarray(frame.picture)) == frame.sequence % FRAMES
 
 
 def test_a_source_that_waits_for_its_camera_can_be_closed() -> None:
