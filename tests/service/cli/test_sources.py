@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,23 @@ def test_a_recording_behind_an_address_is_answered_whole(address: str, tmp_path:
         windows, counts = streamed(address, f"{web}/film.ts")
     assert windows == streamed(address, film)[0]
     assert [window["used"][-1] for window in windows] == list(range(SPAN - 1, 38, 2))
+    assert (counts["received"], counts["missing"], counts["dropped_full"]) == (38, 0, 0)
+
+
+def test_bytes_over_tcp_are_a_recording_when_they_are_called_so(address: str, tmp_path: Path) -> None:
+    film = write_movie(tmp_path / "film.ts")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def send() -> None:
+            viewer, _ = listener.accept()
+            with viewer:
+                viewer.sendall(film.read_bytes())
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        windows, counts = streamed(address, f"tcp://127.0.0.1:{listener.getsockname()[1]}", "--recording")
+        sender.join()
+    assert windows == streamed(address, film)[0]
     assert (counts["received"], counts["missing"], counts["dropped_full"]) == (38, 0, 0)
 
 

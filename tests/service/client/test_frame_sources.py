@@ -264,6 +264,50 @@ def test_a_recording_that_is_not_there_is_said(http: str) -> None:
         list(open_source(f"{http}/nothing.mp4").frames)
 
 
+def test_a_recording_that_does_not_look_like_one_is_read_whole_when_it_is_called_so(
+    free_port: int, tmp_path: Path
+) -> None:
+    """Plain bytes over TCP: that they end is known at their end."""
+    film = write_movie(tmp_path / "film.ts").read_bytes()
+    for live in (None, False):
+        with socket.create_server(("127.0.0.1", free_port)) as listener:
+            sender = threading.Thread(target=_send, args=(listener, film))
+            sender.start()
+            source = open_source(f"tcp://127.0.0.1:{free_port}", live=live)
+            assert source.live == (live is None)
+            if live is None:
+                with pytest.raises(Unavailable, match="ended"):
+                    list(source.frames)
+            else:
+                frames = []
+                for frame in source.frames:
+                    frames.append(frame)
+                    time.sleep(0.15 if frame.sequence % 10 == 0 else 0)
+                assert [number_of(np.asarray(frame.picture)) for frame in frames] == list(range(38))
+            sender.join()
+
+
+def _send(listener: socket.socket, data: bytes) -> None:
+    viewer, _ = listener.accept()
+    with viewer, contextlib.suppress(OSError):
+        viewer.sendall(data)
+
+
+def test_a_recording_that_is_called_live_is(tmp_path: Path, http: str) -> None:
+    write_movie(tmp_path / "film.mp4", movflags="faststart")
+    source = open_source(f"{http}/film.mp4", live=True)
+    assert source.live
+    with pytest.raises(Unavailable) as ended:
+        list(source.frames)
+    assert ended.value.reason == "SOURCE_ENDED"
+
+
+@pytest.mark.parametrize("where", ["0", "film.mp4"])
+def test_only_addresses_can_be_called_live_or_not(where: str) -> None:
+    with pytest.raises(InvalidArgument, match="no address"):
+        open_source(where, live=False)
+
+
 def test_a_live_address_that_ends_says_so(video: Path, free_port: int) -> None:
     if shutil.which("ffmpeg") is None:
         absent("ffmpeg", "apt-get install ffmpeg")
