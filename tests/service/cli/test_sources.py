@@ -15,9 +15,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from service.cli.main import app
+from service.client import Client
 from tests.conftest import absent
 from tests.handlers import networks
 from tests.service.cli.service_process import PROGRAM, environment, serving
+from tests.service.client.numbered_video import grey
 from tests.service.client.recordings import web_server, write_joined, write_movie
 from tests.service.client.rtsp import FPS, JUMP_AT, RtspCamera
 from tests.service.decoding.test_video_stream import CASES, file_of
@@ -84,6 +86,24 @@ def test_a_size_that_changes(address: str, tmp_path: Path) -> None:
     assert (counts["resized"], counts["rejected"]) == (20, 0)
     assert all(bool(window["notes"]) == (window["used"][-1] >= 20) for window in windows)
     assert "20 brought to the size of the first" in run("stream", joined, "-a", address, "-x", "none").stdout
+
+
+def test_arrays_whose_size_changes(address: str) -> None:
+    images = [grey(number, (48, 64) if number < 20 else (96, 128)) for number in range(40)]
+    told = "of another size (128 x 96 pixels) than the first (64 x 48), and are brought to it"
+    with Client(address) as client:
+        result = client.explain_clip(images, fps=10)
+        timed = client.explain_clip(images, timestamps=[number / 10 for number in range(40)])
+        for options in ({}, {"jpeg_quality": None}):
+            with client.explain_stream(images, stride=1, hop=2, fps=10, **options) as windows:  # type: ignore[arg-type]
+                answered = list(windows)
+            assert len(answered) == (40 - SPAN) // 2 + 1
+            assert answered[-1].counts.resized == 20
+            for window in answered:
+                assert [note[-len(told) :] for note in window.frames.notes] == [told] * (window.frames.used[-1] >= 20)
+    for found in (result, timed):
+        assert list(found.frames.notes) == [f"3 of 6 frames are {told}"]
+        assert list(found.frames.timestamps) == pytest.approx([frame / 10 for frame in found.frames.used])
 
 
 def test_which_of_several_video_streams_is_taken_is_said(address: str, tmp_path: Path) -> None:
