@@ -124,6 +124,13 @@ def test_a_folder_of_images_has_the_rate_that_is_given(tmp_path: Path) -> None:
     ]
 
 
+def test_a_folder_of_images_is_streamed_in_natural_order(tmp_path: Path) -> None:
+    for number in (11, 2, 10, 0, 1):
+        (tmp_path / f"frame{number}.png").write_bytes(b"%d" % number)
+    pictures = [frame.picture for frame in open_source(str(tmp_path)).frames]
+    assert pictures == [b"0", b"1", b"2", b"10", b"11"]
+
+
 @pytest.mark.parametrize("where", ["nothing.mp4", "-1", ""])
 def test_what_is_no_source_is_refused(where: str) -> None:
     with pytest.raises(InvalidArgument, match="camera number") as caught:
