@@ -10,8 +10,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST = 16
-PEERS = {"handlers/models/architectures", "handlers/relevance/operations", "service/cli"}
-"""Lists of peers: one file a family, an operation, a command."""
+PEERS = {
+    "handlers/models/architectures",
+    "handlers/relevance/operations",
+    "handlers/evaluation/measures",
+    "service/cli",
+}
+"""Lists of peers: one file a family, an operation, a measure, a command."""
 SHARED = {"protocol", "errors", "server", "backend", "metrics"}
 """Names that say the same in every package."""
 

@@ -26,6 +26,7 @@ from handlers.models.action_model import ActionModel
 from handlers.relevance import EvenFrames
 from tests.conftest import Exported
 from tests.handlers import networks
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -128,7 +129,7 @@ answer = session.run(["logits"], {"clip": numpy.zeros(shape, numpy.uint8), "targ
 print(json.dumps([about["card"]["labels"], about["methods"], answer[0].shape, "torch" in sys.modules]))
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, str(graph)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program, str(graph)], capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert json.loads(done.stdout) == [list(networks.LABELS), list(METHODS), [1, 3], False]
 
@@ -159,7 +160,7 @@ raise SystemExit(main([sys.argv[1], "--output", sys.argv[2]]))
         [sys.executable, "-c", program, str(folder), str(path)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 1

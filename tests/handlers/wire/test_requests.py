@@ -183,7 +183,7 @@ def test_values_per_frame_travel_with_their_unit() -> None:
             sent = worker_pb2.Compute(
                 clip=pixels.tobytes(), frames=frames, height=height, width=width, methods=method_messages([call])
             )
-            block = worker_pb2.Advance(compute=sent, state=state, budget_seconds=30, result=True)
+            block = worker_pb2.Advance(compute=sent, state=state, budget_seconds=3600, result=True)
             (reply,) = answer(averaging, [worker_pb2.ComputeRequest(advance=block)])
             assert isinstance(reply, worker_pb2.ComputeResponse)
             state, done = reply.advanced.state, reply.advanced.done
