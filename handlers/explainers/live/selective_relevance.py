@@ -106,14 +106,14 @@ def finer(volume: SaliencyVolume, size: Sequence[int], wanted: bool | None) -> S
     coarse. A map of the clip's own resolution stays as it is."""
     rows, columns = volume.values.shape[1:]
     if not (min(rows, columns) < _COARSE if wanted is None else wanted) or not volume.layer:
-        return volume
+        return replace(volume, details=replace(volume.details, used={"upsample": False}))
     note = f"the map of {rows} x {columns} was resized to {size[1]} x {size[2]} before its derivative was taken"
     return replace(
         volume,
         values=upsampled(volume.values, volume.frame_positions, size),
         frame_positions=tuple(float(frame) for frame in range(size[0])),
         layer="",
-        details=replace(volume.details, notes=(*volume.details.notes, note)),
+        details=replace(volume.details, notes=(*volume.details.notes, note), used={"upsample": True}),
     )
 
 

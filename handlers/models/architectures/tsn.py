@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import nn
+
 from handlers.models.blocks.consensus import AverageConsensus
 from handlers.models.blocks.frame_cnn import FrameCNN, FrameCNNModel
 from handlers.models.family import Family, Small
@@ -18,7 +20,7 @@ class TSN(FrameCNNModel):
     def __init__(
         self, classes: int, channels: Sequence[int] = (16, 32, 48, 64), cells: int = 4, width: int = 64
     ) -> None:
-        super().__init__(FrameCNN(channels, cells, width), AverageConsensus(width, classes))
+        super().__init__(FrameCNN(channels, cells, width), AverageConsensus(nn.Linear(width, classes)))
 
 
 FAMILY = Family(
