@@ -56,7 +56,8 @@ class Recipe:
 
     build: the untrained network for 48 x 48 clips. family: the architecture whose defaults explain it. watched: the
     layer whose 6 x 6 cells must name the motion at their place, as in training.train; empty: the clip's class alone is
-    learnt. plain: share of the steps with easy clips among the batch, in the first half of which there are no others. kept: steps whose weights are kept.
+    learnt. plain: share of the steps whose batches have easy clips; in the first half of them there are no others.
+    kept: steps whose weights are kept.
     """
 
     build: Callable[[], nn.Module]
