@@ -1,0 +1,97 @@
+"""Clips that become others bit by bit, and their scores."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers.evaluation.common.perturbed_clips import (
+    area_under,
+    batch_of,
+    class_score,
+    perturbed_clips,
+    replaced,
+    replacement_curve,
+)
+from handlers.evaluation.common.random_maps import random_map
+from handlers.evaluation.common.ranking import ranked_patches, ranked_voxels
+from handlers.evaluation.measure import LeftOut
+from tests.handlers.evaluation.subjects import subject
+
+
+@given(
+    st.integers(1, 3),
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.integers(1, 12),
+    st.integers(1, 5),
+    st.booleans(),
+    st.integers(0, 2**32),
+)
+def test_each_step_changes_exactly_its_share_and_is_what_brute_force_makes(
+    frames: int, height: int, width: int, steps: int, batch: int, by_patch: bool, seed: int
+) -> None:
+    draws = torch.Generator().manual_seed(seed)
+    seen = torch.rand(height, width, generator=draws) < 0.7
+    values = torch.rand(frames, height, width, generator=draws)
+    ranking = ranked_patches(values, seen, draws, 2) if by_patch else ranked_voxels(values, seen, draws)
+    start, end = torch.zeros(3, frames, height, width), torch.ones(3, frames, height, width)
+    made = torch.cat([some.clone() for some in perturbed_clips(start, end, ranking, steps, batch)])
+    assert len(made) == steps + 1
+    for step, clip in enumerate(made):
+        units = step * len(ranking) // steps
+        expected = start.clone()
+        for voxel in ranking.first(units).tolist():
+            t, rest = divmod(voxel, height * width)
+            expected[:, t, rest // width, rest % width] = 1
+        assert torch.equal(clip, expected)
+        if not by_patch:
+            assert int(clip[0].sum()) == step * int(seen.sum()) * frames // steps
+        assert torch.equal(replaced(start, end, ranking.first(units)), expected)
+
+
+def test_batches_are_laid_out_as_the_network_takes_them_and_use_one_buffer() -> None:
+    one = subject()
+    clip = one.model.prepare([one.clip])[0]
+    ranking = ranked_voxels(torch.rand(one.shape), one.seen, one.generator())
+    batches = [(some.shape[0], some.data_ptr()) for some in perturbed_clips(clip * 0, clip, ranking, 8, 4)]
+    assert [size for size, _ in batches] == [4, 4, 1]
+    assert len({place for _, place in batches}) == 1
+    for some in perturbed_clips(clip * 0, clip, ranking, 2, 3):
+        assert some.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_few_large_clips_run_together() -> None:
+    assert batch_of(torch.empty(3, 16, 112, 112, device="meta")) == 13
+    assert batch_of(torch.empty(3, 2, 8, 8, device="meta")) == 16
+    assert batch_of(torch.empty(3, 64, 448, 448, device="meta")) == 1
+
+
+def test_the_area_of_equal_scores_is_their_value_and_of_a_step_its_complement() -> None:
+    assert area_under(torch.full((5,), 0.3)) == pytest.approx(0.3)
+    # 0 up to step 2 and 1 from step 3 of 8: the step lies at 2.5 / 8, its area is 5.5 / 8.
+    assert area_under(torch.tensor([0.0] * 3 + [1.0] * 6)) == pytest.approx(5.5 / 8)
+
+
+def test_a_curve_goes_from_one_clip_to_the_other() -> None:
+    one = subject()
+    clip = one.model.prepare([one.clip])[0]
+    ranking = ranked_voxels(random_map(one, 0).values, one.seen, one.generator())
+    curve = replacement_curve(class_score(one), torch.zeros_like(clip), clip, ranking, 20)
+    assert curve.shape == (21,)
+    assert float(curve[-1]) == pytest.approx(one.probability, abs=1e-6)
+    assert float(curve[0]) == pytest.approx(float(class_score(one)(torch.zeros_like(clip)[None])), abs=1e-6)
+
+
+def test_probabilities_that_are_no_numbers_leave_the_clip_out() -> None:
+    one = subject()
+    with pytest.raises(LeftOut, match="not finite"):
+        class_score(one)(torch.full((1, 3, 6, 12, 16), torch.nan))
+
+
+def test_random_maps_differ_by_draw_and_seed_alone() -> None:
+    assert torch.equal(random_map(subject(), 1).values, random_map(subject(), 1).values)
+    assert not torch.equal(random_map(subject(), 1).values, random_map(subject(), 0).values)
+    assert not torch.equal(random_map(subject(seed=4), 1).values, random_map(subject(), 1).values)
