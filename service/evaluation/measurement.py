@@ -1,0 +1,36 @@
+"""One number of one clip, as it reaches the statistics, and the names of methods that are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RANDOM = "random"
+"""Method of the rows of random explanations."""
+
+EXACT_MASK = "exact-mask"
+"""Method of the rows of the exact mask of what the class is about: the oracle that every measure should prefer."""
+
+BASELINES = (RANDOM, "centre", "edges", "uniform")
+"""Methods that have not looked at the clip's scores."""
+
+HIGHER, LOWER = "higher", "lower"
+"""Which way a number is good; "" where it is neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipMeasurement:
+    """One value of one measure of one method on one clip.
+
+    clip: a name that no other clip of the set has. method: as the user wrote it; "" for measures of the model alone,
+    "a & b" for those of two methods together. number: None where it is left out; then left_out says why. better:
+    "higher", "lower" or "". unit: "", "probability", "%", "frames", "px".
+    """
+
+    clip: str
+    method: str
+    measure: str
+    value: str
+    number: float | None
+    left_out: str = ""
+    better: str = ""
+    unit: str = ""
