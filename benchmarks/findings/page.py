@@ -1,0 +1,62 @@
+"""docs/findings.md, from the results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchmarks.findings.finding import PAPERS, ordered, p_text
+
+_HEAD = """# The papers' findings, obtained again
+
+ActionLens implements the methods of five papers. This page says which of the papers' findings about models and methods
+hold on the models and clips at hand, and which do not. It is written by `python -m benchmarks.findings --table` from
+the results in `benchmarks/results/findings`, which `python -m benchmarks.findings` measures.
+
+Read it with this in mind:
+
+* The papers use networks for Kinetics, Something-Something, UCF-101 and EPIC-Kitchens. Here the networks are small:
+  `motion-primitives` (3-D CNN, 16 frames of 112 x 112), `motion-trn` (temporal relation network, eight snippets of two
+  frames, 48 x 48), comparison networks that `python -m training.comparison` trains in minutes, and two public ones (a
+  gesture network, an LRCN). Numbers are not to be compared one to one; the direction is.
+* Clips are generated (`training/clips.py`), were never trained on, and come with exact masks of what moves. Where real
+  clips are used the table says so; there are few of them.
+* "Same?" is the direction: yes, partly, or no. Intervals are 95 % bootstrap intervals over clips; p-values are of
+  paired sign-flip tests over clips, or of Welch's test between two models, and are not corrected for the number of
+  findings on this page.
+"""
+
+
+def write_page(results: Path, page: Path) -> None:
+    """Write the page from the results that are there; what is not is listed at its end."""
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*.json")}
+    measured = [entry for entry in ordered() if entry.name in found]
+    counts = {same: sum(found[entry.name]["same"] == same for entry in measured) for same in ("yes", "partly", "no")}
+    parts = [
+        _HEAD,
+        f"Of {len(measured)} findings measured, {counts['yes']} show the paper's direction, {counts['partly']} do in "
+        f"part, and {counts['no']} do not.\n",
+    ]
+    for letter, title in PAPERS.items():
+        entries = [entry for entry in measured if entry.name.startswith(letter)]
+        if not entries:
+            continue
+        parts.append(f"## {title}\n\n| | finding | paper | ours | n | same? |\n|---|---|---|---|---|---|")
+        for entry in entries:
+            record = found[entry.name]
+            p = "" if record["p"] is None else f" ({p_text(record['p'])})"
+            cells = (entry.name, entry.claim, entry.published, record["ours"] + p, record["n"], record["same"])
+            parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        parts.append("")
+        parts += [f"* **{entry.name}** {found[entry.name]['means']}" for entry in entries]
+        parts.append("")
+    missing = [entry.name for entry in ordered() if entry.name not in found]
+    if missing:
+        parts.append(f"Not measured yet: {', '.join(missing)}.\n")
+    seeds = sorted({record["seed"] for record in found.values()})
+    seconds = sum(record["cpu_seconds"] for record in found.values())
+    parts.append(
+        f"Seeds of the clips: {', '.join(map(str, seeds))}. Measuring took {seconds / 60:.0f} minutes of one core. "
+        "Everything that was measured is in the JSON files.\n"
+    )
+    page.write_text("\n".join(parts), encoding="utf-8")
