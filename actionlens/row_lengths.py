@@ -14,18 +14,23 @@ def row_length(row: Sequence[float], anchor: int, share: float) -> int:
 
     0 where that is not defined: the row sums to 0 or is not finite.
     """
+    return len(row_window(row, anchor, share))
+
+
+def row_window(row: Sequence[float], anchor: int, share: float) -> range:
+    """The frames of that window, the earliest of several; empty where it is not defined."""
     prefix = [0.0]
     for value in row:
         prefix.append(prefix[-1] + value)
     total = prefix[-1]
     size = sum(abs(value) for value in row)
     if not math.isfinite(size) or abs(total) <= 1e-6 * size:
-        return 0
+        return range(0)
     for length in range(1, len(row) + 1):
         for first in range(max(0, anchor - length + 1), min(anchor, len(row) - length) + 1):
             if (prefix[first + length] - prefix[first]) / total >= share - SLACK:
-                return length
-    return len(row)
+                return range(first, first + length)
+    return range(len(row))
 
 
 def row_lengths(matrix: Sequence[Sequence[float]], anchors: Sequence[float], share: float) -> list[int]:
@@ -33,9 +38,13 @@ def row_lengths(matrix: Sequence[Sequence[float]], anchors: Sequence[float], sha
 
     Of two equally near frames the earlier one counts.
     """
-    last = len(matrix[0]) - 1
-    nearest = [min(last, max(0, math.ceil(anchor - 0.5))) for anchor in anchors]
+    nearest = nearest_frames(anchors, len(matrix[0]))
     return [row_length(row, anchor, share) for row, anchor in zip(matrix, nearest, strict=True)]
+
+
+def nearest_frames(anchors: Sequence[float], frames: int) -> list[int]:
+    """The frame of 0 .. frames - 1 nearest each row's centre; of two equally near ones the earlier."""
+    return [min(frames - 1, max(0, math.ceil(anchor - 0.5))) for anchor in anchors]
 
 
 def summary(lengths: Sequence[int], row_logits: Sequence[float]) -> tuple[float | None, float | None, str]:

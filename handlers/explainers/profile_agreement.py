@@ -29,9 +29,9 @@ def profile_on_frames(attribution: Attribution, target: int, frames: int) -> Ten
 
 def ranks(values: Tensor) -> Tensor:
     """Ranks from 0 on, float64 [n]; equal values share the mean of theirs. values: [n]."""
-    _, places, counts = values.unique(return_inverse=True, return_counts=True)
-    last = counts.cumsum(0)
-    return ((last - counts + last - 1).double() / 2)[places]
+    ordered = values.sort().values
+    first, after = (torch.searchsorted(ordered, values, right=right) for right in (False, True))
+    return (first + after - 1).double() / 2
 
 
 def spearman(one: Tensor, other: Tensor) -> float | None:

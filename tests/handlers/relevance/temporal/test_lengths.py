@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from actionlens.row_lengths import row_length, row_lengths, summary
+from actionlens.row_lengths import row_length, row_lengths, row_window, summary
 
 
 def test_by_hand() -> None:
@@ -17,6 +17,13 @@ def test_by_hand() -> None:
     assert row_length([0.9, 0.05, 0.025, 0.025], 0, 0.975) == 3
     assert row_length([1, -1], 0, 0.975) == 0
     assert row_length([float("nan"), 1], 0, 0.975) == 0
+
+
+def test_the_window_is_the_earliest_of_the_shortest() -> None:
+    assert row_window([0, 0, 1, 0, 0], 4, 0.975) == range(2, 5)
+    assert row_window([1, 1, 1, 1], 1, 0.5) == range(0, 2)
+    assert row_window([1, 1, 1, 1], 3, 0.5) == range(2, 4)
+    assert len(row_window([1, -1], 0, 0.975)) == 0
 
 
 def test_rows_are_anchored_at_the_nearest_frame_the_earlier_of_two() -> None:
