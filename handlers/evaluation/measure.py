@@ -119,4 +119,4 @@ class ExplainAgainMeasure(Measure[P]):
 
     @abstractmethod
     def measure(self, subject: Subject, method: str, explain: Explain, parameters: P) -> Measured:
-        """explain: explains a clip by `method` on `subject`'s model. Raises LeftOut."""
+        """explain: explains a clip by `method` on `subject`'s model, or on another. Raises LeftOut."""

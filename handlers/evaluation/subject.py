@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,8 +13,14 @@ from torch import Tensor
 from handlers.explainers.attribution import Attribution, Target
 from handlers.models.action_model import ActionModel
 
-Explain = Callable[[str, NDArray[np.uint8]], Attribution]
-"""Explains a clip, uint8 RGB [T, H, W, 3], by a method's name; for measures that explain again. Raises RequestError."""
+
+class Explain(Protocol):
+    """Explains the subject's class in another clip, or by another network; for measures that explain again."""
+
+    def __call__(self, method: str, clip: NDArray[np.uint8], model: ActionModel | None = None) -> Attribution:
+        """method: its name with its parameters, as the user wrote it. clip: uint8 RGB [T, H, W, 3]. model: the
+        subject's own where it is None. Raises RequestError."""
+        ...
 
 
 @dataclass(frozen=True)
