@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -10,6 +13,9 @@ from torch import Tensor
 from handlers.evaluation.common.ranking import Ranking
 from handlers.evaluation.measure import LeftOut
 from handlers.evaluation.subject import Subject
+from handlers.models.action_model import ActionModel
+from handlers.relevance import Program
+from handlers.relevance.program.first_convolution import FirstConvolution
 
 Score = Callable[[Tensor], Tensor]
 """From prepared clips, float [B, C, T, H, W], to one row of numbers each: [B] of a class, [B, K] of all classes."""
@@ -17,6 +23,8 @@ Score = Callable[[Tensor], Tensor]
 _MOST_NUMBERS = 2**23
 """Of the clips that are perturbed and run together, and most of them: more of them are no faster."""
 _MOST_CLIPS = 16
+_PAYS = 0.5
+"""Share of the first convolution's outputs that a step may change, for adding what changes to pay."""
 
 
 def batch_of(clip: Tensor) -> int:
@@ -57,10 +65,15 @@ def perturbed_clips(start: Tensor, end: Tensor, ranking: Ranking, steps: int, ba
 def replacement_curve(score: Score, start: Tensor, end: Tensor, ranking: Ranking, steps: int) -> Tensor:
     """Scores of the clips on the way from `start` to `end`: float64 [steps + 1, ...], the first of `start` itself.
 
-    start, end: float [C, T, H, W]. With the blank clip as start this is insertion, as end it is deletion.
+    start, end: float [C, T, H, W]. With the blank clip as start this is insertion, as end it is deletion. Scores of a
+    `ModelScore` are those of the clips up to rounding, and come sooner where its network begins with a convolution.
     """
-    clips = perturbed_clips(start, end, ranking, steps, batch_of(start))
-    return torch.cat([score(some).double() for some in clips])
+    if isinstance(score, ModelScore) and (first := _shortcut(score.model, start, ranking, steps)) is not None:
+        after = cast(Program, score.model.program).after_first_convolution
+        found = [score.of_logits(after(some)) for some in _first_outputs(first, start, end, ranking, steps)]
+    else:
+        found = [score(clips) for clips in perturbed_clips(start, end, ranking, steps, batch_of(start))]
+    return torch.cat(found).double()
 
 
 def area_under(curve: Tensor) -> float:
@@ -72,24 +85,62 @@ def area_under(curve: Tensor) -> float:
     return float((values.sum() - (values[0] + values[-1]) / 2) / (len(values) - 1))
 
 
-def class_score(subject: Subject) -> Score:
-    """The target's probability by the subject's model, [B]. Raises LeftOut where it is not finite."""
-    every = class_probabilities(subject)
-    return lambda clips: every(clips)[:, subject.target.index]
+@dataclass(frozen=True)
+class ModelScore:
+    """Probabilities by a model, of one class, [B], or of all, [B, K]. Raises LeftOut where they are not finite."""
 
+    model: ActionModel
+    index: int | None = None
 
-def class_probabilities(subject: Subject) -> Score:
-    """All classes' probabilities by the subject's model, [B, K]. Raises LeftOut where they are not finite."""
+    def __call__(self, clips: Tensor) -> Tensor:
+        return self.of_logits(self.model.program.forward(clips, (), relevance=False).logits)
 
-    def score(clips: Tensor) -> Tensor:
-        with torch.inference_mode():
-            logits = subject.model.program.forward(clips, (), relevance=False).logits
-            found = subject.model.probabilities(logits)
+    def of_logits(self, logits: Tensor) -> Tensor:
+        """[B, K] to [B], or [B, K]."""
+        found = self.model.probabilities(logits)
         if not bool(found.isfinite().all()):
             raise LeftOut("the model's probabilities of a perturbed clip are not finite")
-        return found
+        return found if self.index is None else found[:, self.index]
 
-    return score
+
+def class_score(subject: Subject) -> ModelScore:
+    """The target's probability by the subject's model, [B]."""
+    return ModelScore(subject.model, subject.target.index)
+
+
+def _shortcut(model: ActionModel, clip: Tensor, ranking: Ranking, steps: int) -> FirstConvolution | None:
+    """The network's first convolution where adding up what changes is less work than to run it on every clip."""
+    first = model.program.first_convolution if isinstance(model.program, Program) else None
+    if first is None or not len(ranking):
+        return None
+    side = math.ceil(math.sqrt(int(ranking.sizes.max())))
+    changed = len(ranking) / steps * math.prod(first.reach(side, side))
+    return first if changed < _PAYS * math.prod(first.output_size(clip.shape[1:])) else None
+
+
+def _first_outputs(
+    first: FirstConvolution, start: Tensor, end: Tensor, ranking: Ranking, steps: int
+) -> Iterator[Tensor]:
+    """What the first convolution makes of `perturbed_clips`, in batches [b, C', T', H', W'], in one buffer."""
+    current, difference = first.rows(start), end - start
+    size, batch = first.output_size(start.shape[1:]), batch_of(start)
+    units = (torch.arange(steps + 1) * len(ranking) // steps).tolist()
+    ends = [0, *ranking.sizes.cumsum(0).tolist()]
+    buffer = current.new_empty((min(batch, steps + 1), len(current) - 1, current.shape[1]))
+    done = 0
+    for begin in range(0, steps + 1, batch):
+        taken = units[begin : begin + batch]
+        if taken[-1] > done:
+            voxels, sizes = ranking.voxels[ends[done] : ends[taken[-1]]], ranking.sizes[done : taken[-1]]
+            places, amounts = first.added(difference, voxels, sizes)
+        base = done
+        for slot, unit in enumerate(taken):
+            if unit > done:
+                some = slice(done - base, unit - base)
+                current.index_add_(0, places[some].flatten(), amounts[some].flatten(0, 1))
+                done = unit
+            first.activations(current, buffer[slot])
+        yield buffer[: len(taken)].view(len(taken), *size, -1).permute(0, 4, 1, 2, 3)
 
 
 def _rows(clip: Tensor) -> Tensor:

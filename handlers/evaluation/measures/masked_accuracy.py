@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from handlers.evaluation.common.blank_clips import BLUR, blank_clip
-from handlers.evaluation.common.perturbed_clips import Score, class_probabilities, replaced
+from handlers.evaluation.common.perturbed_clips import ModelScore, Score, replaced
 from handlers.evaluation.common.ranking import Ranking, ranked_voxels
 from handlers.evaluation.common.voxels import voxel_map
 from handlers.evaluation.measure import Better, LeftOut, MapMeasure, Measured, MeasureParameters, Value
@@ -65,7 +65,7 @@ class MaskedAccuracy(MapMeasure[MaskedAccuracyParameters]):
         clip = subject.model.prepare([subject.clip])[0]
         blank = blank_clip(subject, clip, "blur", parameters.blur)
         kept = tuple(sorted(parameters.kept))
-        right = (predictions(class_probabilities(subject), clip, blank, ranking, kept) == label).tolist()
+        right = (predictions(ModelScore(subject.model), clip, blank, ranking, kept) == label).tolist()
         accuracies = [100.0 * found for found in right]
         values = {
             f"kept {percent:g}%": Value(found, Better.HIGHER, "%")

@@ -17,6 +17,7 @@ from handlers.relevance.operations.weighted import Weighted
 from handlers.relevance.precision import Precision, reduced_type
 from handlers.relevance.program.clip_checks import check_clip, check_logits, refuse_misfit
 from handlers.relevance.program.finiteness import Finiteness
+from handlers.relevance.program.first_convolution import FirstConvolution
 from handlers.relevance.program.forward_pass import ForwardPass
 from handlers.relevance.program.graph import Graph, by_frame, fused
 from handlers.relevance.program.head import Head, find_head
@@ -127,6 +128,24 @@ class Program:
         found.reduced = reduced_type(self.precision, self.rules.convolution, clip)
         return found
 
+    @property
+    def first_convolution(self) -> FirstConvolution | None:
+        """The convolution that alone reads the clip; None where the network begins with anything else."""
+        return FirstConvolution.of(self._plan(frozenset())[0])
+
+    def after_first_convolution(self, output: Tensor) -> Tensor:
+        """Logits [B, K] from what the first convolution makes of clips, with its batch norm and rectifier.
+
+        output: [B, C', T', H', W']; channels last in memory is fastest.
+        """
+        graph, _ = self._plan(frozenset())
+        values: dict[int, Any] = {graph.steps[0].number: output}
+        with torch.no_grad():
+            watched = Finiteness(len(output), values)
+            execute(graph, values, watched, lowest=graph.output, notes=False, spared=())
+            logits: Tensor = values[graph.output]
+            return logits if watched.broken is None else logits.masked_fill(watched.broken[:, None], torch.nan)
+
     def _plan(self, wanted: frozenset[int]) -> tuple[Graph, Head]:
         with self._lock:
             if wanted not in self._plans:
@@ -171,7 +190,8 @@ def execute(
         for value in step.inputs:
             last[value] = step.number
     saved: dict[int, dict[str, Tensor]] = {}
-    first, clip = max(values), values[0]
+    first = max(values)
+    clip = values.get(0, values[first])
     for step in graph.steps:
         if step.number <= first:
             continue

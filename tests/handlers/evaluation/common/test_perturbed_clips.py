@@ -6,7 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from actionlens.card import Input
+from handlers.evaluation.common.blank_clips import blank_clip
 from handlers.evaluation.common.perturbed_clips import (
     area_under,
     batch_of,
@@ -18,6 +21,8 @@ from handlers.evaluation.common.perturbed_clips import (
 from handlers.evaluation.common.random_maps import random_map
 from handlers.evaluation.common.ranking import ranked_patches, ranked_voxels
 from handlers.evaluation.measure import LeftOut
+from handlers.models.action_model import ActionModel
+from tests.handlers import networks
 from tests.handlers.evaluation.subjects import subject
 
 
@@ -95,3 +100,41 @@ def test_random_maps_differ_by_draw_and_seed_alone() -> None:
     assert torch.equal(random_map(subject(), 1).values, random_map(subject(), 1).values)
     assert not torch.equal(random_map(subject(), 1).values, random_map(subject(), 0).values)
     assert not torch.equal(random_map(subject(seed=4), 1).values, random_map(subject(), 1).values)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"architecture": "motion-cnn", "arguments": {"width": 2}, "layer": "features"},
+        {"arguments": {"channels": [4, 6], "hidden": [5]}},
+    ],
+    ids=["motion-cnn", "conv3d"],
+)
+def test_the_first_layer_adds_up_to_the_scores_of_the_clips(
+    changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = networks.card(
+        **changes, input=Input(frames=6, height=32, width=36, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
+    )
+    module = networks.module(card).eval()
+    for parameter in module.parameters():
+        if parameter.dim() > 1:
+            nn.init.kaiming_normal_(parameter)  # so that what changes is heard up to the classes
+    model = ActionModel(card, module)
+    one = subject(model=model, clip=networks.clip(0, 6, 32, 36), visible=(3, 30, 0, 36))
+    clip = model.prepare([one.clip])[0]
+    blank = blank_clip(one, clip, "blur")
+    ranking = ranked_patches(random_map(one, 0).values, one.seen, one.generator(), 4)
+    used: list[int] = []
+
+    def shortened(output: torch.Tensor) -> torch.Tensor:
+        used.append(len(output))
+        return after(output)
+
+    after = model.program.after_first_convolution
+    monkeypatch.setattr(model.program, "after_first_convolution", shortened)
+    curve = replacement_curve(class_score(one), blank, clip, ranking, 40)
+    assert sum(used) == 41
+    expected = torch.cat([class_score(one)(some) for some in perturbed_clips(blank, clip, ranking, 40, 5)])
+    assert torch.allclose(curve, expected.double(), atol=1e-6)
+    assert float(expected.std()) > 1e-3
