@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -116,23 +116,41 @@ class FrameDiscard(MapMeasure[FrameDiscardParameters]):
     def baselines(self, subject: Subject, parameters: FrameDiscardParameters) -> Mapping[str, Attribution]:
         """The orders of Fig. 3: from the centre, from the edges, evenly; of models that have features of frames also
         the two rivals of ESV, by gradients on those features."""
-        frames, network = subject.shape[0], frame_model(subject.model.module)
-        snippet = 1 if network is None else network.snippet
-        count = -(-frames // snippet)
-        ranks = {
-            "centre": centre_rank(count),
-            "edges": centre_rank(count)[::-1],
-            "uniform": uniform_rank(count),
-        }
-        found = {name: _ranked(rank) for name, rank in ranks.items()}
-        if network is not None:
-            features = element_features(subject)
-            for name, values_of in (
-                ("element-ig", element_integrated_gradients),
-                ("element-grad-cam", element_grad_cam),
-            ):
-                found[name] = values_of(network.consensus, features, subject.target.index)
-        return {name: FrameAttribution(_on_frames(values, frames, snippet)) for name, values in found.items()}
+        return _Orders(subject)
+
+
+class _Orders(Mapping[str, Attribution]):
+    """Orders to compare with, each computed when it is asked for: gradients take a while, names nothing."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._network = frame_model(subject.model.module)
+        self._snippet = 1 if self._network is None else self._network.snippet
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from ("centre", "edges", "uniform")
+        if self._network is not None:
+            yield from ("element-ig", "element-grad-cam")
+
+    def __getitem__(self, name: str) -> Attribution:
+        frames = self._subject.shape[0]
+        count = -(-frames // self._snippet)
+        match name:
+            case "centre":
+                values = _ranked(centre_rank(count))
+            case "edges":
+                values = _ranked(centre_rank(count)[::-1])
+            case "uniform":
+                values = _ranked(uniform_rank(count))
+            case "element-ig" | "element-grad-cam" if self._network is not None:
+                values_of = element_integrated_gradients if name == "element-ig" else element_grad_cam
+                values = values_of(self._network.consensus, element_features(self._subject), self._subject.target.index)
+            case _:
+                raise KeyError(name)
+        return FrameAttribution(_on_frames(values, frames, self._snippet))
 
 
 def _scores(subject: Subject) -> ScoreSets:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from handlers.evaluation.common.element_features import Kept, element_features, exact_shapley, network_of
+from handlers.evaluation.common.feature_gradients import element_integrated_gradients
 from handlers.evaluation.common.ranking import order
 from handlers.evaluation.measure import LeftOut
 from handlers.evaluation.measures.frame_discard import (
@@ -173,4 +174,12 @@ def test_snippets_are_discarded_whole():
     centre = orders["centre"]
     assert isinstance(centre, FrameAttribution)
     assert centre.values.tolist() == [2, 0, 3, 0, 1, 0]
-    assert list(MEASURE.baselines(subject_of(model()), PARAMETERS)) == ["centre", "edges", "uniform"]
+    gradients = orders["element-ig"]
+    assert isinstance(gradients, FrameAttribution)
+    network = network_of(made)
+    expected = element_integrated_gradients(network.consensus, element_features(subject), 1)
+    torch.testing.assert_close(gradients.values[::2].double(), expected, atol=1e-6, rtol=1e-5)
+    others = MEASURE.baselines(subject_of(model()), PARAMETERS)
+    assert (len(orders), len(others), list(others)) == (5, 3, ["centre", "edges", "uniform"])
+    with pytest.raises(KeyError):
+        others["element-ig"]
