@@ -16,7 +16,7 @@ from handlers.evaluation.common.element_features import (
 )
 from handlers.evaluation.common.feature_gradients import element_grad_cam, element_integrated_gradients
 from handlers.evaluation.common.frame_values import frame_values
-from handlers.evaluation.common.perturbed_clips import batch_of, class_probabilities
+from handlers.evaluation.common.perturbed_clips import ModelScore, batch_of
 from handlers.evaluation.common.ranking import order
 from handlers.evaluation.measure import Better, LeftOut, MapMeasure, Measured, MeasureParameters, Value
 from handlers.evaluation.subject import Subject
@@ -158,7 +158,7 @@ def _scores(subject: Subject) -> ScoreSets:
     if frame_model(model.module) is not None:
         consensus, features = network_of(model).consensus, element_features(subject)
         return lambda sets: model.probabilities(subsequence_logits(consensus, features, sets))
-    elements, score = Elements(subject.shape[0], subject.shape[0]), class_probabilities(subject)
+    elements, score = Elements(subject.shape[0], subject.shape[0]), ModelScore(subject.model)
     batch = batch_of(model.prepare([subject.clip])[0])
 
     def held(sets: Sequence[Kept]) -> Tensor:
