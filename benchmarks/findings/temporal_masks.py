@@ -304,9 +304,9 @@ def blobs(options: Options) -> Result:
     "B8", "the mask finds the frames that decide a swipe", "shown on examples; here frames 20-24 are known to decide"
 )
 def swipe(options: Options) -> Result:
-    """The public gesture network on its 30-frame swipe."""
+    """The public gesture network on its 30-frame swipe; the mask is learned at 120 x 120 pixels, a third of the work."""
     engine, clip = gesture(options)
-    mask = explain_frames(engine, clip, "Left_Swipe", "temporal-mask", iterations=60)
+    mask = explain_frames(*gesture(options, 120), "Left_Swipe", "temporal-mask", iterations=60)
     learned = mask.details.arrays.get("learned", torch.zeros(30))
     on = (learned > 0.5).nonzero()[:, 0].tolist()
     measures = mask.details.measures
