@@ -280,7 +280,7 @@ def load(name: str, folder: Path, file: str = "weights.safetensors") -> ActionMo
         name=f"comparison-{name}",
         version="1.0",
         architecture=recipe.family,
-        labels=list(CLASSES),
+        labels=CLASSES,
         weights=Weights(file=file, sha256=hashlib.sha256((folder / file).read_bytes()).hexdigest()),
         input=Input(
             frames=FRAMES, height=SIZE, width=SIZE, resize=Resize.LETTERBOX, mean=(0.5,) * 3, std=(0.25,) * 3, stride=2

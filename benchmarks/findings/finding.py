@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.evaluation.sign_flips import mean_intervals, p_values
 
 Same = Literal["yes", "partly", "no"]
+
+Numbers = Sequence[float] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,12 @@ class NotHere(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """ours: what was measured, for the table. n: on how much. same: whether the direction is the paper's. means: one
-    sentence. p: of the comparison that decides, where two things are compared. numbers: all that was measured."""
+    """ours: what was measured, for the table. n: on how much. same: whether the direction is the paper's. p: of the
+    comparison that decides, where two things are compared. numbers: all that was measured."""
 
     ours: str
     n: str
     same: Same
-    means: str
     p: float | None = None
     numbers: dict[str, object] = field(default_factory=dict)
 
@@ -97,7 +99,7 @@ class Paired:
     n: int
 
 
-def paired(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Paired:
+def paired(first: Numbers, second: Numbers, seed: int = 0) -> Paired:
     """Compare two sets of numbers of the same clips."""
     one, other = np.asarray(first, float), np.asarray(second, float)
     difference = (one - other)[:, None]

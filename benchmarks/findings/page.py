@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from benchmarks.findings.finding import PAPERS, ordered, p_text
+from benchmarks.findings.meanings import MEANINGS
 
 _HEAD = """# The papers' findings, obtained again
 
@@ -48,7 +49,8 @@ def write_page(results: Path, page: Path) -> None:
             cells = (entry.name, entry.claim, entry.published, record["ours"] + p, record["n"], record["same"])
             parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         parts.append("")
-        parts += [f"* **{entry.name}** {found[entry.name]['means']}" for entry in entries]
+        meant = {entry.name: MEANINGS[entry.name].get(found[entry.name]["same"], "") for entry in entries}
+        parts += [f"* **{name}** {sentence}" for name, sentence in meant.items() if sentence]
         parts.append("")
     missing = [entry.name for entry in ordered() if entry.name not in found]
     if missing:

@@ -112,10 +112,6 @@ def raised(options: Options) -> Result:
         f"{text}; by mass {by_mass}; base rate {100 * np.mean(found.base):.1f} %",
         f"{len(found.base)} clips, exact masks",
         verdict(all(up), any(up)),
-        "Selection finds what moves wherever the map is as fine as the clip; Grad-CAM's 7 x 7 cells are coarser than "
-        "what moves."
-        if not all(up)
-        else "Selection finds what moves.",
         p=max(test.p for test in tests.values()),
         numbers={name: test.__dict__ for name, test in tests.items()} | {"mass": mass},
     )
@@ -141,8 +137,6 @@ def guided(options: Options) -> Result:
         f"{overlaps['DTD, GC']:.1f}, DTD-GBP {overlaps['DTD, GBP']:.1f}, GC-GBP {overlaps['GC, GBP']:.1f} %",
         f"{len(found.base)} clips, exact masks",
         verdict(all(name in ("GBP", "GGC") for name in first) and least, "GBP" in first or "GGC" in first or least),
-        "Half of the voxels of a signed map are positive, so the number depends on what is called positive more than on "
-        "the method; the paper does not say.",
         numbers={"precision": orders, "overlap": overlaps},
     )
 
@@ -166,7 +160,6 @@ def kept(options: Options) -> Result:
         ", ".join(f"{name} {relevance:.1f} % in {positions:.1f} %" for name, (positions, relevance) in shares.items()),
         f"{len(found.base)} clips",
         verdict(all(directions), directions[0]),
-        "What moves carries more relevance than its share of the positions, in every map here.",
         p=dtd.p,
         numbers={"kept": shares},
     )
@@ -193,17 +186,10 @@ def static(options: Options) -> Result:
         np.nan,
     )
     low = all(mean < 50 for mean, _, _ in shares.values())
-    least = shares["LRCN"][0] == min(mean for mean, _, _ in shares.values())
     return Result(
         ", ".join(f"{name} {mean:.1f} %" for name, (mean, _, _) in shares.items()) + " of DTD's relevance moves",
         f"{len(own)} generated clips, {len(clips)} and 1 real ones",
         verdict(low, any(mean < 50 for mean, _, _ in shares.values())),
-        "Most relevance is static also in networks that are known to read motion"
-        + (
-            ", and least of it moves in the one that reads appearance."
-            if least
-            else ": the share is no test of what a network reads."
-        ),
         numbers={name: list(values) for name, values in shares.items()},
     )
 
@@ -228,7 +214,6 @@ def overhead(options: Options) -> Result:
         f"{medians['selective grad-cam']:.0f} ms of one core, forward pass included",
         f"{len(clips)} clips, medians",
         verdict(more < 1.5),
-        "A derivative and a threshold, beside a forward pass and a propagation.",
         numbers={"ms": medians},
     )
 
@@ -261,7 +246,6 @@ def threshold(options: Options) -> Result:
         text,
         f"{len(clips)} clips, exact masks",
         verdict(all(rises.values()) and all(falls.values()), all(falls.values())),
-        "Precision grows with n and what is kept shrinks: n = 4 is a compromise, 2 keeps much that does not move.",
         numbers={"curves": {name: {str(n): list(v) for n, v in own.items()} for name, own in curves.items()}},
     )
 
@@ -271,7 +255,8 @@ def removed(options: Options) -> Result:
     """A textured square that stands still, pasted into every clip: its share of DTD's relevance, raw and selective."""
     engine = bundled("motion-primitives")
     rng = np.random.default_rng(options.seed)
-    raw, left = [], []
+    raw: list[float] = []
+    left: list[float] = []
     for clip in samples(options.count(40), options, moving=True):
         pixels = clip.clip.copy()
         corner = (slice(None), slice(8, 36), slice(8, 36))
@@ -283,11 +268,11 @@ def removed(options: Options) -> Result:
             values = volume.values if volume.mask is None else volume.values * volume.mask
             found.append(mass_precision(values, inside) or 0.0)
     test = paired(raw, left)
+    area = 28 * 28 / 112**2
     return Result(
-        f"{test.first:.1%} of the relevance before, {test.second:.1%} after (the square is {28 * 28 / 112**2:.1%} of the frame)",
+        f"{test.first:.1%} of the relevance before, {test.second:.1%} after (the square is {area:.1%} of the frame)",
         f"{test.n} clips",
         verdict(test.difference > 0 and test.p < 0.05 and test.second < 0.5 * test.first, test.difference > 0),
-        "What stands still is not selected, whatever its relevance.",
         p=test.p,
         numbers={"raw": raw, "selective": left},
     )

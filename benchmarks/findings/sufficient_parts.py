@@ -133,8 +133,6 @@ def best(options: Options) -> Result:
         f"CI {_listed(ci)}; S50 {_listed(s50, 2)}; S75 {_listed(s75, 2)}",
         f"{len(_clips(options))} clips answered right, {STEPS} steps",
         verdict(all(wins), any(wins) or (test.difference > 0 and test.p < 0.05)),
-        f"ST is best in {sum(wins)} of the three; against Grad-CAM its CI is {test.difference:+.1f} (95 % {test.low:+.1f} "
-        f"to {test.high:+.1f}).",
         p=test.p,
         numbers={"CI": ci, "S50": s50, "S75": s75, "ST - Grad-CAM": test.__dict__},
     )
@@ -150,8 +148,6 @@ def deletion(options: Options) -> Result:
         f"CD {_listed(cd)}",
         f"{len(_clips(options))} clips, {STEPS} steps",
         verdict(min(cd, key=lambda name: cd[name]) == RANDOM, cd[RANDOM] < float(np.median(list(cd.values())))),
-        "Scattered grey voxels destroy a clip wherever they are: deletion by voxels rewards noise, and should not be "
-        "used to rank maps.",
         p=test.p,
         numbers={"CD": cd},
     )
@@ -168,7 +164,6 @@ def patches(options: Options) -> Result:
         f"Spearman {rho:.2f} over {len(names)} maps; patch-wise {_listed(patch)}",
         f"{len(_clips(options))} clips, {STEPS} steps",
         verdict(rho >= 0.8, rho > 0.5),
-        "Patches are the cheaper form and tell the same.",
         numbers={"voxels": voxel, "patches": patch, "rho": rho},
     )
 
@@ -188,7 +183,6 @@ def pointing(options: Options) -> Result:
         f"S-PT {_listed(pt, 0)} (chance {chance:.0f})",
         f"{len(_clips(options))} clips, frames in which something moves",
         verdict(best != "ST" and test.difference <= 0, best != "ST"),
-        f"{best} points best here. Grad-CAM's 7 x 7 cells are coarse for small movers, unlike the papers' large actors.",
         p=test.p,
         numbers={"S-PT": pt, "chance": chance},
     )
@@ -204,7 +198,6 @@ def smoothing(options: Options) -> Result:
         f"T-PT {t.second:.0f} to {t.first:.0f} % (chance {chance:.0f}), CI {ci.second:.1f} to {ci.first:.1f}",
         f"{t.n} clips with frames outside the action",
         verdict(t.difference > 0 > ci.difference, t.difference > 0 or ci.difference < 0),
-        "Few clips: T-PT is one hit or miss for each.",
         p=ci.p,
         numbers={"T-PT": t.__dict__, "CI": ci.__dict__},
     )
@@ -219,7 +212,6 @@ def shape(options: Options) -> Result:
         f"S-PT {pt.second:.0f} to {pt.first:.0f}, CI {ci.second:.1f} to {ci.first:.1f}",
         f"{pt.n} clips",
         verdict(pt.difference > 0 > ci.difference, pt.difference > 0 or ci.difference < 0),
-        "A compact mask points at the object; scattered ones please the network.",
         p=pt.p,
         numbers={"S-PT": pt.__dict__, "CI": ci.__dict__},
     )
@@ -241,7 +233,6 @@ def masked(options: Options) -> Result:
         + _listed({name: curve[3] for name, curve in curves.items()}, 2),
         f"{len(_clips(options))} clips, unmasked accuracy 1",
         verdict(own[4] - own[3] <= 0.05 and best_everywhere, own[4] - own[3] <= 0.05),
-        "A tenth of the clip suffices, if it is the right tenth.",
         numbers={"curves": curves},
     )
 
@@ -259,9 +250,6 @@ def ends(options: Options) -> Result:
         f"{test.first:.0%} of the masks in the first and last frame (even: {even:.0%})",
         f"{len(shares)} clips",
         verdict(test.difference > 0 and test.p < 0.05, test.difference > 0),
-        "This network pads time with zeros and looks at motion: the ends of a clip mean less to it."
-        if test.difference < 0
-        else "The ends hold more than their share.",
         p=test.p,
         numbers={"shares": shares},
     )
@@ -284,6 +272,5 @@ def sufficient(options: Options) -> Result:
         f"{len(areas) - len(reached)} not by 0.1",
         f"{len(areas)} clips",
         verdict(median <= 0.1, len(reached) > 0),
-        "What decides is a small part of the volume.",
         numbers={"areas": areas},
     )

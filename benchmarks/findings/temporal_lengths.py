@@ -37,6 +37,7 @@ from handlers.relevance import Rules, bounds_of_pixels, temporal_relevance, trac
 from training import comparison
 from training.batches import normalise
 from training.evaluate import letterboxed
+from training.relations import SIZE
 
 FRAMES, FIELD, SIZES = 16, 13, (1, 3, 5, 7, 9, 11, 13, 16)
 """Of motion-primitives: frames of a clip, those that one output step can see, sizes of windows."""
@@ -84,8 +85,6 @@ def below_the_clip(options: Options) -> Result:
         f"avg-ATR {mean:.1f} (95 % {low:.1f} to {high:.1f}), max-ATR {most:.1f}, of {FRAMES} frames",
         f"{len(found)} clips, right with p > 0.5",
         verdict(high < FIELD, high < FRAMES),
-        f"One output step can see {FIELD} of the {FRAMES} frames; it uses about {mean:.0f} of them. The architecture "
-        "bounds the rest.",
         numbers={"average": average, "maximum": largest, "field": FIELD},
     )
 
@@ -103,8 +102,6 @@ def shorter_by_lrp(options: Options) -> Result:
         f"{average.low:+.2f} to {average.high:+.2f}); max {most.first:.2f} against {most.second:.2f}",
         f"{len(found)} clips",
         verdict(all(shorter), any(shorter)),
-        "Which rule finds the shorter context goes with the architecture: here time is mixed by few layers, and "
-        "the contrast takes away what is common to all classes, which is spread over the whole field.",
         p=average.p,
         numbers={"average": average.__dict__, "maximum": most.__dict__},
     )
@@ -140,8 +137,6 @@ def saturation(options: Options) -> Result:
         f"outside 5, 7, 9: {', '.join(f'{empty[size]:.2f}' for size in grey.sizes)}",
         f"{len(clips)} clips",
         verdict(abs(enough - length) <= 2.5 and of_windows >= whole - 0.05, enough < FRAMES),
-        f"With {enough} frames around each step the network is as right as with all {FRAMES}; its own ATR windows are of "
-        "that size.",
         numbers={"accuracy": accuracy, "grey": empty, "ATR windows": of_windows, "length": length, "enough": enough},
     )
 
@@ -163,7 +158,7 @@ def larger_kernels(options: Options) -> Result:
         state = "trained"
     except NotHere:
         networks, state = {}, "initialised, not trained"
-    clips = list(samples(count, options, comparison.SIZE))
+    clips = list(samples(count, options, SIZE))
     for kernel in (3, 5, 7):
         lengths[kernel] = []
         if networks:
@@ -182,7 +177,6 @@ def larger_kernels(options: Options) -> Result:
         f"{means[0]:.1f}, {means[1]:.1f}, {means[2]:.1f} frames of 16 (TAM-R18, {state}{right})",
         f"{count} clips",
         verdict(means[0] < means[1] < means[2], means[0] < means[2]),
-        "Wider kernels mix more frames, and the measured context follows.",
         p=ends.p,
         numbers={"lengths": {str(k): v for k, v in lengths.items()}, "accuracy": accuracies, "state": state},
     )
@@ -228,11 +222,10 @@ def more_frames(options: Options) -> Result:
     share = {count: mean / count for count, mean in means.items()}
     ends = paired([lengths[32][n] for n in kept], [lengths[8][n] for n in kept])
     return Result(
-        f"{means[8]:.1f} of 8, {means[16]:.1f} of 16, {means[32]:.1f} of 32 frames ({ends.difference:+.1f} from 8 to 32); "
-        f"{share[8]:.0%}, {share[16]:.0%}, {share[32]:.0%} of the clip",
+        f"{means[8]:.1f} of 8, {means[16]:.1f} of 16, {means[32]:.1f} of 32 frames ({ends.difference:+.1f} from 8 to "
+        f"32); {share[8]:.0%}, {share[16]:.0%}, {share[32]:.0%} of the clip",
         f"{len(kept)} clips at three rates",
         verdict(means[8] < means[16] < means[32] and share[8] > share[16] > share[32]),
-        "The context is counted in frames by the network's own reach: more frames make it longer, but not in proportion.",
         p=ends.p,
         numbers={"means": means, "lengths": lengths},
     )
@@ -242,7 +235,7 @@ def more_frames(options: Options) -> Result:
 def no_correlation(options: Options) -> Result:
     """Over checkpoints of one training run: a weak test, of one architecture."""
     steps = comparison.RECIPES["motion-cnn"].kept
-    clips = list(samples(options.count(60), options, comparison.SIZE))
+    clips = list(samples(options.count(60), options, SIZE))
     accuracy, length = [], []
     for step in steps:
         engine = trained("motion-cnn", options.networks, f"step-{step}.safetensors")
@@ -259,7 +252,6 @@ def no_correlation(options: Options) -> Result:
         f"{min(length):.1f} to {max(length):.1f})",
         f"{len(clips)} clips, half of them for ATR",
         verdict(abs(found) < 0.5),
-        "A weak test: checkpoints of one run are not different architectures, and both numbers move while it learns.",
         numbers={"steps": list(steps), "accuracy": accuracy, "average": length},
     )
 
@@ -268,7 +260,7 @@ def no_correlation(options: Options) -> Result:
 def fewer_steps(options: Options) -> Result:
     """MotionCNN, fine-tuned with logits that are the mean of 1, 2, 4 or 8 of the 16 output steps."""
     engines = {n: trained(f"steps-{n}", options.networks) for n in (1, 2, 4, 8)}
-    clips = list(samples(options.count(60), options, comparison.SIZE))
+    clips = list(samples(options.count(60), options, SIZE))
     lengths, accuracy = {}, {}
     for count, engine in engines.items():
         lengths[count] = _lengths(engine.model.module, [s.clip for s in clips])
@@ -281,7 +273,6 @@ def fewer_steps(options: Options) -> Result:
         "; ".join(f"{count}: {means[count]:.1f} frames (accuracy {accuracy[count]:.2f})" for count in (1, 2, 4, 8)),
         f"{len(kept)} clips",
         verdict(means[1] > means[2] > means[4] > means[8], ends.difference > 0 and ends.p < 0.05),
-        "A network that may speak at few moments has to look further around each of them.",
         p=ends.p,
         numbers={"means": means, "accuracy": accuracy, "lengths": lengths},
     )
@@ -314,14 +305,14 @@ def the_diagonal(options: Options) -> Result:
         f"action's hold {test.first:.0%} of the relevance",
         f"{len(matrices)} clips, {len(inside)} with a stroke",
         verdict(share["diagonal"] > share["even"] and test.difference > 0 and test.p < 0.05, test.difference > 0),
-        "Each output step looks at its own time first, and more where the action is.",
         p=test.p,
         numbers={"mean matrix": [[round(v, 4) for v in row] for row in mean.mean.tolist()], **share, "peak": far},
     )
 
 
 def _shares(matrix: Tensor) -> dict[str, float]:
-    """Shares of the positive relevance near the diagonal, and what one that is even over each step's field would have."""
+    """Share of the positive relevance near the diagonal, and what one that is even over each step's field would
+    have."""
     positive = matrix.clamp(min=0)
     index = torch.arange(len(matrix))
     distance = (index[:, None] - index[None]).abs()
@@ -348,7 +339,9 @@ def dense_sampling(options: Options) -> Result:
     ]
     for file in files:
         with av.open(str(file)) as container:
-            frames = [letterboxed(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+            frames = [
+                letterboxed(frame.to_ndarray(format="rgb24").astype(np.uint8)) for frame in container.decode(video=0)
+            ]
         if len(frames) < 2 * FRAMES:
             continue
         spread = np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)
@@ -369,7 +362,6 @@ def dense_sampling(options: Options) -> Result:
         f"({p_text(most.p)})",
         f"{len(uniform)} real clips",
         verdict(average.difference < 0 < most.difference, average.difference < 0 or most.difference > 0),
-        "Too few clips to tell: the direction of the means is all that can be read.",
         p=average.p,
         numbers={"average": average.__dict__, "maximum": most.__dict__},
     )
@@ -387,11 +379,9 @@ def conserved(options: Options) -> Result:
         defects.append(abs(matrix.quality.conservation_defect or 0.0))
     exact = float(np.mean([defect < 1e-3 for defect in defects]))
     return Result(
-        f"defect of the sum: median {np.median(defects):.1e}, at most {max(defects):.2f}; below 0.001 in {exact:.0%} of "
-        f"the clips; of a row: median {np.median(rows):.1e} of the largest logit",
+        f"defect of the sum: median {np.median(defects):.1e}, at most {max(defects):.2f}; below 0.001 in {exact:.0%} "
+        f"of the clips; of a row: median {np.median(rows):.1e} of the largest logit",
         f"{len(defects)} clips, {FRAMES} rows each",
         verdict(max(defects) < 1e-3, float(np.median(defects)) < 0.05),
-        "No relevance is made, and some is lost: the z+ rule has nowhere to pass on what a unit has that fires without "
-        "any positive input (by its bias alone). Each answer tells its own `conservation_defect`.",
         numbers={"defects": defects, "rows": rows},
     )

@@ -40,8 +40,7 @@ from handlers.tensor_files.weights import read_weights
 from training import comparison
 from training.clips import Sample
 from training.labels import REVERSE_TIME, SHAKE
-
-SIZE = comparison.SIZE
+from training.relations import SIZE
 
 
 @cache
@@ -96,14 +95,12 @@ def lengths(options: Options) -> Result:
     own = {name: _of(found, "mask_length") for name, found in masks.items()}
     test = paired(own["3-D CNN"], own["c-lstm"])
     deviations = {name: float(np.std(found, ddof=1)) for name, found in own.items()}
+    spread, other = deviations["3-D CNN"], deviations["c-lstm"]
     return Result(
-        f"3-D CNN {test.first:.1f} ± {deviations['3-D CNN']:.1f}, C-LSTM {test.second:.1f} ± {deviations['c-lstm']:.1f} "
-        f"of 16 frames (F1 {convolutional_f1:.2f} and {recurrent_f1:.2f})",
+        f"3-D CNN {test.first:.1f} ± {spread:.1f}, C-LSTM {test.second:.1f} ± {other:.1f} of 16 frames "
+        f"(F1 {convolutional_f1:.2f} and {recurrent_f1:.2f})",
         f"{test.n} clips that both answer right",
         verdict(test.difference < 0 and test.p < 0.05, test.difference < 0),
-        "The convolutional network decides by fewer frames."
-        if test.difference < 0
-        else "Here the recurrent network's masks are the shorter ones.",
         p=test.p,
         numbers={"lengths": own, "f1": {"c-lstm": recurrent_f1, "3-D CNN": convolutional_f1}},
     )
@@ -137,8 +134,6 @@ def falls(options: Options) -> Result:
         f"{medians['c-lstm']:.1f} (3-D CNN, C-LSTM)",
         f"{test.n} clips; ratios of {len(ratios['3-D CNN'])} and {len(ratios['c-lstm'])}",
         verdict(all(more) and test.p < 0.05, any(more)),
-        "The mean of the ratio is ruled by single clips (the paper's deviation is five times its mean), so medians are "
-        "given. Most classes here turn into another one when reversed, which raises the fall by reversing.",
         p=test.p,
         numbers={"ratios": ratios, "differences": differences},
     )
@@ -162,11 +157,10 @@ def reversal(options: Options) -> Result:
     }
     turned = float((back == opposite)[directed].mean())
     return Result(
-        f"directed classes {rates['directed'][0]:.2f} to {rates['directed'][1]:.2f}, and {turned:.2f} are answered with "
-        f"the opposite class; shake and still {rates['symmetric'][0]:.2f} to {rates['symmetric'][1]:.2f}",
+        f"directed classes {rates['directed'][0]:.2f} to {rates['directed'][1]:.2f}, and {turned:.2f} are answered "
+        f"with the opposite class; shake and still {rates['symmetric'][0]:.2f} to {rates['symmetric'][1]:.2f}",
         f"{int(directed.sum())} directed clips, {int((~directed).sum())} others",
         verdict(rates["directed"][1] < 0.2 and rates["symmetric"][1] > rates["symmetric"][0] - 0.1),
-        "The model reads the order of frames where the class needs it, and only there.",
         numbers={"rates": rates, "opposite": turned},
     )
 
@@ -175,7 +169,10 @@ def reversal(options: Options) -> Result:
 def on_the_action(options: Options) -> Result:
     """Learned masks of motion-primitives against the frames of the stroke."""
     engine = bundled("motion-primitives")
-    overlaps, chance, hit, share = [], [], [], []
+    overlaps: list[float] = []
+    chance: list[float] = []
+    hit: list[float] = []
+    share: list[float] = []
     clips = (clip for clip in known(engine, options, 4 * options.count(24), moving=True) if clip.subject.correct)
     for number, clip in enumerate(clips):
         stroke = torch.from_numpy(clip.sample.stroke)
@@ -201,7 +198,6 @@ def on_the_action(options: Options) -> Result:
         f"action in {pointing.first:.0%} (chance {pointing.second:.0%}, {p_text(pointing.p)})",
         f"{test.n} clips answered right",
         verdict(test.difference > 0 and test.p < 0.05 and pointing.difference > 0, test.difference > 0),
-        "What is frozen by the mask is the action.",
         p=test.p,
         numbers={"iou": overlaps, "chance": chance, "hit": hit},
     )
@@ -231,7 +227,6 @@ def symmetric(options: Options) -> Result:
         f"freezing takes {test.first:.2f} off the probability, reversing {test.second:.2f}{ratio}",
         f"{test.n} clips of shake",
         verdict(test.difference > 0 and test.p < 0.05 and test.second < 0.5 * test.first, test.difference > 0),
-        "For a motion to and fro the answer rests on there being motion, not on its order.",
         p=test.p,
         numbers={"freezing": freezing, "reversing": reversing, "ratios": ratios},
     )
@@ -258,7 +253,6 @@ def no_motion(options: Options) -> Result:
         f"{text}; {empty} of {len(rows)} masks empty, with the note that freezing changes next to nothing",
         f"{len(rows)} real clips",
         verdict(empty == len(rows), empty > 0),
-        "Where the score does not rest on motion, the mask says so instead of naming frames.",
         numbers={"scores": rows, "empty": empty},
     )
 
@@ -294,7 +288,6 @@ def blobs(options: Options) -> Result:
         f"3-D CNN {text['3-D CNN']}; C-LSTM {text['C-LSTM']} (of 224)",
         f"{len(counts['3-D CNN'])} and {len(counts['C-LSTM'])} clips, all frames",
         verdict(all(same), any(same)),
-        "Both maps are 6 x 6 cells here. What moves lies anywhere in these clips, so nearness to the centre says little.",
         p=None if test is None else test.p,
         numbers={name: {kind: list(v) for kind, v in own.__dict__.items()} for name, own in found.items()},
     )
@@ -304,24 +297,23 @@ def blobs(options: Options) -> Result:
     "B8", "the mask finds the frames that decide a swipe", "shown on examples; here frames 20-24 are known to decide"
 )
 def swipe(options: Options) -> Result:
-    """The public gesture network on its 30-frame swipe; the mask is learned at 120 x 120 pixels, a third of the work."""
+    """The public gesture network on its swipe of 30 frames; the mask is learned at 120 x 120 pixels, a third of the
+    work."""
     engine, clip = gesture(options)
     mask = explain_frames(*gesture(options, 120), "Left_Swipe", "temporal-mask", iterations=60)
     learned = mask.details.arrays.get("learned", torch.zeros(30))
     on = (learned > 0.5).nonzero()[:, 0].tolist()
-    measures = mask.details.measures
+    measures, whole = mask.details.measures, float(scores(engine.model, [clip])[0, 0])
     shown = (mask.values > 0.5).nonzero()[:, 0].tolist()
     windows = {first: float(scores(engine.model, [_frozen(clip, first, 5)])[0, 0]) for first in range(0, 30, 5)}
     lowest = min(windows, key=lambda first: windows[first])
     meets = bool(set(shown) & set(range(20, 25)))
     return Result(
-        f"of the windows of 5 frames the one from {lowest} on lowers the score most ({measures['original_score']:.3f} to "
+        f"of the windows of 5 frames the one from {lowest} on lowers the score most ({whole:.3f} to "
         f"{windows[lowest]:.3f}); learned mask: frames {on}; shown: {shown}, which leaves "
         f"{measures.get('shown_score', float('nan')):.3f}",
         "1 real clip",
         verdict(lowest == 20 and meets, lowest == 20 or meets),
-        "A mask that may hold more frames does not need to stay within one window of five: it freezes what lowers the "
-        "score for least length.",
         numbers={"learned": learned.tolist(), "shown": shown, "windows": windows},
     )
 
