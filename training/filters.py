@@ -41,11 +41,12 @@ def start_with_motion(convolution: nn.Conv3d) -> None:
 
 
 def recur_on_motion(layer: ConvLSTM) -> None:
-    """Set a convolutional LSTM's weights so that some of its units give no response to a still frame, as
-    `start_with_motion` does for a convolution.
+    """Set a convolutional LSTM's weights so that its units tell directions of motion apart, which from the usual random
+    start it does not learn within thousands of steps.
 
-    A third of the units hold the edges of the frame before, in four directions. The others compare the frame's edges
-    with those, moved by one cell along or against their direction, and forget at once. Nothing holds the weights there.
+    A third of the units hold the edges of the frame, in as many directions. The others take from the frame's edges
+    those of the frame before, one cell along their direction or against it, so that they fall silent for what moves
+    by a cell per frame the other way or that way; all forget at once. Nothing holds the weights there during training.
     """
     hidden = layer.weight_hh.shape[1]
     kernel, around = layer.weight_ih.shape[-1], layer.weight_hh.shape[-1] // 2

@@ -25,11 +25,24 @@ from benchmarks.findings import (  # noqa: F401  (they add themselves to the lis
     temporal_masks,
 )
 from benchmarks.findings.finding import FINDINGS, NotHere, Options, ordered
-from benchmarks.findings.page import write_page
+from benchmarks.findings.page import NETWORKS, write_page
 from handlers.malloc import keep_freed_memory
+from training.comparison import RECIPES
 
 _ROOT = Path(__file__).resolve().parents[2]
 RESULTS = _ROOT / "benchmarks" / "results" / "findings"
+
+
+def keep_accuracies(networks: Path, results: Path) -> None:
+    """Write down what the comparison networks that are there can do, beside the findings that they take part in."""
+    path = results / NETWORKS
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for name in RECIPES:
+        file = networks / name / "accuracy.json"
+        if file.exists():
+            found[name] = json.loads(file.read_text(encoding="utf-8"))
+    if found:
+        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -53,6 +66,7 @@ def main() -> None:
     assets = os.environ.get("ACTIONLENS_TEST_ASSETS")
     how = Options(options.clips, options.seed, options.networks, Path(assets) if assets else None)
     options.out.mkdir(parents=True, exist_ok=True)
+    keep_accuracies(how.networks, options.out)
     for entry in ordered():
         path = options.out / f"{entry.name}.json"
         if (options.names and entry.name not in options.names) or (options.resume and path.exists()):

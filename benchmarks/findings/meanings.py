@@ -161,7 +161,7 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "yes": "The nearer a snippet is, the better it can stand in: values follow the motion smoothly.",
     },
     "D7": {
-        "yes": "Sampling is as good as published: r of 0.99 and no bias at 0.8 % of the subsequences.",
+        "yes": "Sampling is nearly as good as published, without bias, on a network whose relations hold 8 elements too.",
         "partly": "Sampling is a little worse than published.",
         "no": "Sampling is worse than published.",
     },

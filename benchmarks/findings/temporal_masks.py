@@ -67,7 +67,7 @@ def _masks(options: Options) -> dict[str, list[tuple[Known, FrameAttribution]]]:
     """Temporal masks of both networks on the moving clips that both are right about."""
     recurrent, convolutional, _, _ = _matched(options)
     found: dict[str, list[tuple[Known, FrameAttribution]]] = {"c-lstm": [], "3-D CNN": []}
-    wanted = options.count(40)
+    wanted = options.count(16)
     pool = zip(
         *(known(engine, options, 8 * wanted, SIZE, moving=True) for engine in (recurrent, convolutional)), strict=True
     )
@@ -173,10 +173,10 @@ def on_the_action(options: Options) -> Result:
     chance: list[float] = []
     hit: list[float] = []
     share: list[float] = []
-    clips = (clip for clip in known(engine, options, 4 * options.count(24), moving=True) if clip.subject.correct)
+    clips = (clip for clip in known(engine, options, 4 * options.count(16), moving=True) if clip.subject.correct)
     for number, clip in enumerate(clips):
         stroke = torch.from_numpy(clip.sample.stroke)
-        if len(overlaps) >= options.count(24):
+        if len(overlaps) >= options.count(16):
             break
         if not stroke.any() or stroke.all():
             continue
@@ -215,7 +215,7 @@ def symmetric(options: Options) -> Result:
     """Masks of the class "shake"."""
     engine = bundled("motion-primitives")
     freezing, reversing, ratios = [], [], []
-    for clip in samples(options.count(12), options, label=SHAKE):
+    for clip in samples(options.count(10), options, label=SHAKE):
         found = explain_frames(engine, clip.clip, SHAKE, "temporal-mask").details.measures
         freezing.append(found["original_score"] - found["soft_freeze_score"])
         reversing.append(found["original_score"] - found["soft_reverse_score"])
