@@ -161,7 +161,7 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "yes": "The nearer a snippet is, the better it can stand in: values follow the motion smoothly.",
     },
     "D7": {
-        "yes": "Sampling is nearly as good as published, without bias, on a network whose relations hold 8 elements too.",
+        "yes": "Sampling is nearly as good as published, and without bias.",
         "partly": "Sampling is a little worse than published.",
         "no": "Sampling is worse than published.",
     },

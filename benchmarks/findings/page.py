@@ -53,7 +53,8 @@ def _networks(results: Path) -> str:
         "accuracy (chance: 0.1) and F1 on 500 clips. They are as weak as a few minutes of training make them; where "
         "two are compared by their masks, the better one is taken from an earlier step, of equal F1. `tsn` has the "
         "backbone of `motion-trn`, `steps-N` are fine-tuned from `motion-primitives` with the mean over N of its 16 "
-        "output steps as logits, `tam-K` mixes K frames in every block.\n\n| network | steps | accuracy | F1 |\n|---|---|---|---|"
+        "output steps as logits, `tam-K` mixes K frames in every block.\n\n| network | steps | accuracy | F1 |\n"
+        "|---|---|---|---|"
     )
     return "\n".join([head, *rows]) + "\n"
 
