@@ -33,7 +33,8 @@ class SamplingRule(StrEnum):
     UNIFORM: spread over all, both ends included, rounded. SEGMENTS: the middle one of each of T equal segments (TSN,
     TRN, TSM). STARTS: the first one of each of T segments of n // T frames (Keras' LRCN). DENSE: from the first one on,
     a stride apart. SPAN: spread over T strides from the first one on, both ends included, rounded down (PySlowFast,
-    PyTorchVideo).
+    PyTorchVideo). RATE: from the first one on, so many a second whatever the file's rate, rounded down (torchvision);
+    as DENSE where the file's rate is not known.
     """
 
     UNIFORM = "uniform"
@@ -41,11 +42,12 @@ class SamplingRule(StrEnum):
     STARTS = "starts"
     DENSE = "dense"
     SPAN = "span"
+    RATE = "rate"
 
     @property
     def is_stretch(self) -> bool:
-        """Whether the frames are a stretch whose length the stride decides, not spread over the whole file."""
-        return self in (SamplingRule.DENSE, SamplingRule.SPAN)
+        """Whether the frames are a stretch whose length the stride or rate decides, not spread over the whole file."""
+        return self in (SamplingRule.DENSE, SamplingRule.SPAN, SamplingRule.RATE)
 
 
 class ColorOrder(StrEnum):
@@ -96,7 +98,9 @@ class Input(_Strict):
 
     shorter: of resize crop, the pixels that the picture's shorter side is scaled to before the middle is cut out; 0: as
     few as fill the frame. color flow: the optical flow between its frames, within -1 .. 1, which no mean and std is
-    applied to.
+    applied to. fps: of sampling rate, frames per second that the network sees. windows: the network is run on so many
+    parts of the clip, each of frames / windows frames, and its logits are averaged, as clip scores are; the sampling
+    rule's stretches are spread over the file from its first frame to its last.
     """
 
     frames: Annotated[int, Field(ge=1, le=512)]
@@ -109,6 +113,8 @@ class Input(_Strict):
     sampling: SamplingRule = SamplingRule.UNIFORM
     stride: Annotated[int, Field(ge=1, le=64)] = 1
     shorter: Annotated[int, Field(ge=0, le=2048)] = 0
+    fps: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    windows: Annotated[int, Field(ge=1, le=64)] = 1
 
     @field_validator("std")
     @classmethod
@@ -123,6 +129,22 @@ class Input(_Strict):
             raise ValueError(f"shorter: belongs to resize: crop, and it is {self.resize}")
         if self.shorter and self.shorter < min(self.height, self.width):
             raise ValueError(f"shorter: {self.shorter} pixels do not fill {self.width} x {self.height}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _of_rate(self) -> Input:
+        if (self.sampling is SamplingRule.RATE) != (self.fps > 0):
+            raise ValueError("sampling: rate and fps, the frames per second that the network sees, belong together")
+        return self
+
+    @model_validator(mode="after")
+    def _of_windows(self) -> Input:
+        if self.frames % self.windows:
+            raise ValueError(f"windows: {self.windows} do not share {self.frames} frames; frames are those of all")
+        if self.windows > 1 and not self.sampling.is_stretch:
+            raise ValueError(f"windows: are stretches of sampling: dense, span or rate, and it is {self.sampling}")
+        if self.windows > 1 and self.color is ColorOrder.FLOW:
+            raise ValueError("windows: color: flow would show the motion from one window to the next")
         return self
 
     @model_validator(mode="after")
@@ -156,6 +178,14 @@ class ModelCard(_Strict):
     layer: str = ""
     class_prior: tuple[float, ...] | None = None
     scores: Scores | None = None
+
+    @property
+    def of_network(self) -> ModelCard:
+        """The card as it is of the network alone, which sees one window."""
+        if self.input.windows == 1:
+            return self
+        one = {"frames": self.input.frames // self.input.windows, "windows": 1}
+        return self.model_copy(update={"input": self.input.model_copy(update=one)})
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelCard:

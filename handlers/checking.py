@@ -16,7 +16,7 @@ from actionlens.card import CARD_FILE, CardError, ModelCard, read_card
 from actionlens.store import stored_models
 from handlers.engine.block import advance
 from handlers.engine.engine import ClipRequest, Engine, MethodCall
-from handlers.engine.smoke_test import answer_noise, noise, recognise_scores
+from handlers.engine.smoke_test import answer_noise, noise
 from handlers.errors import ModelError, RequestError
 from handlers.explainers import IterativeExplainer, methods
 from handlers.explainers.attribution import Attribution
@@ -110,11 +110,9 @@ def _load(folder: Path) -> tuple[Engine, str]:
 
 def _canary(engine: Engine) -> tuple[None, str]:
     answer = answer_noise(engine)
-    scores, said = recognise_scores(engine.model)
-    if scores is not engine.model.scores:
-        raise ModelError(f"scores: {said}; import the model again, or write scores: {scores} in the card")
-    seen = f"one clip answered in {1000 * answer.forward_seconds:.0f} ms on one thread; it puts out {scores}"
-    return None, f"{seen}; {said}" if said else seen
+    model = engine.model
+    seen = f"one clip answered in {1000 * answer.forward_seconds:.0f} ms on one thread; it puts out {model.scores}"
+    return None, "; ".join((seen, *model.notes))
 
 
 def check_method(engine: Engine, name: str) -> MethodCheck:

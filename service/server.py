@@ -87,6 +87,9 @@ class Server:
         except BaseException:
             await self.stop()
             raise
+        for model in self.backend.models().values():
+            for note in model.notes:
+                self._log.warning(note, model=model.name)
         self._log.info("serving", port=self.port, metrics_port=self.metrics_port, models=sorted(self.backend.models()))
 
     async def stop(self) -> None:

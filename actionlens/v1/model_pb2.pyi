@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "description", "architecture", "weights_digest", "labels", "input", "methods", "ready", "scores")
+    __slots__ = ("name", "version", "description", "architecture", "weights_digest", "labels", "input", "methods", "ready", "scores", "notes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +18,7 @@ class Model(_message.Message):
     METHODS_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     description: str
@@ -28,10 +29,11 @@ class Model(_message.Message):
     methods: _containers.RepeatedCompositeFieldContainer[MethodSupport]
     ready: bool
     scores: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., description: _Optional[str] = ..., architecture: _Optional[str] = ..., weights_digest: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., input: _Optional[_Union[ModelInput, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., ready: bool = ..., scores: _Optional[str] = ...) -> None: ...
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., description: _Optional[str] = ..., architecture: _Optional[str] = ..., weights_digest: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., input: _Optional[_Union[ModelInput, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., ready: bool = ..., scores: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ModelInput(_message.Message):
-    __slots__ = ("frames", "height", "width", "resize", "sampling", "stride", "most_frames", "color", "shorter")
+    __slots__ = ("frames", "height", "width", "resize", "sampling", "stride", "most_frames", "color", "shorter", "windows", "fps")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +43,8 @@ class ModelInput(_message.Message):
     MOST_FRAMES_FIELD_NUMBER: _ClassVar[int]
     COLOR_FIELD_NUMBER: _ClassVar[int]
     SHORTER_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_FIELD_NUMBER: _ClassVar[int]
+    FPS_FIELD_NUMBER: _ClassVar[int]
     frames: int
     height: int
     width: int
@@ -50,7 +54,9 @@ class ModelInput(_message.Message):
     most_frames: int
     color: str
     shorter: int
-    def __init__(self, frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., resize: _Optional[str] = ..., sampling: _Optional[str] = ..., stride: _Optional[int] = ..., most_frames: _Optional[int] = ..., color: _Optional[str] = ..., shorter: _Optional[int] = ...) -> None: ...
+    windows: int
+    fps: float
+    def __init__(self, frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., resize: _Optional[str] = ..., sampling: _Optional[str] = ..., stride: _Optional[int] = ..., most_frames: _Optional[int] = ..., color: _Optional[str] = ..., shorter: _Optional[int] = ..., windows: _Optional[int] = ..., fps: _Optional[float] = ...) -> None: ...
 
 class MethodSupport(_message.Message):
     __slots__ = ("method", "supported", "reason", "parameters", "description", "job")

@@ -12,7 +12,7 @@ from torch import Tensor
 from handlers.engine.engine import ClipRequest, Engine
 from handlers.errors import INTERNAL, RESOURCE_EXHAUSTED, RequestError
 from handlers.explainers import Question, State, iterative
-from handlers.explainers.attribution import Attribution, Target
+from handlers.explainers.attribution import Attribution, Target, as_used
 from handlers.relevance import MemoryLimitExceeded
 
 _LOGITS = "question.logits"
@@ -65,7 +65,7 @@ def advance(engine: Engine, request: ClipRequest, state: bytes, seconds: float, 
         found = method.result(question, after) if result else None
     except MemoryLimitExceeded as error:
         raise RequestError(str(error), reason="MEMORY_LIMIT", code=RESOURCE_EXHAUSTED) from None
-    return JobBlock(after, logits, target, method.name, parameters.model_dump(), found)
+    return JobBlock(after, logits, target, method.name, as_used(parameters.model_dump(), found), found)
 
 
 @torch.inference_mode()

@@ -33,9 +33,12 @@ def describe(model: ActionModel) -> model_pb2.Model:
             most_frames=model.most_frames,
             color=card.input.color,
             shorter=card.input.shorter,
+            windows=card.input.windows,
+            fps=card.input.fps,
         ),
         ready=True,
         scores=model.scores,
+        notes=model.notes,
     )
     for entry in methods().values():
         reason = entry.unsupported(model)

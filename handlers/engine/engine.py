@@ -20,7 +20,7 @@ from torch import Tensor
 from handlers.engine.frame_cache import FrameCache
 from handlers.errors import FAILED_PRECONDITION, INTERNAL, RESOURCE_EXHAUSTED, RequestError
 from handlers.explainers import Explainer, Method, Parameters, explainer
-from handlers.explainers.attribution import Attribution, Target
+from handlers.explainers.attribution import Attribution, Target, as_used
 from handlers.models.action_model import ActionModel
 from handlers.relevance import MEMORY, MemoryLimitExceeded, Pass, Precision, RelevanceError
 
@@ -186,9 +186,8 @@ class Engine:
             self.target(request, logits[item]) if not broken[item] else None for item, request in enumerate(requests)
         ]
         for call, result, seconds in self._attribute(forward, calls, targets):
-            explained[call.item][call.slot] = MethodAnswer(
-                call.explainer.name, call.parameters.model_dump(), result, seconds
-            )
+            parameters = as_used(call.parameters.model_dump(), None if isinstance(result, RequestError) else result)
+            explained[call.item][call.slot] = MethodAnswer(call.explainer.name, parameters, result, seconds)
         answers: list[ClipAnswer | RequestError] = []
         for item, target in enumerate(targets):
             if target is None:

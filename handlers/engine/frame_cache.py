@@ -33,7 +33,7 @@ class FrameCache:
         network = model.program
         self._program: Program | None = None
         # The flow of a frame is not its own: it depends on the next one.
-        if isinstance(network, Program) and network.by_frame(model.layer) and not model.takes_flow:
+        if isinstance(network, Program) and model.layer and network.by_frame(model.layer) and not model.takes_flow:
             self._program = network
         self._room = room
         self._held = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from handlers.explainers.attribution import Attribution, Target
 from handlers.models.action_model import ActionModel
+from handlers.models.optical_flow import speed
 
 
 class Explain(Protocol):
@@ -76,6 +78,14 @@ class Subject:
         """Random numbers of this clip's seed, and of `labels` (a draw's number), always the same ones."""
         mixed = np.random.SeedSequence([self.seed, *labels]).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(mixed & 0x7FFF_FFFF_FFFF_FFFF))
+
+    @cached_property
+    def speed(self) -> Tensor:
+        """float32 [T, H, W]: pixels that each one moves to the next frame, by optical flow; found once for all methods.
+
+        Needs two frames of 16 x 16 at least.
+        """
+        return torch.from_numpy(speed(self.clip))
 
     @property
     def seen(self) -> Tensor:

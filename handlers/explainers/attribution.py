@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -39,12 +40,14 @@ class Curve:
 @dataclass(frozen=True)
 class Details:
     """An explanation beside its values: series, notes for the reader ("freezing changes nothing"),
-    single numbers by name, further float or uint8 arrays by name."""
+    single numbers by name, further float or uint8 arrays by name. used: parameters that were left out and that the clip
+    decided, by name."""
 
     curves: tuple[Curve, ...] = ()
     notes: tuple[str, ...] = ()
     measures: Mapping[str, float] = field(default_factory=dict)
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
+    used: Mapping[str, bool | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,3 +104,9 @@ class FrameAttribution:
 
 
 Attribution = SaliencyVolume | RelevanceMatrix | FrameAttribution
+
+
+def as_used(parameters: Mapping[str, Any], result: Attribution | None) -> Mapping[str, Any]:
+    """Parameters with those that the result says were used where they were left out."""
+    used = {} if result is None else result.details.used
+    return {name: used.get(name) if value is None else value for name, value in parameters.items()}

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from actionlens.card import ModelCard, write_card
 from handlers.engine.engine import Engine
-from handlers.engine.smoke_test import answer_noise, recognise_scores
+from handlers.engine.smoke_test import answer_noise
 from handlers.errors import ModelError
 from handlers.explainers import methods
 from handlers.importing.card_file import card_document
@@ -231,13 +231,9 @@ def _write(
         write_card(card, made)
         model = ActionModel.load(made)
         answer_noise(Engine(model))
+        notes += model.notes
         if card.scores is None:
-            found, said = recognise_scores(model)
-            notes += (said,) if said else ()
-            write_card(card.model_copy(update={"scores": found}), made)
-            if found is not model.scores:
-                model = ActionModel.load(made)
-                answer_noise(Engine(model))
+            write_card(card.model_copy(update={"scores": model.scores}), made)
         if target.exists():
             # Aside, not removed: whatever ends this process now, one of the two is there whole.
             target.rename(Path(work) / "replaced")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from actionlens.card import CardError, ColorOrder, ModelCard, Scores, read_card
+from actionlens.card import CardError, ColorOrder, ModelCard, SamplingRule, Scores, read_card
 from handlers.errors import ModelError, RequestError
 from handlers.models.blocks.tokens import token_network
+from handlers.models.blocks.window_average import WindowAverage
 from handlers.models.family import check_depth
 from handlers.models.family_registry import family
 from handlers.models.optical_flow import flow
@@ -34,7 +36,7 @@ from handlers.relevance import (
     bounds_of_pixels,
     trace,
 )
-from handlers.scores import probe_clips
+from handlers.scores import probe_clips, recognised, unclear
 
 _BOUNDS_OF_FLOW = (-1.0, -1.0), (1.0, 1.0)
 
@@ -46,16 +48,22 @@ class ActionModel:
         self, card: ModelCard, module: nn.Module, memory: int = MEMORY, precision: str = Precision.FLOAT32
     ) -> None:
         self.card = card
+        self.notes = tuple(filter(None, (_sampling_note(card),)))
+        """What people should know of what its card leaves open."""
         self.memory = memory
         """Most bytes that temporal relevance allocates beyond the forward pass."""
         entry = family(card.architecture)
-        self.layer = card.layer or entry.layer
+        windows = card.input.windows
+        self.layer = (card.layer or entry.layer) if windows == 1 else ""
         """Layer that Grad-CAM reads; empty where no layer keeps channels over time and space."""
-        self.most_frames = max(entry.most_frames, card.input.frames) if entry.most_frames else 0
+        self.most_frames = max(entry.most_frames, card.input.frames) if entry.most_frames and windows == 1 else 0
         self.takes_flow = card.input.color is ColorOrder.FLOW
         """Whether the network is shown the optical flow between frames in place of their pixels."""
         low, high = _BOUNDS_OF_FLOW if self.takes_flow else bounds_of_pixels(card.input.mean, card.input.std)
-        settled = _settled(card, module, Rules(low=low, high=high), precision)
+        rules = Rules(low=low, high=high)
+        settled = _settled(card.of_network, module, rules, precision)
+        if windows > 1:
+            settled = _averaged(card, settled, rules, precision)
         self.program = settled.program
         self.module = settled.module
         """The module that the program was traced from, over the same weights; for methods that need it. Read-only."""
@@ -73,7 +81,8 @@ class ActionModel:
     def load(cls, folder: Path, memory: int = MEMORY, precision: str = Precision.FLOAT32) -> ActionModel:
         """Load the model in a folder that holds card.yaml and its weights.
 
-        memory: most bytes that temporal relevance allocates beyond the forward pass. precision: of relevance.
+        What the card does not say of its scores is read off the network's answers to a few clips. memory: most bytes
+        that temporal relevance allocates beyond the forward pass. precision: of relevance.
         Raises ModelError for an invalid card, weights whose digest differs, or tensors that do not fit.
         """
         try:
@@ -87,7 +96,38 @@ class ActionModel:
             raise ModelError(f"{path}: {error}") from error
         if digest != card.weights.sha256:
             raise ModelError(f"{path}: weights.sha256 is {digest}, the card says {card.weights.sha256}")
-        return cls(card, _module(card, path), memory, precision)
+        module = _module(card.of_network, path)
+        model = cls(card, module, memory, precision)
+        if card.scores is not None:
+            return model
+        found, said = model.recognised_scores()
+        if found is not model.scores:
+            model = cls(card.model_copy(update={"scores": found}), module, memory, precision)
+        model.notes += (said,) if said else ()
+        return model
+
+    @torch.no_grad()
+    def recognised_scores(self) -> tuple[Scores, str]:
+        """What the network puts out, by its graph or its numbers on a few clips, and what to say about it."""
+        if self.scores is not Scores.LOGITS:
+            return self.scores, f"what makes {self.scores} of its logits is left out: explanations start at the logits"
+        rows: list[Tensor] = []
+        for clip in _probes(self.card, self.program.rules):
+            rows.append(self.module(clip[None]).float())
+            found, _ = recognised(torch.cat(rows))
+            said = unclear(torch.cat(rows))
+            if found is Scores.LOGITS and not said:
+                break  # the others would not change that
+        match found:
+            case Scores.PROBABILITIES:
+                said = (
+                    "its scores are probabilities by their numbers (no negative ones, every clip's sum to 1): "
+                    "predictions are shown as they are, explanations are of their logarithm; if they are logits, write "
+                    "scores: logits in the card"
+                )
+            case Scores.LOG_PROBABILITIES:
+                said = "it puts out log-probabilities, and explanations are of them"
+        return found, said
 
     def prepare(self, clips: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Clips as the network takes them.
@@ -223,9 +263,34 @@ def _settled(card: ModelCard, module: nn.Module, rules: Rules, precision: str) -
         raise ModelError(f"input: {card.architecture}: {error}") from error
 
 
+def _averaged(card: ModelCard, network: _Settled, rules: Rules, precision: str) -> _Settled:
+    """The mean of the network's logits over the windows of a clip; one operation to its program."""
+    if isinstance(network.program, OpaqueNetwork):
+        raise ModelError(f"input.windows: of networks that torch runs; {network.program.no_relevance}")
+    module = WindowAverage(network.module, card.of_network.input.frames).eval()
+    program = trace(nn.Sequential(OrderedDict(windows=module)).eval(), rules, precision)
+    return _Settled(program, module, network.scores)
+
+
 def _probes(card: ModelCard, rules: Rules) -> Tensor:
     size = card.input
     return probe_clips(len(rules.low or ()), size.frames, size.height, size.width)
+
+
+def _sampling_note(card: ModelCard) -> str:
+    """What to say of a card that takes frames in the way that was the only one before cards said which."""
+    published, size = family(card.architecture).input, card.input
+    if published is None or size.sampling is not SamplingRule.UNIFORM or published.sampling is SamplingRule.UNIFORM:
+        return ""
+    rule = f"sampling: {published.sampling}"
+    if published.sampling is SamplingRule.RATE:
+        rule += f", fps: {published.fps:g}"
+    elif published.sampling.is_stretch:
+        rule += f", stride: {published.stride}"
+    return (
+        f"it is shown frames spread over the whole file (sampling: uniform); published checkpoints of "
+        f"{card.architecture} were evaluated with {rule}: if it is one of them, write that into its card's input"
+    )
 
 
 def _check_channels(card: ModelCard, taken: int | None, given: int) -> None:

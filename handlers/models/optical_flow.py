@@ -27,3 +27,9 @@ def flow(clip: NDArray[np.uint8]) -> NDArray[np.float32]:
         found[row] = method.calc(before, after, found[row])  # a first guess goes in: no motion
     found[-1] = found[-2]
     return np.clip(found / REACH, -1, 1, out=found)
+
+
+def speed(clip: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How many pixels each pixel of a frame moves to the next one: float32 [T, H, W], of `flow` and as it says."""
+    found: NDArray[np.float32] = np.linalg.norm(flow(clip), axis=-1) * np.float32(REACH)
+    return found

@@ -17,7 +17,7 @@ from handlers.onnx_import.file import OnnxFile, read_onnx
 from handlers.onnx_import.module import checked, fitting, made
 from handlers.onnx_import.opaque_runtime import OnnxRuntime
 
-_MEASURES = ("mean", "std", "color", "resize", "sampling", "stride", "shorter")
+_MEASURES = ("mean", "std", "color", "resize", "sampling", "stride", "shorter", "fps")
 """Fields of a card's input that the file's metadata may give, as JSON."""
 
 
@@ -55,11 +55,12 @@ def settled(card: ModelCard, path: Path, labels_from: str = "") -> tuple[ModelCa
     labels_from: the file with them. Raises ModelError when the labels are not as many as the classes, or the
     conversion answers otherwise.
     """
-    settled_file = fitting(read_onnx(path), card)
+    shown = card.of_network
+    settled_file = fitting(read_onnx(path), shown)
     file, notes = settled_file.file, (*settled_file.file.notes, *settled_file.notes)
-    module = made(file, card)
+    module = made(file, shown)
     card = card.model_copy(update={"scores": settled_file.scores})
-    size = (card.input.frames, card.input.height, card.input.width)
+    size = (shown.input.frames, shown.input.height, shown.input.width)
     classes = checked(file, module, size)
     if len(card.labels) != classes:
         raise ModelError(

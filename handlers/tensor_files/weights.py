@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import pickle
 import re
 import warnings
@@ -43,6 +44,17 @@ _SETTINGS = (
     "pathlib._local.PosixPath",
 )
 """Classes of what training scripts leave beside the tensors: their options, and numbers such as the best accuracy."""
+_LOG_OF_MMENGINE = b"mmengine.logging.history_buffer"
+_LOG = (
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "numpy.ndarray",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    "builtins.bytes",
+    "builtins.getattr",
+    "__builtin__.getattr",
+)
+"""What the training log (message_hub) of mmengine's checkpoints is made of."""
 _MAPPINGS = (
     "lightning.fabric.utilities.data.AttributeDict",
     "lightning_fabric.utilities.data.AttributeDict",
@@ -159,11 +171,12 @@ def _read(path: Path) -> object:
             return dict(load_file(path))
         case suffix if suffix in _PICKLED:
             _check_archive(path)
-            known: list[Any] = [(_Setting, name) for name in _SETTINGS]
-            known += [(dict, name) for name in _MAPPINGS]
-            with torch.serialization.safe_globals(known):
-                document: object = torch.load(path, map_location="cpu", weights_only=True)
-                return document
+            try:
+                return _unpickled(path, _SETTINGS)
+            except pickle.UnpicklingError:
+                if not _contains(path, _LOG_OF_MMENGINE):
+                    raise
+                return _unpickled(path, (*_SETTINGS, *_LOG))
         case ".npz":
             _check_archive(path)
             with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
@@ -172,6 +185,21 @@ def _read(path: Path) -> object:
             raise ModelError(f"{path}: holds a network, not tensors alone: --family onnx")
         case _:
             raise ModelError(f"{path}: weights are read from {', '.join(SUFFIXES)} files")
+
+
+def _unpickled(path: Path, settings: Sequence[str]) -> object:
+    """A checkpoint in which nothing but tensors, and values of plain kinds, is what it says. settings: classes and
+    functions of which nothing is kept."""
+    known: list[Any] = [(_Setting, name) for name in settings]
+    known += [(dict, name) for name in _MAPPINGS]
+    with torch.serialization.safe_globals(known):
+        document: object = torch.load(path, map_location="cpu", weights_only=True)
+        return document
+
+
+def _contains(path: Path, word: bytes) -> bool:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(word) >= 0
 
 
 def _check_no_program(path: Path) -> None:

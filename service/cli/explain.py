@@ -61,7 +61,8 @@ def explain(
             show_default="the model card's",
             help="Frames that the model sees: `uniform` spreads them over the whole clip, `segments` takes the middle "
             "of as many equal segments, `dense:stride=2,start=0` a stretch as a live window would, "
-            "`span:stride=2,start=0` the same spread over its last frame too, `indices:0,3,6` exactly these. Models of "
+            "`span:stride=2,start=0` the same spread over its last frame too, `rate:fps=15,start=0` so many "
+            "frames a second, `indices:0,3,6` exactly these. Models of "
             "any length also take `uniform:count=12`, `segments:count=12`, and as many indices as given.",
         ),
     ] = None,

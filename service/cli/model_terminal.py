@@ -19,13 +19,17 @@ def show_model(row: dict[str, Any]) -> None:
     shown = ", shown as optical flow" if size.get("color") == "flow" else ""
     cut = f" out of a shorter side of {size['shorter']}" if size.get("shorter") else ""
     digest = row.get("weights_digest") or row["weights"]["sha256"]
+    rate = f" of {size['fps']:g} frames a second" if size.get("fps") else ""
+    windows = f", {size['windows']} windows" if size.get("windows", 1) > 1 else ""
     console.print(
         f"  input    {size['frames']} frames of {size['width']} x {size['height']}, {size['resize']}{cut}{shown}; "
-        f"{size['sampling']} sampling, stride {size['stride']}"
+        f"{size['sampling']} sampling{rate}, stride {size['stride']}{windows}"
     )
     console.print(f"  weights  sha256 {digest[:16]}")
     if row.get("scores"):
         console.print(f"  scores   {row['scores']}")
+    for note in row.get("notes", ()):
+        console.print(f"  note     {note}", style="yellow", soft_wrap=True)
     console.print(f"  classes  {', '.join(row['labels'])}", soft_wrap=True)
     table = Table(box=None, header_style="bold", padding=(0, 2))
     for column in ("method", "parameter", "default", "what it is"):

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="List, show, import and check models.")
 
+WeightsKey = Annotated[
+    str,
+    typer.Option(
+        metavar="KEY",
+        show_default="by rule, and said",
+        help="Which weights, where the file has several: a checkpoint's key (state_dict_ema), or a directory's variant "
+        "(fp16).",
+    ),
+]
+
 # Importing and checking load torch, which takes seconds, and run one clip.
 _WORK_SECONDS = 600.0
 
@@ -103,15 +113,7 @@ def import_(
     frames: Annotated[
         int, typer.Option(metavar="N", min=0, show_default="as published", help="With --family: of the clips it takes.")
     ] = 0,
-    weights_key: Annotated[
-        str,
-        typer.Option(
-            metavar="KEY",
-            show_default="by rule, and said",
-            help="Which weights, where FILE has several: a checkpoint's key (state_dict_ema), or a directory's variant "
-            "(fp16).",
-        ),
-    ] = "",
+    weights_key: WeightsKey = "",
     store: Store = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
 ) -> None:

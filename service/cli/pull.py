@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.models import import_, settings_of
+from service.cli.models import WeightsKey, import_, settings_of
 from service.cli.options import Store
 
 
@@ -22,6 +22,7 @@ def pull(
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="A label a line, JSON or CSV.")
     ] = None,
+    weights_key: WeightsKey = "",
     store: Store = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
 ) -> None:
@@ -41,6 +42,14 @@ def pull(
         file = fetch(entry, folder / ".pull" / name, report)
     typer.echo(f"{entry.url}: {entry.licence}")
     typer.echo(f"sha256 {entry.digest_line}")
-    import_(weights=file, family=entry.family, labels=labels, name=name, store=folder, replace=replace)
+    import_(
+        weights=file,
+        family=entry.family,
+        labels=labels,
+        name=name,
+        weights_key=weights_key,
+        store=folder,
+        replace=replace,
+    )
     file.unlink()
     file.parent.rmdir()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -16,11 +19,12 @@ from service.client.method_messages import MethodLike, method_messages
 from service.errors import InvalidArgument
 
 ClipLike = str | Path | bytes | Sequence[str | Path | bytes | NDArray[np.uint8]] | NDArray[np.uint8] | clip_pb2.Clip
-"""A video file, a folder of images, encoded bytes, a list of images, or uint8 [T, H, W, 3] RGB pixels."""
+"""A video file, a folder of images, encoded bytes, uint8 [T, H, W, 3] RGB pixels, or a list of images of any sizes:
+files, encoded bytes, or uint8 [H, W, 3] RGB arrays."""
 ClassLike = int | str | None
 """A class of the model by number or by label; None: the top-1 class of the clip."""
 SamplingLike = str | Sequence[int] | clip_pb2.Sampling | None
-"""None (as the model card says), "uniform", "segments", "uniform:count=12", "dense:stride=2,start=0",
+"""None (as the model card says), "uniform", "segments", "uniform:count=12", "dense:stride=2,start=0", "rate:fps=15",
 "span:stride=2,start=0", "indices:0,3,6", or the indices themselves."""
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -55,10 +59,12 @@ class QuestionOptions(TypedDict, total=False):
 
 
 class ClipOptions(QuestionOptions, total=False):
-    """QuestionOptions, and for clips: sampling (which frames the model sees), fps (of images and pixels)."""
+    """QuestionOptions, and for clips: sampling (which frames the model sees), fps (of images and pixels), timestamps
+    (seconds on the source's clock, one per image, where their rate varies; instead of fps)."""
 
     sampling: SamplingLike
     fps: float
+    timestamps: Sequence[float]
 
 
 def clip_request(clip: ClipLike, options: ClipOptions) -> service_pb2.ExplainClipRequest:
@@ -66,7 +72,7 @@ def clip_request(clip: ClipLike, options: ClipOptions) -> service_pb2.ExplainCli
     request = service_pb2.ExplainClipRequest(
         model=options.get("model", ""),
         version=options.get("version", ""),
-        clip=clip_message(clip, options.get("fps", 0.0)),
+        clip=clip_message(clip, options.get("fps", 0.0), options.get("timestamps", ())),
         target=target_message(options),
         methods=method_messages(options.get("methods", ())),
         output=output_message(options),
@@ -77,8 +83,9 @@ def clip_request(clip: ClipLike, options: ClipOptions) -> service_pb2.ExplainCli
     return request
 
 
-def clip_message(clip: ClipLike, fps: float = 0.0) -> clip_pb2.Clip:
-    """A clip as the service takes it. fps: frames per second of images and pixels, 0 when unknown."""
+def clip_message(clip: ClipLike, fps: float = 0.0, timestamps: Sequence[float] = ()) -> clip_pb2.Clip:
+    """A clip as the service takes it. fps: frames per second of images and pixels, 0 when unknown. timestamps: seconds,
+    one for each of them, instead of fps; empty when unknown."""
     if isinstance(clip, clip_pb2.Clip):
         return clip
     if isinstance(clip, bytes | bytearray | memoryview):
@@ -89,14 +96,14 @@ def clip_message(clip: ClipLike, fps: float = 0.0) -> clip_pb2.Clip:
             return clip_pb2.Clip(video=path.read_bytes())
         clip = clip_images(path)
     if isinstance(clip, np.ndarray):
-        return _pixels(clip, fps)
+        return _pixels(clip, fps, timestamps)
     items = list(clip)
-    if items and all(isinstance(item, np.ndarray) for item in items):
-        if len({item.shape for item in items if isinstance(item, np.ndarray)}) > 1:
-            raise InvalidArgument("clip: the images differ in size", field="clip.raw", reason="PICTURE_SIZE_DIFFERS")
-        return _pixels(np.stack([np.asarray(item) for item in items]), fps)
+    arrays = [item for item in items if isinstance(item, np.ndarray)]
+    if items and len(arrays) == len(items) and len({array.shape for array in arrays}) == 1:
+        return _pixels(np.stack(arrays), fps, timestamps)
+    # Arrays of several sizes too: the service brings them to the first, as it does with files.
     images = [Path(item).read_bytes() if isinstance(item, str | Path) else _encoded(item) for item in items]
-    return clip_pb2.Clip(frames=clip_pb2.EncodedFrames(images=images, fps=fps))
+    return clip_pb2.Clip(frames=clip_pb2.EncodedFrames(images=images, fps=fps, timestamps=timestamps))
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -139,6 +146,14 @@ def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
 
 
 def _encoded(item: object) -> bytes:
+    if isinstance(item, np.ndarray):
+        if item.dtype != np.uint8 or item.ndim != 3 or item.shape[-1] not in (1, 3) or 0 in item.shape:
+            raise InvalidArgument(
+                f"clip: got {item.dtype} {list(item.shape)}; give uint8 [height, width, 3] RGB (or 1 for grey)",
+                field="clip",
+                reason="WRONG_CLIP_SHAPE",
+            )
+        return _png(item)
     if isinstance(item, bytes | bytearray | memoryview):
         return bytes(item)
     raise InvalidArgument(
@@ -148,7 +163,22 @@ def _encoded(item: object) -> bytes:
     )
 
 
-def _pixels(array: NDArray[np.uint8], fps: float) -> clip_pb2.Clip:
+def _png(image: NDArray[np.uint8]) -> bytes:
+    """A PNG file of a uint8 [H, W, 3] RGB or [H, W, 1] grey image, without an image library, which a client need not
+    have: 8 bits, no filter, one block of data (PNG specification, 5 and 11)."""
+    height, width, channels = image.shape
+    # Every row begins with the number of its filter.
+    rows = np.zeros((height, 1 + width * channels), np.uint8)
+    rows[:, 1:] = image.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
+    # Quickly: it is read once.
+    blocks = (b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), level=1)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in blocks
+    )
+
+
+def _pixels(array: NDArray[np.uint8], fps: float, timestamps: Sequence[float]) -> clip_pb2.Clip:
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] not in (1, 3):
         raise InvalidArgument(
             f"clip: got {array.dtype} {list(array.shape)}; give uint8 [frames, height, width, 3] RGB (or 1 for grey)",
@@ -157,7 +187,9 @@ def _pixels(array: NDArray[np.uint8], fps: float) -> clip_pb2.Clip:
         )
     count, height, width, channels = array.shape
     order = clip_pb2.PIXEL_FORMAT_RGB if channels == 3 else clip_pb2.PIXEL_FORMAT_GRAY
-    raw = clip_pb2.RawFrames(data=array.tobytes(), count=count, height=height, width=width, format=order, fps=fps)
+    raw = clip_pb2.RawFrames(
+        data=array.tobytes(), count=count, height=height, width=width, format=order, fps=fps, timestamps=timestamps
+    )
     return clip_pb2.Clip(raw=raw)
 
 
@@ -172,14 +204,20 @@ def sampling_message(sampling: SamplingLike) -> clip_pb2.Sampling | None:
     if rule == "indices" and parts:
         return sampling_message([_whole(part) for part in parts])
     stretch = ("stride", "start")
-    keys = {"uniform": ("count",), "segments": ("count",), "dense": stretch, "span": stretch}.get(rule, ())
-    given = dict.fromkeys(keys, 0)
+    keys = {
+        "uniform": ("count",),
+        "segments": ("count",),
+        "dense": stretch,
+        "span": stretch,
+        "rate": ("fps", "start"),
+    }.get(rule, ())
+    given: dict[str, float] = dict.fromkeys(keys, 0)
     for part in parts:
         key, _, value = part.partition("=")
         if key not in keys:
             given = {}
             break
-        given[key] = _whole(value)
+        given[key] = _per_second(value) if key == "fps" else _whole(value)
     if given:
         message = clip_pb2.Sampling()
         chosen = getattr(message, rule)
@@ -189,7 +227,7 @@ def sampling_message(sampling: SamplingLike) -> clip_pb2.Sampling | None:
         return message
     raise InvalidArgument(
         f"sampling: {sampling!r} is not a rule; write uniform, segments, uniform:count=12, dense:stride=2,start=0, "
-        "span:stride=2,start=0 or indices:0,3,6",
+        "span:stride=2,start=0, rate:fps=15,start=0 or indices:0,3,6",
         field="sampling",
         reason="BAD_SAMPLING",
     )
@@ -205,6 +243,18 @@ def _whole(value: int | str) -> int:
             f"sampling: {value!r} is not a frame number or step; use whole numbers from 0",
             field="sampling",
             reason="BAD_SAMPLING",
+        )
+    return number
+
+
+def _per_second(value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise InvalidArgument(
+            f"sampling: fps={value} is no frame rate; give frames per second", field="sampling", reason="BAD_SAMPLING"
         )
     return number
 

@@ -51,7 +51,11 @@ def decode_for_display(
         raise InvalidArgument("indices: name at least one frame", field="indices", reason="SAMPLING_WRONG_COUNT")
     if isinstance(source, (Path, bytes)):
         video = read_video(
-            _read(source), lambda count: _existing(wanted, count), lambda p: _sized(p, max_side), bounds, "clip.video"
+            _read(source),
+            lambda count, _: _existing(wanted, count),
+            lambda p: _sized(p, max_side),
+            bounds,
+            "clip.video",
         )
         return np.stack(video.frames)
     _existing(wanted, len(source))

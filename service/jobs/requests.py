@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from actionlens.v1 import clip_pb2, job_pb2, method_pb2, model_pb2
 from service.dataplane.served_models import ServedModels
+from service.decoding.sampling import check_rate
 from service.errors import InvalidArgument
 from service.jobs.input_root import input_file
 from service.unique_names import distinct
@@ -125,6 +126,7 @@ def _name(index: int, clip: job_pb2.JobClip) -> str:
 def _check_sampling(sampling: clip_pb2.Sampling, model: model_pb2.Model) -> None:
     """Check all that can be checked without the clips. Raises InvalidArgument."""
     size = model.input
+    check_rate(sampling, size)
     field, count = "", 0
     match sampling.WhichOneof("rule"):
         case "uniform" if sampling.uniform.count:

@@ -15,6 +15,7 @@ import yaml
 from deploy.dashboards.files import FOLDER, files
 from deploy.metrics_table import families
 from tests.conftest import absent
+from tests.waiting import PATIENCE
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 _WORDS = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -95,7 +96,9 @@ def test_rules_pass_their_unit_tests(name: str) -> None:
     if promtool is None:
         absent("promtool", "apt-get install prometheus")
     folder = DEPLOY / "prometheus"
-    done = subprocess.run([promtool, "test", "rules", name], capture_output=True, text=True, timeout=100, cwd=folder)
+    done = subprocess.run(
+        [promtool, "test", "rules", name], capture_output=True, text=True, timeout=PATIENCE, cwd=folder
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -59,7 +59,7 @@ class Load:
 
     def _run(self) -> None:
         try:
-            with Client(self._address, timeout=60) as client:
+            with Client(self._address, timeout=PATIENCE) as client:
                 client.jobs.submit(self._clip, "integrated-gradients:steps=4")
                 while not self._stopping.is_set():
                     client.explain_clip(self._clip, methods=METHODS)

@@ -34,7 +34,7 @@ class Service:
     address: str
     log: Path
 
-    def client(self, timeout: float = 60.0) -> Client:
+    def client(self, timeout: float = PATIENCE) -> Client:
         return Client(self.address, timeout=timeout)
 
     def java(self) -> psutil.Process:

@@ -17,6 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from tests.e2e.conftest import MODEL_STORE, ROOT, Service
+from tests.waiting import PATIENCE
 
 # Stands in for grpcurl in the shell: writes down what it was called with.
 _RECORDER = 'grpcurl() { printf "%s\\n" "$@" > arguments; if [[ " $* " == *" -d @ "* ]]; then cat > body; fi; }\n'
@@ -37,7 +38,7 @@ def call(address: str, method: str, body: str) -> dict[str, Any]:
         found = pool.FindServiceByName(service).FindMethodByName(name)
         asked, answered = GetMessageClass(found.input_type), GetMessageClass(found.output_type)
         invoke = channel.unary_unary(f"/{method}", asked.SerializeToString, answered.FromString)
-        answer = invoke(json_format.Parse(body, asked(), descriptor_pool=pool), timeout=60)
+        answer = invoke(json_format.Parse(body, asked(), descriptor_pool=pool), timeout=PATIENCE)
         found_answer: dict[str, Any] = json_format.MessageToDict(answer, descriptor_pool=pool)
         return found_answer
 
@@ -45,7 +46,7 @@ def call(address: str, method: str, body: str) -> dict[str, Any]:
 @pytest.mark.parametrize("command", lines(), ids=["ListModels", "ExplainClip"])
 def test_the_grpcurl_lines_of_the_readme_work(service: Service, tmp_path: Path, command: str) -> None:
     (tmp_path / "CLIP.mp4").write_bytes((MODEL_STORE / "motion-primitives/sample.mp4").read_bytes())
-    subprocess.run(["bash", "-euc", _RECORDER + command], cwd=tmp_path, check=True, timeout=30)
+    subprocess.run(["bash", "-euc", _RECORDER + command], cwd=tmp_path, check=True, timeout=PATIENCE)
     *options, address, method = (tmp_path / "arguments").read_text().splitlines()
     body = (tmp_path / "body").read_text() if (tmp_path / "body").exists() else "{}"
     assert (options[0], address) == ("-plaintext", "127.0.0.1:8470")
@@ -68,7 +69,7 @@ def test_the_python_lines_of_the_readme_work(service: Service, tmp_path: Path) -
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

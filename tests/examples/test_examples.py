@@ -20,6 +20,7 @@ from PIL import Image
 from service.client import Client
 from service.rendering.heatmap import prepare_heatmap
 from tests.service.cli.service_process import environment, serving
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -43,7 +44,7 @@ def run(name: str, *arguments: str | Path, address: str = "", cwd: Path = ROOT) 
         env=environment(PYTHONPATH=str(ROOT), ACTIONLENS_ADDRESS=address),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.waiting import PATIENCE
+
 PROGRAM = """
 import platform, resource, torch
 from handlers.malloc import keep_freed_memory
@@ -22,5 +24,5 @@ print(faults(12 * 2**20) if kept else 0)
 
 
 def test_freed_memory_is_used_again() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=100, check=True)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert int(done.stdout) < 1000, "48 MiB were mapped anew: 12288 page faults are expected without the settings"

@@ -16,8 +16,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
-from actionlens.v1 import explanation_pb2
+from actionlens.v1 import explanation_pb2, service_pb2
 from service.client import channel
 from service.errors import Unavailable
 from service.rpc.health_servicer import EXPLANATION_SERVICE
@@ -111,6 +112,18 @@ async def test_a_canary_that_fails_keeps_the_server_from_starting(serve: Serve, 
         async with serve():
             pytest.fail("it must not start")
     assert not backend.up
+
+
+async def test_what_a_models_card_leaves_open_is_logged_once(serve: Serve, backend: PixelBackend) -> None:
+    note = "its scores are probabilities by their numbers"
+    backend.served["colours"].notes.append(note)
+    with capture_logs() as lines:
+        async with serve() as server, connect(server) as stub:
+            (model,) = (await stub.ListModels(service_pb2.ListModelsRequest())).models
+            assert list(model.notes) == [note]
+            await stub.ExplainClip(clip_request())
+    said = [line for line in lines if line["event"] == note]
+    assert said == [{"event": note, "model": "colours", "log_level": "warning"}]
 
 
 async def test_an_unreadable_canary_names_the_setting(serve: Serve, tmp_path: Path) -> None:

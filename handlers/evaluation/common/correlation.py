@@ -12,9 +12,11 @@ from handlers.evaluation.measure import LeftOut
 def pearson(first: Tensor, second: Tensor) -> float:
     """Pearson's correlation of two vectors [n], -1 .. 1. Raises LeftOut where one is constant."""
     pair = torch.stack([first.double(), second.double()])
+    lengths = pair.norm(dim=1)
     pair = pair - pair.mean(1, keepdim=True)
     sizes = pair.norm(dim=1)
-    if not bool((sizes > 0).all()):
+    # What rounding leaves of equal values is no variation.
+    if not bool((sizes > 1e-9 * lengths).all()):
         raise LeftOut("all values are equal")
     return float((pair[0] / sizes[0]) @ (pair[1] / sizes[1]))
 

@@ -26,11 +26,12 @@ def element_integrated_gradients(consensus: nn.Module, features: Tensor, target:
 def element_grad_cam(consensus: nn.Module, features: Tensor, target: int) -> Tensor:
     """Grad-CAM without its ReLU on features of elements, averaged over the features: float64 [n], signed.
 
-    The elements are Grad-CAM's positions: a feature's weight is its gradient's mean over them, w_d = mean_i of
-    dlogit / dx_id (Selvaraju et al. 2017, Eq. 1), and element i has mean_d w_d x_id. features: float [n, D].
+    Weights are per element, as those of the network's frames are, which go through it as a batch, and as `grad-cam` has
+    them per time step. A feature has one position in its element, so that the weight is its gradient itself: element i
+    has the mean over d of x_id dlogit / dx_id (Selvaraju et al. 2017, Eqs. 1 and 2). features: float [n, D].
     """
-    weights = _gradient(consensus, features[None], target)[0].mean(0)
-    return (weights * features).double().mean(1)
+    gradient = _gradient(consensus, features[None], target)[0]
+    return (gradient * features).double().mean(1)
 
 
 def _gradient(consensus: nn.Module, features: Tensor, target: int) -> Tensor:

@@ -92,6 +92,7 @@ class ModelScore:
     model: ActionModel
     index: int | None = None
 
+    @torch.no_grad()
     def __call__(self, clips: Tensor) -> Tensor:
         return self.of_logits(self.model.program.forward(clips, (), relevance=False).logits)
 
@@ -111,11 +112,18 @@ def class_score(subject: Subject) -> ModelScore:
 def _shortcut(model: ActionModel, clip: Tensor, ranking: Ranking, steps: int) -> FirstConvolution | None:
     """The network's first convolution where adding up what changes is less work than to run it on every clip."""
     first = model.program.first_convolution if isinstance(model.program, Program) else None
-    if first is None or not len(ranking):
+    if first is None or not len(ranking) or not _within_frames(ranking, clip):
         return None
     side = math.ceil(math.sqrt(int(ranking.sizes.max())))
     changed = len(ranking) / steps * math.prod(first.reach(side, side))
     return first if changed < _PAYS * math.prod(first.output_size(clip.shape[1:])) else None
+
+
+def _within_frames(ranking: Ranking, clip: Tensor) -> bool:
+    """Whether every unit lies in one frame."""
+    frames = ranking.voxels // math.prod(clip.shape[2:])
+    firsts = frames[ranking.sizes.cumsum(0) - ranking.sizes]
+    return bool((frames == firsts.repeat_interleave(ranking.sizes)).all())
 
 
 def _first_outputs(

@@ -31,7 +31,8 @@ def positives(relevance: Tensor, counted: Tensor) -> Tensor:
 @dataclass(frozen=True)
 class Overlap:
     """Shares, 0 .. 1, of the voxels that two maps call relevant: iou, the common ones of those that either does;
-    of_first, of_second: of one map's. The paper says "percentage overlap" and not of what. None: there are none."""
+    of_first, of_second: of one map's. The paper says "percentage overlap" and not of what. iou is None where a map
+    calls none relevant, which is no disagreement on where they are."""
 
     iou: float | None
     of_first: float | None
@@ -40,9 +41,12 @@ class Overlap:
 
 def overlap(first: Tensor, second: Tensor) -> Overlap:
     """Compare two sets of voxels, bool tensors of one shape (Table 2, "bitwise comparison")."""
-    both = int((first & second).sum())
-    wholes = (int(part.sum()) for part in (first | second, first, second))
-    return Overlap(*(both / whole if whole else None for whole in wholes))
+    both, either, one, other = (int(part.sum()) for part in (first & second, first | second, first, second))
+    return Overlap(
+        iou=both / either if one and other else None,
+        of_first=both / one if one else None,
+        of_second=both / other if other else None,
+    )
 
 
 class Agreement(AgreementMeasure[MeasureParameters]):

@@ -158,7 +158,7 @@ def _scores(subject: Subject) -> ScoreSets:
     if frame_model(model.module) is not None:
         consensus, features = network_of(model).consensus, element_features(subject)
         return lambda sets: model.probabilities(subsequence_logits(consensus, features, sets))
-    elements, score = Elements(subject.shape[0], subject.shape[0]), ModelScore(subject.model)
+    elements, score = Elements(subject.shape[0], subject.shape[0]), ModelScore(model)
     batch = batch_of(model.prepare([subject.clip])[0])
 
     def held(sets: Sequence[Kept]) -> Tensor:
@@ -196,7 +196,7 @@ def _measured(subject: Subject, highest: Tensor, lowest: Tensor, elements: str, 
             left_out["removable"] = "the whole clip is not recognised"
     values["half_lowest"] = Value(float(own["lowest"][half]), Better.HIGHER, "probability")
     values["half_highest"] = Value(float(own["highest"][half]), Better.LOWER, "probability")
-    values["tied"] = Value(tied)
+    values["tied"] = Value(100 * tied, unit="%")
     x = tuple(map(float, range(count)))
     drawn = tuple(Curve(name, elements, x, tuple(curve.tolist()), unit) for name, (curve, unit) in curves.items())
     return Measured(values, left_out, drawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from handlers.evaluation.common.voxels import voxel_map
+from handlers.evaluation.common.voxels import native_map, to_voxels, voxel_map
 from handlers.evaluation.measure import Better, LeftOut, MapMeasure, Measured, MeasureParameters, Value
 from handlers.evaluation.subject import Subject
-from handlers.explainers.attribution import Attribution
+from handlers.explainers.attribution import Attribution, SaliencyVolume
 from handlers.models.action_model import ActionModel
-from handlers.models.optical_flow import REACH, flow
+from handlers.models.optical_flow import speed
 
 Centre = Literal["none", "mean", "median"]
 
@@ -26,10 +27,10 @@ _SMALLEST = 16
 def moving(clip: NDArray[np.uint8], threshold: float = 0.5) -> Tensor:
     """Which pixels move on to the next frame by more than so many pixels: bool [T, H, W].
 
-    clip: uint8 RGB [T, H, W, 3], T >= 2, H and W >= 16. The length of the dense optical flow from frame t to t + 1 (DIS
-    where the paper names no method; motion of more than 20 px counts as 20); the last frame has that of the one before.
+    clip: uint8 RGB [T, H, W, 3], T >= 2, H and W >= 16. By the length of the dense optical flow from frame t to t + 1
+    (DIS, where the paper names no method); the last frame has that of the one before.
     """
-    return torch.from_numpy(np.linalg.norm(flow(clip), axis=-1) * REACH > threshold)
+    return torch.from_numpy(speed(clip)) > threshold
 
 
 def centred(relevance: Tensor, centre: Centre, counted: Tensor) -> Tensor:
@@ -94,15 +95,21 @@ class MotionPrecision(MapMeasure[MotionPrecisionParameters]):
         return 0
 
     def measure(self, subject: Subject, attribution: Attribution, parameters: MotionPrecisionParameters) -> Measured:
-        relevance = voxel_map(subject, attribution, signed=True)
+        """A selective map is centred before its mask is applied: what it does not keep is never positive."""
+        native_map(attribution)  # refuses what is no map
+        assert isinstance(attribution, SaliencyVolume)
+        relevance = voxel_map(subject, replace(attribution, mask=None), signed=True)
         motion, counted = _motion(subject, parameters)
-        found = precision(centred(relevance, parameters.centre, counted), motion, counted)
+        kept = counted
+        if attribution.mask is not None:
+            kept = kept & (to_voxels(attribution.mask, subject.shape) >= 0.5)
+        found = precision(centred(relevance, parameters.centre, counted), motion, kept)
         if found is None:
             raise LeftOut("no voxel has positive relevance")
         numbers = {
             self.name: found,
-            "precision-above-mean": precision(centred(relevance, "mean", counted), motion, counted),
-            "mass-precision": mass_precision(relevance, motion, counted),
+            "precision-above-mean": precision(centred(relevance, "mean", counted), motion, kept),
+            "mass-precision": mass_precision(relevance, motion, kept),
         }
         values = {name: _percent(number, Better.HIGHER) for name, number in numbers.items() if number is not None}
         values["base-rate"] = _percent(int((motion & counted).sum()) / int(counted.sum()), Better.NEITHER)
@@ -117,7 +124,7 @@ def _motion(subject: Subject, parameters: MotionPrecisionParameters) -> tuple[Te
     if parameters.motion == "flow":
         if frames < 2 or min(height, width) < _SMALLEST:
             raise LeftOut(f"optical flow needs two frames of {_SMALLEST} x {_SMALLEST} at least")
-        return moving(subject.clip, parameters.threshold), counted
+        return subject.speed > parameters.threshold, counted
     truth = subject.truth
     if truth.objects is None or not truth.exact:
         raise LeftOut("the clip has no exact masks")

@@ -160,7 +160,7 @@ class _Similarities:
         self._found[to] = self._found[source]
 
     def measured(self, depths: int, independent: bool) -> Measured:
-        """Numbers of the whole network's randomisation; curves over the depths."""
+        """Numbers of the whole network's randomisation, and of the head's alone; curves over the depths."""
         whole = ("cascading", depths)
         means = {name: sum(numbers) / len(numbers) for name, numbers in self._found[whole].items()}
         if not means:
@@ -172,6 +172,8 @@ class _Similarities:
             "complexity_rise": Better.HIGHER,
         }
         values = {name: Value(means[name], better) for name, better in directions.items() if name in means}
+        if depths > 1 and (head := self._found[("cascading", 1)].get("spearman_abs")):
+            values["head_spearman_abs"] = Value(sum(head) / len(head), Better.LOWER)
         left_out = {name: "the explanation has no such number" for name in directions if name not in means}
         curves = [
             curve

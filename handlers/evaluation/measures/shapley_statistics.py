@@ -83,12 +83,12 @@ def lad_slope(estimate: Tensor, exact: Tensor) -> float:
     """Slope of the line of least absolute deviations that leads from estimates to exact values, with an intercept.
 
     Below 1 the values are over-estimated. estimate, exact: [n], n >= 2. Some such line goes through two of the points,
-    so all pairs are tried. Raises LeftOut where all estimates are equal.
+    so all pairs are tried. Raises LeftOut where all estimates, or all exact values (of a still clip), are equal.
     """
     x, y = estimate.double(), exact.double()
     first, second = torch.tensor(list(combinations(range(len(x)), 2))).T
     wide = x[first] != x[second]
-    if not bool(wide.any()):
+    if not bool(wide.any()) or y.max() - y.min() <= 1e-9 * y.abs().max():
         raise LeftOut("all values are equal")
     first, second = first[wide], second[wide]
     slopes = (y[second] - y[first]) / (x[second] - x[first])

@@ -48,6 +48,7 @@ class TemporalPointingGame(MapMeasure[TemporalPointingGameParameters]):
     def measure(
         self, subject: Subject, attribution: Attribution, parameters: TemporalPointingGameParameters
     ) -> Measured:
+        """frame: float32 [1], the number of the highest one."""
         segment = subject.truth.segment
         if segment is None:
             raise LeftOut("the clip has no segment of the action")
@@ -60,8 +61,8 @@ class TemporalPointingGame(MapMeasure[TemporalPointingGameParameters]):
                 self.name: Value(100.0 * bool(segment[frame]), Better.HIGHER, "%"),
                 "chance": Value(100 * float(segment.double().mean()), unit="%"),
                 "tied": Value(100.0 * several, unit="%"),
-                "frame": Value(float(frame), unit="frames"),
-            }
+            },
+            arrays={"frame": torch.tensor([float(frame)])},
         )
 
 

@@ -103,9 +103,7 @@ class WholeClip(ClipMeasure[WholeClipParameters]):
         left_out, curves = {}, []
         if windows:
             frozen_scores = scores[of_windows:].tolist()
-            lowest = min(frozen_scores)
-            values["lowest-window"] = Value(lowest, unit="probability")
-            values["lowest-window-first"] = Value(float(frozen_scores.index(lowest)), unit="frames")
+            values["lowest-window"] = Value(min(frozen_scores), unit="probability")
             x = tuple(map(float, range(windows)))
             curves.append(Curve("score with a window frozen", "first frame", x, tuple(frozen_scores), "probability"))
         else:

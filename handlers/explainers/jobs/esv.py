@@ -118,12 +118,16 @@ class Esv(IterativeExplainer[EsvParameters]):
             "empty_score": float(of_target(found.empty, target)),
             "supporting": float((values > 0).sum()),
         }
-        snippet = _network(question).snippet
-        elements = "frames" if snippet == 1 else "snippets"
+        network = _network(question)
+        snippet, element = network.snippet, network.called
+        elements = "frames" if snippet == 1 else f"{element}s"
         notes = [prior_note, supporting(values, elements)]
         arrays = {"values_by_class": found.values, "marginals": of_target(found.marginals, target)}
         if snippet > 1:
-            notes.append(f"the model looks at snippets of {snippet} frames, which share their snippet's value equally")
+            verb = "averages its scores of" if element == "window" else "looks at"
+            notes.append(
+                f"the model {verb} {elements} of {snippet} frames, which share their {element}'s value equally"
+            )
             count = len(question.clip)
             bounds = [(first, min(first + snippet, count) - 1) for first in range(0, count, snippet)]
             arrays["elements"] = torch.tensor(bounds).float()

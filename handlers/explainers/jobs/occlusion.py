@@ -107,7 +107,10 @@ class Occlusion(AdditiveExplainer[OcclusionParameters]):
         for region, fall in zip(patches.slices[: state.iteration], state.arrays["sum"].tolist(), strict=False):
             values[region] += fall
             times[region] += 1
-        details = Details(measures={"patch_frames": patches.frames, "patch_pixels": patches.pixels})
+        details = Details(
+            measures={"patch_frames": patches.frames, "patch_pixels": patches.pixels},
+            used={"frames": patches.frames, "pixels": patches.pixels},
+        )
         frames = tuple(map(float, range(len(values))))
         return SaliencyVolume(values / times.clamp(min=1), frames, signed=True, details=details)
 

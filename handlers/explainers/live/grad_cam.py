@@ -52,6 +52,9 @@ class GradCam(Explainer[GradCamParameters]):
         without = None if model.layer else "none of its layers keeps channels over time and space"
         return super().unsupported(model) or without
 
+    def fitted(self, model: ActionModel, parameters: GradCamParameters) -> GradCamParameters:
+        return parameters if parameters.layer else parameters.model_copy(update={"layer": model.layer})
+
     def layers(self, model: ActionModel, parameters: GradCamParameters) -> tuple[str, ...]:
         return (parameters.layer or model.layer,)
 

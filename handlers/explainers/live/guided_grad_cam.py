@@ -34,6 +34,9 @@ class GuidedGradCam(Explainer[GuidedGradCamParameters]):
     def unsupported(self, model: ActionModel) -> str | None:
         return super().unsupported(model) or no_rectifiers(model)
 
+    def fitted(self, model: ActionModel, parameters: GuidedGradCamParameters) -> GuidedGradCamParameters:
+        return parameters if parameters.layer else parameters.model_copy(update={"layer": model.layer})
+
     def layers(self, model: ActionModel, parameters: GuidedGradCamParameters) -> tuple[str, ...]:
         return (parameters.layer or model.layer,)
 

@@ -101,6 +101,22 @@ _COARSE = 14
 """Maps with fewer rows or columns are resized before the derivative: on their own grid a step is a jump."""
 
 
+def finer(volume: SaliencyVolume, size: Sequence[int], wanted: bool | None) -> SaliencyVolume:
+    """The map resized to the clip, (T, H, W), where that is wanted, as the paper has its Grad-CAM; None: where it is
+    coarse. A map of the clip's own resolution stays as it is."""
+    rows, columns = volume.values.shape[1:]
+    if not (min(rows, columns) < _COARSE if wanted is None else wanted) or not volume.layer:
+        return replace(volume, details=replace(volume.details, used={"upsample": False}))
+    note = f"the map of {rows} x {columns} was resized to {size[1]} x {size[2]} before its derivative was taken"
+    return replace(
+        volume,
+        values=upsampled(volume.values, volume.frame_positions, size),
+        frame_positions=tuple(float(frame) for frame in range(size[0])),
+        layer="",
+        details=replace(volume.details, notes=(*volume.details.notes, note), used={"upsample": True}),
+    )
+
+
 class SelectiveRelevance(Explainer[SelectiveParameters]):
     """The moving part of another method's map."""
 
@@ -151,27 +167,12 @@ class SelectiveRelevance(Explainer[SelectiveParameters]):
                     field="base",
                     reason="BASE_WITHOUT_MAP",
                 )
-            volume = self._fine(volume, forward.clip.shape[2:], parameters.upsample)
+            volume = finer(volume, forward.clip.shape[2:], parameters.upsample)
             mask = motion_mask(volume.values, parameters.threshold, signed=parameters.signed, peer=parameters.peer)
             positions, share = selectivity(volume.values, mask)
             quality = Quality(selected_positions=positions, motion_share=share)
             results.append(replace(volume, mask=mask, quality=quality))
         return results
-
-    @staticmethod
-    def _fine(volume: SaliencyVolume, size: Sequence[int], wanted: bool | None) -> SaliencyVolume:
-        """The map at the clip's resolution where that is wanted, as the paper has its Grad-CAM."""
-        rows, columns = volume.values.shape[1:]
-        if not (min(rows, columns) < _COARSE if wanted is None else wanted) or not volume.layer:
-            return volume
-        note = f"the map of {rows} x {columns} was resized to {size[1]} x {size[2]} before its derivative was taken"
-        return replace(
-            volume,
-            values=upsampled(volume.values, volume.frame_positions, size),
-            frame_positions=tuple(float(frame) for frame in range(size[0])),
-            layer="",
-            details=replace(volume.details, notes=(*volume.details.notes, note)),
-        )
 
     def _base(self, parameters: SelectiveParameters) -> Explainer[Parameters]:
         assert parameters.base is not None, "parameters are fitted to their model first"

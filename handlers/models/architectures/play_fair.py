@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from handlers.errors import ModelError
 from handlers.models.blocks.consensus import AverageConsensus, RelationalConsensus
@@ -31,7 +31,7 @@ def _mtrn(classes: int, scales: int = _SCALES, width: int = 256, hidden: int = 2
 
 def _tsn(classes: int, width: int = 256, divisor: int = 1) -> FrameNetwork:
     """Arguments as of `_mtrn`. The mean goes before the classifier, which is the same."""
-    return FrameNetwork(_TSN.build(divisor), AverageConsensus(width, classes), width, rectified=True)
+    return FrameNetwork(_TSN.build(divisor), AverageConsensus(nn.Linear(width, classes)), width, rectified=True)
 
 
 def _read_mtrn(path: Path) -> Checkpoint:

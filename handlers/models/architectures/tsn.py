@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import nn
+
 from handlers.models.blocks.consensus import AverageConsensus
 from handlers.models.blocks.frame_cnn import FrameCNN, FrameCNNModel
 from handlers.models.family import Family, Small
@@ -23,7 +25,7 @@ class TSN(FrameCNNModel):
         width: int = 64,
         snippet: int = 1,
     ) -> None:
-        super().__init__(FrameCNN(channels, cells, width, snippet), AverageConsensus(width, classes))
+        super().__init__(FrameCNN(channels, cells, width, snippet), AverageConsensus(nn.Linear(width, classes)))
 
 
 FAMILY = Family(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from torch import nn
+
 from handlers.models.blocks.consensus import AverageConsensus
 from handlers.models.blocks.frame_network import BACKBONES, FrameNetwork
 from handlers.models.family import Family, Small
@@ -12,7 +14,7 @@ from handlers.models.family import Family, Small
 def _tsn(classes: int, backbone: str, divisor: int = 1) -> FrameNetwork:
     """The mean of what a 2-D network says about single frames. divisor: of all widths."""
     base = BACKBONES[backbone].build(divisor)
-    return FrameNetwork(base, AverageConsensus(base.outputs, classes))
+    return FrameNetwork(base, AverageConsensus(nn.Linear(base.outputs, classes)))
 
 
 FAMILIES = tuple(

@@ -113,8 +113,9 @@ INPUT = Input(
     shorter=128,
     mean=(0.43216, 0.394666, 0.37645),
     std=(0.22803, 0.22145, 0.216989),
-    sampling=SamplingRule.DENSE,
-    stride=2,
+    sampling=SamplingRule.RATE,
+    fps=15,
+    stride=2,  # of live windows, and of clips whose rate is not known: as of 30 frames a second
 )
 
 

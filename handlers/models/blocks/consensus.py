@@ -28,6 +28,8 @@ class FrameModel(nn.Module):
     consensus: nn.Module
     snippet = 1
     """Frames that it looks at together."""
+    called = "snippet"
+    """What so many frames are to people."""
 
     def frame_features(self, clips: Tensor) -> Tensor:
         """float [B, 3, T, H, W] to [B, ceil(T / snippet), D]: each snippet's features, which no other frame touches."""
@@ -47,14 +49,14 @@ def frame_model(module: nn.Module) -> FrameModel | None:
 
 
 class AverageConsensus(nn.Module):
-    """TSN: the mean over the frames of a linear classifier's logits.
+    """TSN: the mean over the frames of a classifier's logits.
 
-    width: D. classes: K.
+    classifier: linear, from D features to K logits; the identity where features are logits.
     """
 
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
-        self.classifier = nn.Linear(width, classes)
+        self.classifier = classifier
 
     def forward(self, features: Tensor) -> Tensor:
         """[B, T, D] to [B, K]; the mean goes first, which is the same and cheaper."""

@@ -13,6 +13,7 @@ from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import RequestError
 from handlers.explainers.attribution import SaliencyVolume
 from tests.handlers import networks
+from tests.waiting import PATIENCE
 
 GRAD_CAM = MethodCall("grad-cam")
 SELECTIVE = MethodCall("selective-relevance", {"threshold": 1.0})
@@ -139,7 +140,7 @@ def test_threads_do_not_disturb_each_other(engine: Engine) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert wrong == []
 
 

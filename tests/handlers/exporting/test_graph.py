@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from actionlens.card import Input
 from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import ModelError
 from handlers.explainers.attribution import RelevanceMatrix, SaliencyVolume
 from handlers.exporting.input_gradients import FORWARD, of_average_pool
 from handlers.exporting.onnx_graph import EXPLANATIONS, export
+from handlers.models.action_model import ActionModel
+from handlers.relevance import EvenFrames
 from tests.conftest import Exported
 from tests.handlers import networks
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -81,6 +85,39 @@ def test_the_graph_answers_as_the_engine_does(folder: Path, graph: Path, seed: i
     assert share == pytest.approx(float(found["motion_share"][0]), abs=1e-4, nan_ok=True)
 
 
+class TwoPathways(nn.Module):
+    """As SlowFast: of 8 frames the slow pathway takes 0 and 7, which are no multiples of one number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow_frames = EvenFrames(4)
+        self.slow, self.fast = nn.Conv3d(3, 4, (1, 3, 3)), nn.Conv3d(3, 4, 3, padding=(1, 0, 0))
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        slow, fast = torch.relu(self.slow(self.slow_frames(clip))), torch.relu(self.fast(clip))
+        logits: Tensor = self.fc(torch.cat([slow.mean((2, 3, 4)), fast.mean((2, 3, 4))], 1))
+        return logits
+
+
+def test_rows_of_a_slower_pathway_are_those_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    takes = Input(frames=8, height=12, width=16, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    model = ActionModel(networks.card(input=takes, layer="fast"), TwoPathways().eval())
+    monkeypatch.setattr(ActionModel, "load", lambda folder: model)
+    clip = networks.clip(1, 8)
+    (expected,) = Engine(model).explain([ClipRequest(clip, (MethodCall("atr"),))])
+    assert isinstance(expected, ClipAnswer)
+    rows = expected.explained[0].result
+    assert isinstance(rows, RelevanceMatrix)
+    assert rows.row_logits is not None
+    export(tmp_path, ["atr"], tmp_path / "model.onnx")
+    found = run(tmp_path / "model.onnx", clip, -1)
+    np.testing.assert_allclose(found["logits"][0], expected.logits, rtol=1e-4, atol=1e-6)
+    for name, values in (("relevance_matrix", rows.values), ("row_logits", rows.row_logits)):
+        np.testing.assert_allclose(found[name][0], values, rtol=0, atol=1e-4 * float(values.abs().max()), err_msg=name)
+
+
 def test_the_graph_runs_without_torch_and_knows_its_card(graph: Path) -> None:
     program = """
 import json, sys
@@ -92,7 +129,7 @@ answer = session.run(["logits"], {"clip": numpy.zeros(shape, numpy.uint8), "targ
 print(json.dumps([about["card"]["labels"], about["methods"], answer[0].shape, "torch" in sys.modules]))
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, str(graph)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program, str(graph)], capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert json.loads(done.stdout) == [list(networks.LABELS), list(METHODS), [1, 3], False]
 
@@ -123,7 +160,7 @@ raise SystemExit(main([sys.argv[1], "--output", sys.argv[2]]))
         [sys.executable, "-c", program, str(folder), str(path)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 1

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from actionlens.card import Scores, read_card
 from actionlens.worker.v1 import worker_pb2
 from handlers.checking import check_model
+from handlers.engine.description import describe
 from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import ModelError
 from handlers.exporting.onnx_graph import export
@@ -154,13 +155,25 @@ def test_predictions_are_the_networks_own(tmp_path: Path, name: str) -> None:
     assert f"it puts out {scores}" in report.steps[-1].detail
 
 
-def test_a_card_without_its_scores_is_found_out_when_checked(tmp_path: Path) -> None:
-    made = imported(tmp_path, "mean-of-frames")
+@pytest.mark.parametrize("name", NETS)
+def test_a_card_without_its_scores_is_found_out_when_it_is_loaded(tmp_path: Path, name: str) -> None:
+    _, scores, _ = NETS[name]
+    made = imported(tmp_path, name)
     path = made.folder / "card.yaml"
     path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("scores")))
+    assert read_card(made.folder).scores is None
+    engine = Engine.load(made.folder)
+    message = describe(engine.model)
+    assert message.scores == scores
+    clip = networks.clip(3)
+    with torch.no_grad():
+        own = net(name)(engine.model.prepare([clip]))[0]
+    expected = own.exp() if scores is Scores.LOG_PROBABILITIES else own
+    np.testing.assert_allclose(shown(engine, clip), expected, atol=1e-5)
+    (note,) = message.notes
     report = check_model(made.folder)
-    assert not report.passed
-    assert "scores: its scores are probabilities by their numbers" in report.steps[-1].detail
+    assert report.passed
+    assert f"it puts out {scores}; {note}" in report.steps[-1].detail
 
 
 def test_a_card_may_say_that_they_are_logits(tmp_path: Path) -> None:

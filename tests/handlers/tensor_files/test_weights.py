@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import sys
+import types
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +59,51 @@ def test_what_training_scripts_leave_beside_the_tensors_is_passed_over(tmp_path:
     state = read_weights(tmp_path / "c3d.pickle")
     assert sorted(state) == ["num_batches_tracked", "weight"]
     assert torch.equal(state["weight"], weight)
+
+
+class HistoryBuffer:
+    """What mmengine's training log has for every number that it follows."""
+
+    def __init__(self) -> None:
+        self._log_history = np.array([0.5, 0.25])
+
+    def mean(self) -> float:
+        """One of the functions that are saved with it."""
+        return float(self._log_history.mean())
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"statistics_methods": {"mean": HistoryBuffer.mean}}
+
+
+HistoryBuffer.__module__ = "mmengine.logging.history_buffer"
+HistoryBuffer.mean.__module__ = "mmengine.logging.history_buffer"
+
+
+class Harmful:
+    """Code that a pickle would run."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("run",)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_the_training_log_of_mmengine_is_passed_over_and_nothing_of_it_is_run(
+    tmp_path: Path, zipped: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    modules = HistoryBuffer.__module__.split(".")
+    with monkeypatch.context() as patch:
+        for index in range(len(modules)):
+            patch.setitem(sys.modules, ".".join(modules[: index + 1]), types.ModuleType("absent"))
+        patch.setattr(sys.modules[HistoryBuffer.__module__], "HistoryBuffer", HistoryBuffer, raising=False)
+        scalars = OrderedDict({"train/loss": HistoryBuffer()})
+        document = {
+            "meta": {"epoch": 1, "mmengine_version": "0.10.7"},
+            "message_hub": {"log_scalars": scalars, "runtime_info": {"best": np.float64(0.5)}, "resumed_keys": {}},
+            "state_dict": OrderedDict(weight=torch.ones(2)),
+        }
+        torch.save(document, tmp_path / "log.pth", _use_new_zipfile_serialization=zipped)
+        torch.save(document | {"x": Harmful()}, tmp_path / "bad.pth", _use_new_zipfile_serialization=zipped)
+    assert {name: tensor.tolist() for name, tensor in read_weights(tmp_path / "log.pth").items()} == {"weight": [1, 1]}
+    with pytest.raises(ModelError, match="print, and code in a file is never run"):
+        read_weights(tmp_path / "bad.pth")
+    assert capsys.readouterr().out == ""

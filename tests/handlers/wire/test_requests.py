@@ -46,10 +46,42 @@ def test_numbers_arrive_as_the_engine_made_them(engine: Engine) -> None:
     assert explanation.saliency.signed
     assert explanation.saliency.layer == "relu2"
     assert list(explanation.saliency.frame_positions) == [0.5, 2.5, 4.5]
-    assert dict(explanation.provenance.parameters) == {"signed": True, "pool_time": False, "layer": None}
+    assert dict(explanation.provenance.parameters) == {"signed": True, "pool_time": False, "layer": "relu2"}
     assert explanation.provenance.weights_digest == engine.model.card.weights.sha256
     assert sum(score.probability for score in reply.prediction.top) == pytest.approx(1.0)
     assert reply.timings.total >= reply.timings.forward > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "used"),
+    [
+        ("grad-cam", {"layer": "relu2"}),
+        ("guided-grad-cam", {"layer": "relu2"}),
+        ("selective-relevance", {"base": "dtd", "upsample": False}),
+        ("selective-relevance:upsample=true", {"upsample": True}),
+        ("selective-relevance:base=grad-cam", {"base": "grad-cam", "upsample": True}),
+        ("selective-relevance:base=grad-cam,upsample=false", {"upsample": False}),
+        ("selective-relevance:base=guided-grad-cam", {"upsample": False}),
+        ("atr", {"rectify": "none"}),
+        ("dtd", {"rule": "z-plus"}),
+    ],
+)
+def test_parameters_that_were_left_out_are_those_that_were_used(
+    engine: Engine, method: str, used: dict[str, object]
+) -> None:
+    (reply,) = answer(engine, [compute(1, methods=method_messages([method]))])
+    explanation = reply.explanations[0]
+    assert not explanation.HasField("failure")
+    parameters = dict(explanation.provenance.parameters)
+    assert {name: parameters[name] for name in used} == used
+    assert None not in parameters.values()
+
+
+def test_a_jobs_left_out_parameters_are_those_that_were_used(engine: Engine) -> None:
+    work = compute(1, methods=method_messages(["occlusion:pixels=5"])).compute
+    (reply,) = answer(engine, [worker_pb2.ComputeRequest(advance=worker_pb2.Advance(compute=work, result=True))])
+    used = dict(reply.explanations[0].provenance.parameters)
+    assert (used["frames"], used["pixels"]) == (1, 5)
 
 
 def test_a_rule_travels_with_its_parameter_and_a_wrong_one_is_named(engine: Engine) -> None:
@@ -183,7 +215,7 @@ def test_values_per_frame_travel_with_their_unit() -> None:
             sent = worker_pb2.Compute(
                 clip=pixels.tobytes(), frames=frames, height=height, width=width, methods=method_messages([call])
             )
-            block = worker_pb2.Advance(compute=sent, state=state, budget_seconds=30, result=True)
+            block = worker_pb2.Advance(compute=sent, state=state, budget_seconds=3600, result=True)
             (reply,) = answer(averaging, [worker_pb2.ComputeRequest(advance=block)])
             assert isinstance(reply, worker_pb2.ComputeResponse)
             state, done = reply.advanced.state, reply.advanced.done

@@ -60,6 +60,8 @@ async def test_describes_its_models(backend: InferenceBackend, model_store: Path
     weights = (model_store / TINY / "weights.safetensors").read_bytes()
     assert models[TINY].weights_digest == hashlib.sha256(weights).hexdigest()
     assert list(models[TINY].labels) == ["left", "right", "still"]
+    assert {model.scores for model in models.values()} == {"logits"}
+    assert not models[TINY].notes
     assert (models[SLOW].input.frames, models[SLOW].input.height) == (16, 96)
     assert models[TINY].ready
     assert backend.healthy()

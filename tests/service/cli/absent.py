@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.service.cli.service_process import environment
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[3]
 _HIDE = """
@@ -35,7 +36,7 @@ def python_without(extras: str, program: str, *arguments: str | Path) -> subproc
         [sys.executable, "-c", _HIDE + program, extras, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         env=environment(PYTHONPATH=str(ROOT)),
     )

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from actionlens.v1 import answer_pb2, explanation_pb2
+from service.cli.model_terminal import show_model
 from service.cli.terminal import show_readings, show_result
 from service.client.results import Result
 from service.dataplane.levels import computed, computed_briefly
@@ -62,3 +63,18 @@ def test_a_jobs_time_is_in_seconds_and_its_reason_once() -> None:
     assert "+76 s" in said
     assert said.count("freezing changes nothing") == 1
     assert "another thing" in said
+
+
+def test_a_model_says_how_it_sees_a_clip_and_what_its_card_leaves_open(capsys: pytest.CaptureFixture[str]) -> None:
+    size = {"frames": 48, "width": 112, "height": 100, "resize": "crop", "sampling": "rate", "fps": 15.0, "stride": 2}
+    row = {"name": "waves", "version": "1.0", "architecture": "r3d-18", "weights_digest": "ab" * 32, "labels": ["a"]}
+    show_model(row | {"input": size | {"windows": 3}, "notes": ["its scores are probabilities by their numbers"]})
+    said = capsys.readouterr().out
+    assert "48 frames of 112 x 100, crop; rate sampling of 15 frames a second, stride 2, 3 windows" in " ".join(
+        said.split()
+    )
+    assert "its scores are probabilities by their numbers" in said
+    show_model(row | {"input": size | {"sampling": "dense", "fps": 0.0, "windows": 1}, "notes": []})
+    said = capsys.readouterr().out
+    assert "windows" not in said
+    assert "a second" not in said

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from actionlens.card import read_card
@@ -199,3 +200,19 @@ def test_the_command_fetches_and_imports(publisher: Publisher, tmp_path: Path) -
     assert not (tmp_path / "store" / ".pull" / "small-net").exists()
     listed = CliRunner().invoke(app, ["models", "pull", "--catalogue", str(catalogue)])
     assert "small-net  motion-cnn  MIT  http://127.0.0.1" in listed.stdout
+
+
+def test_a_key_chooses_among_the_networks_of_the_file(publisher: Publisher, tmp_path: Path) -> None:
+    state = family("motion-cnn").build(classes=3).state_dict()
+    averaged = {name: tensor + 1 for name, tensor in state.items()}
+    written = io.BytesIO()
+    torch.save({"state_dict": state, "state_dict_ema": averaged}, written)
+    publisher.content = written.getvalue()
+    catalogue = tmp_path / "catalogue.yaml"
+    catalogue.write_text(yaml.safe_dump({"net": publisher.entry().model_dump()}))
+    arguments = ["models", "pull", "net", "--catalogue", str(catalogue), "--store", str(tmp_path / "store")]
+    done = CliRunner().invoke(app, [*arguments, "--weights-key", "state_dict"])
+    assert done.exit_code == 0, done.output
+    assert "weights are those under 'state_dict' (as was asked for)" in done.stdout
+    found = load_file(tmp_path / "store" / "net" / "weights.safetensors")
+    assert torch.equal(found["head.weight"], state["head.weight"])

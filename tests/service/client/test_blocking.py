@@ -24,6 +24,7 @@ from service import errors
 from service.client import Client
 from service.client.transports import run
 from tests.service.client.peer import Peer, answer
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 CLIP = np.zeros((2, 8, 8, 3), np.uint8)
@@ -53,7 +54,7 @@ def updates() -> Iterator[tuple[Updates, str]]:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield servicer, f"127.0.0.1:{port}"
-    server.stop(0).wait(5)
+    server.stop(0).wait(PATIENCE)
 
 
 def test_threads_share_a_client(client: Client) -> None:
@@ -103,7 +104,7 @@ async def test_beside_an_asyncio_server_in_one_process() -> None:
     await server.start()
 
     def lists(_: int) -> list[str]:
-        with Client(f"127.0.0.1:{port}", timeout=20) as client:
+        with Client(f"127.0.0.1:{port}", timeout=PATIENCE) as client:
             return [model.name for _ in range(20) for model in client.list_models()]
 
     with ThreadPoolExecutor(3) as pool:
@@ -134,7 +135,7 @@ def test_an_unfinished_watch_ends_its_call(updates: tuple[Updates, str]) -> None
         watching = client.jobs.watch("j")
         assert next(watching).job.id == "j"
         del watching
-        assert servicer.ended.wait(10)
+        assert servicer.ended.wait(PATIENCE)
 
 
 async def test_an_unfinished_watch_ends_its_call_at_once_inside_an_event_loop(updates: tuple[Updates, str]) -> None:
@@ -144,14 +145,14 @@ async def test_an_unfinished_watch_ends_its_call_at_once_inside_an_event_loop(up
         watching = client.jobs.watch("j")
         next(watching)
         del watching
-        assert servicer.ended.wait(10)
+        assert servicer.ended.wait(PATIENCE)
 
 
 def test_waiting_ends_with_its_timeout_and_its_call(updates: tuple[Updates, str]) -> None:
     servicer, address = updates
     with Client(address) as client, pytest.raises(errors.DeadlineExceeded, match="it goes on"):
         client.jobs.wait("j", timeout=0.3)
-    assert servicer.ended.wait(10)
+    assert servicer.ended.wait(PATIENCE)
 
 
 def test_an_error_of_the_progress_callback_ends_waiting_and_its_call(updates: tuple[Updates, str]) -> None:
@@ -162,7 +163,7 @@ def test_an_error_of_the_progress_callback_ends_waiting_and_its_call(updates: tu
     with Client(address) as client:
         with pytest.raises(OSError, match="disk"):
             client.jobs.wait("j", progress=broken)
-        assert servicer.ended.wait(10)
+        assert servicer.ended.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("leave", ["close", "end"])
@@ -191,7 +192,7 @@ def test_the_source_of_a_stream_is_closed(peer: Peer, client: Client, leave: str
         next(stream)
         getattr(stream, leave)()
         list(stream)
-        assert closed.wait(10)
+        assert closed.wait(PATIENCE)
     assert len(taken) <= 3
     assert next(source, None) is None
 
@@ -203,14 +204,14 @@ def test_an_interrupt_ends_a_call(peer: Peer, address: str) -> None:
     def hang(_attempt: int, _request: Any, context: grpc.ServicerContext) -> Any:
         context.add_callback(ended.set)
         begun.set()
-        ended.wait(60)
+        ended.wait(PATIENCE)
         return answer()
 
     peer.clip = hang
     with _program(f"Client({address!r}, timeout=300).explain_clip(np.zeros((2, 8, 8, 3), np.uint8))") as process:
-        assert begun.wait(60)
+        assert begun.wait(PATIENCE)
         _interrupt(process)
-        assert ended.wait(10)
+        assert ended.wait(PATIENCE)
 
 
 def test_an_interrupt_ends_a_stream(peer: Peer, address: str) -> None:
@@ -220,7 +221,7 @@ def test_an_interrupt_ends_a_stream(peer: Peer, address: str) -> None:
         context.add_callback(ended.set)
         yield service_pb2.ExplainStreamResponse(opened=service_pb2.StreamOpened(credit=0))
         yield service_pb2.ExplainStreamResponse(window=service_pb2.WindowAnswer(answer=answer()))
-        ended.wait(60)
+        ended.wait(PATIENCE)
 
     peer.stream = hang
     frames = "itertools.repeat(np.zeros((8, 8, 3), np.uint8))"
@@ -229,7 +230,7 @@ def test_an_interrupt_ends_a_stream(peer: Peer, address: str) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "window\n"
         _interrupt(process)
-        assert ended.wait(10)
+        assert ended.wait(PATIENCE)
 
 
 def test_an_interrupt_ends_waiting_for_a_job(updates: tuple[Updates, str]) -> None:
@@ -239,14 +240,14 @@ def test_an_interrupt_ends_waiting_for_a_job(updates: tuple[Updates, str]) -> No
         assert process.stdout is not None
         assert process.stdout.readline() == "j\n"
         _interrupt(process)
-        assert servicer.ended.wait(10)
+        assert servicer.ended.wait(PATIENCE)
 
 
 def test_a_program_that_forgets_to_close_ends(address: str) -> None:
     with _program(
         f"client = Client({address!r})\nprint(len(client.list_models()))\nkept = client.jobs.list()"
     ) as process:
-        found, trace = process.communicate(timeout=60)
+        found, trace = process.communicate(timeout=PATIENCE)
     assert (process.returncode, found.strip(), trace) == (0, "5", "")
 
 
@@ -274,5 +275,5 @@ def _program(body: str) -> Iterator[subprocess.Popen[str]]:
 def _interrupt(process: subprocess.Popen[str]) -> None:
     """Press Ctrl-C, and see the program end of it."""
     process.send_signal(signal.SIGINT)
-    _, trace = process.communicate(timeout=30)
+    _, trace = process.communicate(timeout=PATIENCE)
     assert trace.rstrip().endswith("KeyboardInterrupt"), trace

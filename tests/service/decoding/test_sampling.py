@@ -126,7 +126,91 @@ def test_segments_of_a_card_are_one_of_five_and_uniform_can_be_asked_for():
     card = model_pb2.ModelInput(frames=4, sampling="segments", stride=3)
     assert choose(clip_pb2.Sampling(), card, 100) == (12, 37, 62, 87)
     assert choose(clip_pb2.Sampling(uniform=clip_pb2.UniformSampling()), card, 100) == (0, 33, 66, 99)
-    assert {rule.value for rule in SamplingRule} == {"uniform", "segments", "starts", "dense", "span"}
+    assert {rule.value for rule in SamplingRule} == {"uniform", "segments", "starts", "dense", "span", "rate"}
+
+
+def published_rate(fps: float, rate: float, frames: int, count: int) -> list[int]:
+    """torchvision.datasets.video_utils.VideoClips: the first clip of the resampled video, its last frame repeated."""
+    total, step = int(np.floor(count * rate / fps)), fps / rate
+    indices = np.floor(np.arange(total, dtype=np.float32) * step).astype(int) if step % 1 else np.arange(total) * step
+    return [min(int(indices[i]) if i < total else count - 1, count - 1) for i in range(frames)]
+
+
+@pytest.mark.parametrize("fps", [30, 25, 24, 15, 10, 60, 50, 30000 / 1001, 12.5, 29])
+def test_a_rate_is_resampled_as_the_published_code_does(fps):
+    card = model_pb2.ModelInput(frames=16, sampling="rate", fps=15, stride=2)
+    assert list(choose(clip_pb2.Sampling(), card, 300, fps)) == published_rate(fps, 15, 16, 300)
+    asked = clip_pb2.Sampling(rate=clip_pb2.RateSampling(fps=15))
+    dense = model_pb2.ModelInput(frames=16, sampling="dense", stride=2)
+    assert choose(asked, dense, 300, fps) == choose(clip_pb2.Sampling(), card, 300, fps)
+
+
+def test_a_rate_starts_where_it_is_asked_to_and_repeats_the_last_frame():
+    card = model_pb2.ModelInput(frames=4, sampling="rate", fps=10)
+    asked = clip_pb2.Sampling(rate=clip_pb2.RateSampling(start=3))
+    assert choose(asked, card, 10, 25.0) == (3, 5, 8, 9)
+    slowest = clip_pb2.Sampling(rate=clip_pb2.RateSampling(fps=5e-324))
+    assert choose(slowest, card, 10, 25.0) == (0, 9, 9, 9)
+    # 60 frames of which a file of whole milliseconds says that they last 1.967 s.
+    assert choose(clip_pb2.Sampling(), card, 60, 30 + 1e-8) == choose(clip_pb2.Sampling(), card, 60, 30) == (0, 3, 6, 9)
+
+
+@pytest.mark.parametrize("fps", [0.0, float("nan"), -1.0, float("inf")])
+def test_a_rate_that_is_none_is_refused(fps):
+    with pytest.raises(InvalidArgument, match=r"sampling\.rate\.fps") as caught:
+        choose(clip_pb2.Sampling(rate=clip_pb2.RateSampling(fps=fps)), INPUT, 10, 25.0)
+    assert caught.value.reason == "FRAME_RATE_INVALID"
+
+
+def raw(count: int, fps: float) -> clip_pb2.Clip:
+    pixels = np.zeros((count, 8, 8, 3), np.uint8)
+    return clip_pb2.Clip(raw=clip_pb2.RawFrames(data=pixels.tobytes(), count=count, height=8, width=8, fps=fps))
+
+
+@pytest.mark.parametrize(
+    ("fps", "indices", "note"),
+    [
+        (0, (0, 2, 4, 6), "frame rate is not known: the model sees one of every 2 frames, not 15 a second"),
+        (30, (0, 2, 4, 6), ""),
+        (60, (0, 4, 8, 11), ""),
+        (10, (0, 0, 1, 2), "1 of the 4 frames that the model sees repeat another: it sees 15 a second"),
+    ],
+)
+def test_what_a_rate_could_not_do_is_said(fps, indices, note):
+    card = model_pb2.ModelInput(frames=4, height=8, width=8, resize="stretch", sampling="rate", fps=15, stride=2)
+    images = [cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()] * 12
+    for clip in (raw(12, fps), clip_pb2.Clip(frames=clip_pb2.EncodedFrames(images=images, fps=fps))):
+        decoded = decode_clip(clip, clip_pb2.Sampling(), card, Limits())
+        assert decoded.indices == indices
+        assert any(note in said for said in decoded.notes) if note else not decoded.notes
+
+
+@pytest.mark.parametrize(("container", "rate"), [("mp4", 25), ("matroska", 30), ("mp4", 24), ("mpegts", 30)])
+def test_the_rate_of_a_file_is_read(encode, container, rate):
+    card = model_pb2.ModelInput(frames=8, height=48, width=64, resize="stretch", sampling="rate", fps=15)
+    data = encode([np.full((48, 64, 3), shade, np.uint8) for shade in range(40)], container=container, rate=rate)
+    decoded = decode_clip(clip_pb2.Clip(video=data), clip_pb2.Sampling(), card, Limits())
+    assert list(decoded.indices) == published_rate(rate, 15, 8, 40)
+
+
+def test_windows_are_spread_from_the_first_frame_to_the_last():
+    card = model_pb2.ModelInput(frames=6, windows=3, sampling="dense", stride=2)
+    assert choose(clip_pb2.Sampling(), card, 15) == (0, 2, 6, 8, 12, 14)
+    span = model_pb2.ModelInput(frames=6, windows=3, sampling="span", stride=2)
+    assert choose(clip_pb2.Sampling(), span, 16) == (0, 3, 6, 9, 12, 15)
+    rate = model_pb2.ModelInput(frames=6, windows=3, sampling="rate", fps=10)
+    assert choose(clip_pb2.Sampling(), rate, 16, 30.0) == (0, 3, 6, 9, 12, 15)
+    later = clip_pb2.Sampling(dense=clip_pb2.DenseSampling(start=10, stride=2))
+    assert choose(later, card, 15) == (10, 12, 11, 13, 12, 14)
+
+
+def test_windows_that_overlap_are_said():
+    card = model_pb2.ModelInput(frames=6, height=8, width=8, resize="stretch", windows=3, sampling="dense", stride=1)
+    assert decode_clip(raw(6, 25), clip_pb2.Sampling(), card, Limits()).notes == ()
+    close = decode_clip(raw(3, 25), clip_pb2.Sampling(), card, Limits())
+    assert close.indices == (0, 1, 0, 1, 1, 2)
+    (note,) = close.notes
+    assert "3 of the 6 frames that the model sees repeat another: its windows overlap" in note
 
 
 @pytest.mark.parametrize(

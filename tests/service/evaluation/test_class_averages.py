@@ -11,7 +11,14 @@ from service.evaluation.measurement_table import MeasurementTable
 
 def test_hits_of_classes_and_of_all_frames():
     # jump: 3 of 4 and 0 of 2 frames, so 3 / 6; run: 1 of 1. Mean of classes 0.75, of frames 4 / 7.
-    given = {"a": ("jump", 0.75, 4), "b": ("jump", 0.0, 2), "c": ("run", 1.0, 1), "d": ("", 1.0, 50)}
+    # The class of d is not known, and no frame of e was annotated.
+    given = {
+        "a": ("jump", 0.75, 4),
+        "b": ("jump", 0.0, 2),
+        "c": ("run", 1.0, 1),
+        "d": ("", 1.0, 50),
+        "e": ("sit", 1.0, 0),
+    }
     table = MeasurementTable(
         ClipMeasurement(clip, "dtd", "pointing-game", value, number)
         for clip, (_, hits, frames) in given.items()
@@ -23,7 +30,7 @@ def test_hits_of_classes_and_of_all_frames():
     assert found.n == {"jump": 2, "run": 1}
     assert (found.macro, found.micro) == (pytest.approx(0.75), pytest.approx(4 / 7))
     alike = class_averages(table, "dtd", "pointing-game", "hits", classes)
-    assert (alike.by_class["jump"], alike.micro) == (0.375, pytest.approx(1.75 / 3))
+    assert (alike.by_class["jump"], alike.micro) == (0.375, pytest.approx(2.75 / 4))
 
 
 def test_no_clip_of_a_known_class():

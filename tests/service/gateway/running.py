@@ -19,7 +19,7 @@ from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = "motion-primitives"
-PATIENCE = 90_000
+PATIENCE = 300_000
 """Milliseconds that the page may take for anything, on a machine with other work."""
 
 
@@ -83,7 +83,7 @@ class Running:
         if self.thread is not None:
             self._run(self.loop.shutdown_default_executor())
             self.loop.call_soon_threadsafe(self.loop.stop)
-            self.thread.join(30)
+            self.thread.join(PATIENCE / 1000)
         self.loop.close()
 
     def _run(self, work: Any) -> Any:

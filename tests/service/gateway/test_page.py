@@ -6,14 +6,18 @@ import json
 import re
 import threading
 import zipfile
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from actionlens.v1 import method_pb2, model_pb2
 from service.decoding.image import decode_image
 from service.decoding.video import read_video
+from service.errors import InvalidArgument
 from service.settings import Limits
+from service.validation.request import resolve_target
 from tests.service.gateway.heat import heat_on_motion
 from tests.service.gateway.running import PATIENCE, Running, answers, watch
 from tests.waiting import wait_until
@@ -117,9 +121,37 @@ def test_an_unknown_class_is_named_at_its_field(page: Page, running: Running) ->
     page.fill("#target", "fly")
     page.locator("#contrast").focus()
     expect(page.get_by_role("alert")).to_contain_text("motion-primitives has no class “fly”")
-    page.fill("#target", "approach")
+    for known in ("approach", "9", "0"):
+        page.fill("#target", known)
+        page.locator("#contrast").focus()
+        expect(page.get_by_role("alert")).to_have_count(0)
+    page.fill("#target", "10")
     page.locator("#contrast").focus()
-    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.get_by_role("alert")).to_contain_text("motion-primitives has no class “10”")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "known"),
+    [
+        ("right", ["left", "right"], True),
+        ("1", ["left", "right"], True),
+        ("2", ["left", "right"], False),
+        ("-1", ["left", "right"], False),
+        ("1", ["1", "2"], True),
+        ("0", ["1", "2"], False),
+        ("left", ["1", "2"], False),
+        ("0", ["1", "left"], False),
+    ],
+)
+def test_the_page_knows_the_classes_that_the_service_knows(
+    page: Page, running: Running, text: str, labels: list[str], known: bool
+) -> None:
+    page.goto(running.address)
+    asked = "async (given) => (await import('/static/js/methods.js')).isClass(...given)"
+    assert page.evaluate(asked, [text, labels]) is known
+    target = method_pb2.Target(explained={"label": text})
+    with nullcontext() if known else pytest.raises(InvalidArgument):
+        resolve_target(target, model_pb2.Model(name="m", labels=labels), "target")
 
 
 def test_single_keys_work_after_a_click_but_not_in_a_text_and_can_be_switched_off(page: Page, running: Running) -> None:
@@ -161,7 +193,7 @@ def test_a_job_runs_from_a_frozen_moment_and_is_shared(page: Page, running: Runn
         video = archive.read("integrated-gradients.mp4")
         document = json.loads(archive.read("answer.json"))
     assert len(images) == 16
-    assert len(read_video(video, lambda count: tuple(range(count)), lambda p: p, Limits(), "video").frames) == 16
+    assert len(read_video(video, lambda count, _: tuple(range(count)), lambda p: p, Limits(), "video").frames) == 16
     assert document["answer"]["prediction"]["top"][0]["label"] == "move left"
     for method, entry in zip(("grad-cam", "integrated-gradients"), document["explanations"], strict=True):
         values = entry["saliency"]["values"]

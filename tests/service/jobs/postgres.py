@@ -12,6 +12,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from tests.conftest import absent
+from tests.waiting import PATIENCE
 
 
 class Postgres:
@@ -67,7 +68,7 @@ class Postgres:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -19,6 +19,7 @@ from service.rendering.film_times import constant_times
 from service.rendering.overlay import blend, encode_jpeg, enlarge, write_mp4
 from tests.conftest import absent
 from tests.service.rendering.explanations import attribution, grey, saliency
+from tests.waiting import PATIENCE
 
 
 def change(before, after):
@@ -165,7 +166,9 @@ def test_film_plays_and_keeps_its_frames(tmp_path, numbered, number_of):
     write_mp4(path, frames, constant_times(12, 12.5))
     probe = ["ffprobe", "-v", "error", "-show_streams", "-of", "json", str(path)]
     try:
-        (stream,) = json.loads(subprocess.run(probe, capture_output=True, check=True, timeout=30).stdout)["streams"]
+        (stream,) = json.loads(subprocess.run(probe, capture_output=True, check=True, timeout=PATIENCE).stdout)[
+            "streams"
+        ]
     except FileNotFoundError:
         absent("ffprobe", "apt-get install ffmpeg")
     assert (stream["codec_name"], stream["pix_fmt"], stream["nb_frames"]) == ("h264", "yuv420p", "12")

@@ -107,6 +107,12 @@ BAD: dict[str, tuple[job_pb2.CreateJobRequest, grpc.StatusCode, str, str]] = {
         "sampling.segments.count",
         "exactly 4",
     ),
+    "no rate": (
+        request(sampling=clip_pb2.Sampling(rate=clip_pb2.RateSampling())),
+        INVALID,
+        "sampling.rate.fps",
+        "give frames per second",
+    ),
     "too few indices": (
         request(sampling=clip_pb2.Sampling(indices=clip_pb2.IndexSampling(values=[0, 1]))),
         INVALID,

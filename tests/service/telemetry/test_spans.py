@@ -27,6 +27,7 @@ from service.telemetry.span_export import exporting
 from tests.service.backend import FRAMES, PixelBackend
 from tests.service.requests import GRAD_CAM, SELECTIVE, clip_request, pixels
 from tests.service.stream_client import BLOCK, EVERY, StreamClient
+from tests.waiting import PATIENCE
 
 STAGES = ["decode", "queue", "transport", "encode"]
 
@@ -162,7 +163,7 @@ def test_spans_reach_a_collector() -> None:
         f"with span_export.exporting(settings.Traces(collector='http://127.0.0.1:{port}')):\n"
         "    with spans.answering('clip', 'm', since=time.perf_counter()): print(spans.trace_id())"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True)
     server.stop(None).wait()
     (request,) = collector.received
     (resource,) = request.resource_spans

@@ -1,7 +1,7 @@
 // The controls that say what is explained: model, target, contrast, methods, budget.
 
 import { $, make } from "./dom.js";
-import { live, methodOf, targetOf, usual } from "./methods.js";
+import { isClass, live, methodOf, targetOf, usual } from "./methods.js";
 
 // Positions of the budget sliders: most overhead of explaining in percent of predicting, most milliseconds until an
 // answer; the last is no budget.
@@ -81,7 +81,7 @@ export class Ask {
   /** Unknown classes are told below their fields and not sent. */
   #valid() {
     const { name, labels } = this.model;
-    const unknown = ["target", "contrast"].filter((id) => $(id).value && !labels.includes($(id).value));
+    const unknown = ["target", "contrast"].filter((id) => $(id).value && !isClass($(id).value, labels));
     for (const id of ["target", "contrast"]) $(id).setAttribute("aria-invalid", String(unknown.includes(id)));
     const said = unknown.map((id) => `${name} has no class “${$(id).value}”.`);
     $("unknown").textContent = said.length ? `${said.join(" ")} Choose one of the list, ${labels[0]} for example, or leave the field empty.` : "";

@@ -19,3 +19,9 @@ export function targetOf(explained, contrast) {
     contrast: contrast ? { label: contrast } : undefined,
   };
 }
+
+/** Whether the service knows a text as a class: a label, or its number where no label is a number. */
+export function isClass(text, labels) {
+  if (labels.includes(text)) return true;
+  return /^\d+$/.test(text) && !labels.some((label) => /^\p{Nd}+$/u.test(label)) && Number(text) < labels.length;
+}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from actionlens.card import ColorOrder, Input
 from handlers.evaluation.common import changed_clips
 from handlers.evaluation.common.changed_clips import passes, reordered
 from handlers.evaluation.measure import LeftOut
@@ -44,3 +45,16 @@ def test_logits_that_are_not_finite_leave_the_clip_out() -> None:
     broken = type(networks.model())(card, module)
     with pytest.raises(LeftOut, match="not finite"):
         list(passes(broken, iter([networks.clip()])))
+
+
+def test_a_network_of_optical_flow_sees_the_motion_of_the_changed_clip() -> None:
+    model = networks.model(
+        architecture="i3d-inception",
+        arguments={"time_stride": 2, "divisor": 16, "channels": 2},
+        input=Input(frames=5, height=32, width=32, color=ColorOrder.FLOW),
+        layer="",
+    )
+    noise = networks.clip(0, 5, 32, 32)
+    moves, still = (next(passes(model, iter([clip]))).clip for clip in (noise, reordered(noise, [2] * 5)))
+    assert moves.abs().max() > 0
+    assert not still.any()

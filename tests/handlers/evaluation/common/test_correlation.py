@@ -19,6 +19,8 @@ def test_pearson_by_hand():
 def test_a_constant_has_no_correlation():
     with pytest.raises(LeftOut, match="equal"):
         pearson(torch.ones(3), torch.arange(3))
+    with pytest.raises(LeftOut, match="equal"):
+        pearson(torch.tensor([0.3, 0.1 + 0.2, 0.3], dtype=torch.float64), torch.arange(3))
 
 
 def test_equal_maps_are_alike_whatever_their_scale():

@@ -19,7 +19,7 @@ def test_a_linear_network_by_hand():
     # Reference (2, 1): element 0 is (-1, 1) off it: ((-1)(1) + (1)(-0.5)) / 2 = -0.75; element 1 the opposite.
     found = element_integrated_gradients(consensus, features, 0)
     torch.testing.assert_close(found, torch.tensor([-0.75, 0.75], dtype=torch.float64))
-    # Grad-CAM: weights (1, -0.5): (1 - 1) / 2 = 0 and (3 - 0) / 2 = 1.5.
+    # Grad-CAM: gradient (1, -0.5): (1 - 1) / 2 = 0 and (3 - 0) / 2 = 1.5.
     torch.testing.assert_close(element_grad_cam(consensus, features, 0), torch.tensor([0, 1.5], dtype=torch.float64))
 
 
@@ -34,10 +34,18 @@ def test_midpoints_integrate_a_square_exactly():
     # The integral of 2 (r + a d) d over a is (r + d)^2 - r^2 = x^2 - r^2: 1 - 4, 9 - 4.
     found = element_integrated_gradients(Square(), torch.tensor([[1.0], [3.0]]), 0, steps=4)
     torch.testing.assert_close(found, torch.tensor([-3.0, 5.0], dtype=torch.float64))
-    # Weights mean(2 x) = 4: negative nowhere here, and no ReLU where it is.
+    # x times 2 x.
     torch.testing.assert_close(
-        element_grad_cam(Square(), torch.tensor([[-1.0], [3.0]]), 0), torch.tensor([-2.0, 6.0], dtype=torch.float64)
+        element_grad_cam(Square(), torch.tensor([[-1.0], [3.0]]), 0), torch.tensor([2.0, 18.0], dtype=torch.float64)
     )
+
+
+def test_what_speaks_against_the_class_is_negative():
+    consensus = AverageConsensus(1, 2)
+    with torch.no_grad():
+        consensus.classifier.weight[1] = 2.0
+    found = element_grad_cam(consensus, torch.tensor([[-1.0], [3.0]]), 1)
+    assert found.tolist() == [-1.0, 3.0]
 
 
 @pytest.mark.parametrize("count", [4, 9])

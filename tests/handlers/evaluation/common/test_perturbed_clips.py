@@ -19,9 +19,10 @@ from handlers.evaluation.common.perturbed_clips import (
     replacement_curve,
 )
 from handlers.evaluation.common.random_maps import random_map
-from handlers.evaluation.common.ranking import ranked_patches, ranked_voxels
+from handlers.evaluation.common.ranking import Ranking, ranked_patches, ranked_voxels
 from handlers.evaluation.measure import LeftOut
 from handlers.models.action_model import ActionModel
+from handlers.relevance import PlainNetwork, Rules
 from tests.handlers import networks
 from tests.handlers.evaluation.subjects import subject
 
@@ -138,3 +139,35 @@ def test_the_first_layer_adds_up_to_the_scores_of_the_clips(
     expected = torch.cat([class_score(one)(some) for some in perturbed_clips(blank, clip, ranking, 40, 5)])
     assert torch.allclose(curve, expected.double(), atol=1e-6)
     assert float(expected.std()) > 1e-3
+
+
+def test_units_of_several_frames_are_run_as_clips() -> None:
+    one = subject()
+    clip = one.model.prepare([one.clip])[0]
+    # 64 units of 18 voxels, each of them in three frames.
+    voxels = torch.arange(6 * 12 * 16).view(2, 3, 32, 6).permute(0, 2, 1, 3).flatten()
+    ranking = Ranking(voxels, torch.full((64,), 18), 0.0)
+    curve = replacement_curve(class_score(one), clip * 0, clip, ranking, 64)
+    expected = torch.cat([class_score(one)(some) for some in perturbed_clips(clip * 0, clip, ranking, 64, 5)])
+    assert torch.allclose(curve, expected.double(), atol=1e-7)
+
+
+def test_a_network_that_is_no_program_is_scored_without_gradients() -> None:
+    class Opaque(nn.Module):
+        def forward(self, clips: torch.Tensor) -> torch.Tensor:
+            logits = clips.mean((2, 3, 4)) * self.weight
+            return logits if bool(logits.isfinite().all()) else logits * 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(3))
+
+    network = PlainNetwork(Opaque().eval(), Rules(), "it branches on values", torch.zeros(1, 3, 6, 12, 16))
+    one = subject()
+    one.model.program = network
+    scores = class_score(one)(torch.ones(2, 3, 6, 12, 16))
+    assert not scores.requires_grad
+    assert scores.tolist() == pytest.approx([1 / 3, 1 / 3])
+    clip = one.model.prepare([one.clip])[0]
+    ranking = ranked_patches(torch.rand(one.shape), one.seen, one.generator(), 4)
+    assert len(replacement_curve(class_score(one), clip * 0, clip, ranking, 40)) == 41

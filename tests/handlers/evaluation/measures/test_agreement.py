@@ -7,7 +7,7 @@ import torch
 
 from handlers.evaluation.common.random_maps import random_map
 from handlers.evaluation.measure import LeftOut, Measured, MeasureParameters
-from handlers.evaluation.measures.agreement import Agreement, overlap, positives
+from handlers.evaluation.measures.agreement import Agreement, Overlap, overlap, positives
 from handlers.explainers.attribution import Attribution, FrameAttribution
 from handlers.explainers.profile_agreement import profile_agreement
 from tests.handlers.evaluation.subjects import saliency, subject
@@ -38,10 +38,9 @@ def test_two_by_two_by_two_by_hand() -> None:
 
 def test_nothing_has_no_share() -> None:
     nothing = torch.zeros(2, 2, 2, dtype=torch.bool)
-    assert overlap(nothing, nothing) == overlap(nothing & EVERY, nothing)
-    assert overlap(nothing, nothing).iou is None
-    assert overlap(nothing, EVERY).of_first is None
-    assert overlap(nothing, EVERY).iou == overlap(nothing, EVERY).of_second == 0
+    assert overlap(nothing, nothing) == Overlap(None, None, None)
+    assert overlap(nothing, EVERY) == Overlap(None, None, 0)
+    assert overlap(EVERY, nothing) == Overlap(None, 0, None)
     assert not positives(torch.ones(2, 2, 2), EVERY).any()  # a constant map calls no voxel more relevant
 
 

@@ -110,6 +110,21 @@ def test_padding_counts_neither_in_the_map_nor_in_the_base_rate() -> None:
     )
 
 
+def test_what_a_selective_map_does_not_keep_is_never_positive() -> None:
+    values = torch.full((6, 12, 16), -1.0)
+    values[1, 3, 5:9] = torch.tensor([5.0, 0.5, -0.5, -3.0])
+    mask = torch.zeros(6, 12, 16, dtype=torch.bool)
+    mask[1, 2:4, 5:9] = True
+    found = numbers(MotionPrecision().measure(subject(truth=truth()), saliency(values, mask), EXACT))
+    # Positive and kept: 5 and 0.5, both in the object; above the mean -0.5 as well.
+    assert found["motion-precision"] == found["precision-above-mean"] == found["mass-precision"] == 100
+    values[1, 2, 5] = 1.5  # above the object
+    found = numbers(MotionPrecision().measure(subject(truth=truth()), saliency(values, mask), EXACT))
+    assert found["motion-precision"] == pytest.approx(100 * 2 / 3)
+    assert found["precision-above-mean"] == pytest.approx(100 * 3 / 4)
+    assert found["mass-precision"] == pytest.approx(100 * 5.5 / 7)
+
+
 def test_only_annotated_frames_count() -> None:
     known = GroundTruth(objects=truth().objects, exact=True, annotated=torch.tensor([0, 1, 0, 0, 1, 0]).bool())
     found = numbers(MotionPrecision().measure(subject(truth=known), saliency(torch.ones(6, 12, 16)), EXACT))

@@ -127,8 +127,25 @@ def test_every_depth_is_explained_by_another_network_and_the_own_one_stays():
     assert cascading.y[0] == 1
     assert cascading.y[1] == independent.y[1]
     assert cascading.y[3] == pytest.approx(found.values["spearman_abs"].number)
+    assert cascading.y[1] == pytest.approx(found.values["head_spearman_abs"].number)
     again = MEASURE.measure(own, "grad-cam", Explainer(own), parameters)
     assert again == found
+
+
+def test_the_loss_goes_on_from_the_head_or_is_of_one_step_alone():
+    own = subject()
+    explain = Explainer(own)
+    MEASURE.measure(own, "grad-cam", explain, ParameterRandomisationParameters(seeds=1, depths=3))
+
+    def changed(model: ActionModel) -> set[str]:
+        parameters = dict(own.model.module.named_parameters())
+        return {name for name, own in model.module.named_parameters() if not torch.equal(own, parameters[name])}
+
+    one, two, second, three, third = map(changed, explain.models[1:])
+    last = [name for name, _ in own.model.module.named_parameters()][-2:]
+    assert one == set(last)
+    assert one < two < three
+    assert (second, third) == (two - one, three - two)
 
 
 def test_the_cheap_form_has_one_network():
@@ -136,7 +153,7 @@ def test_the_cheap_form_has_one_network():
     explain = Explainer(own)
     found = MEASURE.measure(own, "dtd", explain, ONCE)
     assert len(explain.models) == MEASURE.forwards(own.model, 6, ONCE) == 2
-    assert "complexity_rise" in found.values
+    assert set(found.values) == {"spearman_abs", "spearman", "ssim", "complexity_rise"}
     assert {curve.name for curve in found.curves} == {f"cascading, {n}" for n in ("spearman_abs", "spearman", "ssim")}
 
 

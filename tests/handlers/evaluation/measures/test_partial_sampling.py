@@ -25,6 +25,7 @@ from handlers.evaluation.measures.partial_sampling import (
 )
 from handlers.explainers.attribution import FrameAttribution, RelevanceMatrix
 from handlers.models.action_model import ActionModel
+from handlers.relevance import ForwardPass
 from tests.handlers import networks
 from tests.handlers.evaluation.subjects import subject
 
@@ -157,6 +158,12 @@ def test_what_has_no_rows_is_left_out_or_refused() -> None:
     none = RelevanceMatrix(torch.ones(2, 6), (0.5, 3.5), -torch.ones(2), (0, 0), None, None, "rows sum to 0")
     with pytest.raises(LeftOut, match="rows sum to 0"):
         PartialSamplingOfRows().measure(subject(), none, RowWindowParameters())
+
+
+def test_a_changed_clip_without_logits_per_step_leaves_the_clip_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ForwardPass, "no_frame_logits_of", lambda self, item: "its steps do not average")
+    with pytest.raises(LeftOut, match="its steps do not average"):
+        PartialSampling().measure(subject(model=local()), FixedWindowParameters())
 
 
 def test_the_promised_forwards_are_those_that_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,13 +58,12 @@ def test_shares_and_places_by_hand():
 
 
 def test_replacements_by_hand():
-    # Values are the features themselves: (1, 3) normalised 1/4, 3/4. Element 0 becomes 3: (3, 3), 1/2; element 1
-    # becomes 1: 1/2.
-    found = replacement_changes(lambda features: features[:, 0], torch.tensor([[1.0], [3.0]]), 1)
+    # Values are the features themselves: (1, 3, 6) / 10. Element 0 becomes 3: 3 / 12; element 1 becomes 1 or 6: 1 / 8,
+    # 6 / 13; element 2 becomes 3: 3 / 7.
+    found = replacement_changes(lambda features: features[:, 0], torch.tensor([[1.0], [3.0], [6.0]]), 1)
     nan = math.nan
-    torch.testing.assert_close(
-        found, torch.tensor([[nan, 0, 0.25], [-0.25, 0, nan]], dtype=torch.float64), equal_nan=True
-    )
+    expected = [[nan, 0, 3 / 12 - 0.1], [1 / 8 - 0.3, 0, 6 / 13 - 0.3], [3 / 7 - 0.6, 0, nan]]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), equal_nan=True, atol=1e-7, rtol=0)
 
 
 def test_errors_and_slope_by_hand():
@@ -86,6 +85,8 @@ def test_over_estimated_values_have_a_slope_below_one():
 def test_constants_have_no_slope_and_zeros_no_relative_error():
     with pytest.raises(LeftOut, match="equal"):
         lad_slope(torch.ones(3), torch.arange(3))
+    with pytest.raises(LeftOut, match="equal"):
+        lad_slope(torch.arange(3), torch.ones(3))
     with pytest.raises(LeftOut, match="are 0"):
         relative_errors(torch.ones(3), torch.zeros(3))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import fmean
 
 import pytest
@@ -27,7 +28,7 @@ def numbers(
 ) -> dict[str, float]:
     one = subject(truth=SEGMENT, target=1) if one is None else one
     found: Measured = TemporalPointingGame().measure(one, attribution, parameters)
-    return {name: value.number for name, value in found.values.items()}
+    return {name: value.number for name, value in found.values.items()} | {"frame": float(found.arrays["frame"])}
 
 
 def test_the_sum_of_a_frame_and_its_largest_value_point_to_different_frames() -> None:
@@ -60,9 +61,8 @@ def test_of_equal_frames_a_random_one_is_taken() -> None:
 
 
 def test_noise_and_a_constant_map_get_the_segments_share_and_the_exact_mask_hits() -> None:
-    flat = saliency(torch.ones(6, 12, 16))
-    constant = [numbers(flat, one=subject(truth=SEGMENT, seed=seed)) for seed in range(200)]
-    one = subject(truth=SEGMENT)
+    flat, one = saliency(torch.ones(6, 12, 16)), subject(truth=SEGMENT)
+    constant = [numbers(flat, one=replace(one, seed=seed)) for seed in range(200)]
     noise = [numbers(random_map(one, draw), one=one) for draw in range(200)]
     for found in (constant, noise):
         assert fmean(own["temporal-pointing-game"] for own in found) == pytest.approx(100 / 3, abs=12)

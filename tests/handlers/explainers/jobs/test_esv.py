@@ -8,14 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from actionlens.card import Input, SamplingRule
 from handlers.engine.engine import Engine, MethodCall
 from handlers.errors import RequestError
 from handlers.explainers import Question, State
 from handlers.explainers.attribution import FrameAttribution, Target
 from handlers.explainers.jobs.esv import EXPLAINER, EsvParameters
-from handlers.explainers.shapley import relational_values
+from handlers.explainers.shapley import average_values, relational_values
 from handlers.models.action_model import ActionModel
 from handlers.models.blocks.consensus import RelationalConsensus, frame_model
+from handlers.support import tried
 from tests.handlers.models.architectures.test_frame_models import SMALL
 from tests.handlers.networks import clip, model
 
@@ -286,3 +288,85 @@ def test_a_model_that_mixes_frames_is_refused_with_what_can_explain_it():
     assert EXPLAINER.unsupported(relational()) is None
     with pytest.raises(RequestError, match="frame-shapley"):
         engine.resolve(EXPLAINER, MethodCall("esv"))
+
+
+def averaging(windows: int = 3, **changes: object) -> ActionModel:
+    """A network of clips of 6 frames that is shown so many windows."""
+    shown = Input(
+        frames=6 * windows,
+        height=12,
+        width=16,
+        mean=(0.5, 0.4, 0.3),
+        std=(0.2, 0.25, 0.3),
+        sampling=SamplingRule.DENSE,
+        windows=windows,
+    )
+    return model(input=shown, class_prior=PRIOR, **changes)
+
+
+@torch.no_grad()
+def window_logits(asked: Question[EsvParameters]) -> Tensor:
+    """[N, K] by the network alone, which knows nothing of windows."""
+    alone = model(class_prior=PRIOR)
+    clips = [asked.clip[first : first + 6] for first in range(0, len(asked.clip), 6)]
+    return torch.cat([alone.program.forward(alone.prepare([clip])).logits for clip in clips])
+
+
+@torch.no_grad()
+def test_of_a_model_that_averages_clip_scores_the_elements_are_windows():
+    asked = question(averaging(), frames=18)
+    by_window = window_logits(asked)
+    torch.testing.assert_close(asked.logits, by_window.mean(0))
+    found = run(asked)
+
+    def game(kept: tuple[int, ...]) -> Tensor:
+        return by_window[list(kept)].mean(0).softmax(0) if kept else torch.tensor(PRIOR)
+
+    expected = torch.zeros(3)
+    for window in range(3):
+        others = [other for other in range(3) if other != window]
+        for size in range(3):
+            gains = [game((*c, window)) - game(c) for c in combinations(others, size)]
+            expected[window] += torch.stack(gains).mean(0)[1] / 3
+    torch.testing.assert_close(found.values, expected.repeat_interleave(6) / 6, rtol=0, atol=1e-6)
+    assert found.unit == "probability"
+    assert found.details.arrays["elements"].tolist() == [[0, 5], [6, 11], [12, 17]]
+    torch.testing.assert_close(found.details.arrays["values_by_class"][:, 1].float(), expected, rtol=0, atol=1e-6)
+    assert "the model averages its scores of windows of 6 frames, which share their window's value equally" in (
+        found.details.notes
+    )
+    assert any(note.startswith("supporting windows: ") for note in found.details.notes)
+    assert {curve.x_name for curve in found.details.curves} == {"windows seen", "windows discarded"}
+
+
+def test_logits_of_windows_have_the_closed_form():
+    asked = question(averaging(20), frames=120, score="logit")
+    found = run(asked)
+    gain = float(asked.logits.log_softmax(0)[1] - torch.tensor(PRIOR).log()[1])
+    assert float(found.values.sum()) == pytest.approx(gain, abs=1e-5)
+    assert found.unit == "log-probability"
+    assert len(found.details.arrays["elements"]) == 20
+    expected = average_values(window_logits(asked), torch.tensor(PRIOR)).values[:, 1]
+    torch.testing.assert_close(found.details.arrays["values_by_class"][:, 1], expected, rtol=0, atol=1e-6)
+
+
+def test_more_windows_than_are_enumerated_are_sampled():
+    asked = question(averaging(18), frames=108, samples=8, iterations=3)
+    found = run(asked)
+    assert any("sampled: 3 iterations" in note for note in found.details.notes)
+    assert found.values.isfinite().all()
+
+
+def test_no_method_reads_one_of_several_windows_for_all_of_them():
+    answers = tried(averaging())
+    assert {name for name, reason in answers.items() if not reason} == {
+        "esv",
+        "frame-shapley",
+        "gradient-shap",
+        "integrated-gradients",
+        "occlusion",
+        "shapley-sampling",
+        "st-perturbation",
+        "temporal-mask",
+    }
+    assert "several windows" in answers["dtd"]

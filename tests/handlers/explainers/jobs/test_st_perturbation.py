@@ -142,7 +142,7 @@ def test_areas_reach_the_method_through_the_worker() -> None:
         compute = worker_pb2.Compute(
             clip=clip.tobytes(), frames=6, height=12, width=16, methods=[method_pb2.Method(st_perturbation=method)]
         )
-        advance = worker_pb2.Advance(compute=compute, budget_seconds=60, result=True)
+        advance = worker_pb2.Advance(compute=compute, budget_seconds=3600, result=True)
         (reply,) = answer(Engine(networks.model()), [worker_pb2.ComputeRequest(advance=advance)])
         return reply
 
@@ -249,7 +249,7 @@ def test_an_undefined_volume_travels_and_is_read_as_such() -> None:
     compute = worker_pb2.Compute(
         clip=clip.tobytes(), frames=6, height=12, width=16, methods=[method_pb2.Method(st_perturbation=method)]
     )
-    advance = worker_pb2.Advance(compute=compute, budget_seconds=60, result=True)
+    advance = worker_pb2.Advance(compute=compute, budget_seconds=3600, result=True)
     (reply,) = answer(Engine(networks.model()), [worker_pb2.ComputeRequest(advance=advance)])
     (explanation,) = reply.explanations
     assert "no mask holds its area" in explanation.saliency.undefined

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from handlers.relevance import BadClip, NoFrameLogits, NotKept, PlainNetwork, Rules, UnknownLayer, relevance
 from handlers.relevance.program import autograd_bridge as differentiable
+from tests.waiting import PATIENCE
 
 
 class Recurrent(nn.Module):
@@ -94,7 +95,7 @@ def test_the_module_is_left_alone_and_threads_do_not_see_each_other(module: nn.M
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert all(torch.equal(found[number], expected[number]) for number in range(8))
     assert all(not part._forward_hooks for part in module.modules())
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())

@@ -13,6 +13,7 @@ from handlers.relevance import NotKept, Rules, UnknownLayer, guided_backprop, gu
 from handlers.relevance.kernels.convolution import Kernel
 from handlers.relevance.kernels.geometry import Geometry
 from tests.handlers.relevance.networks import ALL, Net, Plain, Residual, TwoSpeed, clip, pair
+from tests.waiting import PATIENCE
 
 
 class _Guided(torch.autograd.Function):
@@ -127,7 +128,7 @@ def test_model_and_clip_are_left_alone_and_threads_agree() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert all(torch.equal(found[k], expected[k]) for k in range(4))
     assert torch.equal(x, given)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())

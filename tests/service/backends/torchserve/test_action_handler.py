@@ -18,6 +18,7 @@ from handlers import action_handler
 from handlers.errors import INTERNAL, INVALID_ARGUMENT, ModelError
 from tests.service.backends import requests
 from tests.service.backends.requests import TINY
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -49,7 +50,9 @@ print(model.memory, model.program.precision)
 """
     variables = {"ACTIONLENS_WORKER_RELEVANCE_BYTES": "3145728", "ACTIONLENS_WORKER_PRECISION": "bfloat16"}
     command = [sys.executable, "-c", program, str(model_store / TINY)]
-    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=100, check=True)
+    done = subprocess.run(
+        command, env=os.environ | variables, capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
     assert done.stdout.split() == ["3145728", "bfloat16"]
 
 

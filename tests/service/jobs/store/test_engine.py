@@ -79,7 +79,7 @@ def in_one_go(settings: Settings, sent: job_pb2.CreateJobRequest) -> explanation
     compute = worker_pb2.Compute(
         clip=pixels.data, frames=pixels.count, height=pixels.height, width=pixels.width, methods=[sent.method]
     )
-    block = worker_pb2.Advance(compute=compute, budget_seconds=60, seed=sent.seed, result=True)
+    block = worker_pb2.Advance(compute=compute, budget_seconds=3600, seed=sent.seed, result=True)
     engine = Engine.load(settings.model_store / TINY)
     (response,) = answer(engine, [worker_pb2.ComputeRequest(advance=block)])
     assert response.advanced.done

@@ -12,6 +12,7 @@ from service.jobs.store.job_engine import DatabaseJobEngine
 from service.jobs.worker.workflow import CRASHED
 from service.settings import Settings
 from tests.service.jobs.workers import ROOT, Worker, computed, ended, recorded, request
+from tests.waiting import PATIENCE
 
 # The third block is computed and stored, and its rows are not written.
 _BROKEN = """
@@ -45,7 +46,7 @@ async def test_an_unforeseen_error_ends_the_worker_and_is_no_result(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert broken.returncode == CRASHED, broken.stdout + broken.stderr
