@@ -10,9 +10,8 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "bounds what it can use at all.",
     },
     "A2": {
-        "no": "The difference is small, sure, and the other way round. Which rule finds the shorter context "
-        "goes with the architecture: here few layers mix time, and the contrast takes away what all "
-        "classes have in common, which is spread over the whole field.",
+        "no": "The two rules differ by less than a tenth of a frame here, surely and the other way round: which one "
+        "finds the shorter context is a matter of the network, not of the rules.",
     },
     "A3": {
         "yes": "A window as long as the ATR is what the network needs: fewer frames cost accuracy, more add none.",
