@@ -1,7 +1,7 @@
 """Train a network to compare with: python -m training.comparison NAME --seed 0 --out DIR [--cache DIR] [--resume]
 
 Small networks on the clips of "motion-trn" (48 x 48 pixels, 16 frames, made once and shared in --cache), for the
-findings that compare architectures (benchmarks/findings). None of them is good: they are trained in about twenty
+findings that compare architectures (benchmarks/findings). None of them is good: they are trained in two to fifteen
 minutes of one core each. Writes DIR/weights.safetensors (moving average), DIR/step-N.safetensors at the steps of
 `Recipe.kept`, DIR/accuracy.json (on held-out clips, at the end) and DIR/checkpoint.pt, from which `--resume` goes on.
 """
