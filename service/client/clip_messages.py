@@ -261,13 +261,14 @@ def _per_second(value: str) -> float:
 
 def target_message(options: QuestionOptions) -> method_pb2.Target | None:
     """The class to explain, and to contrast with, from `target` and `contrast`; None when neither is given."""
-    explained, contrast = _selector(options.get("target")), _selector(options.get("contrast"))
+    explained, contrast = class_message(options.get("target")), class_message(options.get("contrast"))
     if explained is None and contrast is None:
         return None
     return method_pb2.Target(explained=explained, contrast=contrast)
 
 
-def _selector(wanted: ClassLike) -> method_pb2.ClassSelector | None:
+def class_message(wanted: ClassLike) -> method_pb2.ClassSelector | None:
+    """A class by its number or label; None for none. Raises InvalidArgument for a negative number."""
     if wanted is None:
         return None
     if isinstance(wanted, str):

@@ -25,14 +25,16 @@ from service.settings import Limits
 class DecodedClip:
     """The frames of a clip that the model sees, as it sees them.
 
-    frames: uint8 [T, height, width, 3] RGB at the model's size. indices: position of each in the source.
-    timestamps: seconds since the first source frame; empty when unknown. fps: of the source, effective_fps: at which
-    the model sees the world; 0 when unknown. source_width, source_height: upright, in square pixels. placement:
-    where the source image lies in the model's frame. notes: what people should know of these frames, as FrameReport's.
+    frames: uint8 [T, height, width, 3] RGB at the model's size. indices: position of each in the source. count: frames
+    of the source. timestamps: seconds since the first source frame; empty when unknown. fps: of the source,
+    effective_fps: at which the model sees the world; 0 when unknown. source_width, source_height: upright, in square
+    pixels. placement: where the source image lies in the model's frame. notes: what people should know of these frames,
+    as FrameReport's.
     """
 
     frames: NDArray[np.uint8]
     indices: tuple[int, ...]
+    count: int
     timestamps: tuple[float, ...]
     source_width: int
     source_height: int
@@ -65,16 +67,31 @@ def decode_clip(
 def _from_video(
     data: bytes, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, limits: Limits
 ) -> DecodedClip:
+    # The last number that frames are chosen of is the true one.
+    counts: list[int] = []
+
+    def chosen(count: int, fps: float) -> tuple[int, ...]:
+        counts.append(count)
+        return choose(sampling, model_input, count, fps)
+
     video = read_video(
         data,
-        lambda count, fps: choose(sampling, model_input, count, fps),
+        chosen,
         lambda image: fit(image, model_input)[0],
         limits,
         "clip.video",
     )
     notes = [*video.notes, *_sampling_notes(sampling, model_input, video.indices, video.fps)]
     return _clip(
-        video.frames, video.indices, video.timestamps, video.width, video.height, video.fps, model_input, notes
+        video.frames,
+        video.indices,
+        counts[-1],
+        video.timestamps,
+        video.width,
+        video.height,
+        video.fps,
+        model_input,
+        notes,
     )
 
 
@@ -101,7 +118,7 @@ def _from_images(
     notes = [*clock.notes(indices), size_note(sizes, (width, height))]
     notes += _sampling_notes(sampling, model_input, indices, clock.fps)
     kept = [frames[index] for index in indices]
-    return _clip(kept, indices, clock.times(indices), width, height, clock.fps, model_input, notes)
+    return _clip(kept, indices, count, clock.times(indices), width, height, clock.fps, model_input, notes)
 
 
 _CHANNELS = {
@@ -147,6 +164,7 @@ def _from_pixels(
     return _clip(
         [frames[i] for i in indices],
         indices,
+        source.count,
         clock.times(indices),
         source.width,
         source.height,
@@ -265,6 +283,7 @@ def _sampling_notes(
 def _clip(
     frames: Iterable[NDArray[np.uint8]],
     indices: tuple[int, ...],
+    count: int,
     timestamps: tuple[float, ...],
     width: int,
     height: int,
@@ -275,6 +294,7 @@ def _clip(
     return DecodedClip(
         frames=np.stack(list(frames)),
         indices=indices,
+        count=count,
         timestamps=timestamps,
         source_width=width,
         source_height=height,
