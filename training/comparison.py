@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from actionlens.card import Input, ModelCard, Resize, Weights
+from actionlens.generated_clips.clips import HELD_OUT_SEED
+from actionlens.generated_clips.labels import CLASSES
 from handlers.models.action_model import ActionModel
 from handlers.models.architectures.c_lstm import CLSTM
 from handlers.models.architectures.motion_cnn import MotionCNN
@@ -32,9 +34,7 @@ from handlers.models.architectures.tsn import TSN
 from handlers.relevance import ConvLSTM
 from training.averages import Average
 from training.batches import Batch, flipped, normalise
-from training.clips import HELD_OUT_SEED
 from training.filters import give_back, half_size, recur_on_motion
-from training.labels import CLASSES
 from training.relations import CELLS, CHANNELS, SEEDS, SIZE, SNIPPET, WIDTH, training_clips
 from training.train import cell_loss, convolution, learning_rate
 

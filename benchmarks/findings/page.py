@@ -20,8 +20,8 @@ Read it with this in mind:
   `motion-primitives` (3-D CNN, 16 frames of 112 x 112), `motion-trn` (temporal relation network, eight snippets of two
   frames, 48 x 48), comparison networks (below), and two public ones (a gesture network, an LRCN). Numbers are not to be
   compared one to one; the direction is.
-* Clips are generated (`training/clips.py`), were never trained on, and come with exact masks of what moves. Where real
-  clips are used the table says so; there are few of them.
+* Clips are generated (`actionlens/generated_clips`), were never trained on, and come with exact masks of what moves.
+  Where real clips are used the table says so; there are few of them.
 * "Same?" is the direction: yes, partly, or no. Intervals are 95 % bootstrap intervals over clips; p-values are of
   paired sign-flip tests over clips, or of Welch's test between two models, and are not corrected for the number of
   findings on this page.

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from actionlens.generated_clips.clips import HELD_OUT_SEED, Sample, generate
+from actionlens.generated_clips.labels import STILL
 from benchmarks.findings.finding import NotHere, Options
 from handlers.engine.block import advance
 from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
@@ -21,8 +23,6 @@ from handlers.explainers.attribution import Attribution, FrameAttribution, Relev
 from handlers.explainers.iteration import IterativeExplainer
 from handlers.models.action_model import ActionModel
 from training import comparison
-from training.clips import HELD_OUT_SEED, Sample, generate
-from training.labels import STILL
 
 _STORE = Path(__file__).resolve().parents[2] / "model_store"
 

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from actionlens.card import Input, ModelCard, Weights
+from actionlens.generated_clips.clips import Sample
+from actionlens.generated_clips.labels import REVERSE_TIME, SHAKE
 from benchmarks.findings.finding import NotHere, Options, Result, finding, p_text, paired, verdict
 from benchmarks.findings.subjects import (
     Clip,
@@ -38,8 +40,6 @@ from handlers.importing.checkpoint import import_checkpoint
 from handlers.models.action_model import ActionModel, build
 from handlers.tensor_files.weights import read_weights
 from training import comparison
-from training.clips import Sample
-from training.labels import REVERSE_TIME, SHAKE
 from training.relations import SIZE
 
 
