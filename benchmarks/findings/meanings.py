@@ -23,6 +23,7 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "no": "The kernel allows a longer context; these small networks do not make use of it.",
     },
     "A5": {
+        "no": "Here the context does not grow slower than the clip.",
         "yes": "The context is counted in frames by the network's own reach: more frames make it longer, but not "
         "in proportion.",
     },
@@ -37,6 +38,7 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "no": "The networks were fine-tuned from one whose steps see 13 frames, and stay close to what it did.",
     },
     "A8": {
+        "no": "Relevance lies neither near the diagonal nor on the action.",
         "yes": "Each output step looks at its own time first, and more where the action is.",
         "partly": "Each output step looks at its own time first; that more of it lies in the action is not sure.",
     },
@@ -46,6 +48,7 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "no": "A handful of real clips: only the direction of the means can be read.",
     },
     "A11": {
+        "no": "The sum of relevance is not that of the logits.",
         "yes": "Holds to rounding, biases included.",
         "partly": "No relevance is made, and of some clips a part is lost: the z+ rule has nowhere to pass on what "
         "a unit has that fires without any positive input, by its bias alone. Each answer tells its "
@@ -68,6 +71,7 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "yes": "The network reads the order of frames where the class needs it, and only there.",
     },
     "B4": {
+        "no": "The masks do not lie on the action.",
         "yes": "What the mask freezes is the action.",
         "partly": "The masks lie on the action more often than chance, but these clips are too few to be sure.",
     },
@@ -90,6 +94,7 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "no": "The maps are 6 x 6 cells in both networks, and what moves lies anywhere in these clips.",
     },
     "B8": {
+        "no": "Neither the windows nor the mask point at these frames.",
         "yes": "The mask holds the frames that are known to decide.",
         "partly": "A mask is free to hold more or fewer frames than a window of five.",
     },
@@ -171,7 +176,8 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "that keeping the four highest is the best set of four.",
     },
     "D9": {
-        "yes": "A model that averages gives each frame a score of its own, which every method reads; relations do not.",
+        "yes": "A model that averages gives each frame a score of its own, which every method reads; relations do not. IG and "
+        "Grad-CAM agree entirely on TSN because both are linear in its features; the TSN here is a weak one (0.33).",
         "partly": "Not for all pairs of methods.",
         "no": "Not with these two small networks.",
     },
