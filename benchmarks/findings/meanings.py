@@ -177,7 +177,7 @@ MEANINGS: dict[str, dict[Same, str]] = {
     },
     "D9": {
         "yes": "A model that averages gives each frame a score of its own, which every method reads; relations do not. "
-        "IG and Grad-CAM agree entirely on TSN because both are linear in its features; the TSN here is a weak one (0.33).",
+        "IG and Grad-CAM agree entirely on TSN as both are linear in its features; the TSN is a weak one (0.33).",
         "partly": "Not for all pairs of methods.",
         "no": "Not with these two small networks.",
     },
