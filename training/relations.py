@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,15 @@ def build() -> MultiScaleTRN:
     return model
 
 
-def _part(seeds: range) -> Batch:
-    return make_batch(seeds, SIZE, CELLS)
+def _part(seeds: range, plain: bool) -> Batch:
+    return make_batch(seeds, SIZE, CELLS, float(plain))
 
 
-def training_clips(folder: Path, seeds: range = SEEDS, processes: int = 2) -> Batch:
-    """The clips of the seeds with the labels of their cells, mapped from files in `folder`, which are made once."""
+def training_clips(folder: Path, seeds: range = SEEDS, processes: int = 2, plain: bool = False) -> Batch:
+    """The clips of the seeds with the labels of their cells, mapped from files in `folder`, which are made once.
+
+    plain: easy ones.
+    """
     names = [folder / f"{name}.npy" for name in ("clips", "labels", "places")]
     if not names[-1].exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +68,9 @@ def training_clips(folder: Path, seeds: range = SEEDS, processes: int = 2) -> Ba
         labels = np.empty(len(seeds), np.int64)
         cell_labels = np.empty((len(seeds), 16, CELLS, CELLS), np.int64)
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            for first, part in zip(range(0, len(seeds), _PART), pool.imap(_part, parts), strict=True):
+            for first, part in zip(
+                range(0, len(seeds), _PART), pool.imap(partial(_part, plain=plain), parts), strict=True
+            ):
                 here = slice(first, first + len(part))
                 clips[here], labels[here], cell_labels[here] = part.clips, part.labels, part.cell_labels
                 print(f"clips {first + len(part)}/{len(seeds)}", end="\r", flush=True)

@@ -14,13 +14,18 @@ from handlers.models.family import Family, Small
 class TSN(FrameCNNModel):
     """Frame by frame to features and logits; the clip's logits are their mean. Takes clips of any length.
 
-    channels, cells, width: see FrameCNN.
+    channels, cells, width, snippet: see FrameCNN.
     """
 
     def __init__(
-        self, classes: int, channels: Sequence[int] = (16, 32, 48, 64), cells: int = 4, width: int = 64
+        self,
+        classes: int,
+        channels: Sequence[int] = (16, 32, 48, 64),
+        cells: int = 4,
+        width: int = 64,
+        snippet: int = 1,
     ) -> None:
-        super().__init__(FrameCNN(channels, cells, width), AverageConsensus(nn.Linear(width, classes)))
+        super().__init__(FrameCNN(channels, cells, width, snippet), AverageConsensus(nn.Linear(width, classes)))
 
 
 FAMILY = Family(

@@ -1,0 +1,1 @@
+"""The papers' findings, obtained again: python -m benchmarks.findings."""
