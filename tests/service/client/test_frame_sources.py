@@ -402,7 +402,9 @@ def test_a_damaged_file_gives_what_a_clip_of_it_gives(name: str, tmp_path: Path)
     data[middle : middle + 40] = bytes(range(40))
     path.write_bytes(data[: len(data) * 9 // 10])
     frames = list(open_source(str(path)).frames)
-    clip = read_video(path.read_bytes(), lambda count: tuple(range(count)), lambda image: image, Limits(), "clip.video")
+    clip = read_video(
+        path.read_bytes(), lambda count, fps: tuple(range(count)), lambda image: image, Limits(), "clip.video"
+    )
     assert 5 < len(frames) < 38
     assert [number_of(np.asarray(frame.picture)) for frame in frames] == [number_of(image) for image in clip.frames]
     np.testing.assert_allclose([frame.timestamp for frame in frames], clip.timestamps, atol=0.002)
