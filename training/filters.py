@@ -41,8 +41,8 @@ def start_with_motion(convolution: nn.Conv3d) -> None:
 
 
 def recur_on_motion(layer: ConvLSTM) -> None:
-    """Set a convolutional LSTM's weights so that its units tell directions of motion apart, which from the usual random
-    start it does not learn within thousands of steps.
+    """Set a convolutional LSTM's weights so that its units tell directions of motion apart; from the usual random start
+    it stays at chance for the first hundred steps and more.
 
     A third of the units hold the edges of the frame, in as many directions. The others take from the frame's edges
     those of the frame before, one cell along their direction or against it, so that they fall silent for what moves
