@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.evaluation.sign_flips import mean_intervals, p_values
+from service.evaluation.welch import welch
 
 Same = Literal["yes", "partly", "no"]
 
@@ -121,6 +122,14 @@ def correlation(first: Sequence[float], second: Sequence[float]) -> float:
     if len(one) < 2 or one.std() == 0 or other.std() == 0:
         return math.nan
     return float(np.corrcoef(one, other)[0, 1])
+
+
+def welch_p(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Two-sided p of Welch's test; None where it says nothing: below two numbers, or none that vary."""
+    try:
+        return welch(np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)).p
+    except ValueError:
+        return None
 
 
 def verdict(whole: bool, part: bool = False) -> Same:

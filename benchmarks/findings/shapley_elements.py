@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.findings.finding import Options, Result, finding, paired, verdict
+from benchmarks.findings.finding import Options, Result, finding, paired, verdict, welch_p
 from benchmarks.findings.subjects import bundled, samples, subject, trained
 from handlers.engine.engine import Engine
 from handlers.evaluation.common.correlation import pearson
 from handlers.evaluation.common.element_features import element_features, exact_shapley, network_of, subsequence_logits
 from handlers.evaluation.common.feature_gradients import element_grad_cam, element_integrated_gradients
-from handlers.evaluation.common.welch import welch
 from handlers.evaluation.measure import LeftOut
 from handlers.evaluation.measures.frame_discard import centre_rank, kept_after
 from handlers.evaluation.measures.shapley_statistics import lad_slope, relative_errors, replacement_changes
@@ -128,8 +127,7 @@ def supporting(options: Options) -> Result:
     for clip in _trn(options):
         shares[clip.correct].append(100 * float((clip.values > 0).double().mean()))
     right, wrong = (float(np.mean(shares[kind])) for kind in (True, False))
-    test = welch(shares[True], shares[False])
-    p = test.p if test is not None else None
+    p = welch_p(shares[True], shares[False])
     return Result(
         f"{right:.0f} % of the snippets of right clips, {wrong:.0f} % of wrong ones",
         f"{len(shares[True])} right, {len(shares[False])} wrong",

@@ -15,7 +15,7 @@ import torch
 from actionlens.card import Input, ModelCard, Weights
 from actionlens.generated_clips.clips import Sample
 from actionlens.generated_clips.labels import REVERSE_TIME, SHAKE
-from benchmarks.findings.finding import NotHere, Options, Result, finding, p_text, paired, verdict
+from benchmarks.findings.finding import NotHere, Options, Result, finding, p_text, paired, verdict, welch_p
 from benchmarks.findings.subjects import (
     Clip,
     Known,
@@ -29,7 +29,6 @@ from benchmarks.findings.subjects import (
     trained,
 )
 from handlers.engine.engine import Engine
-from handlers.evaluation.common.welch import welch
 from handlers.evaluation.measure import LeftOut
 from handlers.evaluation.measures.blobs import BlobParameters, Blobs, statistics
 from handlers.evaluation.measures.temporal_mask_statistics import Drops, drops
@@ -278,7 +277,6 @@ def blobs(options: Options) -> Result:
         found[name] = statistics(gathered)
         counts[name] = [float(count.mean()) for count, _ in gathered]
     one, other = found["3-D CNN"], found["C-LSTM"]
-    test = welch(counts["3-D CNN"], counts["C-LSTM"])
     same = [one.count[0] < other.count[0], one.diameter[0] > other.diameter[0], one.distance[0] < other.distance[0]]
     text = {
         name: f"{own.count[0]:.1f} blobs, {own.diameter[0]:.0f} px wide, {own.distance[0]:.0f} px from the centre"
@@ -288,7 +286,7 @@ def blobs(options: Options) -> Result:
         f"3-D CNN {text['3-D CNN']}; C-LSTM {text['C-LSTM']} (of 224)",
         f"{len(counts['3-D CNN'])} and {len(counts['C-LSTM'])} clips, all frames",
         verdict(all(same), any(same)),
-        p=None if test is None else test.p,
+        p=welch_p(counts["3-D CNN"], counts["C-LSTM"]),
         numbers={name: {kind: list(v) for kind, v in own.__dict__.items()} for name, own in found.items()},
     )
 
