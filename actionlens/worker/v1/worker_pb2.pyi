@@ -21,7 +21,7 @@ class ComputeRequest(_message.Message):
     def __init__(self, compute: _Optional[_Union[Compute, _Mapping]] = ..., describe: _Optional[_Union[Describe, _Mapping]] = ..., advance: _Optional[_Union[Advance, _Mapping]] = ...) -> None: ...
 
 class Compute(_message.Message):
-    __slots__ = ("clip", "frames", "height", "width", "target", "methods", "output", "clip_file")
+    __slots__ = ("clip", "frames", "height", "width", "target", "methods", "output", "clip_file", "visible")
     CLIP_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class Compute(_message.Message):
     METHODS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     CLIP_FILE_FIELD_NUMBER: _ClassVar[int]
+    VISIBLE_FIELD_NUMBER: _ClassVar[int]
     clip: bytes
     frames: int
     height: int
@@ -38,7 +39,20 @@ class Compute(_message.Message):
     methods: _containers.RepeatedCompositeFieldContainer[_method_pb2.Method]
     output: _answer_pb2.OutputOptions
     clip_file: str
-    def __init__(self, clip: _Optional[bytes] = ..., frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., output: _Optional[_Union[_answer_pb2.OutputOptions, _Mapping]] = ..., clip_file: _Optional[str] = ...) -> None: ...
+    visible: Rectangle
+    def __init__(self, clip: _Optional[bytes] = ..., frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., output: _Optional[_Union[_answer_pb2.OutputOptions, _Mapping]] = ..., clip_file: _Optional[str] = ..., visible: _Optional[_Union[Rectangle, _Mapping]] = ...) -> None: ...
+
+class Rectangle(_message.Message):
+    __slots__ = ("left", "top", "right", "bottom")
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    BOTTOM_FIELD_NUMBER: _ClassVar[int]
+    left: int
+    top: int
+    right: int
+    bottom: int
+    def __init__(self, left: _Optional[int] = ..., top: _Optional[int] = ..., right: _Optional[int] = ..., bottom: _Optional[int] = ...) -> None: ...
 
 class Advance(_message.Message):
     __slots__ = ("compute", "state", "budget_seconds", "seed", "result")
@@ -73,23 +87,25 @@ class Describe(_message.Message):
     def __init__(self) -> None: ...
 
 class ComputeResponse(_message.Message):
-    __slots__ = ("failure", "prediction", "explanations", "timings", "model", "advanced")
+    __slots__ = ("failure", "prediction", "explanations", "timings", "model", "advanced", "quality")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ADVANCED_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
     failure: _explanation_pb2.Failure
     prediction: _explanation_pb2.Prediction
     explanations: _containers.RepeatedCompositeFieldContainer[_explanation_pb2.Explanation]
     timings: ComputeTimings
     model: _model_pb2.Model
     advanced: Advanced
-    def __init__(self, failure: _Optional[_Union[_explanation_pb2.Failure, _Mapping]] = ..., prediction: _Optional[_Union[_explanation_pb2.Prediction, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ..., timings: _Optional[_Union[ComputeTimings, _Mapping]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., advanced: _Optional[_Union[Advanced, _Mapping]] = ...) -> None: ...
+    quality: _explanation_pb2.AnswerQuality
+    def __init__(self, failure: _Optional[_Union[_explanation_pb2.Failure, _Mapping]] = ..., prediction: _Optional[_Union[_explanation_pb2.Prediction, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ..., timings: _Optional[_Union[ComputeTimings, _Mapping]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., advanced: _Optional[_Union[Advanced, _Mapping]] = ..., quality: _Optional[_Union[_explanation_pb2.AnswerQuality, _Mapping]] = ...) -> None: ...
 
 class ComputeTimings(_message.Message):
-    __slots__ = ("total", "forward", "explain", "encode", "batch_size", "started", "explain_together")
+    __slots__ = ("total", "forward", "explain", "encode", "batch_size", "started", "explain_together", "measure", "others_measure")
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     FORWARD_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +113,8 @@ class ComputeTimings(_message.Message):
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_TOGETHER_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_MEASURE_FIELD_NUMBER: _ClassVar[int]
     total: float
     forward: float
     explain: _containers.RepeatedScalarFieldContainer[float]
@@ -104,4 +122,6 @@ class ComputeTimings(_message.Message):
     batch_size: int
     started: float
     explain_together: bool
-    def __init__(self, total: _Optional[float] = ..., forward: _Optional[float] = ..., explain: _Optional[_Iterable[float]] = ..., encode: _Optional[float] = ..., batch_size: _Optional[int] = ..., started: _Optional[float] = ..., explain_together: bool = ...) -> None: ...
+    measure: _containers.RepeatedScalarFieldContainer[float]
+    others_measure: float
+    def __init__(self, total: _Optional[float] = ..., forward: _Optional[float] = ..., explain: _Optional[_Iterable[float]] = ..., encode: _Optional[float] = ..., batch_size: _Optional[int] = ..., started: _Optional[float] = ..., explain_together: bool = ..., measure: _Optional[_Iterable[float]] = ..., others_measure: _Optional[float] = ...) -> None: ...
