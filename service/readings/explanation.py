@@ -96,8 +96,10 @@ def read_explanation(explanation: explanation_pb2.Explanation, report: answer_pb
     """
     if explanation.HasField("failure"):
         return f"not available: {explanation.failure.message}"
-    rule = propagation(explanation)
-    return f"{rule}: {_read(explanation, report)}" if rule else _read(explanation, report)
+    rule, read = propagation(explanation), _read(explanation, report)
+    if explanation.quality.HasField("insertion_deletion_gap"):
+        read = f"{read}; insertion-deletion gap {explanation.quality.insertion_deletion_gap:+.2f}"
+    return f"{rule}: {read}" if rule else read
 
 
 def propagation(explanation: explanation_pb2.Explanation) -> str:
