@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
-from training.clips import HELD_OUT_SEED, Sample, generate
-from training.labels import STILL
+from actionlens.generated_clips.clips import HELD_OUT_SEED, Sample, generate
+from actionlens.generated_clips.labels import STILL
 
 
 def moving_samples() -> Iterator[Sample]:

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from actionlens.generated_clips.clips import Sample
 from benchmarks.held_out import moving_samples
 from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.explainers import Question, iterative
 from handlers.explainers.attribution import SaliencyVolume, Target
 from handlers.explainers.jobs.st_perturbation import StPerturbationParameters
 from handlers.malloc import keep_freed_memory
-from training.clips import Sample
 
 _MODEL = Path(__file__).resolve().parents[1] / "model_store" / "motion-primitives"
 _LIVE = ("grad-cam", "dtd")

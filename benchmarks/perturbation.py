@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from actionlens.generated_clips.clips import HELD_OUT_SEED, generate
 from benchmarks.held_out import moving_samples
 from benchmarks.networks import network
 from handlers.explainers.perturbation import (
@@ -47,7 +48,6 @@ from handlers.malloc import keep_freed_memory
 from handlers.models.action_model import ActionModel, build
 from handlers.relevance import trace
 from handlers.tensor_files.weights import read_weights
-from training.clips import HELD_OUT_SEED, generate
 
 _MODEL = Path(__file__).resolve().parents[1] / "model_store" / "motion-primitives"
 _PUBLISHED = 2000

@@ -6,13 +6,16 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, Unpack, cast
 
-from actionlens.v1 import model_pb2
+from actionlens.v1 import job_pb2, method_pb2, model_pb2
 from service.backends.in_process import InProcessBackend
 from service.client.channel import DEFAULT_TIMEOUT
 from service.client.clip_messages import ClipLike, ClipOptions, clip_request
+from service.client.evaluations.ground_truth import TruthLike
+from service.client.job_requests import JobOptions, JobQuestion, PlanOptions, job_request, plan_request
 from service.client.results import Result
+from service.dataplane.evaluation import Progress, evaluate_clip, plan_evaluation
 from service.dataplane.explain_service import ExplainService
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
@@ -42,6 +45,30 @@ class LocalClient:
         """As Client.explain_clip."""
         limit = self._timeout if timeout is None else timeout
         return Result(self._run(self._service.explain_clip(clip_request(clip, options), limit)))
+
+    def evaluate_clip(
+        self,
+        clip: ClipLike,
+        method: method_pb2.Method,
+        *,
+        ground_truth: TruthLike = None,
+        progress: Progress | None = None,
+        **options: Unpack[JobQuestion],
+    ) -> Result:
+        """Measure explanations of one clip, by an `evaluation`: what a job of it would, with the same rows.
+
+        progress: called every few seconds. Raises as Jobs.submit, and as such a job fails.
+        """
+        request = job_request([clip], method, cast(JobOptions, {**options, "ground_truth": [ground_truth]}))
+        return Result(self._run(evaluate_clip(self._service, request, progress)))
+
+    def plan(self, method: method_pb2.Method, **options: Unpack[PlanOptions]) -> job_pb2.EvaluationPlan:
+        """As Client.jobs.plan."""
+        request = plan_request(method, options)
+        response: job_pb2.PlanEvaluationResponse = self._run(
+            plan_evaluation(request, self._service.served_models, self._backend)
+        )
+        return response.plan
 
     def list_models(self) -> list[model_pb2.Model]:
         """All loaded models."""

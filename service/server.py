@@ -169,7 +169,7 @@ class Server:
         ]
         if self.jobs is not None:
             self._job_servicer = ExplanationJobServicer(
-                self.jobs.engine, self.explain.served_models, settings.limits, settings.jobs.input_root
+                self.jobs.engine, self.explain.served_models, self.backend, settings.limits, settings.jobs.input_root
             )
             job_pb2_grpc.add_ExplanationJobServiceServicer_to_server(  # type: ignore[no-untyped-call]
                 self._job_servicer, self._grpc

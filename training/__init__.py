@@ -1,1 +1,1 @@
-"""Procedural training of the bundled model "motion-primitives": generator, training loop, evaluation, sample clip."""
+"""Training of the bundled models on generated clips: training loops, evaluation, sample clip."""

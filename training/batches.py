@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.clips import Sample, generate
-from training.labels import MIRROR_COLUMNS, MIRROR_ROWS, REVERSE_TIME, STILL, TRANSPOSE
+from actionlens.generated_clips.clips import Sample, generate
+from actionlens.generated_clips.labels import MIRROR_COLUMNS, MIRROR_ROWS, REVERSE_TIME, STILL, TRANSPOSE
 
 #: Input normalisation of the model, per channel: (value / 255 - MEAN) / STD.
 MEAN, STD = 0.5, 0.25

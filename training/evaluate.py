@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from actionlens.generated_clips.clips import HELD_OUT_SEED, generate
+from actionlens.generated_clips.labels import CLASSES, STILL
 from handlers.models.architectures.motion_cnn import MotionCNN
 from training.batches import normalise
-from training.clips import HELD_OUT_SEED, generate
-from training.labels import CLASSES, STILL
 
 SIZE, FRAMES = 112, 16
 _IMAGES = {".png", ".jpg", ".jpeg"}

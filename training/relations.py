@@ -18,13 +18,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from actionlens.generated_clips.clips import HELD_OUT_SEED, generate
+from actionlens.generated_clips.labels import CLASSES
 from handlers.models.architectures.trn import MultiScaleTRN
 from training.averages import Average
 from training.batches import Batch, flipped, make_batch, normalise
-from training.clips import HELD_OUT_SEED, generate
 from training.evaluate import print_confusion
 from training.filters import start_with_motion
-from training.labels import CLASSES
 from training.train import cell_loss, learning_rate, save
 
 SNIPPET, SNIPPETS, SIZE, CELLS = 2, 8, 48, 6

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training import labels
-from training.paths import Path as Motion
-from training.renders import Shot, render
-from training.scenes import make_scene
-from training.shapes import hand
+from actionlens.generated_clips import labels
+from actionlens.generated_clips.paths import Path as Motion
+from actionlens.generated_clips.renders import Shot, render
+from actionlens.generated_clips.scenes import make_scene
+from actionlens.generated_clips.shapes import hand
 
 WIDTH, HEIGHT, RATE, FRAMES = 320, 240, 30, 75
 

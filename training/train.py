@@ -20,11 +20,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from actionlens.generated_clips.labels import CLASSES, STILL
 from handlers.models.architectures.motion_cnn import MotionCNN
 from training.averages import Average
 from training.batches import IGNORED, Batch, Labels, Replay, fresh_batches, normalise
 from training.filters import give_back, half_size, take_over
-from training.labels import CLASSES, STILL
 
 BATCH = 16
 

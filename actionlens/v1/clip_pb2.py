@@ -24,33 +24,33 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61\x63tionlens/v1/clip.proto\x12\ractionlens.v1\"z\n\x04\x43lip\x12\x0f\n\x05video\x18\x01 \x01(\x0cH\x00\x12.\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x1c.actionlens.v1.EncodedFramesH\x00\x12\'\n\x03raw\x18\x03 \x01(\x0b\x32\x18.actionlens.v1.RawFramesH\x00\x42\x08\n\x06source\",\n\rEncodedFrames\x12\x0e\n\x06images\x18\x01 \x03(\x0c\x12\x0b\n\x03\x66ps\x18\x02 \x01(\x01\"\x80\x01\n\tRawFrames\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\x12*\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x1a.actionlens.v1.PixelFormat\x12\x0b\n\x03\x66ps\x18\x06 \x01(\x01\"\xb3\x02\n\x08Sampling\x12\x31\n\x07uniform\x18\x01 \x01(\x0b\x32\x1e.actionlens.v1.UniformSamplingH\x00\x12-\n\x05\x64\x65nse\x18\x02 \x01(\x0b\x32\x1c.actionlens.v1.DenseSamplingH\x00\x12/\n\x07indices\x18\x03 \x01(\x0b\x32\x1c.actionlens.v1.IndexSamplingH\x00\x12\x32\n\x08segments\x18\x04 \x01(\x0b\x32\x1e.actionlens.v1.SegmentSamplingH\x00\x12+\n\x04span\x18\x05 \x01(\x0b\x32\x1b.actionlens.v1.SpanSamplingH\x00\x12+\n\x04rate\x18\x06 \x01(\x0b\x32\x1b.actionlens.v1.RateSamplingH\x00\x42\x06\n\x04rule\" \n\x0fUniformSampling\x12\r\n\x05\x63ount\x18\x01 \x01(\r\".\n\rDenseSampling\x12\x0e\n\x06stride\x18\x01 \x01(\r\x12\r\n\x05start\x18\x02 \x01(\r\"\x1f\n\rIndexSampling\x12\x0e\n\x06values\x18\x01 \x03(\r\" \n\x0fSegmentSampling\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"-\n\x0cSpanSampling\x12\x0e\n\x06stride\x18\x01 \x01(\r\x12\r\n\x05start\x18\x02 \x01(\r\"*\n\x0cRateSampling\x12\x0b\n\x03\x66ps\x18\x01 \x01(\x01\x12\r\n\x05start\x18\x02 \x01(\r*n\n\x0bPixelFormat\x12\x1c\n\x18PIXEL_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10PIXEL_FORMAT_RGB\x10\x01\x12\x14\n\x10PIXEL_FORMAT_BGR\x10\x02\x12\x15\n\x11PIXEL_FORMAT_GRAY\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61\x63tionlens/v1/clip.proto\x12\ractionlens.v1\"z\n\x04\x43lip\x12\x0f\n\x05video\x18\x01 \x01(\x0cH\x00\x12.\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x1c.actionlens.v1.EncodedFramesH\x00\x12\'\n\x03raw\x18\x03 \x01(\x0b\x32\x18.actionlens.v1.RawFramesH\x00\x42\x08\n\x06source\"@\n\rEncodedFrames\x12\x0e\n\x06images\x18\x01 \x03(\x0c\x12\x0b\n\x03\x66ps\x18\x02 \x01(\x01\x12\x12\n\ntimestamps\x18\x03 \x03(\x01\"\x94\x01\n\tRawFrames\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\x12*\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x1a.actionlens.v1.PixelFormat\x12\x0b\n\x03\x66ps\x18\x06 \x01(\x01\x12\x12\n\ntimestamps\x18\x07 \x03(\x01\"\xb3\x02\n\x08Sampling\x12\x31\n\x07uniform\x18\x01 \x01(\x0b\x32\x1e.actionlens.v1.UniformSamplingH\x00\x12-\n\x05\x64\x65nse\x18\x02 \x01(\x0b\x32\x1c.actionlens.v1.DenseSamplingH\x00\x12/\n\x07indices\x18\x03 \x01(\x0b\x32\x1c.actionlens.v1.IndexSamplingH\x00\x12\x32\n\x08segments\x18\x04 \x01(\x0b\x32\x1e.actionlens.v1.SegmentSamplingH\x00\x12+\n\x04span\x18\x05 \x01(\x0b\x32\x1b.actionlens.v1.SpanSamplingH\x00\x12+\n\x04rate\x18\x06 \x01(\x0b\x32\x1b.actionlens.v1.RateSamplingH\x00\x42\x06\n\x04rule\" \n\x0fUniformSampling\x12\r\n\x05\x63ount\x18\x01 \x01(\r\".\n\rDenseSampling\x12\x0e\n\x06stride\x18\x01 \x01(\r\x12\r\n\x05start\x18\x02 \x01(\r\"\x1f\n\rIndexSampling\x12\x0e\n\x06values\x18\x01 \x03(\r\" \n\x0fSegmentSampling\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"-\n\x0cSpanSampling\x12\x0e\n\x06stride\x18\x01 \x01(\r\x12\r\n\x05start\x18\x02 \x01(\r\"*\n\x0cRateSampling\x12\x0b\n\x03\x66ps\x18\x01 \x01(\x01\x12\r\n\x05start\x18\x02 \x01(\r*n\n\x0bPixelFormat\x12\x1c\n\x18PIXEL_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10PIXEL_FORMAT_RGB\x10\x01\x12\x14\n\x10PIXEL_FORMAT_BGR\x10\x02\x12\x15\n\x11PIXEL_FORMAT_GRAY\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'actionlens.v1.clip_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PIXELFORMAT']._serialized_start=894
-  _globals['_PIXELFORMAT']._serialized_end=1004
+  _globals['_PIXELFORMAT']._serialized_start=934
+  _globals['_PIXELFORMAT']._serialized_end=1044
   _globals['_CLIP']._serialized_start=43
   _globals['_CLIP']._serialized_end=165
   _globals['_ENCODEDFRAMES']._serialized_start=167
-  _globals['_ENCODEDFRAMES']._serialized_end=211
-  _globals['_RAWFRAMES']._serialized_start=214
-  _globals['_RAWFRAMES']._serialized_end=342
-  _globals['_SAMPLING']._serialized_start=345
-  _globals['_SAMPLING']._serialized_end=652
-  _globals['_UNIFORMSAMPLING']._serialized_start=654
-  _globals['_UNIFORMSAMPLING']._serialized_end=686
-  _globals['_DENSESAMPLING']._serialized_start=688
-  _globals['_DENSESAMPLING']._serialized_end=734
-  _globals['_INDEXSAMPLING']._serialized_start=736
-  _globals['_INDEXSAMPLING']._serialized_end=767
-  _globals['_SEGMENTSAMPLING']._serialized_start=769
-  _globals['_SEGMENTSAMPLING']._serialized_end=801
-  _globals['_SPANSAMPLING']._serialized_start=803
-  _globals['_SPANSAMPLING']._serialized_end=848
-  _globals['_RATESAMPLING']._serialized_start=850
-  _globals['_RATESAMPLING']._serialized_end=892
+  _globals['_ENCODEDFRAMES']._serialized_end=231
+  _globals['_RAWFRAMES']._serialized_start=234
+  _globals['_RAWFRAMES']._serialized_end=382
+  _globals['_SAMPLING']._serialized_start=385
+  _globals['_SAMPLING']._serialized_end=692
+  _globals['_UNIFORMSAMPLING']._serialized_start=694
+  _globals['_UNIFORMSAMPLING']._serialized_end=726
+  _globals['_DENSESAMPLING']._serialized_start=728
+  _globals['_DENSESAMPLING']._serialized_end=774
+  _globals['_INDEXSAMPLING']._serialized_start=776
+  _globals['_INDEXSAMPLING']._serialized_end=807
+  _globals['_SEGMENTSAMPLING']._serialized_start=809
+  _globals['_SEGMENTSAMPLING']._serialized_end=841
+  _globals['_SPANSAMPLING']._serialized_start=843
+  _globals['_SPANSAMPLING']._serialized_end=888
+  _globals['_RATESAMPLING']._serialized_start=890
+  _globals['_RATESAMPLING']._serialized_end=932
 # @@protoc_insertion_point(module_scope)

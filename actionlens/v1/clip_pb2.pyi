@@ -29,28 +29,32 @@ class Clip(_message.Message):
     def __init__(self, video: _Optional[bytes] = ..., frames: _Optional[_Union[EncodedFrames, _Mapping]] = ..., raw: _Optional[_Union[RawFrames, _Mapping]] = ...) -> None: ...
 
 class EncodedFrames(_message.Message):
-    __slots__ = ("images", "fps")
+    __slots__ = ("images", "fps", "timestamps")
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     FPS_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMPS_FIELD_NUMBER: _ClassVar[int]
     images: _containers.RepeatedScalarFieldContainer[bytes]
     fps: float
-    def __init__(self, images: _Optional[_Iterable[bytes]] = ..., fps: _Optional[float] = ...) -> None: ...
+    timestamps: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, images: _Optional[_Iterable[bytes]] = ..., fps: _Optional[float] = ..., timestamps: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class RawFrames(_message.Message):
-    __slots__ = ("data", "count", "height", "width", "format", "fps")
+    __slots__ = ("data", "count", "height", "width", "format", "fps", "timestamps")
     DATA_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     FPS_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMPS_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     count: int
     height: int
     width: int
     format: PixelFormat
     fps: float
-    def __init__(self, data: _Optional[bytes] = ..., count: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., format: _Optional[_Union[PixelFormat, str]] = ..., fps: _Optional[float] = ...) -> None: ...
+    timestamps: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, data: _Optional[bytes] = ..., count: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., format: _Optional[_Union[PixelFormat, str]] = ..., fps: _Optional[float] = ..., timestamps: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Sampling(_message.Message):
     __slots__ = ("uniform", "dense", "indices", "segments", "span", "rate")

@@ -31,7 +31,7 @@ class Prediction(_message.Message):
     def __init__(self, top: _Optional[_Iterable[_Union[ClassScore, _Mapping]]] = ..., logits: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame_logits: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("method", "target", "contrast", "saliency", "relevance_matrix", "frame_attribution", "quality", "provenance", "reading", "failure", "overlay", "curves", "notes", "measures", "arrays")
+    __slots__ = ("method", "target", "contrast", "saliency", "relevance_matrix", "frame_attribution", "evaluation", "quality", "provenance", "reading", "failure", "overlay", "curves", "notes", "measures", "arrays")
     class MeasuresEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +52,7 @@ class Explanation(_message.Message):
     SALIENCY_FIELD_NUMBER: _ClassVar[int]
     RELEVANCE_MATRIX_FIELD_NUMBER: _ClassVar[int]
     FRAME_ATTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     READING_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +68,7 @@ class Explanation(_message.Message):
     saliency: SaliencyVolume
     relevance_matrix: RelevanceMatrix
     frame_attribution: FrameAttribution
+    evaluation: Evaluation
     quality: Quality
     provenance: Provenance
     reading: str
@@ -76,7 +78,7 @@ class Explanation(_message.Message):
     notes: _containers.RepeatedScalarFieldContainer[str]
     measures: _containers.ScalarMap[str, float]
     arrays: _containers.MessageMap[str, _tensor_pb2.Tensor]
-    def __init__(self, method: _Optional[str] = ..., target: _Optional[_Union[ClassScore, _Mapping]] = ..., contrast: _Optional[_Union[ClassScore, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyVolume, _Mapping]] = ..., relevance_matrix: _Optional[_Union[RelevanceMatrix, _Mapping]] = ..., frame_attribution: _Optional[_Union[FrameAttribution, _Mapping]] = ..., quality: _Optional[_Union[Quality, _Mapping]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., reading: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., overlay: _Optional[_Union[Overlay, _Mapping]] = ..., curves: _Optional[_Iterable[_Union[Curve, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., measures: _Optional[_Mapping[str, float]] = ..., arrays: _Optional[_Mapping[str, _tensor_pb2.Tensor]] = ...) -> None: ...
+    def __init__(self, method: _Optional[str] = ..., target: _Optional[_Union[ClassScore, _Mapping]] = ..., contrast: _Optional[_Union[ClassScore, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyVolume, _Mapping]] = ..., relevance_matrix: _Optional[_Union[RelevanceMatrix, _Mapping]] = ..., frame_attribution: _Optional[_Union[FrameAttribution, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., quality: _Optional[_Union[Quality, _Mapping]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., reading: _Optional[str] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., overlay: _Optional[_Union[Overlay, _Mapping]] = ..., curves: _Optional[_Iterable[_Union[Curve, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., measures: _Optional[_Mapping[str, float]] = ..., arrays: _Optional[_Mapping[str, _tensor_pb2.Tensor]] = ...) -> None: ...
 
 class Curve(_message.Message):
     __slots__ = ("name", "x_name", "x", "y", "unit")
@@ -133,6 +135,54 @@ class FrameAttribution(_message.Message):
     values: _tensor_pb2.Tensor
     unit: str
     def __init__(self, values: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., unit: _Optional[str] = ...) -> None: ...
+
+class Evaluation(_message.Message):
+    __slots__ = ("rows", "curves", "label", "correct", "forwards")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    CURVES_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    CORRECT_FIELD_NUMBER: _ClassVar[int]
+    FORWARDS_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[EvaluationRow]
+    curves: _containers.RepeatedCompositeFieldContainer[EvaluationCurve]
+    label: int
+    correct: bool
+    forwards: int
+    def __init__(self, rows: _Optional[_Iterable[_Union[EvaluationRow, _Mapping]]] = ..., curves: _Optional[_Iterable[_Union[EvaluationCurve, _Mapping]]] = ..., label: _Optional[int] = ..., correct: bool = ..., forwards: _Optional[int] = ...) -> None: ...
+
+class EvaluationRow(_message.Message):
+    __slots__ = ("method", "measure", "value", "number", "left_out", "better", "unit", "baseline", "lacks")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    BETTER_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    LACKS_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    measure: str
+    value: str
+    number: float
+    left_out: str
+    better: str
+    unit: str
+    baseline: bool
+    lacks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, method: _Optional[str] = ..., measure: _Optional[str] = ..., value: _Optional[str] = ..., number: _Optional[float] = ..., left_out: _Optional[str] = ..., better: _Optional[str] = ..., unit: _Optional[str] = ..., baseline: bool = ..., lacks: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class EvaluationCurve(_message.Message):
+    __slots__ = ("method", "measure", "curve", "baseline")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    CURVE_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    measure: str
+    curve: Curve
+    baseline: bool
+    def __init__(self, method: _Optional[str] = ..., measure: _Optional[str] = ..., curve: _Optional[_Union[Curve, _Mapping]] = ..., baseline: bool = ...) -> None: ...
 
 class Quality(_message.Message):
     __slots__ = ("selected_positions", "motion_share", "conservation_defect", "frame_entropy", "insertion_deletion_gap", "gap_left_out", "agreement")

@@ -97,14 +97,80 @@ class CreateJobRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., priority: _Optional[_Union[JobPriority, str]] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., method: _Optional[_Union[_method_pb2.Method, _Mapping]] = ..., target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., sampling: _Optional[_Union[_clip_pb2.Sampling, _Mapping]] = ..., clips: _Optional[_Iterable[_Union[JobClip, _Mapping]]] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class JobClip(_message.Message):
-    __slots__ = ("name", "clip", "path")
+    __slots__ = ("name", "clip", "path", "ground_truth")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CLIP_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
+    GROUND_TRUTH_FIELD_NUMBER: _ClassVar[int]
     name: str
     clip: _clip_pb2.Clip
     path: str
-    def __init__(self, name: _Optional[str] = ..., clip: _Optional[_Union[_clip_pb2.Clip, _Mapping]] = ..., path: _Optional[str] = ...) -> None: ...
+    ground_truth: GroundTruth
+    def __init__(self, name: _Optional[str] = ..., clip: _Optional[_Union[_clip_pb2.Clip, _Mapping]] = ..., path: _Optional[str] = ..., ground_truth: _Optional[_Union[GroundTruth, _Mapping]] = ...) -> None: ...
+
+class GroundTruth(_message.Message):
+    __slots__ = ("label", "boxes", "masks", "segment")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    BOXES_FIELD_NUMBER: _ClassVar[int]
+    MASKS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    label: _method_pb2.ClassSelector
+    boxes: _containers.RepeatedCompositeFieldContainer[Box]
+    masks: Masks
+    segment: Segment
+    def __init__(self, label: _Optional[_Union[_method_pb2.ClassSelector, _Mapping]] = ..., boxes: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., masks: _Optional[_Union[Masks, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ...) -> None: ...
+
+class Box(_message.Message):
+    __slots__ = ("frame", "x0", "y0", "x1", "y1")
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    X0_FIELD_NUMBER: _ClassVar[int]
+    Y0_FIELD_NUMBER: _ClassVar[int]
+    X1_FIELD_NUMBER: _ClassVar[int]
+    Y1_FIELD_NUMBER: _ClassVar[int]
+    frame: int
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    def __init__(self, frame: _Optional[int] = ..., x0: _Optional[float] = ..., y0: _Optional[float] = ..., x1: _Optional[float] = ..., y1: _Optional[float] = ...) -> None: ...
+
+class Masks(_message.Message):
+    __slots__ = ("frames", "count", "height", "width", "bits")
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    BITS_FIELD_NUMBER: _ClassVar[int]
+    frames: _containers.RepeatedScalarFieldContainer[int]
+    count: int
+    height: int
+    width: int
+    bits: bytes
+    def __init__(self, frames: _Optional[_Iterable[int]] = ..., count: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., bits: _Optional[bytes] = ...) -> None: ...
+
+class Segment(_message.Message):
+    __slots__ = ("frames", "seconds")
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    frames: FrameRange
+    seconds: TimeRange
+    def __init__(self, frames: _Optional[_Union[FrameRange, _Mapping]] = ..., seconds: _Optional[_Union[TimeRange, _Mapping]] = ...) -> None: ...
+
+class FrameRange(_message.Message):
+    __slots__ = ("first", "last")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    last: int
+    def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
+
+class TimeRange(_message.Message):
+    __slots__ = ("begin", "end")
+    BEGIN_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    begin: float
+    end: float
+    def __init__(self, begin: _Optional[float] = ..., end: _Optional[float] = ...) -> None: ...
 
 class CreateJobResponse(_message.Message):
     __slots__ = ("job", "created")
@@ -339,3 +405,41 @@ class ResultHeader(_message.Message):
     bytes: int
     digest: str
     def __init__(self, name: _Optional[str] = ..., media_type: _Optional[str] = ..., bytes: _Optional[int] = ..., digest: _Optional[str] = ...) -> None: ...
+
+class PlanEvaluationRequest(_message.Message):
+    __slots__ = ("model", "version", "evaluate", "frames")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    EVALUATE_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    evaluate: _method_pb2.Evaluate
+    frames: int
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., evaluate: _Optional[_Union[_method_pb2.Evaluate, _Mapping]] = ..., frames: _Optional[int] = ...) -> None: ...
+
+class PlanEvaluationResponse(_message.Message):
+    __slots__ = ("plan",)
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    plan: EvaluationPlan
+    def __init__(self, plan: _Optional[_Union[EvaluationPlan, _Mapping]] = ...) -> None: ...
+
+class EvaluationPlan(_message.Message):
+    __slots__ = ("forwards", "measures", "iterations")
+    FORWARDS_FIELD_NUMBER: _ClassVar[int]
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
+    ITERATIONS_FIELD_NUMBER: _ClassVar[int]
+    forwards: int
+    measures: _containers.RepeatedCompositeFieldContainer[PlannedMeasure]
+    iterations: int
+    def __init__(self, forwards: _Optional[int] = ..., measures: _Optional[_Iterable[_Union[PlannedMeasure, _Mapping]]] = ..., iterations: _Optional[int] = ...) -> None: ...
+
+class PlannedMeasure(_message.Message):
+    __slots__ = ("measure", "forwards", "times")
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    FORWARDS_FIELD_NUMBER: _ClassVar[int]
+    TIMES_FIELD_NUMBER: _ClassVar[int]
+    measure: str
+    forwards: int
+    times: int
+    def __init__(self, measure: _Optional[str] = ..., forwards: _Optional[int] = ..., times: _Optional[int] = ...) -> None: ...

@@ -80,6 +80,11 @@ class ExplanationJobServiceStub(object):
                 request_serializer=actionlens_dot_v1_dot_job__pb2.DownloadResultRequest.SerializeToString,
                 response_deserializer=actionlens_dot_v1_dot_job__pb2.DownloadResultResponse.FromString,
                 _registered_method=True)
+        self.PlanEvaluation = channel.unary_unary(
+                '/actionlens.v1.ExplanationJobService/PlanEvaluation',
+                request_serializer=actionlens_dot_v1_dot_job__pb2.PlanEvaluationRequest.SerializeToString,
+                response_deserializer=actionlens_dot_v1_dot_job__pb2.PlanEvaluationResponse.FromString,
+                _registered_method=True)
 
 
 class ExplanationJobServiceServicer(object):
@@ -147,6 +152,13 @@ class ExplanationJobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlanEvaluation(self, request, context):
+        """What an evaluation of one clip will cost; makes no job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExplanationJobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -194,6 +206,11 @@ def add_ExplanationJobServiceServicer_to_server(servicer, server):
                     servicer.DownloadResult,
                     request_deserializer=actionlens_dot_v1_dot_job__pb2.DownloadResultRequest.FromString,
                     response_serializer=actionlens_dot_v1_dot_job__pb2.DownloadResultResponse.SerializeToString,
+            ),
+            'PlanEvaluation': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanEvaluation,
+                    request_deserializer=actionlens_dot_v1_dot_job__pb2.PlanEvaluationRequest.FromString,
+                    response_serializer=actionlens_dot_v1_dot_job__pb2.PlanEvaluationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -440,6 +457,33 @@ class ExplanationJobService(object):
             '/actionlens.v1.ExplanationJobService/DownloadResult',
             actionlens_dot_v1_dot_job__pb2.DownloadResultRequest.SerializeToString,
             actionlens_dot_v1_dot_job__pb2.DownloadResultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanEvaluation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/actionlens.v1.ExplanationJobService/PlanEvaluation',
+            actionlens_dot_v1_dot_job__pb2.PlanEvaluationRequest.SerializeToString,
+            actionlens_dot_v1_dot_job__pb2.PlanEvaluationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,3 +1,4 @@
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -23,7 +24,7 @@ class Target(_message.Message):
     def __init__(self, explained: _Optional[_Union[ClassSelector, _Mapping]] = ..., contrast: _Optional[_Union[ClassSelector, _Mapping]] = ...) -> None: ...
 
 class Method(_message.Message):
-    __slots__ = ("grad_cam", "selective_relevance", "dtd", "clrp", "guided_backprop", "guided_grad_cam", "atr", "attention_rollout", "esv", "frame_shapley", "st_perturbation", "temporal_mask", "integrated_gradients", "gradient_shap", "occlusion", "shapley_sampling", "deep_lift")
+    __slots__ = ("grad_cam", "selective_relevance", "dtd", "clrp", "guided_backprop", "guided_grad_cam", "atr", "attention_rollout", "esv", "frame_shapley", "st_perturbation", "temporal_mask", "integrated_gradients", "gradient_shap", "occlusion", "shapley_sampling", "deep_lift", "evaluate")
     GRAD_CAM_FIELD_NUMBER: _ClassVar[int]
     SELECTIVE_RELEVANCE_FIELD_NUMBER: _ClassVar[int]
     DTD_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +42,7 @@ class Method(_message.Message):
     OCCLUSION_FIELD_NUMBER: _ClassVar[int]
     SHAPLEY_SAMPLING_FIELD_NUMBER: _ClassVar[int]
     DEEP_LIFT_FIELD_NUMBER: _ClassVar[int]
+    EVALUATE_FIELD_NUMBER: _ClassVar[int]
     grad_cam: GradCam
     selective_relevance: SelectiveRelevance
     dtd: Dtd
@@ -58,7 +60,30 @@ class Method(_message.Message):
     occlusion: Occlusion
     shapley_sampling: ShapleySampling
     deep_lift: DeepLift
-    def __init__(self, grad_cam: _Optional[_Union[GradCam, _Mapping]] = ..., selective_relevance: _Optional[_Union[SelectiveRelevance, _Mapping]] = ..., dtd: _Optional[_Union[Dtd, _Mapping]] = ..., clrp: _Optional[_Union[Clrp, _Mapping]] = ..., guided_backprop: _Optional[_Union[GuidedBackprop, _Mapping]] = ..., guided_grad_cam: _Optional[_Union[GuidedGradCam, _Mapping]] = ..., atr: _Optional[_Union[Atr, _Mapping]] = ..., attention_rollout: _Optional[_Union[AttentionRollout, _Mapping]] = ..., esv: _Optional[_Union[Esv, _Mapping]] = ..., frame_shapley: _Optional[_Union[FrameShapley, _Mapping]] = ..., st_perturbation: _Optional[_Union[StPerturbation, _Mapping]] = ..., temporal_mask: _Optional[_Union[TemporalMask, _Mapping]] = ..., integrated_gradients: _Optional[_Union[IntegratedGradients, _Mapping]] = ..., gradient_shap: _Optional[_Union[GradientShap, _Mapping]] = ..., occlusion: _Optional[_Union[Occlusion, _Mapping]] = ..., shapley_sampling: _Optional[_Union[ShapleySampling, _Mapping]] = ..., deep_lift: _Optional[_Union[DeepLift, _Mapping]] = ...) -> None: ...
+    evaluate: Evaluate
+    def __init__(self, grad_cam: _Optional[_Union[GradCam, _Mapping]] = ..., selective_relevance: _Optional[_Union[SelectiveRelevance, _Mapping]] = ..., dtd: _Optional[_Union[Dtd, _Mapping]] = ..., clrp: _Optional[_Union[Clrp, _Mapping]] = ..., guided_backprop: _Optional[_Union[GuidedBackprop, _Mapping]] = ..., guided_grad_cam: _Optional[_Union[GuidedGradCam, _Mapping]] = ..., atr: _Optional[_Union[Atr, _Mapping]] = ..., attention_rollout: _Optional[_Union[AttentionRollout, _Mapping]] = ..., esv: _Optional[_Union[Esv, _Mapping]] = ..., frame_shapley: _Optional[_Union[FrameShapley, _Mapping]] = ..., st_perturbation: _Optional[_Union[StPerturbation, _Mapping]] = ..., temporal_mask: _Optional[_Union[TemporalMask, _Mapping]] = ..., integrated_gradients: _Optional[_Union[IntegratedGradients, _Mapping]] = ..., gradient_shap: _Optional[_Union[GradientShap, _Mapping]] = ..., occlusion: _Optional[_Union[Occlusion, _Mapping]] = ..., shapley_sampling: _Optional[_Union[ShapleySampling, _Mapping]] = ..., deep_lift: _Optional[_Union[DeepLift, _Mapping]] = ..., evaluate: _Optional[_Union[Evaluate, _Mapping]] = ...) -> None: ...
+
+class Evaluate(_message.Message):
+    __slots__ = ("methods", "measures", "correct_only", "min_score", "draws")
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
+    CORRECT_ONLY_FIELD_NUMBER: _ClassVar[int]
+    MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
+    DRAWS_FIELD_NUMBER: _ClassVar[int]
+    methods: _containers.RepeatedCompositeFieldContainer[Method]
+    measures: _containers.RepeatedCompositeFieldContainer[Measure]
+    correct_only: bool
+    min_score: float
+    draws: int
+    def __init__(self, methods: _Optional[_Iterable[_Union[Method, _Mapping]]] = ..., measures: _Optional[_Iterable[_Union[Measure, _Mapping]]] = ..., correct_only: bool = ..., min_score: _Optional[float] = ..., draws: _Optional[int] = ...) -> None: ...
+
+class Measure(_message.Message):
+    __slots__ = ("name", "parameters")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    parameters: _struct_pb2.Struct
+    def __init__(self, name: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class GradCam(_message.Message):
     __slots__ = ("pool_time", "signed", "layer")

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "description", "architecture", "weights_digest", "labels", "input", "methods", "ready", "scores", "notes")
+    __slots__ = ("name", "version", "description", "architecture", "weights_digest", "labels", "input", "methods", "ready", "scores", "notes", "measures")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -19,6 +19,7 @@ class Model(_message.Message):
     READY_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     description: str
@@ -30,7 +31,8 @@ class Model(_message.Message):
     ready: bool
     scores: str
     notes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., description: _Optional[str] = ..., architecture: _Optional[str] = ..., weights_digest: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., input: _Optional[_Union[ModelInput, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., ready: bool = ..., scores: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+    measures: _containers.RepeatedCompositeFieldContainer[MeasureSupport]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., description: _Optional[str] = ..., architecture: _Optional[str] = ..., weights_digest: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., input: _Optional[_Union[ModelInput, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[MethodSupport, _Mapping]]] = ..., ready: bool = ..., scores: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ..., measures: _Optional[_Iterable[_Union[MeasureSupport, _Mapping]]] = ...) -> None: ...
 
 class ModelInput(_message.Message):
     __slots__ = ("frames", "height", "width", "resize", "sampling", "stride", "most_frames", "color", "shorter", "windows", "fps")
@@ -73,6 +75,28 @@ class MethodSupport(_message.Message):
     description: str
     job: bool
     def __init__(self, method: _Optional[str] = ..., supported: bool = ..., reason: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., description: _Optional[str] = ..., job: bool = ...) -> None: ...
+
+class MeasureSupport(_message.Message):
+    __slots__ = ("measure", "supported", "reason", "parameters", "description", "source", "needs", "subject", "forwards")
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    SUPPORTED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    FORWARDS_FIELD_NUMBER: _ClassVar[int]
+    measure: str
+    supported: bool
+    reason: str
+    parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
+    description: str
+    source: str
+    needs: _containers.RepeatedScalarFieldContainer[str]
+    subject: str
+    forwards: int
+    def __init__(self, measure: _Optional[str] = ..., supported: bool = ..., reason: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., description: _Optional[str] = ..., source: _Optional[str] = ..., needs: _Optional[_Iterable[str]] = ..., subject: _Optional[str] = ..., forwards: _Optional[int] = ...) -> None: ...
 
 class Parameter(_message.Message):
     __slots__ = ("name", "type", "default_value", "description", "minimum", "maximum", "above_minimum", "below_maximum", "choices", "most_entries")

@@ -107,18 +107,20 @@ class Window(_message.Message):
     def __init__(self, stride: _Optional[int] = ..., hop: _Optional[int] = ...) -> None: ...
 
 class StreamFrame(_message.Message):
-    __slots__ = ("sequence", "timestamp", "image", "raw", "clock_jumps")
+    __slots__ = ("sequence", "timestamp", "image", "raw", "clock_jumps", "note")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     RAW_FIELD_NUMBER: _ClassVar[int]
     CLOCK_JUMPS_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     timestamp: float
     image: bytes
     raw: RawPicture
     clock_jumps: int
-    def __init__(self, sequence: _Optional[int] = ..., timestamp: _Optional[float] = ..., image: _Optional[bytes] = ..., raw: _Optional[_Union[RawPicture, _Mapping]] = ..., clock_jumps: _Optional[int] = ...) -> None: ...
+    note: str
+    def __init__(self, sequence: _Optional[int] = ..., timestamp: _Optional[float] = ..., image: _Optional[bytes] = ..., raw: _Optional[_Union[RawPicture, _Mapping]] = ..., clock_jumps: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
 class RawPicture(_message.Message):
     __slots__ = ("data", "height", "width")

@@ -52,14 +52,14 @@ def describe(model: ActionModel) -> model_pb2.Model:
         largest = entry.largest(model)
         for name, schema in entry.parameters.model_json_schema().get("properties", {}).items():
             parameter = support.parameters.add()
-            parameter.CopyFrom(_parameter(name, schema))
+            parameter.CopyFrom(described_parameter(name, schema))
             if name in largest:
                 parameter.maximum = largest[name]
     return message
 
 
-def _parameter(name: str, schema: Mapping[str, Any]) -> model_pb2.Parameter:
-    """schema: of one property, as JSON schema has it."""
+def described_parameter(name: str, schema: Mapping[str, Any]) -> model_pb2.Parameter:
+    """Describe a parameter. schema: of one property, as JSON schema has it."""
     # An optional parameter is "anyOf" its type and null.
     options: list[Mapping[str, Any]] = [schema, *schema.get("anyOf", ())]
     rule = next((option for option in options if option.get("type") in _TYPES), schema)

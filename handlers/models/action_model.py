@@ -113,7 +113,10 @@ class ActionModel:
             return self.scores, f"what makes {self.scores} of its logits is left out: explanations start at the logits"
         rows: list[Tensor] = []
         for clip in _probes(self.card, self.program.rules):
-            rows.append(self.module(clip[None]).float())
+            try:
+                rows.append(self.program.forward(clip[None], {}, relevance=False).logits.float())
+            except BadClip:
+                return self.scores, ""  # the first clip will be refused for its size, with the reason
             found, _ = recognised(torch.cat(rows))
             said = unclear(torch.cat(rows))
             if found is Scores.LOGITS and not said:

@@ -16,7 +16,10 @@ from handlers.engine.block import advance
 from handlers.engine.description import describe
 from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall, engine_error
 from handlers.errors import INTERNAL, RequestError
+from handlers.evaluation import evaluation_block
+from handlers.evaluation.evaluation_plan import describe_measures, plan
 from handlers.wire.answer_quality import Gap, fill_quality, measured_gaps
+from handlers.wire.evaluations import evaluation_request, evaluation_response, ground_truth, visible
 from handlers.wire.responses import block_response, clip_response, failure, not_finite
 
 
@@ -54,7 +57,12 @@ def answer(
         try:
             match request.WhichOneof("work"):
                 case "describe":
-                    replies[index] = worker_pb2.ComputeResponse(model=describe(engine.model))
+                    model = describe(engine.model)
+                    model.measures.extend(describe_measures(engine.model))
+                    replies[index] = worker_pb2.ComputeResponse(model=model)
+                case "plan":
+                    asked = evaluation_request(request.plan.evaluate, _method_call)
+                    replies[index] = worker_pb2.ComputeResponse(plan=plan(engine.model, asked, request.plan.frames))
                 case "advance":
                     replies[index] = _advanced(engine, request.advance, clip)
                 case _:
@@ -65,12 +73,12 @@ def answer(
             replies[index] = _failed(engine_error(error))
     answers = engine.explain([clip for _, clip in clips])
     gaps = [
-        measured_gaps(engine, requests[index].compute, asked.clip, result)
-        for (index, asked), result in zip(clips, answers, strict=True)
+        measured_gaps(engine, requests[index].compute, question.clip, result)
+        for (index, question), result in zip(clips, answers, strict=True)
     ]
     measuring = sum(gap.seconds for own in gaps for gap in own)
-    for (index, asked), result, own in zip(clips, answers, gaps, strict=True):
-        reply = replies[index] = _reply(engine, requests[index].compute, asked, result, own)
+    for (index, question), result, own in zip(clips, answers, gaps, strict=True):
+        reply = replies[index] = _reply(engine, requests[index].compute, question, result, own)
         reply.timings.others_measure = measuring - sum(gap.seconds for gap in own)
     done = [reply for reply in replies if reply is not None]
     total = time.perf_counter() - start
@@ -104,11 +112,25 @@ def _advanced(
     engine: Engine, request: worker_pb2.Advance, pixels: NDArray[np.uint8] | None
 ) -> worker_pb2.ComputeResponse:
     clip = _clip_request(request.compute, pixels)
+    if [method.WhichOneof("method") for method in request.compute.methods] == ["evaluate"]:
+        return _evaluated(engine, request, clip)
     block = advance(engine, clip, request.state, request.budget_seconds, request.seed, request.result)
     try:
         return block_response(engine, request, block)
     except TensorError as error:
         raise not_finite(error) from None
+
+
+def _evaluated(engine: Engine, request: worker_pb2.Advance, clip: ClipRequest) -> worker_pb2.ComputeResponse:
+    compute = request.compute
+    engine.model.check_clip(clip.clip)
+    frames, height, width, _ = clip.clip.shape
+    subject = evaluation_block.EvaluationClip(
+        clip, ground_truth(compute.truth, (frames, height, width)), visible(compute, clip.clip)
+    )
+    asked = evaluation_request(compute.methods[0].evaluate, _method_call)
+    block = evaluation_block.advance(engine, subject, asked, request.state, request.budget_seconds, request.seed)
+    return evaluation_response(engine, request, block)
 
 
 def _clip_request(compute: worker_pb2.Compute, pixels: NDArray[np.uint8] | None) -> ClipRequest:

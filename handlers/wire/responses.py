@@ -32,7 +32,7 @@ def clip_response(engine: Engine, compute: worker_pb2.Compute, result: ClipAnswe
     start = time.perf_counter()
     encoding = compute.output.encoding
     response = worker_pb2.ComputeResponse(
-        prediction=_prediction(engine, result.logits, compute.output.top_k),
+        prediction=prediction_message(engine, result.logits, compute.output.top_k),
         timings=worker_pb2.ComputeTimings(
             forward=result.forward_seconds, explain=[entry.seconds for entry in result.explained]
         ),
@@ -40,7 +40,7 @@ def clip_response(engine: Engine, compute: worker_pb2.Compute, result: ClipAnswe
     if result.frame_logits is not None:
         response.prediction.frame_logits.CopyFrom(_tensor(result.frame_logits, answer_pb2.VALUE_ENCODING_FLOAT32))
     for index, entry in enumerate(result.explained):
-        explanation = _explanation(engine, result.logits, result.target, entry.method, entry.parameters)
+        explanation = explanation_message(engine, result.logits, result.target, entry.method, entry.parameters)
         if isinstance(entry.result, RequestError):
             explanation.failure.CopyFrom(failure(entry.result, f"methods[{index}].{entry.method.replace('-', '_')}."))
         else:
@@ -69,15 +69,16 @@ def block_response(engine: Engine, request: worker_pb2.Advance, block: JobBlock)
         )
     )
     if block.result is not None:
-        response.prediction.CopyFrom(_prediction(engine, block.logits, output.top_k))
-        explanation = _explanation(engine, block.logits, block.target, block.method, block.parameters)
+        response.prediction.CopyFrom(prediction_message(engine, block.logits, output.top_k))
+        explanation = explanation_message(engine, block.logits, block.target, block.method, block.parameters)
         explanation.provenance.seed = request.seed
         _fill(explanation, block.result, output.encoding)
         response.explanations.append(explanation)
     return response
 
 
-def _prediction(engine: Engine, logits: Tensor, top_k: int) -> explanation_pb2.Prediction:
+def prediction_message(engine: Engine, logits: Tensor, top_k: int) -> explanation_pb2.Prediction:
+    """Write logits, float [K], as a prediction."""
     probabilities = engine.model.probabilities(logits)
     best = logits.topk(min(top_k or 5, len(logits))).indices
     return explanation_pb2.Prediction(
@@ -86,10 +87,10 @@ def _prediction(engine: Engine, logits: Tensor, top_k: int) -> explanation_pb2.P
     )
 
 
-def _explanation(
+def explanation_message(
     engine: Engine, logits: Tensor, target: Target, method: str, parameters: Mapping[str, Any]
 ) -> explanation_pb2.Explanation:
-    """An explanation without its value yet."""
+    """Write an explanation, without its value yet."""
     probabilities = engine.model.probabilities(logits)
     explanation = explanation_pb2.Explanation(method=method, target=_score(engine, target.index, logits, probabilities))
     if target.contrast is not None:
@@ -155,9 +156,13 @@ def _fill_details(explanation: explanation_pb2.Explanation, details: Details) ->
     explanation.notes.extend(details.notes)
     explanation.measures.update(details.measures)
     for name, values in details.arrays.items():
-        whole = values.dtype in (torch.uint8, torch.bool)
-        tensor = _bytes(values) if whole else _tensor(values, answer_pb2.VALUE_ENCODING_FLOAT32)
-        explanation.arrays[name].CopyFrom(tensor)
+        explanation.arrays[name].CopyFrom(array_message(values))
+
+
+def array_message(values: Tensor) -> tensor_pb2.Tensor:
+    """Write an array: bool and uint8 as they are, all else as float32. Raises TensorError for what cannot be sent."""
+    whole = values.dtype in (torch.uint8, torch.bool)
+    return _bytes(values) if whole else _tensor(values, answer_pb2.VALUE_ENCODING_FLOAT32)
 
 
 def _tensor(values: Tensor, encoding: answer_pb2.ValueEncoding) -> tensor_pb2.Tensor:

@@ -28,7 +28,7 @@ class Work:
     """One clip to answer, or one block of a job to compute."""
 
     request: worker_pb2.ComputeRequest
-    """`compute` or `advance`, without pixels and their size; `describe` among a backend's own."""
+    """`compute` or `advance`, without pixels and their size; `plan`, which has none; `describe` is a backend's own."""
     pixels: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
     """The clip, RGB [T, height, width, 3] at the model's size. A backend uses this memory itself: nobody may
     write into it while the work may still be computed."""

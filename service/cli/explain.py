@@ -110,7 +110,7 @@ def explain(
     settings = Settings() if store is None else Settings(model_store=store)
     console = out()
     failed = False
-    with stages() as report, _client(in_process, settings, model, address, timeout, report) as client:
+    with stages() as report, client_of(in_process, settings, model, address, timeout, report) as client:
         for number, (clip, name) in enumerate(zip(clips, result_names(clips), strict=True), start=1):
             report(f"explaining {clip.name}{f' ({number} of {len(clips)})' if len(clips) > 1 else ''}")
             try:
@@ -148,10 +148,10 @@ def _complain(clip: Path, error: Exception) -> None:
 
 
 @contextmanager
-def _client(
+def client_of(
     in_process: bool, settings: Settings, model: str, address: str, timeout: float, report: Stage
 ) -> Iterator[Client | LocalClient]:
-    """Something that explains clips: the running service, or the engine in this process."""
+    """Something that explains clips: the running service, or the engine in this process with this one model."""
     if not in_process:
         with connect(address, timeout) as client:
             yield client

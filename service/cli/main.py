@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import explain, export, families, health, jobs, models, pull, serve, stream, webcam, worker
+from service.cli import evaluate, explain, export, families, health, jobs, models, pull, serve, stream, webcam, worker
 from service.cli.errors import explain_failure
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ def _root(
 
 
 app.command()(explain.explain)
+app.command()(evaluate.evaluate)
 app.command()(stream.stream)
 app.command()(webcam.webcam)
 jobs.app.command()(worker.worker)

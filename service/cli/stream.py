@@ -66,6 +66,14 @@ def stream(
         ),
     ] = False,
     fps: Annotated[float, typer.Option(min=0.1, help="Frames per second of a folder of pictures.")] = 12.0,
+    live: Annotated[
+        bool | None,
+        typer.Option(
+            "--live/--recording",
+            help="What an address is: answered newest first, or without loss.",
+            show_default="a recording has a length or a size",
+        ),
+    ] = None,
     reconnect: Annotated[
         bool | None,
         typer.Option(
@@ -105,7 +113,7 @@ def stream(
     from service.errors import ActionLensError
 
     report = partial(typer.echo, err=True)
-    opened = open_source(source, loop=loop, realtime=realtime, fps=fps, reconnect=reconnect, report=report)
+    opened = open_source(source, loop=loop, realtime=realtime, fps=fps, live=live, reconnect=reconnect, report=report)
     options: StreamOptions = {
         "model": model,
         "methods": chosen_methods(method),

@@ -13,6 +13,8 @@ Errors are those of `service.errors`: code, reason, field and retry_after say wh
 
 from service.client.async_client import AsyncClient, AsyncExplainedStream
 from service.client.client import Client
+from service.client.evaluations.ground_truth import GroundTruth
+from service.client.evaluations.measure_messages import evaluation
 from service.client.job_requests import Downloaded, ServerFile
 from service.client.results import ExplanationResult, Result, WindowResult
 from service.client.stream_messages import Frame
@@ -26,7 +28,9 @@ __all__ = [
     "ExplainedStream",
     "ExplanationResult",
     "Frame",
+    "GroundTruth",
     "Result",
     "ServerFile",
     "WindowResult",
+    "evaluation",
 ]

@@ -6,18 +6,20 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Unpack
 
-from actionlens.v1 import answer_pb2, job_pb2, job_pb2_grpc
+from actionlens.v1 import answer_pb2, job_pb2, job_pb2_grpc, method_pb2
 from service.client.job_requests import (
     ENDED,
     Downloaded,
     JobClips,
     JobFilter,
     JobOptions,
+    PlanOptions,
     clips_request,
     download_request,
     downloaded,
     job_request,
     list_request,
+    plan_request,
 )
 from service.client.method_messages import MethodLike
 from service.client.polling import JobPolling
@@ -42,6 +44,12 @@ class AsyncJobs:
         request = await self._transport.work(job_request, clips, method, options)
         response: job_pb2.CreateJobResponse = await self._transport.unary(self._stub.CreateJob, request, timeout)
         return response.job
+
+    async def plan(self, method: method_pb2.Method, **options: Unpack[PlanOptions]) -> job_pb2.EvaluationPlan:
+        """See Jobs.plan."""
+        request = plan_request(method, options)
+        response: job_pb2.PlanEvaluationResponse = await self._transport.unary(self._stub.PlanEvaluation, request)
+        return response.plan
 
     async def get(self, identifier: str) -> job_pb2.Job:
         """See Jobs.get."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import re
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -17,7 +19,8 @@ from service.client.method_messages import MethodLike, method_messages
 from service.errors import InvalidArgument
 
 ClipLike = str | Path | bytes | Sequence[str | Path | bytes | NDArray[np.uint8]] | NDArray[np.uint8] | clip_pb2.Clip
-"""A video file, a folder of images, encoded bytes, a list of images, or uint8 [T, H, W, 3] RGB pixels."""
+"""A video file, a folder of images, encoded bytes, uint8 [T, H, W, 3] RGB pixels, or a list of images of any sizes:
+files, encoded bytes, or uint8 [H, W, 3] RGB arrays."""
 ClassLike = int | str | None
 """A class of the model by number or by label; None: the top-1 class of the clip."""
 SamplingLike = str | Sequence[int] | clip_pb2.Sampling | None
@@ -58,10 +61,12 @@ class QuestionOptions(TypedDict, total=False):
 
 
 class ClipOptions(QuestionOptions, total=False):
-    """QuestionOptions, and for clips: sampling (which frames the model sees), fps (of images and pixels)."""
+    """QuestionOptions, and for clips: sampling (which frames the model sees), fps (of images and pixels), timestamps
+    (seconds on the source's clock, one per image, where their rate varies; instead of fps)."""
 
     sampling: SamplingLike
     fps: float
+    timestamps: Sequence[float]
 
 
 def clip_request(clip: ClipLike, options: ClipOptions) -> service_pb2.ExplainClipRequest:
@@ -69,7 +74,7 @@ def clip_request(clip: ClipLike, options: ClipOptions) -> service_pb2.ExplainCli
     request = service_pb2.ExplainClipRequest(
         model=options.get("model", ""),
         version=options.get("version", ""),
-        clip=clip_message(clip, options.get("fps", 0.0)),
+        clip=clip_message(clip, options.get("fps", 0.0), options.get("timestamps", ())),
         target=target_message(options),
         methods=method_messages(options.get("methods", ())),
         output=output_message(options),
@@ -80,8 +85,9 @@ def clip_request(clip: ClipLike, options: ClipOptions) -> service_pb2.ExplainCli
     return request
 
 
-def clip_message(clip: ClipLike, fps: float = 0.0) -> clip_pb2.Clip:
-    """A clip as the service takes it. fps: frames per second of images and pixels, 0 when unknown."""
+def clip_message(clip: ClipLike, fps: float = 0.0, timestamps: Sequence[float] = ()) -> clip_pb2.Clip:
+    """A clip as the service takes it. fps: frames per second of images and pixels, 0 when unknown. timestamps: seconds,
+    one for each of them, instead of fps; empty when unknown."""
     if isinstance(clip, clip_pb2.Clip):
         return clip
     if isinstance(clip, bytes | bytearray | memoryview):
@@ -92,14 +98,14 @@ def clip_message(clip: ClipLike, fps: float = 0.0) -> clip_pb2.Clip:
             return clip_pb2.Clip(video=path.read_bytes())
         clip = clip_images(path)
     if isinstance(clip, np.ndarray):
-        return _pixels(clip, fps)
+        return _pixels(clip, fps, timestamps)
     items = list(clip)
-    if items and all(isinstance(item, np.ndarray) for item in items):
-        if len({item.shape for item in items if isinstance(item, np.ndarray)}) > 1:
-            raise InvalidArgument("clip: the images differ in size", field="clip.raw", reason="PICTURE_SIZE_DIFFERS")
-        return _pixels(np.stack([np.asarray(item) for item in items]), fps)
+    arrays = [item for item in items if isinstance(item, np.ndarray)]
+    if items and len(arrays) == len(items) and len({array.shape for array in arrays}) == 1:
+        return _pixels(np.stack(arrays), fps, timestamps)
+    # Arrays of several sizes too: the service brings them to the first, as it does with files.
     images = [Path(item).read_bytes() if isinstance(item, str | Path) else _encoded(item) for item in items]
-    return clip_pb2.Clip(frames=clip_pb2.EncodedFrames(images=images, fps=fps))
+    return clip_pb2.Clip(frames=clip_pb2.EncodedFrames(images=images, fps=fps, timestamps=timestamps))
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -142,6 +148,14 @@ def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
 
 
 def _encoded(item: object) -> bytes:
+    if isinstance(item, np.ndarray):
+        if item.dtype != np.uint8 or item.ndim != 3 or item.shape[-1] not in (1, 3) or 0 in item.shape:
+            raise InvalidArgument(
+                f"clip: got {item.dtype} {list(item.shape)}; give uint8 [height, width, 3] RGB (or 1 for grey)",
+                field="clip",
+                reason="WRONG_CLIP_SHAPE",
+            )
+        return _png(item)
     if isinstance(item, bytes | bytearray | memoryview):
         return bytes(item)
     raise InvalidArgument(
@@ -151,7 +165,22 @@ def _encoded(item: object) -> bytes:
     )
 
 
-def _pixels(array: NDArray[np.uint8], fps: float) -> clip_pb2.Clip:
+def _png(image: NDArray[np.uint8]) -> bytes:
+    """A PNG file of a uint8 [H, W, 3] RGB or [H, W, 1] grey image, without an image library, which a client need not
+    have: 8 bits, no filter, one block of data (PNG specification, 5 and 11)."""
+    height, width, channels = image.shape
+    # Every row begins with the number of its filter.
+    rows = np.zeros((height, 1 + width * channels), np.uint8)
+    rows[:, 1:] = image.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
+    # Quickly: it is read once.
+    blocks = (b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), level=1)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in blocks
+    )
+
+
+def _pixels(array: NDArray[np.uint8], fps: float, timestamps: Sequence[float]) -> clip_pb2.Clip:
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] not in (1, 3):
         raise InvalidArgument(
             f"clip: got {array.dtype} {list(array.shape)}; give uint8 [frames, height, width, 3] RGB (or 1 for grey)",
@@ -160,7 +189,9 @@ def _pixels(array: NDArray[np.uint8], fps: float) -> clip_pb2.Clip:
         )
     count, height, width, channels = array.shape
     order = clip_pb2.PIXEL_FORMAT_RGB if channels == 3 else clip_pb2.PIXEL_FORMAT_GRAY
-    raw = clip_pb2.RawFrames(data=array.tobytes(), count=count, height=height, width=width, format=order, fps=fps)
+    raw = clip_pb2.RawFrames(
+        data=array.tobytes(), count=count, height=height, width=width, format=order, fps=fps, timestamps=timestamps
+    )
     return clip_pb2.Clip(raw=raw)
 
 
@@ -232,13 +263,14 @@ def _per_second(value: str) -> float:
 
 def target_message(options: QuestionOptions) -> method_pb2.Target | None:
     """The class to explain, and to contrast with, from `target` and `contrast`; None when neither is given."""
-    explained, contrast = _selector(options.get("target")), _selector(options.get("contrast"))
+    explained, contrast = class_message(options.get("target")), class_message(options.get("contrast"))
     if explained is None and contrast is None:
         return None
     return method_pb2.Target(explained=explained, contrast=contrast)
 
 
-def _selector(wanted: ClassLike) -> method_pb2.ClassSelector | None:
+def class_message(wanted: ClassLike) -> method_pb2.ClassSelector | None:
+    """A class by its number or label; None for none. Raises InvalidArgument for a negative number."""
     if wanted is None:
         return None
     if isinstance(wanted, str):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from service.client.clip_messages import clip_images
 from service.client.stream_messages import Frame
 from service.decoding.frame_converter import FrameConverter
-from service.decoding.video_stream import best_video_stream
+from service.decoding.video_stream import best_video_stream, choice_note
 from service.errors import ActionLensError, InvalidArgument, Unavailable
 from service.readings.source_clock import SourceClock
 
@@ -55,24 +55,33 @@ def open_source(
     loop: bool = False,
     realtime: bool = False,
     fps: float = FOLDER_FPS,
+    live: bool | None = None,
     reconnect: bool | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> FrameSource:
     """A file, a folder of PNG or JPEG images, a camera ("0", "/dev/video0"), or a stream address ("rtsp://...").
 
-    A recording behind an address (what has a length or a size) is read as a file is: every frame, no faster than they
-    are taken. Any other address, and a camera, is live.
+    A recording behind an address is read as a file is: every frame, no faster than they are taken. Any other address,
+    and a camera, is live.
     loop: begin again at the end of a file. realtime: hand a file's frames out at its own speed as a camera would.
-    fps: of a folder of images. reconnect: open a live source that broke off or ended again, with pauses from 0.5 s to
-    15 s, for as long as that takes; None: cameras, rtsp addresses among them. report: takes a line for people when that
-    happens. Raises InvalidArgument when `where` is nothing of these.
+    fps: of a folder of images. live: whether an address is live, and no recording; None: unless it has a length or a
+    size, which a recording that is sent over TCP or UDP does not have. reconnect: open a live source that broke off or
+    ended again, with pauses from 0.5 s to 15 s, for as long as that takes; None: cameras, rtsp addresses among them.
+    report: takes a line for people when that happens. Raises InvalidArgument when `where` is nothing of these.
     """
     stop = threading.Event()
     camera = where.removeprefix(_DEVICE)
+    if live is not None and not where.lower().startswith(_SCHEMES):
+        raise InvalidArgument(
+            f"source: {where!r} is no address: files and folders are recordings (--realtime plays them as if live), "
+            "cameras are live",
+            field="source",
+            reason="NO_ADDRESS",
+        )
     if camera.isdecimal():
         return _live(where, lambda: _camera(int(camera)), stop, reconnect is not False, report)
     if where.lower().startswith(_SCHEMES):
-        first = _FirstTry(where)
+        first = _FirstTry(where, live)
         if not first.finite:
             again = where.lower().startswith(_CAMERA_SCHEMES) if reconnect is None else reconnect
             return _live(where, first.frames, stop, again, report, first.close)
@@ -106,8 +115,9 @@ class _FirstTry:
     finite: it is a recording. An error of the opening is raised by the first frame.
     """
 
-    def __init__(self, where: str) -> None:
-        self.finite = False
+    def __init__(self, where: str, live: bool | None) -> None:
+        """live: known to be; None: it is to be found out."""
+        self.finite = live is False
         self._where = where
         self._error: ActionLensError | None = None
         self._container: Any = None
@@ -116,8 +126,9 @@ class _FirstTry:
         except ActionLensError as error:
             self._error = error
         else:
-            listed = self._container.format.name.startswith(_PLAYLISTS)
-            self.finite = bool(self._container.duration) or (not listed and self._container.size > 0)
+            if live is None:
+                listed = self._container.format.name.startswith(_PLAYLISTS)
+                self.finite = bool(self._container.duration) or (not listed and self._container.size > 0)
 
     def frames(self) -> Iterator[Frame]:
         """The frames of the container that is open, or of another one."""
@@ -164,10 +175,11 @@ def _video(where: str, container: Any, *, live: bool = False) -> Iterator[Frame]
             stream.thread_type = "SLICE" if live else "AUTO"
             converter = FrameConverter(stream)
             clock = SourceClock(float(stream.average_rate or 0), container.format.name)
+            note = choice_note(container)
             for number, frame in enumerate(_decoded(container.demux(stream))):
                 now = clock.add(frame.time)
                 seen = True
-                yield Frame(converter.image(frame), number, now, len(clock.jumps))
+                yield Frame(converter.image(frame), number, now, len(clock.jumps), note)
     except (av.FFmpegError, OSError) as error:
         # The cut-off end of a file: the recording ends there, as it does for clips.
         if not (seen and isinstance(error, av.InvalidDataError)) or where.lower().startswith(_SCHEMES):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Unpack
 
-from actionlens.v1 import job_pb2
+from actionlens.v1 import job_pb2, method_pb2
 from service.client.async_job_client import AsyncJobs, JobCallback
-from service.client.job_requests import Downloaded, JobClips, JobFilter, JobOptions
+from service.client.job_requests import Downloaded, JobClips, JobFilter, JobOptions, PlanOptions
 from service.client.method_messages import MethodLike
 from service.client.results import Result
 from service.client.transports import iterate, run
@@ -24,9 +24,14 @@ class Jobs:
     ) -> job_pb2.Job:
         """Have clips explained; returns at once with the accepted job. options: see JobOptions.
 
-        method: as for live clips, "esv:samples=64". The clips are sent, unless they are ServerFiles.
+        method: as for live clips, "esv:samples=64", or an `evaluation`, best with `ground_truth`. The clips are sent,
+        unless they are ServerFiles.
         """
         return run(self._core.submit(clips, method, timeout=timeout, **options))
+
+    def plan(self, method: method_pb2.Method, **options: Unpack[PlanOptions]) -> job_pb2.EvaluationPlan:
+        """What an `evaluation` of one clip costs: clips through the network, by measure. Makes no job."""
+        return run(self._core.plan(method, **options))
 
     def get(self, identifier: str) -> job_pb2.Job:
         """The job as it stands. Raises NotFound."""

@@ -12,7 +12,7 @@ from typing import TypedDict, TypeVar
 import grpc
 import numpy as np
 
-from actionlens.v1 import job_pb2
+from actionlens.v1 import job_pb2, method_pb2
 from service.client.clip_messages import (
     ClassLike,
     ClipLike,
@@ -21,6 +21,7 @@ from service.client.clip_messages import (
     sampling_message,
     target_message,
 )
+from service.client.evaluations.ground_truth import TruthLike, truth_message
 from service.client.method_messages import MethodLike, method_messages
 from service.errors import ActionLensError, InvalidArgument
 from service.unique_names import distinct
@@ -77,13 +78,11 @@ JobClips = Iterable[ClipLike | ServerFile] | str | Path | bytes | ServerFile
 """Clips of a job: a list of files, folders of images, bytes, pixels or ServerFiles; or one of them."""
 
 
-class JobOptions(TypedDict, total=False):
-    """The question of a job, beside clips and method.
+class JobQuestion(TypedDict, total=False):
+    """The question of a job about each clip, beside the method.
 
     model, version: empty is the default model and the served version. target, contrast: as for live clips. sampling:
-    which frames the model sees. fps: of images and pixels. tenant: whose job it is. priority: "low", "normal", "high".
-    request_id: the same id is the same job; made up when left out. seed: for methods that draw random numbers. names:
-    of the clips, in order; those of the files when left out.
+    which frames the model sees. fps: of images and pixels. seed: for methods that draw random numbers.
     """
 
     model: str
@@ -92,11 +91,30 @@ class JobOptions(TypedDict, total=False):
     contrast: ClassLike
     sampling: SamplingLike
     fps: float
+    seed: int
+
+
+class JobOptions(JobQuestion, total=False):
+    """JobQuestion, and for the job as a whole.
+
+    tenant: whose job it is. priority: "low", "normal", "high". request_id: the same id is the same job; made up when
+    left out. names: of the clips, in order; those of the files when left out. ground_truth: what is known of the clips,
+    in order, for `evaluation`; None for a clip of which nothing is.
+    """
+
     tenant: str
     priority: str
     request_id: str
-    seed: int
     names: Sequence[str]
+    ground_truth: Sequence[TruthLike]
+
+
+class PlanOptions(TypedDict, total=False):
+    """What an evaluation is planned for. frames: that the model sees of a clip; left out: as many as it takes."""
+
+    model: str
+    version: str
+    frames: int
 
 
 class JobFilter(TypedDict, total=False):
@@ -127,6 +145,12 @@ def job_request(clips: JobClips, method: MethodLike, options: JobOptions) -> job
         raise InvalidArgument(
             f"clips: {len(given)} clips and {len(names)} names; give one name per clip", field="clips"
         )
+    truths = options.get("ground_truth") or [None] * len(given)
+    if len(truths) != len(given):
+        raise InvalidArgument(
+            f"clips: {len(given)} clips and {len(truths)} ground truths; give one per clip, or None for it",
+            field="clips",
+        )
     priority = options.get("priority", "")
     if priority not in PRIORITIES:
         raise InvalidArgument(f"priority: {priority!r} is not one of low, normal, high", field="priority")
@@ -146,7 +170,10 @@ def job_request(clips: JobClips, method: MethodLike, options: JobOptions) -> job
         method=chosen,
         target=target_message({"target": options.get("target"), "contrast": options.get("contrast")}),
         sampling=sampling_message(options.get("sampling")),
-        clips=[_clip(clip, name, options.get("fps", 0.0)) for clip, name in zip(given, names, strict=True)],
+        clips=[
+            _clip(clip, name, options.get("fps", 0.0), truth_message(truth, f"clips[{index}].ground_truth"))
+            for index, (clip, name, truth) in enumerate(zip(given, names, truths, strict=True))
+        ],
         seed=options.get("seed"),
     )
 
@@ -195,10 +222,22 @@ def _state(names: Mapping[str, S], name: str) -> S:
     return names[name]
 
 
-def _clip(clip: ClipLike | ServerFile, name: str, fps: float) -> job_pb2.JobClip:
+def plan_request(method: method_pb2.Method, options: PlanOptions) -> job_pb2.PlanEvaluationRequest:
+    """The request for the cost of an evaluation. Raises InvalidArgument for another method."""
+    if method.WhichOneof("method") != "evaluate":
+        raise InvalidArgument("evaluate: is no evaluation; make one with `evaluation`", field="evaluate")
+    return job_pb2.PlanEvaluationRequest(
+        model=options.get("model", ""),
+        version=options.get("version", ""),
+        evaluate=method.evaluate,
+        frames=options.get("frames", 0),
+    )
+
+
+def _clip(clip: ClipLike | ServerFile, name: str, fps: float, truth: job_pb2.GroundTruth | None) -> job_pb2.JobClip:
     if isinstance(clip, ServerFile):
-        return job_pb2.JobClip(name=name, path=clip.path)
-    return job_pb2.JobClip(name=name, clip=clip_message(clip, fps))
+        return job_pb2.JobClip(name=name, path=clip.path, ground_truth=truth)
+    return job_pb2.JobClip(name=name, clip=clip_message(clip, fps), ground_truth=truth)
 
 
 def _names(clips: Sequence[ClipLike | ServerFile]) -> list[str]:

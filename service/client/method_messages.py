@@ -22,8 +22,8 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "
 
 
 def method_names() -> list[str]:
-    """The methods that this client knows, as people write them."""
-    return [_dashed(name) for name in _fields(method_pb2.Method)]
+    """The methods that this client knows, as people write them; not "evaluate", which explains nothing."""
+    return [_dashed(name) for name in _fields(method_pb2.Method) if name != "evaluate"]
 
 
 def method_messages(methods: Iterable[MethodLike]) -> list[method_pb2.Method]:
@@ -37,7 +37,7 @@ def _message(method: MethodLike, path: str) -> method_pb2.Method:
     if isinstance(method, method_pb2.Method):
         return method
     if isinstance(method, str):
-        name, parameters = _parse(method, path)
+        name, parameters = parse(method, path)
     else:
         if len(method) != 1:
             raise InvalidArgument(
@@ -70,9 +70,10 @@ def _message(method: MethodLike, path: str) -> method_pb2.Method:
     return message
 
 
-def _parse(text: str, path: str) -> tuple[str, dict[str, Any]]:
+def parse(text: str, path: str) -> tuple[str, dict[str, str]]:
+    """A name and its parameters' texts, of "name:key=value,key=value". Raises InvalidArgument for what is none."""
     name, _, rest = text.partition(":")
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, str] = {}
     for part in filter(None, rest.split(",")):
         key, equals, value = part.partition("=")
         if not equals:

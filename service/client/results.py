@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, explanation_pb2, service_pb2
 from service.errors import ActionLensError
+from service.evaluation.measurement import ClipMeasurement
 from service.unique_names import explanation_names
 
 
@@ -43,6 +44,7 @@ class ExplanationResult:
     @cached_property
     def values(self) -> NDArray[np.float32]:
         """Native values: saliency [T', H', W'], relevance matrix [T', N], frame attribution [N] or [N, K].
+        An evaluation has rows, no values: [0].
 
         Raises ActionLensError with the reason when the method failed.
         """
@@ -52,7 +54,9 @@ class ExplanationResult:
             error.code = _code(failure.code)
             raise error
         kind = self.message.WhichOneof("value")
-        return to_array(getattr(self.message, kind).values) if kind else np.zeros(0, np.float32)
+        if kind is None or kind == "evaluation":
+            return np.zeros(0, np.float32)
+        return to_array(getattr(self.message, kind).values)
 
     @cached_property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -71,6 +75,35 @@ class ExplanationResult:
         """The numbers that were computed: motion_share, selected_positions, conservation_defect, frame_entropy,
         agreement (with the other explanations), insertion_deletion_gap (where asked for)."""
         return {field.name: value for field, value in self.message.quality.ListFields() if field.has_presence}
+
+    @cached_property
+    def arrays(self) -> Mapping[str, NDArray[np.float32]]:
+        """Further arrays by name; of an evaluation "MEASURE/METHOD/NAME"."""
+        return {name: to_array(tensor) for name, tensor in self.message.arrays.items()}
+
+    def measurements(self, clip: str) -> list[ClipMeasurement]:
+        """The rows of an evaluation; of other methods none. clip: the clip's name, for the rows.
+
+        A measure that is left out as a whole has one row with an empty value.
+        """
+        return [
+            ClipMeasurement(
+                clip=clip,
+                method=row.method,
+                measure=row.measure,
+                value=row.value,
+                number=row.number if row.HasField("number") else None,
+                left_out=row.left_out,
+                better=row.better,
+                unit=row.unit,
+            )
+            for row in self.message.evaluation.rows
+        ]
+
+    @property
+    def curves(self) -> Sequence[explanation_pb2.EvaluationCurve]:
+        """The series of an evaluation, each with its method and measure; of other methods none."""
+        return self.message.evaluation.curves
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -30,13 +30,15 @@ class Frame:
 
     picture: uint8 [H, W, 3] RGB, or encoded JPEG or PNG bytes. sequence: its number in the source, rising; gaps are
     frames left out. timestamp: seconds on the source's clock, rising. clock_jumps: how often that clock jumped or
-    started again up to this frame where `timestamp` goes on at the usual rate; answers over such a moment say so.
+    started again up to this frame where `timestamp` goes on at the usual rate; answers over such a moment say so. note:
+    what people should know of its source; answers for windows with it repeat it.
     """
 
     picture: NDArray[np.uint8] | bytes
     sequence: int
     timestamp: float
     clock_jumps: int = 0
+    note: str = ""
 
 
 FrameLike = Frame | NDArray[np.uint8] | bytes
@@ -142,7 +144,7 @@ def frame_encoder(options: StreamOptions) -> Callable[[FrameLike], service_pb2.E
             number = next(numbers)
             item = Frame(item, number, number / fps if fps > 0 else time.monotonic())
         message = service_pb2.StreamFrame(
-            sequence=item.sequence, timestamp=item.timestamp, clock_jumps=item.clock_jumps
+            sequence=item.sequence, timestamp=item.timestamp, clock_jumps=item.clock_jumps, note=item.note
         )
         if isinstance(item.picture, bytes):
             message.image = item.picture

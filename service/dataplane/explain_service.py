@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from actionlens.v1 import answer_pb2, service_pb2
+from actionlens.v1 import answer_pb2, clip_pb2, model_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.protocol import InferenceBackend, Reply, Work
 from service.concurrency.thread_pool import Pool
@@ -89,9 +89,7 @@ class ExplainService:
     ) -> answer_pb2.Answer:
         stage.name = "decoding the clip"
         queued = time.perf_counter()
-        clip, waited, decoding = await self._clip_pool.run(
-            lambda: decode_clip(request.clip, request.sampling, resolved.model.input, self.settings.limits)
-        )
+        clip, waited, decoding = await self._decoded(request.clip, request.sampling, resolved.model.input)
         tracing.stage("queue", queued, queued + waited)
         tracing.stage("decode", queued + waited, queued + waited + decoding)
         stage.name = "computing"
@@ -122,6 +120,19 @@ class ExplainService:
         check_response(resolved, reply.response)
         self.costs.add(resolved.model.name, resolved.methods, reply.response, resolved.full.gap)
         return reply
+
+    async def decode(
+        self, clip: clip_pb2.Clip, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput
+    ) -> DecodedClip:
+        """Decode a clip in the threads for clips. Raises as `decode_clip`."""
+        decoded, _, _ = await self._decoded(clip, sampling, model_input)
+        return decoded
+
+    async def _decoded(
+        self, clip: clip_pb2.Clip, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput
+    ) -> tuple[DecodedClip, float, float]:
+        """The clip, and the seconds that it waited and took."""
+        return await self._clip_pool.run(lambda: decode_clip(clip, sampling, model_input, self.settings.limits))
 
     @asynccontextmanager
     async def _admitted(self) -> AsyncIterator[None]:

@@ -9,7 +9,7 @@ from actionlens.v1 import answer_pb2, method_pb2, model_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.dataplane.levels import Level
 from service.dataplane.served_models import ServedModels
-from service.dataplane.visible_part import visible_part
+from service.dataplane.truth_mapping import visible_part
 from service.errors import InvalidArgument
 from service.validation.request import check_message, check_methods, resolve_target
 

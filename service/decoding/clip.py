@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +17,7 @@ from service.decoding.image import check_size, decode_image, image_size
 from service.decoding.sampling import choose, effective_fps, rate_of
 from service.decoding.video import read_video
 from service.errors import InvalidArgument
-from service.readings.source_clock import rate_note, repeat_note, size_note
+from service.readings.source_clock import SourceClock, rate_note, repeat_note, size_note
 from service.settings import Limits
 
 
@@ -25,14 +25,16 @@ from service.settings import Limits
 class DecodedClip:
     """The frames of a clip that the model sees, as it sees them.
 
-    frames: uint8 [T, height, width, 3] RGB at the model's size. indices: position of each in the source.
-    timestamps: seconds since the first source frame; empty when unknown. fps: of the source, effective_fps: at which
-    the model sees the world; 0 when unknown. source_width, source_height: upright, in square pixels. placement:
-    where the source image lies in the model's frame. notes: what people should know of these frames, as FrameReport's.
+    frames: uint8 [T, height, width, 3] RGB at the model's size. indices: position of each in the source. count: frames
+    of the source. timestamps: seconds since the first source frame; empty when unknown. fps: of the source,
+    effective_fps: at which the model sees the world; 0 when unknown. source_width, source_height: upright, in square
+    pixels. placement: where the source image lies in the model's frame. notes: what people should know of these frames,
+    as FrameReport's.
     """
 
     frames: NDArray[np.uint8]
     indices: tuple[int, ...]
+    count: int
     timestamps: tuple[float, ...]
     source_width: int
     source_height: int
@@ -65,16 +67,31 @@ def decode_clip(
 def _from_video(
     data: bytes, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, limits: Limits
 ) -> DecodedClip:
+    # The last number that frames are chosen of is the true one.
+    counts: list[int] = []
+
+    def chosen(count: int, fps: float) -> tuple[int, ...]:
+        counts.append(count)
+        return choose(sampling, model_input, count, fps)
+
     video = read_video(
         data,
-        lambda count, fps: choose(sampling, model_input, count, fps),
+        chosen,
         lambda image: fit(image, model_input)[0],
         limits,
         "clip.video",
     )
     notes = [*video.notes, *_sampling_notes(sampling, model_input, video.indices, video.fps)]
     return _clip(
-        video.frames, video.indices, video.timestamps, video.width, video.height, video.fps, model_input, notes
+        video.frames,
+        video.indices,
+        counts[-1],
+        video.timestamps,
+        video.width,
+        video.height,
+        video.fps,
+        model_input,
+        notes,
     )
 
 
@@ -84,13 +101,13 @@ def _from_images(
     deadline = Deadline(limits.decode_seconds, "clip.frames.images")
     count = len(source.images)
     _check_count(count, "clip.frames.images", limits)
-    fps = _rate(source.fps, count, "clip.frames.fps", limits)
+    clock = _read_clock(source, count, "clip.frames", limits)
     width, height = image_size(source.images[0], limits, "clip.frames.images[0]")
     for position, encoded in enumerate(source.images):
         field = f"clip.frames.images[{position}]"
         image_size(encoded, limits, field)
         deadline.check()
-    indices = choose(sampling, model_input, count, fps)
+    indices = choose(sampling, model_input, count, clock.fps)
     frames: dict[int, NDArray[np.uint8]] = {}
     sizes: list[tuple[int, int]] = []
     for index in sorted(set(indices)):
@@ -98,9 +115,10 @@ def _from_images(
         image = decode_image(source.images[index], limits, f"clip.frames.images[{index}]")
         sizes.append((image.shape[1], image.shape[0]))
         frames[index] = fit(refit(image, width, height), model_input)[0]
-    notes = [rate_note(fps), size_note(sizes, (width, height))]
-    notes += _sampling_notes(sampling, model_input, indices, fps)
-    return _clip([frames[i] for i in indices], indices, _times(indices, fps), width, height, fps, model_input, notes)
+    notes = [*clock.notes(indices), size_note(sizes, (width, height))]
+    notes += _sampling_notes(sampling, model_input, indices, clock.fps)
+    kept = [frames[index] for index in indices]
+    return _clip(kept, indices, count, clock.times(indices), width, height, clock.fps, model_input, notes)
 
 
 _CHANNELS = {
@@ -140,18 +158,19 @@ def _from_pixels(
     source: clip_pb2.RawFrames, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput, limits: Limits
 ) -> DecodedClip:
     pixels = raw_pixels(source, limits)
-    fps = _rate(source.fps, source.count, "clip.raw.fps", limits)
-    indices = choose(sampling, model_input, source.count, fps)
+    clock = _read_clock(source, source.count, "clip.raw", limits)
+    indices = choose(sampling, model_input, source.count, clock.fps)
     frames = {i: fit(to_rgb(pixels[i], source.format), model_input)[0] for i in sorted(set(indices))}
     return _clip(
         [frames[i] for i in indices],
         indices,
-        _times(indices, fps),
+        source.count,
+        clock.times(indices),
         source.width,
         source.height,
-        fps,
+        clock.fps,
         model_input,
-        [rate_note(fps), *_sampling_notes(sampling, model_input, indices, fps)],
+        [*clock.notes(indices), *_sampling_notes(sampling, model_input, indices, clock.fps)],
     )
 
 
@@ -175,25 +194,68 @@ def _check_count(count: int, field: str, limits: Limits) -> None:
         )
 
 
-def _rate(fps: float, count: int, field: str, limits: Limits) -> float:
+@dataclass(frozen=True, slots=True)
+class _FrameClock:
+    """The times of images and pixels. fps: 0 when unknown. seconds: since the first frame, one per frame; empty when
+    only the rate tells. source: has read them; None without."""
+
+    fps: float
+    seconds: tuple[float, ...] = ()
+    source: SourceClock | None = None
+
+    def times(self, indices: Iterable[int]) -> tuple[float, ...]:
+        """Seconds since the first frame of these ones; empty when unknown."""
+        if self.seconds:
+            return tuple(self.seconds[index] for index in indices)
+        return tuple(index / self.fps for index in indices) if self.fps > 0 else ()
+
+    def notes(self, indices: Sequence[int]) -> list[str]:
+        """Tell people what is unusual about the clock between these frames."""
+        told = self.source.notes(min(indices), max(indices)) if self.source is not None else []
+        return [*told, rate_note(self.fps)]
+
+
+def _read_clock(
+    source: clip_pb2.EncodedFrames | clip_pb2.RawFrames, count: int, field: str, limits: Limits
+) -> _FrameClock:
+    """Read `timestamps`, as those of a file are read, or else `fps`. Raises InvalidArgument, also for a clip that is
+    too long."""
+    fps = source.fps
     if not math.isfinite(fps) or fps < 0:
         raise InvalidArgument(
-            f"{field}: {fps} is not a frame rate; send frames per second, or 0 when unknown",
-            field=field,
+            f"{field}.fps: {fps} is not a frame rate; send frames per second, or 0 when unknown",
+            field=f"{field}.fps",
             reason="FRAME_RATE_INVALID",
         )
-    if fps > 0 and count / fps > limits.seconds:
+    if not source.timestamps:
+        if fps > 0:
+            _check_length(count / fps, count, f"{field}.fps", limits)
+        return _FrameClock(fps)
+    field = f"{field}.timestamps"
+    if len(source.timestamps) != count or not all(map(math.isfinite, source.timestamps)):
         raise InvalidArgument(
-            f"{field}: {count} frames at {fps:g} per second last longer than the limit of {limits.seconds:g} s; "
-            "cut the clip",
+            f"{field}: got {len(source.timestamps)} for {count} frames; send a finite number of seconds for each, "
+            "or none",
+            field=field,
+            reason="TIMESTAMPS_INVALID",
+        )
+    clock = SourceClock(fps, "")
+    seconds = tuple(clock.add(time) for time in source.timestamps)
+    if seconds[-1] <= 0:
+        return _FrameClock(fps)
+    # The last frame is shown too: as long as the others on average.
+    _check_length(seconds[-1] * count / (count - 1), count, field, limits)
+    return _FrameClock((count - 1) / seconds[-1], seconds, clock)
+
+
+def _check_length(seconds: float, count: int, field: str, limits: Limits) -> None:
+    if seconds > limits.seconds:
+        raise InvalidArgument(
+            f"{field}: {count} frames at {count / seconds:g} per second last longer than the limit of "
+            f"{limits.seconds:g} s; cut the clip",
             field=field,
             reason="CLIP_TOO_LONG",
         )
-    return fps
-
-
-def _times(indices: Iterable[int], fps: float) -> tuple[float, ...]:
-    return tuple(index / fps for index in indices) if fps > 0 else ()
 
 
 def _sampling_notes(
@@ -221,6 +283,7 @@ def _sampling_notes(
 def _clip(
     frames: Iterable[NDArray[np.uint8]],
     indices: tuple[int, ...],
+    count: int,
     timestamps: tuple[float, ...],
     width: int,
     height: int,
@@ -231,6 +294,7 @@ def _clip(
     return DecodedClip(
         frames=np.stack(list(frames)),
         indices=indices,
+        count=count,
         timestamps=timestamps,
         source_width=width,
         source_height=height,

@@ -15,7 +15,7 @@ from service.decoding.container import CONTAINERS, demuxer_name, safe_movie
 from service.decoding.deadline import Deadline
 from service.decoding.frame_converter import FrameConverter
 from service.decoding.image import check_size
-from service.decoding.video_stream import best_video_stream
+from service.decoding.video_stream import best_video_stream, choice_note
 from service.errors import InvalidArgument
 from service.readings.source_clock import SourceClock, rate_note
 from service.settings import Limits
@@ -33,7 +33,8 @@ class DemuxedVideo:
 
     times: presentation times of the frames in units of the stream's time base, as the file has them: rising but for
     discontinuities of its clock; empty when the file has none or not one per packet. seconds: length of one unit. rate:
-    frames per second by the container, 0 when unknown. converter: makes images of its frames.
+    frames per second by the container, 0 when unknown. converter: makes images of its frames. choice:
+    which of several video streams this is, for people; "" of one.
     """
 
     codec: Any
@@ -43,6 +44,7 @@ class DemuxedVideo:
     times: tuple[int, ...]
     seconds: float
     rate: float
+    choice: str
 
     def clock(self) -> SourceClock:
         """Make a new clock for the frames' times in seconds."""
@@ -177,6 +179,7 @@ def _demuxed(container: Any, stream: Any, packets: list[Any]) -> DemuxedVideo:
         times=_presentation_times([packet for packet in packets if not packet.is_discard], seconds),
         seconds=seconds,
         rate=float(stream.average_rate or 0),
+        choice=choice_note(container),
     )
 
 

@@ -22,7 +22,7 @@ from service.settings import Limits
 class DecodedVideo:
     """Frames of a video. frames: one per index, as the caller's `keep` made them. timestamps: seconds since the
     first frame, empty when unknown. width, height: of the upright source in square pixels; where they change, of the
-    first of these frames. fps: 0 when unknown. notes: what people should know of the clock and of the sizes."""
+    first of these frames. fps: 0 when unknown. notes: what people should know of the stream, its clock and sizes."""
 
     frames: tuple[NDArray[np.uint8], ...]
     indices: tuple[int, ...]
@@ -68,7 +68,7 @@ def read_video(
         if not decoded.frames.keys() >= set(indices):
             raise _no_frames(field)
         seconds, fps, clock = _clock(decoded, video)
-    notes = (*clock.notes(min(indices), max(indices)), rate_note(fps), size_note(sizes, sizes[0]))
+    notes = (video.choice, *clock.notes(min(indices), max(indices)), rate_note(fps), size_note(sizes, sizes[0]))
     width, height = sizes[0]
     return DecodedVideo(
         frames=tuple(decoded.frames[index] for index in indices),

@@ -10,7 +10,7 @@ import numpy as np
 
 from actionlens.frame_agreement import spearman
 from service.evaluation.comparisons import LEVEL, compare_pairs
-from service.evaluation.measurement import BASELINES, EXACT_MASK, HIGHER, LOWER, RANDOM
+from service.evaluation.measurement import BASELINES, EXACT_MASK, HIGHER, LOWER, RANDOM, title_of
 from service.evaluation.measurement_table import MeasurementTable, Summary
 from service.evaluation.sign_flips import DRAWS
 
@@ -46,7 +46,7 @@ def reliability(table: MeasurementTable, seed: int = 0, draws: int = DRAWS) -> l
 
 
 def _reliability(table: MeasurementTable, measure: str, value: str, seed: int, draws: int) -> Reliability:
-    name = f"{measure} {value}" if value != measure else measure
+    name = title_of(measure, value)
     compared = compare_pairs(table, measure, value, [(EXACT_MASK, RANDOM)], seed, draws)
     if not compared:
         text = f"{name}: not known whether it separates the exact mask from random; no clip has both"

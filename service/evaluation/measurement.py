@@ -34,3 +34,8 @@ class ClipMeasurement:
     left_out: str = ""
     better: str = ""
     unit: str = ""
+
+
+def title_of(measure: str, value: str) -> str:
+    """A number by its measure: "insertion:steps=16", "frame-discard removable"."""
+    return measure if value in (measure, measure.partition(":")[0]) else f"{measure} {value}"

@@ -12,9 +12,10 @@ from service.concurrency.thread_pool import Pool
 from service.decoding.display import display_frames
 from service.errors import FailedPrecondition, InvalidArgument, NotFound
 from service.jobs.protocol import JobEngine
-from service.rendering.files import DISPLAY_SIDE, mp4_file, png_file
+from service.rendering.files import DISPLAY_SIDE, evaluation_png_file, mp4_file, png_file
 from service.rendering.json_document import answer_document, json_file, npz_file
 from service.settings import Limits
+from service.validation.request import EVALUATE
 
 _CHUNK = 2**20
 T = TypeVar("T")
@@ -60,9 +61,13 @@ async def make_download(
         case job_pb2.RESULT_FORMAT_JSON:
             data = await _on(pool, lambda: json_file(answer_document(answer)[0]))
             return Download(f"{name}.json", "application/json", data)
+        case job_pb2.RESULT_FORMAT_MP4 if kind == EVALUATE:
+            raise _nothing_to_lay_over(kind)
         case job_pb2.RESULT_FORMAT_MP4:
             source = await _source(engine, request)
             return Download(f"{name}.mp4", "video/mp4", await _on(pool, lambda: _film(source, answer, limits)))
+        case job_pb2.RESULT_FORMAT_PNG if kind == EVALUATE:
+            return Download(f"{name}.png", "image/png", await _on(pool, lambda: evaluation_png_file(answer)))
         case job_pb2.RESULT_FORMAT_PNG:
             source = await _source(engine, request)
             return Download(f"{name}.png", "image/png", await _on(pool, lambda: _sheet(source, answer, limits)))
@@ -74,12 +79,16 @@ def _film(clip: clip_pb2.Clip, answer: answer_pb2.Answer, limits: Limits) -> byt
     frames = display_frames(clip, answer.frames.used, DISPLAY_SIDE, limits)
     drawn = mp4_file(frames, answer.explanations[0], answer.frames)
     if drawn is None:
-        raise FailedPrecondition(
-            f"format: {answer.explanations[0].method} has nothing to lay over the frames; ask for PNG",
-            field="format",
-            reason="NOTHING_TO_LAY_OVER",
-        )
+        raise _nothing_to_lay_over(answer.explanations[0].method)
     return drawn
+
+
+def _nothing_to_lay_over(method: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"format: {method} has nothing to lay over the frames; ask for PNG",
+        field="format",
+        reason="NOTHING_TO_LAY_OVER",
+    )
 
 
 def _sheet(clip: clip_pb2.Clip, answer: answer_pb2.Answer, limits: Limits) -> bytes:

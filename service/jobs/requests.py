@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from actionlens.v1 import clip_pb2, job_pb2, method_pb2, model_pb2
+from service.dataplane.evaluation import check_target
 from service.dataplane.served_models import ServedModels
 from service.decoding.sampling import check_rate
 from service.errors import InvalidArgument
 from service.jobs.input_root import input_file
 from service.unique_names import distinct
-from service.validation.request import check_message, check_method, resolve_target
+from service.validation.measures import check_evaluate
+from service.validation.request import EVALUATE, check_message, check_method, resolve_target
+from service.validation.truth_checks import complete_truth
 
 MAX_CLIPS = 10_000
 _LARGEST_PAGE = 1000
@@ -30,13 +33,18 @@ def complete_job(request: job_pb2.CreateJobRequest, served: ServedModels, root: 
     Raises InvalidArgument, NotFound and FailedPrecondition naming the field.
     """
     model = served.find(request.model, request.version)
-    check_method(request.method, model, "method", job=True)
+    if request.method.WhichOneof("method") == EVALUATE:
+        check_evaluate(request.method.evaluate, model, f"method.{EVALUATE}")
+        check_target(request)
+    else:
+        check_method(request.method, model, "method", job=True)
     _check_sampling(request.sampling, model)
     _check_clips(request.clips, root)
     request.model, request.version = model.name, model.version
     request.priority = request.priority or job_pb2.JOB_PRIORITY_NORMAL
     if request.HasField("target"):
         request.target.CopyFrom(resolve_target(request.target, model, "target"))
+    _complete_truths(request, model)
     given = {clip.name for clip in request.clips if clip.name}
     unnamed = [(index, clip) for index, clip in enumerate(request.clips) if not clip.name]
     for (_, clip), name in zip(unnamed, distinct((_name(index, clip) for index, clip in unnamed), given), strict=True):
@@ -105,6 +113,19 @@ def _check_clips(clips: Sequence[job_pb2.JobClip], root: Path | None) -> None:
                     reason="NAME_TAKEN",
                 )
             seen[clip.name] = index
+
+
+def _complete_truths(request: job_pb2.CreateJobRequest, model: model_pb2.Model) -> None:
+    measured = request.method.WhichOneof("method") == EVALUATE
+    for index, clip in enumerate(request.clips):
+        if not clip.HasField("ground_truth"):
+            continue
+        path = f"clips[{index}].ground_truth"
+        if not measured:
+            raise InvalidArgument(
+                f"{path}: no explanation uses it; the method evaluate does", field=path, reason="BAD_GROUND_TRUTH"
+            )
+        complete_truth(clip.ground_truth, model, path)
 
 
 def _check_name(name: str, field: str) -> None:

@@ -14,6 +14,7 @@ from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.readings.areas import read_areas
 from service.readings.frame_scores import read_frames
+from service.readings.measured import read_evaluation
 
 _ENOUGH = 2 / 3
 # Total variation distance from the uniform profile below which nothing stands out.
@@ -96,6 +97,8 @@ def read_explanation(explanation: explanation_pb2.Explanation, report: answer_pb
     """
     if explanation.HasField("failure"):
         return f"not available: {explanation.failure.message}"
+    if explanation.WhichOneof("value") == "evaluation":
+        return read_evaluation(explanation.evaluation)
     rule, read = propagation(explanation), _read(explanation, report)
     if explanation.quality.HasField("insertion_deletion_gap"):
         read = f"{read}; insertion-deletion gap {explanation.quality.insertion_deletion_gap:+.2f}"

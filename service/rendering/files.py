@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.readings.explanation import frame_scores
 from service.rendering.contact_sheet import contact_sheet
+from service.rendering.evaluation_page import evaluation_page
 from service.rendering.film_times import film_times
 from service.rendering.overlay import blend, write_mp4
 from service.rendering.timeline import timeline
@@ -41,7 +42,15 @@ def mp4_file(
 
 def png_file(frames: NDArray[np.uint8], answer: answer_pb2.Answer) -> bytes:
     """The contact sheet of an answer as a PNG file. Arguments and errors as of `mp4_file`."""
-    image = contact_sheet(frames, answer.prediction, list(answer.explanations), answer.frames)
+    return _png(contact_sheet(frames, answer.prediction, list(answer.explanations), answer.frames))
+
+
+def evaluation_png_file(answer: answer_pb2.Answer) -> bytes:
+    """The page of an evaluation, the answer's one explanation, as a PNG file."""
+    return _png(evaluation_page(answer))
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
     done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert done
     return data.tobytes()

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from actionlens.v1 import job_pb2, job_pb2_grpc
+from service.backends.protocol import InferenceBackend
 from service.concurrency.thread_pool import Pool
+from service.dataplane.evaluation import plan_evaluation
 from service.dataplane.served_models import ServedModels
 from service.errors import ResourceExhausted, Unavailable
 from service.jobs.downloads import make_download
@@ -17,6 +19,7 @@ from service.jobs.protocol import JobEngine
 from service.jobs.requests import check_identifier, complete_job, complete_page
 from service.settings import Limits
 from service.validation.request import check_message
+from service.validation.truth_checks import check_counts
 
 JOB_SERVICE = "actionlens.v1.ExplanationJobService"
 MAX_WATCHERS = 64
@@ -27,9 +30,12 @@ _RETRY_SECONDS = 1.0
 class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
     """Hands checked requests to the engine; the interceptor turns errors into statuses. root: the input root."""
 
-    def __init__(self, engine: JobEngine, served: ServedModels, limits: Limits, root: Path | None) -> None:
+    def __init__(
+        self, engine: JobEngine, served: ServedModels, backend: InferenceBackend, limits: Limits, root: Path | None
+    ) -> None:
         self._engine = engine
         self._served = served
+        self._backend = backend
         self._limits = limits
         self._root = root
         # Making one takes a clip's frames and their images in memory, so few are made at once; the rest wait.
@@ -48,9 +54,16 @@ class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
 
     async def CreateJob(self, request: job_pb2.CreateJobRequest, context: Any) -> job_pb2.CreateJobResponse:
         """See the proto."""
+        check_counts(request.clips)
         complete = partial(complete_job, served=self._served, root=self._root)
         job, created = await self._engine.create(request, complete)
         return job_pb2.CreateJobResponse(job=job, created=created)
+
+    async def PlanEvaluation(
+        self, request: job_pb2.PlanEvaluationRequest, context: Any
+    ) -> job_pb2.PlanEvaluationResponse:
+        """See the proto."""
+        return await plan_evaluation(request, self._served, self._backend)
 
     async def GetJob(self, request: job_pb2.GetJobRequest, context: Any) -> job_pb2.GetJobResponse:
         """See the proto."""

@@ -17,6 +17,8 @@ from service.errors import InvalidArgument
 from service.settings import Limits
 from service.validation.request import check_message
 
+_LONGEST_NOTE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
@@ -33,7 +35,7 @@ class DecodedFrame:
 
     pixels: uint8 [height, width, 3], RGB at the model's size. width, height: pixels of the stream's first frame, to
     which the others are brought. came_as: width and height of this one. arrived: seconds on time.perf_counter's clock.
-    decoding: seconds that decoding and fitting took.
+    decoding: seconds that decoding and fitting took. note: what the client says of its source.
     """
 
     pixels: NDArray[np.uint8]
@@ -44,11 +46,18 @@ class DecodedFrame:
     request: ResolvedRequest
     arrived: float
     decoding: float
+    note: str
 
 
 def check_frame(frame: service_pb2.StreamFrame) -> None:
     """Raise InvalidArgument for what only a mistake in the client's program can cause."""
     check_message(frame, "frame")
+    if len(frame.note) > _LONGEST_NOTE:
+        raise InvalidArgument(
+            f"frame.note: {len(frame.note)} characters are more than {_LONGEST_NOTE}; shorten it",
+            field="frame.note",
+            reason="NOTE_TOO_LONG",
+        )
     if frame.WhichOneof("picture") is None:
         raise InvalidArgument(
             "frame.picture: is missing; set image (JPEG or PNG) or raw", field="frame.picture", reason="PICTURE_UNSET"
@@ -69,7 +78,8 @@ class FrameDecoder:
         (pixels, placement, came_as), _, seconds = await self._pool.run(lambda: self._decode(encoded.message))
         self._first = self._first or came_as
         width, height = self._first
-        return DecodedFrame(pixels, placement, width, height, came_as, encoded.request, encoded.arrived, seconds)
+        note = encoded.message.note
+        return DecodedFrame(pixels, placement, width, height, came_as, encoded.request, encoded.arrived, seconds, note)
 
     def _decode(
         self, message: service_pb2.StreamFrame

@@ -77,6 +77,7 @@ async def answer_window(
 
 def _report(window: Window, newest: DecodedFrame, since: float) -> answer_pb2.FrameReport:
     sizes = [frame.content.came_as for frame in window.frames]
+    sources = dict.fromkeys(frame.content.note for frame in window.frames)
     return answer_pb2.FrameReport(
         used=[frame.sequence for frame in window.frames],
         timestamps=[frame.timestamp - since for frame in window.frames] if window.fps else [],
@@ -84,5 +85,5 @@ def _report(window: Window, newest: DecodedFrame, since: float) -> answer_pb2.Fr
         source_width=newest.width,
         source_height=newest.height,
         placement=newest.placement,
-        notes=filter(None, (*window.notes, size_note(sizes, (newest.width, newest.height)))),
+        notes=filter(None, (*sources, *window.notes, size_note(sizes, (newest.width, newest.height)))),
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct, Value
 
 from actionlens.v1 import model_pb2
 from service.errors import InvalidArgument
@@ -22,6 +24,38 @@ def check_parameters(chosen: Message, support: model_pb2.MethodSupport, path: st
         parameter = described.get(field.name)
         if parameter is not None:
             _check(value, parameter, f"{path}.{field.name}")
+
+
+def check_struct(given: Struct, described: Sequence[model_pb2.Parameter], path: str) -> None:
+    """Check parameters by name, written at `path`: known, of their type, within their bounds, one of their choices.
+
+    One number will do where several may be. Raises InvalidArgument naming the parameter.
+    """
+    known = {parameter.name: parameter for parameter in described}
+    for name in sorted(given.fields):
+        where = f"{path}.{name}"
+        parameter = known.get(name)
+        if parameter is None:
+            near = get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
+            raise InvalidArgument(f"{where}: is no parameter; {hint}", field=where, reason="UNKNOWN_PARAMETER")
+        _check(_plain(given.fields[name], parameter, where), parameter, where)
+
+
+def _plain(value: Value, parameter: model_pb2.Parameter, path: str) -> Any:
+    """The value as the parameter's type. Raises InvalidArgument for another one."""
+    match value.WhichOneof("kind"), parameter.type:
+        case "number_value", "number":
+            return value.number_value
+        case "number_value", "numbers":
+            return [value.number_value]
+        case "list_value", "numbers" if all(entry.HasField("number_value") for entry in value.list_value.values):
+            return [entry.number_value for entry in value.list_value.values]
+        case "string_value", "string":
+            return value.string_value
+        case "bool_value", "bool":
+            return value.bool_value
+    raise _bad(path, f"is no {'list of numbers' if parameter.type == 'numbers' else parameter.type}")
 
 
 def _check(value: Any, parameter: model_pb2.Parameter, path: str) -> None:

@@ -9,13 +9,18 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct, Value
 
 from actionlens.v1 import method_pb2, model_pb2
 from service.errors import FailedPrecondition, InvalidArgument
 from service.validation.parameters import check_parameters
 
 MAX_METHODS = 16
+EVALUATE = "evaluate"
+"""The one method that explains nothing: it measures explanations."""
+
 _MAX_TEXT = 256
+_MAX_ENTRIES = 64
 _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 
 
@@ -31,28 +36,21 @@ def check_message(message: Message, path: str = "") -> None:
     """
     for field, value in message.ListFields():
         name = f"{path}.{field.name}" if path else field.name
+        if isinstance(value, Struct):
+            _check_struct(value, name)
+            continue
         if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
             for entry_path, entry in _entries(name, value):
                 check_message(entry, entry_path)
         elif field.cpp_type in _FLOATS:
             for entry_path, number in _entries(name, value):
-                if not math.isfinite(number):
-                    raise InvalidArgument(f"{entry_path}: {number} is not a finite number", field=entry_path)
+                _check_finite(number, entry_path)
         elif field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
             for entry_path, number in _entries(name, value):
                 _check_enum(field, number, entry_path)
         elif field.type == FieldDescriptor.TYPE_STRING:
             for entry_path, text in _entries(name, value):
-                if len(text) > _MAX_TEXT:
-                    raise InvalidArgument(
-                        f"{entry_path}: {len(text)} characters; use at most {_MAX_TEXT}",
-                        field=entry_path,
-                        reason="TEXT_TOO_LONG",
-                    )
-                if "\0" in text:  # databases and file systems would refuse it one by one, each in its own way
-                    raise InvalidArgument(
-                        f"{entry_path}: holds a null character", field=entry_path, reason="NULL_CHARACTER"
-                    )
+                _check_text(text, entry_path)
 
 
 def check_methods(methods: Sequence[method_pb2.Method], model: model_pb2.Model, path: str) -> None:
@@ -65,27 +63,35 @@ def check_methods(methods: Sequence[method_pb2.Method], model: model_pb2.Model, 
         check_method(method, model, f"{path}[{index}]")
 
 
-def check_method(method: method_pb2.Method, model: model_pb2.Model, path: str, *, job: bool = False) -> None:
+def check_method(method: method_pb2.Method, model: model_pb2.Model, path: str, *, job: bool | None = False) -> None:
     """Check that a method, written at `path` in the request, can explain this model as it is asked to.
 
-    job: whether it is to run as a job. Raises InvalidArgument when no method is set and for a parameter out of range,
-    FailedPrecondition for a method that cannot explain the model, with the reason and the methods that can, and for
-    one that belongs to the other kind of request.
+    job: whether it is to run as a job; None: either will do. Raises InvalidArgument when no method is set and for a
+    parameter out of range, FailedPrecondition for a method that cannot explain the model, with the reason and the
+    methods that can, and for one that belongs to the other kind of request.
     """
     supported = {entry.method: entry for entry in model.methods}
-    able = ", ".join(name for name, entry in supported.items() if entry.supported and entry.job == job) or "none"
+    fitting = (name for name, entry in supported.items() if entry.supported and job in (None, entry.job))
+    able = ", ".join(fitting) or "none"
     name, chosen = method_name(method), method.WhichOneof("method")
     if not chosen:
         known = ", ".join(field.name for field in method.DESCRIPTOR.oneofs_by_name["method"].fields)
         raise InvalidArgument(f"{path}: names no method; set one of {known}", field=path, reason="METHOD_UNSET")
     field = f"{path}.{chosen}"
+    if chosen == EVALUATE:
+        raise FailedPrecondition(
+            f"{path}: evaluate is no explanation; CreateJob (`actionlens evaluate`) runs it; methods that fit here: "
+            f"{able}",
+            field=field,
+            reason="RUNS_AS_JOB",
+        )
     entry = supported.get(name)
     if entry is None or not entry.supported:
         why = entry.reason if entry is not None else "the worker does not know this method"
         raise FailedPrecondition(
             f"{path}: {name} cannot explain {model.name}: {why}; methods that can: {able}", field=field
         )
-    if entry.job != job:
+    if job not in (None, entry.job):
         where = (
             "is too expensive for a live answer; CreateJob (`actionlens jobs submit`) runs it"
             if entry.job
@@ -111,7 +117,7 @@ def resolve_target(target: method_pb2.Target, model: model_pb2.Model, path: str)
             selector = getattr(target, name)
             field = f"{path}.{name}"
             if selector.WhichOneof("selector") is not None:
-                getattr(resolved, name).index = _class_index(selector, model, field)
+                getattr(resolved, name).index = class_index(selector, model, field)
             elif name == "contrast":
                 raise InvalidArgument(f"{field}: names no class; set index or label", field=field)
     if resolved.HasField("contrast") and resolved.HasField("explained") and resolved.contrast == resolved.explained:
@@ -127,7 +133,8 @@ _MOST = 2**32 - 1
 """The largest number of a class in a message."""
 
 
-def _class_index(selector: method_pb2.ClassSelector, model: model_pb2.Model, path: str) -> int:
+def class_index(selector: method_pb2.ClassSelector, model: model_pb2.Model, path: str) -> int:
+    """The number of a class that is written at `path`. Raises InvalidArgument as `resolve_target`."""
     labels = list(model.labels)
     if selector.WhichOneof("selector") == "index":
         if selector.index >= len(labels):
@@ -141,7 +148,7 @@ def _class_index(selector: method_pb2.ClassSelector, model: model_pb2.Model, pat
         return labels.index(selector.label)
     if selector.label.isdecimal() and not any(label.isdecimal() for label in labels):
         # Written by people: a number that is no label is a class's. Where labels are numbers it is a wrong label.
-        return _class_index(method_pb2.ClassSelector(index=min(int(selector.label), _MOST)), model, path)
+        return class_index(method_pb2.ClassSelector(index=min(int(selector.label), _MOST)), model, path)
     by_folded = {label.casefold(): label for label in labels}
     near = get_close_matches(selector.label.casefold(), by_folded, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(by_folded[key]) for key in near)}?" if near else "GetModel lists the labels"
@@ -150,6 +157,47 @@ def _class_index(selector: method_pb2.ClassSelector, model: model_pb2.Model, pat
         field=f"{path}.label",
         reason="UNKNOWN_CLASS",
     )
+
+
+def _check_finite(number: float, path: str) -> None:
+    if not math.isfinite(number):
+        raise InvalidArgument(f"{path}: {number} is not a finite number", field=path)
+
+
+def _check_text(text: str, path: str) -> None:
+    if len(text) > _MAX_TEXT:
+        raise InvalidArgument(
+            f"{path}: {len(text)} characters; use at most {_MAX_TEXT}", field=path, reason="TEXT_TOO_LONG"
+        )
+    if "\0" in text:  # databases and file systems would refuse it one by one, each in its own way
+        raise InvalidArgument(f"{path}: holds a null character", field=path, reason="NULL_CHARACTER")
+
+
+def _check_struct(given: Struct, path: str) -> None:
+    """Check values by name: texts, finite numbers, booleans and lists of them; few enough."""
+    if len(given.fields) > _MAX_ENTRIES:
+        raise InvalidArgument(f"{path}: {len(given.fields)} values; use at most {_MAX_ENTRIES}", field=path)
+    for name in sorted(given.fields):
+        _check_text(name, path)
+        _check_value(given.fields[name], f"{path}.{name}")
+
+
+def _check_value(value: Value, path: str, *, within: bool = False) -> None:
+    match value.WhichOneof("kind"):
+        case "number_value":
+            _check_finite(value.number_value, path)
+        case "string_value":
+            _check_text(value.string_value, path)
+        case "bool_value":
+            pass
+        case "list_value" if not within:
+            entries = value.list_value.values
+            if len(entries) > _MAX_ENTRIES:
+                raise InvalidArgument(f"{path}: {len(entries)} values; use at most {_MAX_ENTRIES}", field=path)
+            for index, entry in enumerate(entries):
+                _check_value(entry, f"{path}[{index}]", within=True)
+        case _:
+            raise InvalidArgument(f"{path}: is no text, number, boolean or list of them", field=path)
 
 
 def _entries(name: str, value: Any) -> Iterable[tuple[str, Any]]:

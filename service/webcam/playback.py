@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from actionlens.v1 import answer_pb2
 from service.client.results import ExplanationResult, WindowResult
+from service.rendering.film_times import film_times
 from service.rendering.heatmap import Heatmap, prepare_heatmap
 from service.rendering.overlay import blend_heatmap
 from service.webcam.frame_store import FrameStore
@@ -18,7 +19,6 @@ from service.webcam.state import ViewState
 
 # Seconds after which an explanation begins to fade, and is gone.
 _FRESH, _GONE = 1.5, 4.0
-_USUAL_FPS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Playback:
         self._scales: dict[tuple[str, str], float] = {}
         self._shown = -1
         self._at = 0.0
+        self._waits = False
         self._prepared: Heatmap | None = None
         self._prepared_for: tuple[ExplanationResult, tuple[int, ...]] | None = None
 
@@ -54,26 +55,37 @@ class Playback:
         last, now = self._state.last, time.monotonic()
         age = None if last is None else now - last[1]
         if last is not None and age is not None and age < _GONE:
-            frame = self._frame(last[0].frames.used, last[0].frames.effective_fps or _USUAL_FPS, now)
+            frame = self._frame(last[0].frames, now)
             image = self._store.image(last[0].frames.used[frame])
             if image is not None:
                 return self._explained(_small(image, side), last[0], frame, age)
         newest = self._store.newest()
         return None if newest is None else ShownFrame(_small(newest, side), age=age)
 
-    def _frame(self, used: Sequence[int], fps: float, now: float) -> int:
+    def _frame(self, report: answer_pb2.FrameReport, now: float) -> int:
         """The index in the window of the frame that is due now: the first one not shown yet, or further on."""
-        pending = [index for index, sequence in enumerate(used) if sequence > self._shown]
-        # A period that has passed counts, whatever its sum of floats says.
-        steps = int((now - self._at) * fps + 1e-6)
-        if not pending:
-            self._at = now
+        used, times = list(report.used), film_times(report)
+        pending = next((index for index, sequence in enumerate(used) if sequence > self._shown), None)
+        if pending is None:
+            self._waits = True
             return len(used) - 1
-        if steps < 1 and self._shown in used:
-            return list(used).index(self._shown)
-        index = pending[min(max(steps, 1), len(pending)) - 1] if self._shown >= used[0] else pending[0]
-        # Time left over from a whole frame counts for the next one.
-        self._at = max(self._at + steps / fps, now - 1 / fps)
+        if pending == 0:
+            index, self._at = 0, now
+        else:
+            shown = used.index(self._shown) if self._shown in used else pending - 1
+            lasts = times[pending] - times[shown]
+            if self._waits:
+                # That the window came late is no reason to leave its frames out.
+                self._at = max(self._at, now - lasts)
+            # Time that has passed counts, whatever its sum of floats says.
+            passed = now - self._at + 1e-6
+            if passed < lasts and self._shown in used:
+                return shown
+            passed = max(passed, lasts)
+            index = max(later for later in range(pending, len(used)) if times[later] - times[shown] <= passed)
+            # Time left over counts for the next frame.
+            self._at = max(self._at + times[index] - times[shown], now - (times[index + 1] - times[index]))
+        self._waits = False
         self._shown = used[index]
         return index
 

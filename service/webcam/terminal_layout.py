@@ -85,12 +85,25 @@ def _panel(state: ViewState, shown: ShownFrame | None, width: int) -> Renderable
     if state.last is None:
         return Text("Waiting for the first window: the model sees several frames at once.", "dim")
     return Group(
-        _summary(state), Text(), _classes(state, width), Text(), *_time(state, shown, width), Text(), _cost(state)
+        _summary(state),
+        *_notes(state),
+        Text(),
+        _classes(state, width),
+        Text(),
+        *_time(state, shown, width),
+        Text(),
+        _cost(state),
     )
 
 
 def _summary(state: ViewState) -> Text:
     return Text(state.summary, "bold")
+
+
+def _notes(state: ViewState) -> list[Text]:
+    """What is unusual about the frames."""
+    notes = state.last[0].frames.notes if state.last is not None else ()
+    return [Text("; ".join(notes), "yellow")] if notes else []
 
 
 def _classes(state: ViewState, width: int) -> Table:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from actionlens.generated_clips.labels import CLASSES, MIRROR_COLUMNS, MIRROR_ROWS, REVERSE_TIME, STILL, TRANSPOSE
 from training.batches import IGNORED, Batch, Replay, flipped, make_batch, normalise
-from training.labels import CLASSES, MIRROR_COLUMNS, MIRROR_ROWS, REVERSE_TIME, STILL, TRANSPOSE
 
 NAMES = {name: index for index, name in enumerate(CLASSES)}
 

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from actionlens.generated_clips.clips import HELD_OUT_SEED
 from handlers.models.action_model import ActionModel
 from training.batches import Batch, flipped, normalise
-from training.clips import HELD_OUT_SEED
 from training.relations import CELLS, SIZE, SNIPPET, SNIPPETS, Trainee, build, train, training_clips
 
 FOLDER = Path(__file__).parents[2] / "model_store" / "motion-trn"

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actionlens.generated_clips.clips import HELD_OUT_SEED
+from actionlens.generated_clips.labels import CLASSES
 from handlers.models.architectures.motion_cnn import MotionCNN
 from training.batches import make_batch
-from training.clips import HELD_OUT_SEED
 from training.evaluate import load_model, prepare, probabilities, read_clip
-from training.labels import CLASSES
 
 FOLDER = Path(__file__).parents[2] / "model_store" / "motion-primitives"
 

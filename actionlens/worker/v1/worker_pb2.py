@@ -24,31 +24,36 @@ _sym_db = _symbol_database.Default()
 
 from actionlens.v1 import answer_pb2 as actionlens_dot_v1_dot_answer__pb2
 from actionlens.v1 import explanation_pb2 as actionlens_dot_v1_dot_explanation__pb2
+from actionlens.v1 import job_pb2 as actionlens_dot_v1_dot_job__pb2
 from actionlens.v1 import method_pb2 as actionlens_dot_v1_dot_method__pb2
 from actionlens.v1 import model_pb2 as actionlens_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!actionlens/worker/v1/worker.proto\x12\x14\x61\x63tionlens.worker.v1\x1a\x1a\x61\x63tionlens/v1/answer.proto\x1a\x1f\x61\x63tionlens/v1/explanation.proto\x1a\x1a\x61\x63tionlens/v1/method.proto\x1a\x19\x61\x63tionlens/v1/model.proto\"\xb0\x01\n\x0e\x43omputeRequest\x12\x30\n\x07\x63ompute\x18\x01 \x01(\x0b\x32\x1d.actionlens.worker.v1.ComputeH\x00\x12\x32\n\x08\x64\x65scribe\x18\x02 \x01(\x0b\x32\x1e.actionlens.worker.v1.DescribeH\x00\x12\x30\n\x07\x61\x64vance\x18\x03 \x01(\x0b\x32\x1d.actionlens.worker.v1.AdvanceH\x00\x42\x06\n\x04work\"\x88\x02\n\x07\x43ompute\x12\x0c\n\x04\x63lip\x18\x01 \x01(\x0c\x12\x0e\n\x06\x66rames\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\x12%\n\x06target\x18\x05 \x01(\x0b\x32\x15.actionlens.v1.Target\x12&\n\x07methods\x18\x06 \x03(\x0b\x32\x15.actionlens.v1.Method\x12,\n\x06output\x18\x07 \x01(\x0b\x32\x1c.actionlens.v1.OutputOptions\x12\x11\n\tclip_file\x18\x08 \x01(\t\x12\x30\n\x07visible\x18\n \x01(\x0b\x32\x1f.actionlens.worker.v1.Rectangle\"E\n\tRectangle\x12\x0c\n\x04left\x18\x01 \x01(\r\x12\x0b\n\x03top\x18\x02 \x01(\r\x12\r\n\x05right\x18\x03 \x01(\r\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\r\"~\n\x07\x41\x64vance\x12.\n\x07\x63ompute\x18\x01 \x01(\x0b\x32\x1d.actionlens.worker.v1.Compute\x12\r\n\x05state\x18\x02 \x01(\x0c\x12\x16\n\x0e\x62udget_seconds\x18\x03 \x01(\x01\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12\x0e\n\x06result\x18\x05 \x01(\x08\"t\n\x08\x41\x64vanced\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x11\n\titeration\x18\x02 \x01(\r\x12\x12\n\niterations\x18\x03 \x01(\r\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x12\x16\n\tobjective\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x0c\n\n_objective\"\n\n\x08\x44\x65scribe\"\xd8\x02\n\x0f\x43omputeResponse\x12\'\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x16.actionlens.v1.Failure\x12-\n\nprediction\x18\x02 \x01(\x0b\x32\x19.actionlens.v1.Prediction\x12\x30\n\x0c\x65xplanations\x18\x03 \x03(\x0b\x32\x1a.actionlens.v1.Explanation\x12\x35\n\x07timings\x18\x04 \x01(\x0b\x32$.actionlens.worker.v1.ComputeTimings\x12#\n\x05model\x18\x05 \x01(\x0b\x32\x14.actionlens.v1.Model\x12\x30\n\x08\x61\x64vanced\x18\x06 \x01(\x0b\x32\x1e.actionlens.worker.v1.Advanced\x12-\n\x07quality\x18\x08 \x01(\x0b\x32\x1c.actionlens.v1.AnswerQuality\"\xb9\x01\n\x0e\x43omputeTimings\x12\r\n\x05total\x18\x01 \x01(\x01\x12\x0f\n\x07\x66orward\x18\x02 \x01(\x01\x12\x0f\n\x07\x65xplain\x18\x03 \x03(\x01\x12\x0e\n\x06\x65ncode\x18\x04 \x01(\x01\x12\x12\n\nbatch_size\x18\x05 \x01(\r\x12\x0f\n\x07started\x18\x06 \x01(\x01\x12\x18\n\x10\x65xplain_together\x18\x07 \x01(\x08\x12\x0f\n\x07measure\x18\x08 \x03(\x01\x12\x16\n\x0eothers_measure\x18\t \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!actionlens/worker/v1/worker.proto\x12\x14\x61\x63tionlens.worker.v1\x1a\x1a\x61\x63tionlens/v1/answer.proto\x1a\x1f\x61\x63tionlens/v1/explanation.proto\x1a\x17\x61\x63tionlens/v1/job.proto\x1a\x1a\x61\x63tionlens/v1/method.proto\x1a\x19\x61\x63tionlens/v1/model.proto\"\xdc\x01\n\x0e\x43omputeRequest\x12\x30\n\x07\x63ompute\x18\x01 \x01(\x0b\x32\x1d.actionlens.worker.v1.ComputeH\x00\x12\x32\n\x08\x64\x65scribe\x18\x02 \x01(\x0b\x32\x1e.actionlens.worker.v1.DescribeH\x00\x12\x30\n\x07\x61\x64vance\x18\x03 \x01(\x0b\x32\x1d.actionlens.worker.v1.AdvanceH\x00\x12*\n\x04plan\x18\x04 \x01(\x0b\x32\x1a.actionlens.worker.v1.PlanH\x00\x42\x06\n\x04work\"\xb4\x02\n\x07\x43ompute\x12\x0c\n\x04\x63lip\x18\x01 \x01(\x0c\x12\x0e\n\x06\x66rames\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\x12%\n\x06target\x18\x05 \x01(\x0b\x32\x15.actionlens.v1.Target\x12&\n\x07methods\x18\x06 \x03(\x0b\x32\x15.actionlens.v1.Method\x12,\n\x06output\x18\x07 \x01(\x0b\x32\x1c.actionlens.v1.OutputOptions\x12\x11\n\tclip_file\x18\x08 \x01(\t\x12*\n\x05truth\x18\t \x01(\x0b\x32\x1b.actionlens.worker.v1.Truth\x12\x30\n\x07visible\x18\n \x01(\x0b\x32\x1f.actionlens.worker.v1.Rectangle\"i\n\x05Truth\x12\x12\n\x05label\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07objects\x18\x02 \x01(\x0c\x12\x11\n\tannotated\x18\x03 \x03(\x08\x12\r\n\x05\x65xact\x18\x04 \x01(\x08\x12\x0f\n\x07segment\x18\x05 \x03(\x08\x42\x08\n\x06_label\"E\n\tRectangle\x12\x0c\n\x04left\x18\x01 \x01(\r\x12\x0b\n\x03top\x18\x02 \x01(\r\x12\r\n\x05right\x18\x03 \x01(\r\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\r\"~\n\x07\x41\x64vance\x12.\n\x07\x63ompute\x18\x01 \x01(\x0b\x32\x1d.actionlens.worker.v1.Compute\x12\r\n\x05state\x18\x02 \x01(\x0c\x12\x16\n\x0e\x62udget_seconds\x18\x03 \x01(\x01\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12\x0e\n\x06result\x18\x05 \x01(\x08\"t\n\x08\x41\x64vanced\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x11\n\titeration\x18\x02 \x01(\r\x12\x12\n\niterations\x18\x03 \x01(\r\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x12\x16\n\tobjective\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x0c\n\n_objective\"A\n\x04Plan\x12)\n\x08\x65valuate\x18\x01 \x01(\x0b\x32\x17.actionlens.v1.Evaluate\x12\x0e\n\x06\x66rames\x18\x02 \x01(\r\"\n\n\x08\x44\x65scribe\"\x85\x03\n\x0f\x43omputeResponse\x12\'\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x16.actionlens.v1.Failure\x12-\n\nprediction\x18\x02 \x01(\x0b\x32\x19.actionlens.v1.Prediction\x12\x30\n\x0c\x65xplanations\x18\x03 \x03(\x0b\x32\x1a.actionlens.v1.Explanation\x12\x35\n\x07timings\x18\x04 \x01(\x0b\x32$.actionlens.worker.v1.ComputeTimings\x12#\n\x05model\x18\x05 \x01(\x0b\x32\x14.actionlens.v1.Model\x12\x30\n\x08\x61\x64vanced\x18\x06 \x01(\x0b\x32\x1e.actionlens.worker.v1.Advanced\x12+\n\x04plan\x18\x07 \x01(\x0b\x32\x1d.actionlens.v1.EvaluationPlan\x12-\n\x07quality\x18\x08 \x01(\x0b\x32\x1c.actionlens.v1.AnswerQuality\"\xb9\x01\n\x0e\x43omputeTimings\x12\r\n\x05total\x18\x01 \x01(\x01\x12\x0f\n\x07\x66orward\x18\x02 \x01(\x01\x12\x0f\n\x07\x65xplain\x18\x03 \x03(\x01\x12\x0e\n\x06\x65ncode\x18\x04 \x01(\x01\x12\x12\n\nbatch_size\x18\x05 \x01(\r\x12\x0f\n\x07started\x18\x06 \x01(\x01\x12\x18\n\x10\x65xplain_together\x18\x07 \x01(\x08\x12\x0f\n\x07measure\x18\x08 \x03(\x01\x12\x16\n\x0eothers_measure\x18\t \x01(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'actionlens.worker.v1.worker_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMPUTEREQUEST']._serialized_start=176
-  _globals['_COMPUTEREQUEST']._serialized_end=352
-  _globals['_COMPUTE']._serialized_start=355
-  _globals['_COMPUTE']._serialized_end=619
-  _globals['_RECTANGLE']._serialized_start=621
-  _globals['_RECTANGLE']._serialized_end=690
-  _globals['_ADVANCE']._serialized_start=692
-  _globals['_ADVANCE']._serialized_end=818
-  _globals['_ADVANCED']._serialized_start=820
-  _globals['_ADVANCED']._serialized_end=936
-  _globals['_DESCRIBE']._serialized_start=938
-  _globals['_DESCRIBE']._serialized_end=948
-  _globals['_COMPUTERESPONSE']._serialized_start=951
-  _globals['_COMPUTERESPONSE']._serialized_end=1295
-  _globals['_COMPUTETIMINGS']._serialized_start=1298
-  _globals['_COMPUTETIMINGS']._serialized_end=1483
+  _globals['_COMPUTEREQUEST']._serialized_start=201
+  _globals['_COMPUTEREQUEST']._serialized_end=421
+  _globals['_COMPUTE']._serialized_start=424
+  _globals['_COMPUTE']._serialized_end=732
+  _globals['_TRUTH']._serialized_start=734
+  _globals['_TRUTH']._serialized_end=839
+  _globals['_RECTANGLE']._serialized_start=841
+  _globals['_RECTANGLE']._serialized_end=910
+  _globals['_ADVANCE']._serialized_start=912
+  _globals['_ADVANCE']._serialized_end=1038
+  _globals['_ADVANCED']._serialized_start=1040
+  _globals['_ADVANCED']._serialized_end=1156
+  _globals['_PLAN']._serialized_start=1158
+  _globals['_PLAN']._serialized_end=1223
+  _globals['_DESCRIBE']._serialized_start=1225
+  _globals['_DESCRIBE']._serialized_end=1235
+  _globals['_COMPUTERESPONSE']._serialized_start=1238
+  _globals['_COMPUTERESPONSE']._serialized_end=1627
+  _globals['_COMPUTETIMINGS']._serialized_start=1630
+  _globals['_COMPUTETIMINGS']._serialized_end=1815
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 from actionlens.v1 import answer_pb2 as _answer_pb2
 from actionlens.v1 import explanation_pb2 as _explanation_pb2
+from actionlens.v1 import job_pb2 as _job_pb2
 from actionlens.v1 import method_pb2 as _method_pb2
 from actionlens.v1 import model_pb2 as _model_pb2
 from google.protobuf.internal import containers as _containers
@@ -11,17 +12,19 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ComputeRequest(_message.Message):
-    __slots__ = ("compute", "describe", "advance")
+    __slots__ = ("compute", "describe", "advance", "plan")
     COMPUTE_FIELD_NUMBER: _ClassVar[int]
     DESCRIBE_FIELD_NUMBER: _ClassVar[int]
     ADVANCE_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
     compute: Compute
     describe: Describe
     advance: Advance
-    def __init__(self, compute: _Optional[_Union[Compute, _Mapping]] = ..., describe: _Optional[_Union[Describe, _Mapping]] = ..., advance: _Optional[_Union[Advance, _Mapping]] = ...) -> None: ...
+    plan: Plan
+    def __init__(self, compute: _Optional[_Union[Compute, _Mapping]] = ..., describe: _Optional[_Union[Describe, _Mapping]] = ..., advance: _Optional[_Union[Advance, _Mapping]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ...) -> None: ...
 
 class Compute(_message.Message):
-    __slots__ = ("clip", "frames", "height", "width", "target", "methods", "output", "clip_file", "visible")
+    __slots__ = ("clip", "frames", "height", "width", "target", "methods", "output", "clip_file", "truth", "visible")
     CLIP_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +33,7 @@ class Compute(_message.Message):
     METHODS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     CLIP_FILE_FIELD_NUMBER: _ClassVar[int]
+    TRUTH_FIELD_NUMBER: _ClassVar[int]
     VISIBLE_FIELD_NUMBER: _ClassVar[int]
     clip: bytes
     frames: int
@@ -39,8 +43,23 @@ class Compute(_message.Message):
     methods: _containers.RepeatedCompositeFieldContainer[_method_pb2.Method]
     output: _answer_pb2.OutputOptions
     clip_file: str
+    truth: Truth
     visible: Rectangle
-    def __init__(self, clip: _Optional[bytes] = ..., frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., output: _Optional[_Union[_answer_pb2.OutputOptions, _Mapping]] = ..., clip_file: _Optional[str] = ..., visible: _Optional[_Union[Rectangle, _Mapping]] = ...) -> None: ...
+    def __init__(self, clip: _Optional[bytes] = ..., frames: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., output: _Optional[_Union[_answer_pb2.OutputOptions, _Mapping]] = ..., clip_file: _Optional[str] = ..., truth: _Optional[_Union[Truth, _Mapping]] = ..., visible: _Optional[_Union[Rectangle, _Mapping]] = ...) -> None: ...
+
+class Truth(_message.Message):
+    __slots__ = ("label", "objects", "annotated", "exact", "segment")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    ANNOTATED_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    label: int
+    objects: bytes
+    annotated: _containers.RepeatedScalarFieldContainer[bool]
+    exact: bool
+    segment: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, label: _Optional[int] = ..., objects: _Optional[bytes] = ..., annotated: _Optional[_Iterable[bool]] = ..., exact: bool = ..., segment: _Optional[_Iterable[bool]] = ...) -> None: ...
 
 class Rectangle(_message.Message):
     __slots__ = ("left", "top", "right", "bottom")
@@ -82,18 +101,27 @@ class Advanced(_message.Message):
     objective: float
     def __init__(self, state: _Optional[bytes] = ..., iteration: _Optional[int] = ..., iterations: _Optional[int] = ..., done: bool = ..., objective: _Optional[float] = ...) -> None: ...
 
+class Plan(_message.Message):
+    __slots__ = ("evaluate", "frames")
+    EVALUATE_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    evaluate: _method_pb2.Evaluate
+    frames: int
+    def __init__(self, evaluate: _Optional[_Union[_method_pb2.Evaluate, _Mapping]] = ..., frames: _Optional[int] = ...) -> None: ...
+
 class Describe(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class ComputeResponse(_message.Message):
-    __slots__ = ("failure", "prediction", "explanations", "timings", "model", "advanced", "quality")
+    __slots__ = ("failure", "prediction", "explanations", "timings", "model", "advanced", "plan", "quality")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ADVANCED_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     failure: _explanation_pb2.Failure
     prediction: _explanation_pb2.Prediction
@@ -101,8 +129,9 @@ class ComputeResponse(_message.Message):
     timings: ComputeTimings
     model: _model_pb2.Model
     advanced: Advanced
+    plan: _job_pb2.EvaluationPlan
     quality: _explanation_pb2.AnswerQuality
-    def __init__(self, failure: _Optional[_Union[_explanation_pb2.Failure, _Mapping]] = ..., prediction: _Optional[_Union[_explanation_pb2.Prediction, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ..., timings: _Optional[_Union[ComputeTimings, _Mapping]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., advanced: _Optional[_Union[Advanced, _Mapping]] = ..., quality: _Optional[_Union[_explanation_pb2.AnswerQuality, _Mapping]] = ...) -> None: ...
+    def __init__(self, failure: _Optional[_Union[_explanation_pb2.Failure, _Mapping]] = ..., prediction: _Optional[_Union[_explanation_pb2.Prediction, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ..., timings: _Optional[_Union[ComputeTimings, _Mapping]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., advanced: _Optional[_Union[Advanced, _Mapping]] = ..., plan: _Optional[_Union[_job_pb2.EvaluationPlan, _Mapping]] = ..., quality: _Optional[_Union[_explanation_pb2.AnswerQuality, _Mapping]] = ...) -> None: ...
 
 class ComputeTimings(_message.Message):
     __slots__ = ("total", "forward", "explain", "encode", "batch_size", "started", "explain_together", "measure", "others_measure")

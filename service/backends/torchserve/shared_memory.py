@@ -17,7 +17,7 @@ def envelope(work: Work) -> Iterator[bytes]:
     The pixels go from their array straight into an anonymous file, which lies in memory and on no disk, and which the
     kernel frees when this process ends, however it ends. Raises OSError when there is no memory or file descriptor.
     """
-    if work.request.WhichOneof("work") == "describe":
+    if work.request.WhichOneof("work") in ("describe", "plan"):
         yield work.request.SerializeToString()
         return
     sent = worker_pb2.ComputeRequest()

@@ -10,12 +10,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from actionlens.v1 import clip_pb2
+from actionlens.v1 import clip_pb2, job_pb2
 from service.errors import InvalidArgument, NotFound
 from service.jobs.input_root import input_file
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import Database
-from service.jobs.store.tables import UPLOADS
+from service.jobs.store.tables import TRUTHS, UPLOADS
 from service.settings import Settings
 
 
@@ -48,6 +48,14 @@ def read_clip(
             f"{field}: {path!r} is larger than {limit} bytes; cut the clip", field=field, reason="CLIP_TOO_LARGE"
         )
     return clip_pb2.Clip(video=data)
+
+
+def read_truth(database: Database, row: sa.Row[Any]) -> job_pb2.GroundTruth | None:
+    """What is known of a job's clip; None: nothing. row: of CLIPS. Raises SQLAlchemyError."""
+    query = sa.select(TRUTHS.c.truth).where(TRUTHS.c.job == row.job, TRUTHS.c.place == row.place)
+    with database.reading() as connection:
+        data = connection.scalar(query)
+    return None if data is None else job_pb2.GroundTruth.FromString(data)
 
 
 def _content(path: Path, most: int) -> bytes:

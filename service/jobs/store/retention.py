@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from service.jobs.store.artefacts import PART, Artefacts
 from service.jobs.store.database import Database
-from service.jobs.store.tables import JOBS, UPLOADS
+from service.jobs.store.tables import JOBS, TRUTHS, UPLOADS
 from service.settings import JobSettings
 from service.telemetry.log import get_logger
 
@@ -51,7 +51,8 @@ def expire(database: Database, artefacts: Artefacts, job: str) -> None:
         ended = sa.update(JOBS).where(JOBS.c.id == job, JOBS.c.ended.is_not(None)).values(expired=True, bytes=0)
         if not connection.execute(ended).rowcount:
             return
-        connection.execute(sa.delete(UPLOADS).where(UPLOADS.c.job == job))
+        for table in (UPLOADS, TRUTHS):
+            connection.execute(sa.delete(table).where(table.c.job == job))
     artefacts.remove_job(job)
     get_logger().info("the results of a job have expired", job=job)
 

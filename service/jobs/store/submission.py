@@ -21,7 +21,7 @@ from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import Database
 from service.jobs.store.prepared import Prepared
 from service.jobs.store.queue import AHEAD, Line, enqueue
-from service.jobs.store.tables import CLIPS, JOBS, UPLOADS
+from service.jobs.store.tables import CLIPS, JOBS, TRUTHS, UPLOADS
 from service.settings import JobSettings
 from service.validation.request import check_message, method_name
 
@@ -41,7 +41,9 @@ _KNOWN = Prepared(
         JOBS.c.tenant == sa.bindparam("tenant"), JOBS.c.request_id == sa.bindparam("request_id")
     )
 )
-_NEW_JOB, _NEW_CLIPS, _NEW_UPLOADS = (Prepared(sa.insert(table)) for table in (JOBS, CLIPS, UPLOADS))
+_NEW_JOB, _NEW_CLIPS, _NEW_UPLOADS, _NEW_TRUTHS = (
+    Prepared(sa.insert(table)) for table in (JOBS, CLIPS, UPLOADS, TRUTHS)
+)
 
 
 def submit(
@@ -75,6 +77,11 @@ def submit(
         for index, clip in enumerate(request.clips)
         if clip.WhichOneof("source") == "clip"
     }
+    truths = [
+        {"job": job, "place": index, "truth": clip.ground_truth.SerializeToString()}
+        for index, clip in enumerate(request.clips)
+        if clip.HasField("ground_truth")
+    ]
     held = sum(map(len, uploads.values()))
     row = _row(job, request, digest, held)
     names: dict[int, str] = {}
@@ -90,6 +97,8 @@ def submit(
                 _NEW_UPLOADS.run(
                     connection, [{"job": job, "place": index, "clip": data} for index, data in uploads.items()]
                 )
+            if truths:
+                _NEW_TRUTHS.run(connection, truths)
             line = Line(job, request.priority, request.tenant)
             enqueue(database, connection, line, [(index, 1) for index in range(min(AHEAD, len(request.clips)))])
     except IntegrityError:

@@ -84,6 +84,16 @@ UPLOADS = sa.Table(
     sa.ForeignKeyConstraint(["job", "place"], ["clips.job", "clips.place"], ondelete="CASCADE"),
 )
 
+# What is known of clips, actionlens.v1.GroundTruth.
+TRUTHS = sa.Table(
+    "truths",
+    METADATA,
+    sa.Column("job", sa.Text, primary_key=True),
+    sa.Column("place", sa.Integer, primary_key=True),
+    sa.Column("truth", sa.LargeBinary, nullable=False),
+    sa.ForeignKeyConstraint(["job", "place"], ["clips.job", "clips.place"], ondelete="CASCADE"),
+)
+
 # The objective that is optimised, after each block.
 OBJECTIVES = sa.Table(
     "objectives",

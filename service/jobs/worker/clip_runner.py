@@ -13,18 +13,21 @@ from actionlens.worker.v1 import worker_pb2
 from service.backends.protocol import InferenceBackend, Work
 from service.dataplane import timings
 from service.dataplane.answer import build_answer, check_response
+from service.dataplane.evaluation import evaluating
 from service.dataplane.explain_service import frame_report
 from service.dataplane.resolved_request import ResolvedRequest
+from service.dataplane.truth_mapping import truth_on_frames
 from service.decoding.clip import DecodedClip, decode_clip
 from service.errors import ActionLensError, FailedPrecondition
 from service.jobs.store import transitions
-from service.jobs.store.clip_sources import read_clip
+from service.jobs.store.clip_sources import read_clip, read_truth
 from service.jobs.store.tables import CLIPS, JOBS
 from service.jobs.store.transitions import Advance, ClipKey, Entry
 from service.jobs.worker.backend_pool import NoRoom
 from service.jobs.worker.context import WorkerContext
 from service.jobs.worker.outcome import Fault, Outcome, Report, failure_of, fault_of
 from service.telemetry.log import get_logger
+from service.validation.request import EVALUATE
 
 _LONGEST_WAIT = 30.0
 _MODEL_WAIT = 2.0
@@ -52,6 +55,7 @@ class ClipRunner:
         self._last = ""
         self._partial = ""
         self._decoded: DecodedClip | None = None
+        self._truth: worker_pb2.Truth | None = None
         self._trouble: ActionLensError | None = None
         self._entered = False
         self._up = False
@@ -61,6 +65,7 @@ class ClipRunner:
             self._row = connection.execute(sa.select(CLIPS).where(self._of_clip)).one()
         self._band: int = job.band
         self._request = job_pb2.CreateJobRequest.FromString(job.request)
+        self._measures = self._request.method.WhichOneof("method") == EVALUATE
 
     async def block(self, state: str) -> Report:
         """Take the clip one block further. state: the artefact that the block before left; empty at the start."""
@@ -166,7 +171,7 @@ class ClipRunner:
             self._decoded = await context.patiently(lambda: self._decode(model.input))
         resolved = ResolvedRequest(model, request.target, (request.method,), answer_pb2.OutputOptions())
         block = worker_pb2.Advance(
-            compute=resolved.compute(),
+            compute=self._asked(resolved, self._decoded),
             state=held,
             budget_seconds=0.0 if final else context.settings.jobs.block_seconds,
             seed=request.seed,
@@ -206,7 +211,16 @@ class ClipRunner:
     def _decode(self, size: model_pb2.ModelInput) -> DecodedClip:
         context, field = self._context, f"clips[{self._key.clip_index}]"
         clip = read_clip(context.settings, context.database, context.artefacts, self._row, field)
-        return decode_clip(clip, self._request.sampling, size, context.settings.limits)
+        decoded = decode_clip(clip, self._request.sampling, size, context.settings.limits)
+        truth = read_truth(context.database, self._row) if self._measures else None
+        if truth is not None:
+            self._truth = truth_on_frames(truth, decoded, f"{field}.ground_truth")
+        return decoded
+
+    def _asked(self, resolved: ResolvedRequest, clip: DecodedClip) -> worker_pb2.Compute:
+        if not self._measures:
+            return resolved.compute()
+        return evaluating(resolved, clip, self._truth)
 
     # Both may be done twice, when the database did not answer the first time: blobs have the names of their contents.
     def _record_block(self, resolved: ResolvedRequest, response: worker_pb2.ComputeResponse, seconds: float) -> Report:

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from actionlens.card import Input
 from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall
 from handlers.errors import ModelError
 from handlers.explainers.attribution import RelevanceMatrix, SaliencyVolume
 from handlers.exporting.input_gradients import FORWARD, of_average_pool
 from handlers.exporting.onnx_graph import EXPLANATIONS, export
+from handlers.models.action_model import ActionModel
+from handlers.relevance import EvenFrames
 from tests.conftest import Exported
 from tests.handlers import networks
 from tests.waiting import PATIENCE
@@ -80,6 +83,39 @@ def test_the_graph_answers_as_the_engine_does(folder: Path, graph: Path, seed: i
         np.testing.assert_allclose(found[name][0], values, rtol=0, atol=1e-4 * scale, err_msg=name)
     share = np.nan if selective.quality.motion_share is None else selective.quality.motion_share
     assert share == pytest.approx(float(found["motion_share"][0]), abs=1e-4, nan_ok=True)
+
+
+class TwoPathways(nn.Module):
+    """As SlowFast: of 8 frames the slow pathway takes 0 and 7, which are no multiples of one number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow_frames = EvenFrames(4)
+        self.slow, self.fast = nn.Conv3d(3, 4, (1, 3, 3)), nn.Conv3d(3, 4, 3, padding=(1, 0, 0))
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        slow, fast = torch.relu(self.slow(self.slow_frames(clip))), torch.relu(self.fast(clip))
+        logits: Tensor = self.fc(torch.cat([slow.mean((2, 3, 4)), fast.mean((2, 3, 4))], 1))
+        return logits
+
+
+def test_rows_of_a_slower_pathway_are_those_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    takes = Input(frames=8, height=12, width=16, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    model = ActionModel(networks.card(input=takes, layer="fast"), TwoPathways().eval())
+    monkeypatch.setattr(ActionModel, "load", lambda folder: model)
+    clip = networks.clip(1, 8)
+    (expected,) = Engine(model).explain([ClipRequest(clip, (MethodCall("atr"),))])
+    assert isinstance(expected, ClipAnswer)
+    rows = expected.explained[0].result
+    assert isinstance(rows, RelevanceMatrix)
+    assert rows.row_logits is not None
+    export(tmp_path, ["atr"], tmp_path / "model.onnx")
+    found = run(tmp_path / "model.onnx", clip, -1)
+    np.testing.assert_allclose(found["logits"][0], expected.logits, rtol=1e-4, atol=1e-6)
+    for name, values in (("relevance_matrix", rows.values), ("row_logits", rows.row_logits)):
+        np.testing.assert_allclose(found[name][0], values, rtol=0, atol=1e-4 * float(values.abs().max()), err_msg=name)
 
 
 def test_the_graph_runs_without_torch_and_knows_its_card(graph: Path) -> None:

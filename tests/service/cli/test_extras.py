@@ -19,6 +19,7 @@ CLIP = Path(__file__).resolve().parents[3] / "model_store/motion-primitives/samp
         (EVERYTHING, ("serve", "--backend", "onnx"), "service"),
         (EVERYTHING, ("explain", CLIP, "--in-process"), "worker"),
         ("worker", ("explain", CLIP, "--in-process"), "worker"),
+        (EVERYTHING, ("evaluate", CLIP, "--in-process"), "worker"),
         (EVERYTHING, ("stream", CLIP), "media"),
         (EVERYTHING, ("webcam",), "media"),
         (EVERYTHING, ("jobs", "worker"), "worker"),
@@ -33,7 +34,9 @@ def test_what_to_type_is_said_in_one_line(absent: str, arguments: tuple[str | Pa
     assert line.endswith(f" is not installed; pip install 'actionlens[{extra}]'")
 
 
-@pytest.mark.parametrize("command", ["", "explain", "stream", "webcam", "jobs", "models", "serve", "health"])
+@pytest.mark.parametrize(
+    "command", ["", "explain", "evaluate", "stream", "webcam", "jobs", "models", "serve", "health"]
+)
 def test_help_and_completion_need_no_extra(command: str) -> None:
     done = command_without(EVERYTHING, *command.split(), "--help")
     assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from service.cli.main import app
+from service.client import Client
 from tests.conftest import absent
 from tests.handlers import networks
 from tests.service.cli.service_process import PROGRAM, environment, serving
+from tests.service.client.numbered_video import grey
 from tests.service.client.recordings import web_server, write_joined, write_movie
-from tests.service.client.rtsp import RtspCamera
+from tests.service.client.rtsp import FPS, JUMP_AT, RtspCamera
+from tests.service.decoding.test_video_stream import CASES, file_of
 from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,12 +88,62 @@ def test_a_size_that_changes(address: str, tmp_path: Path) -> None:
     assert "20 brought to the size of the first" in run("stream", joined, "-a", address, "-x", "none").stdout
 
 
+def test_arrays_whose_size_changes(address: str) -> None:
+    images = [grey(number, (48, 64) if number < 20 else (96, 128)) for number in range(40)]
+    told = "of another size (128 x 96 pixels) than the first (64 x 48), and are brought to it"
+    with Client(address) as client:
+        result = client.explain_clip(images, fps=10)
+        timed = client.explain_clip(images, timestamps=[number / 10 for number in range(40)])
+        for options in ({}, {"jpeg_quality": None}):
+            with client.explain_stream(images, stride=1, hop=2, fps=10, **options) as windows:  # type: ignore[arg-type]
+                answered = list(windows)
+            assert len(answered) == (40 - SPAN) // 2 + 1
+            assert answered[-1].counts.resized == 20
+            for window in answered:
+                assert [note[-len(told) :] for note in window.frames.notes] == [told] * (window.frames.used[-1] >= 20)
+    for found in (result, timed):
+        assert list(found.frames.notes) == [f"3 of 6 frames are {told}"]
+        assert list(found.frames.timestamps) == pytest.approx([frame / 10 for frame in found.frames.used])
+
+
+def test_which_of_several_video_streams_is_taken_is_said(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "two.mkv"
+    path.write_bytes(file_of(CASES["default"][1], "matroska"))
+    told = "of 2 video streams, stream 1 (64 x 48, default) is taken and not stream 0 (640 x 480)"
+    done = run("explain", path, path, "-a", address, "-x", "none", "--json")
+    assert [json.loads(line)["frames"]["notes"] for line in done.stdout.splitlines()] == [[told], [told]]
+    with web_server(tmp_path) as web:
+        for source in (path, f"{web}/two.mkv"):
+            windows, _ = streamed(address, source)
+            assert windows
+            assert all(window["notes"] == [told] for window in windows)
+    for command in ("explain", "stream"):
+        assert told in " ".join(run(command, path, "-a", address, "-x", "none").stdout.split())
+
+
 def test_a_recording_behind_an_address_is_answered_whole(address: str, tmp_path: Path) -> None:
     film = write_movie(tmp_path / "film.ts")
     with web_server(tmp_path) as web:
         windows, counts = streamed(address, f"{web}/film.ts")
     assert windows == streamed(address, film)[0]
     assert [window["used"][-1] for window in windows] == list(range(SPAN - 1, 38, 2))
+    assert (counts["received"], counts["missing"], counts["dropped_full"]) == (38, 0, 0)
+
+
+def test_bytes_over_tcp_are_a_recording_when_they_are_called_so(address: str, tmp_path: Path) -> None:
+    film = write_movie(tmp_path / "film.ts")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def send() -> None:
+            viewer, _ = listener.accept()
+            with viewer:
+                viewer.sendall(film.read_bytes())
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        windows, counts = streamed(address, f"tcp://127.0.0.1:{listener.getsockname()[1]}", "--recording")
+        sender.join()
+    assert windows == streamed(address, film)[0]
     assert (counts["received"], counts["missing"], counts["dropped_full"]) == (38, 0, 0)
 
 
@@ -147,6 +201,20 @@ def test_a_camera_that_breaks_off_is_opened_again_or_ends_the_command(address: s
     assert isinstance(done.exception, Exception)
     assert str(camera.address) in str(done.exception)
     assert "frames received =" in done.stdout
+
+
+@pytest.mark.parametrize("jump", [-3.0, 3600.0])
+def test_the_clock_of_a_camera_that_jumps_within_a_connection(jump: float, address: str) -> None:
+    with RtspCamera(jump=jump) as camera:
+        windows, counts = streamed(address, camera.address, "--max-windows", "25")
+        assert camera.viewers == 1
+    assert counts["clock_jumps"] == 1
+    assert windows[-1]["used"][-1] > JUMP_AT
+    for window in windows:
+        first, last = window["used"][0], window["used"][-1]
+        assert window["timestamps"][-1] - window["timestamps"][0] == pytest.approx((last - first) / FPS, abs=0.01)
+        told = [note.partition(" jumps before")[0] for note in window["notes"] if "clock" in note]
+        assert told == (["the source's clock"] if first < JUMP_AT <= last else [])
 
 
 def test_a_camera_that_changes_its_quality_goes_on(address: str) -> None:

@@ -15,6 +15,7 @@ from tests.service.client.numbered_video import grey
 from tests.waiting import PATIENCE
 
 FRAMES, FPS = 38, 20
+JUMP_AT = 30
 _SIZE = (96, 128)
 _SDP = (
     "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
@@ -26,11 +27,13 @@ class RtspCamera:
     """Frame i of every round of 38 is grey of a level that tells i; `with` starts and ends it.
 
     cut: it breaks off after so many frames, for the first `cuts` viewers. sizes: heights and widths of its images, in
-    turn for one viewer after the other.
+    turn for one viewer after the other. jump: after JUMP_AT frames its clock moves by so many seconds.
     """
 
-    def __init__(self, cut: int = 0, cuts: int = 1, sizes: tuple[tuple[int, int], ...] = (_SIZE,)) -> None:
-        self._cut, self._cuts, self._sizes = cut, cuts, sizes
+    def __init__(
+        self, cut: int = 0, cuts: int = 1, sizes: tuple[tuple[int, int], ...] = (_SIZE,), jump: float = 0.0
+    ) -> None:
+        self._cut, self._cuts, self._sizes, self._jump = cut, cuts, sizes, jump
         self.viewers = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}/camera"
@@ -118,7 +121,11 @@ class RtspCamera:
                     film.mux(stream.encode(frame))
                     try:
                         while True:
-                            packet = packets.recv(2000)
+                            packet = bytearray(packets.recv(2000))
+                            if count >= JUMP_AT:
+                                # RFC 3550 5.1: the timestamp, in units of 1/90000 s, modulo 2**32.
+                                moment = int.from_bytes(packet[4:8], "big") + round(90_000 * self._jump)
+                                packet[4:8] = (moment % 2**32).to_bytes(4, "big")
                             viewer.sendall(b"$\0" + len(packet).to_bytes(2, "big") + packet)
                     except BlockingIOError:
                         pass  # all of this frame is out

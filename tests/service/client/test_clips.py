@@ -12,7 +12,9 @@ from service.client.clip_messages import clip_message, clip_request, image_files
 from service.client.frame_sources import open_source
 from service.client.job_requests import job_request
 from service.client.stream_messages import Frame, frame_encoder
+from service.decoding.image import decode_image
 from service.errors import InvalidArgument
+from service.settings import Limits
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)
 
@@ -22,6 +24,7 @@ def test_pixels_travel_as_they_are() -> None:
     assert (raw.count, raw.height, raw.width, raw.fps) == (3, 4, 5, 12.5)
     np.testing.assert_array_equal(np.frombuffer(raw.data, np.uint8).reshape(PIXELS.shape), PIXELS)
     assert clip_message(list(PIXELS)).raw.data == raw.data
+    assert list(clip_message(PIXELS, timestamps=[0, 0.5]).raw.timestamps) == [0, 0.5]
     assert clip_message(PIXELS[..., :1]).raw.format == clip_pb2.PIXEL_FORMAT_GRAY
     # A view that is not contiguous is written in its own order.
     assert clip_message(PIXELS[::-1]).raw.data == PIXELS[::-1].copy().tobytes()
@@ -39,6 +42,7 @@ def test_a_folder_is_its_images_in_name_order(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(name.encode())
     assert list(clip_message(tmp_path, fps=3).frames.images) == [b"a.JPG", b"b.png", b"c.jpeg"]
     assert clip_message(tmp_path, fps=3).frames.fps == 3
+    assert list(clip_message(tmp_path, timestamps=[0, 0.5, 2]).frames.timestamps) == [0, 0.5, 2]
 
 
 def unpadded(folder: Path, names: list[str]) -> Path:
@@ -83,6 +87,16 @@ def test_nothing_is_said_where_the_orders_agree(tmp_path: Path, caplog: pytest.L
     assert not caplog.records
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_of_several_sizes_and_kinds_travel_without_loss(channels: int) -> None:
+    large = np.random.default_rng(1).integers(0, 256, (7, 9, channels), dtype=np.uint8)
+    images = clip_message([PIXELS[0], large, b"a file"], fps=3).frames
+    assert (list(images.images[2:]), images.fps) == ([b"a file"], 3)
+    for sent, image in zip(images.images, (PIXELS[0], large), strict=False):
+        read = decode_image(sent, Limits(), "image")
+        np.testing.assert_array_equal(read, np.broadcast_to(image, read.shape))
+
+
 def test_a_list_of_files_keeps_its_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     unpadded(tmp_path, ["1.png", "2.png", "10.png"])
     given = [tmp_path / "10.png", tmp_path / "1.png"]
@@ -97,7 +111,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "clip",
-    [PIXELS.astype(np.float32), PIXELS[0], PIXELS[..., :2], [PIXELS[0], PIXELS[0, :2]], [PIXELS[0], b"x"], [3]],
+    [PIXELS.astype(np.float32), PIXELS[0], PIXELS[..., :2], [PIXELS[0], PIXELS[0, 0]], [PIXELS[0] / 2, b"x"], [3]],
 )
 def test_what_is_no_clip_is_refused(clip: object) -> None:
     with pytest.raises(InvalidArgument, match=r"^clip: ") as caught:

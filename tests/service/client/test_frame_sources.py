@@ -22,7 +22,7 @@ from service.settings import Limits
 from tests.conftest import absent
 from tests.service.client.numbered_video import number_of, write_video
 from tests.service.client.recordings import web_server, write_joined, write_movie
-from tests.service.client.rtsp import FPS, FRAMES, RtspCamera
+from tests.service.client.rtsp import FPS, FRAMES, JUMP_AT, RtspCamera
 from tests.waiting import PATIENCE, wait_until
 
 
@@ -122,6 +122,13 @@ def test_a_folder_of_images_has_the_rate_that_is_given(tmp_path: Path) -> None:
         (b"0.png", 0, 0.0),
         (b"1.png", 1, 0.25),
     ]
+
+
+def test_a_folder_of_images_is_streamed_in_natural_order(tmp_path: Path) -> None:
+    for number in (11, 2, 10, 0, 1):
+        (tmp_path / f"frame{number}.png").write_bytes(b"%d" % number)
+    pictures = [frame.picture for frame in open_source(str(tmp_path)).frames]
+    assert pictures == [b"0", b"1", b"2", b"10", b"11"]
 
 
 @pytest.mark.parametrize("where", ["nothing.mp4", "-1", ""])
@@ -264,6 +271,50 @@ def test_a_recording_that_is_not_there_is_said(http: str) -> None:
         list(open_source(f"{http}/nothing.mp4").frames)
 
 
+def test_a_recording_that_does_not_look_like_one_is_read_whole_when_it_is_called_so(
+    free_port: int, tmp_path: Path
+) -> None:
+    """Plain bytes over TCP: that they end is known at their end."""
+    film = write_movie(tmp_path / "film.ts").read_bytes()
+    for live in (None, False):
+        with socket.create_server(("127.0.0.1", free_port)) as listener:
+            sender = threading.Thread(target=_send, args=(listener, film))
+            sender.start()
+            source = open_source(f"tcp://127.0.0.1:{free_port}", live=live)
+            assert source.live == (live is None)
+            if live is None:
+                with pytest.raises(Unavailable, match="ended"):
+                    list(source.frames)
+            else:
+                frames = []
+                for frame in source.frames:
+                    frames.append(frame)
+                    time.sleep(0.15 if frame.sequence % 10 == 0 else 0)
+                assert [number_of(np.asarray(frame.picture)) for frame in frames] == list(range(38))
+            sender.join()
+
+
+def _send(listener: socket.socket, data: bytes) -> None:
+    viewer, _ = listener.accept()
+    with viewer, contextlib.suppress(OSError):
+        viewer.sendall(data)
+
+
+def test_a_recording_that_is_called_live_is(tmp_path: Path, http: str) -> None:
+    write_movie(tmp_path / "film.mp4", movflags="faststart")
+    source = open_source(f"{http}/film.mp4", live=True)
+    assert source.live
+    with pytest.raises(Unavailable) as ended:
+        list(source.frames)
+    assert ended.value.reason == "SOURCE_ENDED"
+
+
+@pytest.mark.parametrize("where", ["0", "film.mp4"])
+def test_only_addresses_can_be_called_live_or_not(where: str) -> None:
+    with pytest.raises(InvalidArgument, match="no address"):
+        open_source(where, live=False)
+
+
 def test_a_live_address_that_ends_says_so(video: Path, free_port: int) -> None:
     if shutil.which("ffmpeg") is None:
         absent("ffmpeg", "apt-get install ffmpeg")
@@ -301,6 +352,21 @@ def test_a_camera_that_is_not_to_be_opened_again_ends_with_the_reason() -> None:
         with pytest.raises(Unavailable) as caught:
             list(source.frames)
     assert caught.value.field == "source"
+
+
+@pytest.mark.parametrize("jump", [-0.4, -5.0, 3600.0, 40_000.0])
+def test_the_clock_of_a_camera_that_jumps_within_a_connection_is_bridged_and_counted(jump: float) -> None:
+    """40 000 s are more than half of the 2**32 steps that the clock has: that is, it goes back."""
+    with RtspCamera(jump=jump) as camera:
+        source = open_source(camera.address)
+        frames = list(itertools.takewhile(lambda frame: frame.sequence < JUMP_AT + 10, source.frames))
+        source.close()
+        assert camera.viewers == 1
+    assert frames[-1].sequence > JUMP_AT
+    for frame in frames:
+        assert frame.timestamp == pytest.approx(frame.sequence / FPS, abs=1e-3)
+        assert frame.clock_jumps == (frame.sequence >= JUMP_AT)
+        assert number_of(np.asarray(frame.picture)) == frame.sequence % FRAMES
 
 
 def test_a_source_that_waits_for_its_camera_can_be_closed() -> None:

@@ -124,3 +124,54 @@ def test_frames_that_are_stored_out_of_order_are_no_step_back_of_the_clock(encod
     assert decoded.fps == pytest.approx(30, rel=1e-3)
     assert decoded.timestamps == pytest.approx([position / 30 for position in range(8)], abs=1e-3)
     assert decoded.notes == ()
+
+
+VARIABLE = [*range(0, 990, 33), *range(990, 3000, 200)]
+"""Milliseconds: 30 frames at 30 per second, then 11 at 5 per second."""
+
+
+def as_images(images, png, **clock):
+    return clip_pb2.Clip(frames=clip_pb2.EncodedFrames(images=[png(image) for image in images], **clock))
+
+
+def as_pixels(images, png, **clock):
+    data = np.stack(images).tobytes()
+    return clip_pb2.Clip(raw=clip_pb2.RawFrames(data=data, count=len(images), height=48, width=80, **clock))
+
+
+@pytest.mark.parametrize("sent", [as_images, as_pixels])
+def test_images_and_pixels_have_the_times_that_they_are_sent_with(sent, encode, numbered, png, limits):
+    images = numbered(len(VARIABLE))
+    own = [7 + time / 1000 for time in VARIABLE]
+    of_file = read(encode(images, times=VARIABLE), limits)
+    clip = decode_clip(sent(images, png, timestamps=own, fps=12), clip_pb2.Sampling(), TAKES, limits)
+    assert clip.indices == of_file.indices
+    np.testing.assert_allclose(clip.timestamps, of_file.timestamps, atol=1e-6)
+    assert (clip.fps, clip.effective_fps) == pytest.approx((of_file.fps, of_file.effective_fps))
+    assert clip.notes == ()
+
+
+@pytest.mark.parametrize("sent", [as_images, as_pixels])
+def test_a_clock_that_leaps_among_images_is_read_as_that_of_a_file(sent, numbered, png, limits):
+    times = [number / 25 + 3600 * (number >= 20) for number in range(40)]
+    clip = decode_clip(sent(numbered(40), png, timestamps=times), clip_pb2.Sampling(), TAKES, limits)
+    np.testing.assert_allclose(clip.timestamps, np.array(EVERY) / 25, atol=1e-6)
+    assert clip.notes[0].startswith("the source's clock leaps by 3600 s before frame 20;")
+
+
+@pytest.mark.parametrize("sent", [as_images, as_pixels])
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        ([0.0, 1.0], "TIMESTAMPS_INVALID"),
+        ([0.0, 1.0, float("nan")], "TIMESTAMPS_INVALID"),
+        ([0.0, float("inf"), 1.0], "TIMESTAMPS_INVALID"),
+        ([0.0, 600.0, 1200.0], "CLIP_TOO_LONG"),
+        ([0.0, 1e300, 1.7e308], "CLIP_TOO_LONG"),
+    ],
+)
+def test_times_that_cannot_be_meant_are_refused(sent, times, reason, numbered, png, limits):
+    with pytest.raises(InvalidArgument) as refused:
+        decode_clip(sent(numbered(3), png, timestamps=times), clip_pb2.Sampling(), TAKES, limits)
+    assert refused.value.reason == reason
+    assert refused.value.field in ("clip.frames.timestamps", "clip.raw.timestamps")

@@ -74,6 +74,27 @@ def test_the_stream_that_a_player_shows_is_taken_at_every_door(case: str, tmp_pa
     assert all(np.abs(image.astype(int) - RIGHT).max() <= 4 for image in played)
 
 
+NOTES = {
+    "default": "of 2 video streams, stream 1 (64 x 48, default) is taken and not stream 0 (640 x 480)",
+    "larger": "of 3 video streams, stream 1 (160 x 120) is taken and not stream 0 (64 x 48), stream 2 (96 x 64)",
+    "first of equals": "of 2 video streams, stream 0 (64 x 48) is taken and not stream 1 (64 x 48)",
+    "commentary": "of 2 video streams, stream 1 (64 x 48) is taken and not stream 0 (640 x 480, commentary)",
+    "a still beside a film": "",
+    "cover first": "",
+}
+
+
+@pytest.mark.parametrize("case", NOTES)
+def test_which_of_several_streams_is_taken_is_told_at_every_door(case: str, tmp_path: Path) -> None:
+    container, streams = CASES[case]
+    data = file_of(streams, container)
+    clip = decode_clip(clip_pb2.Clip(video=data), clip_pb2.Sampling(), TAKES, Limits())
+    assert clip.notes == ((NOTES[case],) if NOTES[case] else ())
+    path = tmp_path / "film"
+    path.write_bytes(data)
+    assert {frame.note for frame in open_source(str(path)).frames} == {NOTES[case]}
+
+
 def test_a_file_with_nothing_but_a_cover_has_no_video(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as out:
@@ -115,4 +136,6 @@ def test_a_stream_that_cannot_be_decoded_is_refused_only_when_there_is_no_other(
     path.write_bytes(both)
     clip = decode_clip(clip_pb2.Clip(video=both), clip_pb2.Sampling(), TAKES, Limits())
     assert np.abs(clip.frames.astype(int) - RIGHT).max() <= 4
+    told = "of 2 video streams, stream 1 (64 x 48) is taken and not stream 0 (no decoder for it, default)"
+    assert clip.notes == (told,)
     assert len(list(open_source(str(path)).frames)) == 8

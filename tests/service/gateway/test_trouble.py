@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from av.stream import Disposition
 from playwright.sync_api import Page, expect
 
 from service.settings import BackendName, Settings
+from tests.service.decoding.test_video_stream import file_of
 from tests.service.gateway.running import PATIENCE, Running, watch
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
@@ -98,6 +101,18 @@ def test_a_dropped_file_plays_and_one_that_is_no_video_is_reported(page: Page, r
     expect(page.locator("#readout")).to_contain_text("%", timeout=PATIENCE)
     expect(page.get_by_role("alert")).to_be_hidden()
     expect(page.get_by_role("button", name="File")).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_file_with_several_video_streams_says_so(page: Page, running: Running) -> None:
+    page.goto(f"{running.address}#{PLAIN}")
+    page.locator("#methods input").first.wait_for()
+    told = "of 2 video streams, the one that the browser plays is taken"
+    for container in ("mp4", "matroska"):
+        two = file_of([(40, 64, 48, 60, Disposition.default), (200, 64, 48, 60, Disposition(0))], container)
+        page.evaluate(_DROP, f"data:video/mp4;base64,{base64.b64encode(two).decode()}")
+        expect(page.locator("#frame-notes")).to_contain_text(told, timeout=PATIENCE)
+        page.get_by_role("button", name="Sample").click()
+        expect(page.locator("#frame-notes")).not_to_contain_text(told, timeout=PATIENCE)
 
 
 def test_the_screen_is_a_source_and_is_let_go(page: Page, running: Running) -> None:

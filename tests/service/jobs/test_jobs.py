@@ -22,11 +22,14 @@ from typer.testing import CliRunner
 from actionlens.v1 import job_pb2
 from service.cli.main import app
 from service.client import AsyncClient, Client, ServerFile
+from service.client.clip_messages import clip_message
 from service.errors import FailedPrecondition, NotFound
 from tests.handlers import networks
 from tests.service.backends.requests import TINY, store
 from tests.service.cli.service_process import PROGRAM, environment
+from tests.service.client.numbered_video import grey
 from tests.service.client.recordings import write_joined, write_movie
+from tests.service.decoding.test_video_stream import CASES, file_of
 from tests.service.job_service import job_settings, served
 from tests.waiting import PATIENCE
 
@@ -306,3 +309,24 @@ def test_a_clock_that_jumps_is_told_in_the_result_and_on_the_sheet(served_jobs: 
     sheets = [np.frombuffer(jobs.download(done.id, 0, "png").data, np.uint8) for done in (job, plain)]
     heights = [cv2.imdecode(sheet, cv2.IMREAD_COLOR).shape[0] for sheet in sheets]
     assert heights[0] > heights[1], "it has no line more"
+
+
+def test_odd_clips_are_read_by_jobs_as_by_the_live_call(served_jobs: ServedJobs, tmp_path: Path) -> None:
+    """Several video streams, a size that changes, images with times of their own."""
+    two = tmp_path / "two.mkv"
+    two.write_bytes(file_of(CASES["default"][1], "matroska"))
+    sizes = write_joined(tmp_path / "sizes.ts", 2.5, (96, 128))
+    images = [grey(number) for number in range(12)]
+    varying = clip_message(images, timestamps=[0.1 * number + 0.4 * max(0, number - 6) for number in range(12)])
+    jobs = served_jobs.client.jobs
+    job = jobs.wait(jobs.submit([two, sizes, varying], OCCLUSION, target=1).id, timeout=WAIT)
+    reports = [jobs.result(job.id, clip).frames for clip in range(3)]
+    for clip, report in zip((two, sizes, varying), reports, strict=True):
+        assert report == served_jobs.client.explain_clip(clip).frames
+    assert [note.partition(",")[0] for note in reports[0].notes] == ["of 2 video streams"]
+    assert any("of another size (128 x 96 pixels)" in note for note in reports[1].notes)
+    film = io.BytesIO(jobs.download(job.id, 2, "mp4").data)
+    with av.open(film, "r") as container:
+        shown = [float(frame.time or 0) for frame in container.decode(video=0)]
+    assert max(np.diff(reports[2].timestamps)) > 2 * min(np.diff(reports[2].timestamps))
+    np.testing.assert_allclose(shown, np.array(reports[2].timestamps) - reports[2].timestamps[0], atol=1e-3)

@@ -47,6 +47,16 @@ async def test_frames_of_another_size_are_brought_to_the_first_and_counted(stub:
         assert [note[:13] for note in report.notes] == ([f"{others} of 4 frames"] if others else [])
 
 
+async def test_what_a_client_says_of_its_source_is_in_the_answers(stub: Any) -> None:
+    client = await StreamClient.open(stub)
+    for number in range(10):
+        await client.send(number, note="of 2 video streams, stream 1 is taken" if number >= 5 else "")
+    await client.end()
+    for first, window in enumerate(client.windows):
+        told = ["of 2 video streams, stream 1 is taken"] if first + 3 >= 5 else []
+        assert list(window.answer.frames.notes) == told
+
+
 async def test_a_live_stream_goes_on_when_its_quality_changes(stub: Any) -> None:
     client = await StreamClient.open(stub, fill=DROP, consume=NEWEST)
     for number in range(40):
@@ -222,6 +232,10 @@ async def test_bad_open_messages_name_the_field(stub: Any, name: str) -> None:
 BAD_MESSAGES = {
     "opened twice": (service_pb2.ExplainStreamRequest(open=service_pb2.StreamOpen()), "open"),
     "empty": (service_pb2.ExplainStreamRequest(), "message"),
+    "long note": (
+        service_pb2.ExplainStreamRequest(frame=service_pb2.StreamFrame(image=b"x", note=501 * "a")),
+        "frame.note",
+    ),
     "no picture": (service_pb2.ExplainStreamRequest(frame=service_pb2.StreamFrame(sequence=1)), "frame.picture"),
     "no time": (
         service_pb2.ExplainStreamRequest(frame=service_pb2.StreamFrame(image=b"x", timestamp=math.inf)),

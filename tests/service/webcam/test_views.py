@@ -116,6 +116,48 @@ def test_frames_go_on_in_their_own_time_and_fade_when_nothing_follows(
     assert abs(red[7]) < 5
 
 
+def test_what_is_unusual_about_the_frames_is_said(store: FrameStore) -> None:
+    state, playback = made(store)
+    answer = window()
+    answer.frames.notes.extend(["of 2 video streams, stream 1 is taken", "the clock jumps"])
+    state.add(answer)
+    drawn = lines(TerminalSize(120, 36), state, store, playback, "q quit")
+    text = " ".join(_ESCAPE.sub(" ", line) for line in drawn)
+    assert "of 2 video streams, stream 1 is taken; the clock jumps" in re.sub(r"[\s▀▄█]+", " ", text)
+
+
+def test_frames_of_variable_rate_are_shown_at_their_own_times(
+    store: FrameStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(playback_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("service.webcam.state.time", SimpleNamespace(monotonic=lambda: clock.now))
+    state, playback = made(store)
+    times = [0.0, 0.1, 0.2, 0.7, 0.8, 1.4, 1.5, 2.4]
+    begins: dict[int, float] = {}
+
+    def watch(seconds: float) -> None:
+        for _ in range(round(seconds / 0.05)):
+            shown = playback.show(320)
+            assert shown is not None
+            # Frames are told apart by their level; the window counts them from its own first.
+            begins.setdefault(round((int(shown.image[12, 4, 0]) - 60) / 10), clock.now - 100)
+            clock.now += 0.05
+
+    first, second = window(strength=0.0), window(1, strength=0.0)
+    for answer, frames in ((first, range(5)), (second, range(2, 8))):
+        del answer.frames.used[:]
+        answer.frames.used.extend(frames)
+        answer.frames.timestamps.extend(times[frame] for frame in frames)
+        answer.frames.effective_fps = 5
+    state.add(first)
+    watch(1.2)
+    # The first window's last frame stays for as long as the second one says.
+    state.add(second)
+    watch(1.5)
+    assert [begins[frame] for frame in range(8)] == pytest.approx(times, abs=0.06)
+
+
 def test_the_colour_scale_stays_until_it_is_begun_anew(store: FrameStore) -> None:
     state, playback = made(store)
     for strength, peak in ((1.0, 1.0), (4.0, 4.0), (2.0, 4.0)):

@@ -10,10 +10,10 @@ const MP4 = 4;
 // Milliseconds until a job whose watch broke is watched again.
 const PAUSE = 1000;
 
-/** A Clip message of frozen pictures. */
-export async function clipOf(pictures, fps) {
+/** A Clip message of frozen pictures. times: as frameTimes has them. */
+export async function clipOf(pictures, times) {
   const images = await Promise.all(pictures.map(async ({ blob }) => new Uint8Array(await blob.arrayBuffer())));
-  return { frames: { images, fps } };
+  return { frames: { images, timestamps: times.slice(0, images.length) } };
 }
 
 /** Creates a job for one clip and returns it. */

@@ -67,7 +67,7 @@ export class Live {
     this.#trim();
     const { socket } = this;
     const image = new Uint8Array(await frame.blob.arrayBuffer());
-    if (socket === this.socket) socket.send({ frame: { sequence, timestamp: frame.time, image } });
+    if (socket === this.socket) socket.send({ frame: { sequence, timestamp: frame.time, image, note: frame.note } });
   }
 
   #connect() {

@@ -1,6 +1,7 @@
 // One frozen window: scrub it, look deeper with a job, keep, export and share the result.
 
 import { Heat } from "./heat.js";
+import { frameTimes } from "./clock.js";
 import { paintScale } from "./colours.js";
 import { $, colour, duration, make, press, save, sharp, short } from "./dom.js";
 import { cancel, clipOf, create, film, follow } from "./job.js";
@@ -10,12 +11,12 @@ import { toArray } from "./tensor.js";
 import { zip } from "./zip.js";
 
 const MP4 = 1;
-const PLAY_MILLISECONDS = 90;
 
 export class Moment {
   /** given: {answer, pictures, model, target, title}; on: {link(job id), removed()}. */
   constructor(service, given, on) {
-    Object.assign(this, given, { service, on, frame: 0, shown: null });
+    Object.assign(this, given, { service, on, frame: 0, shown: null, playing: null });
+    this.times = frameTimes(this.answer.frames);
     this.element = $("moment-template").content.firstElementChild.cloneNode(true);
     this.find = (selector) => this.element.querySelector(selector);
     this.results = new Map();
@@ -37,7 +38,7 @@ export class Moment {
   }
 
   remove() {
-    clearInterval(this.playing);
+    clearTimeout(this.playing);
     // Nobody waits for it any more.
     if (this.running) cancel(this.service, this.running).catch(reportError);
     this.element.remove();
@@ -59,7 +60,8 @@ export class Moment {
     // The service counts the frames of the stream, a job those of the clip, as the slider does.
     const live = this.answer.explanations.includes(entry);
     const said = entry?.reading && !live ? `${entry.reading}.` : sentence(this.answer, frameCurve(this.answer, name));
-    const notes = (answer.frames?.notes ?? []).map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`);
+    // What was unusual about the window's frames is so for its jobs too.
+    const notes = [...new Set([...this.answer.frames.notes, ...(answer.frames?.notes ?? [])])].map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`);
     this.find(".reading").textContent = (partial ? "So far: " : "") + [said, ...(entry?.notes ?? []), ...notes].join(" ");
     this.#legend(entry);
     this.#objective(entry?.curves?.[0]);
@@ -86,12 +88,21 @@ export class Moment {
   #play() {
     const button = this.find(".play");
     if (this.playing) {
-      this.playing = clearInterval(this.playing);
+      this.playing = clearTimeout(this.playing);
       Object.assign(button, { textContent: "▶", ariaLabel: "Play" });
       return;
     }
     Object.assign(button, { textContent: "❚❚", ariaLabel: "Pause" });
-    this.playing = setInterval(() => this.#go((this.frame + 1) % this.pictures.length), PLAY_MILLISECONDS);
+    this.#wait();
+  }
+
+  /** Shows the next frame once this one's time is over. */
+  #wait() {
+    const { frame, times } = this;
+    this.playing = setTimeout(() => {
+      this.#go((this.frame + 1) % this.pictures.length);
+      this.#wait();
+    }, 1000 * (times[frame + 1] - times[frame]));
   }
 
   async #draw() {
@@ -138,7 +149,7 @@ export class Moment {
     bar.removeAttribute("value");
     note.textContent = "sending";
     try {
-      const clip = await clipOf(this.pictures, this.answer.frames.effective_fps);
+      const clip = await clipOf(this.pictures, this.times);
       const { id } = await create(this.service, { name: "moment", model: this.answer.model, target: this.target, clip, method });
       this.running = id;
       this.find(".cancel").hidden = false;
@@ -179,7 +190,7 @@ export class Moment {
   }
 
   async #export() {
-    const clip = await clipOf(this.pictures, this.answer.frames.effective_fps);
+    const clip = await clipOf(this.pictures, this.times);
     const files = clip.frames.images.map((image, i) => [`frames/${String(i).padStart(3, "0")}.jpg`, image]);
     const [entry] = this.answer.explanations;
     if (this.jobs.has(this.shown)) files.push([`${this.shown}.mp4`, await film(this.service, this.jobs.get(this.shown))]);

@@ -10,7 +10,7 @@ export async function showShared(service, id) {
   const address = URL.createObjectURL(new Blob([await film(service, id)], { type: "video/mp4" }));
   const video = make("video", { src: address, loop: true, muted: true, controls: true, playsInline: true });
   const title = `${answer.prediction.top[0].label}, ${entry.method}`;
-  const notes = entry.notes.map((note) => make("p", { className: "faint small", textContent: note }));
+  const notes = [...entry.notes, ...answer.frames.notes].map((note) => make("p", { className: "faint small", textContent: note }));
   const close = make("button", { className: "quiet", textContent: "✕", ariaLabel: "Remove this moment" });
   const card = make(
     "article",

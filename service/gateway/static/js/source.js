@@ -1,5 +1,7 @@
 // Where pictures come from: a camera, the screen, a file or a sample, all shown by one <video>.
 
+import { trackNote } from "./tracks.js";
+
 const SIDE = 320;
 const QUALITY = 0.85;
 const THUMB_HEIGHT = 72;
@@ -14,7 +16,7 @@ const ADVICE = {
 };
 
 export class Source {
-  /** onFrame({width, height, thumb, blob}): called for each captured frame, in order; wants(): whether it will be sent;
+  /** onFrame({time, width, height, thumb, blob, note}): called for each captured frame, in order; wants(): whether it will be sent;
    * onEnd(words): a camera or screen gives no more. */
   constructor(video, { onFrame, wants, onEnd, fps = 25 }) {
     Object.assign(this, { video, onFrame, wants, onEnd });
@@ -30,6 +32,7 @@ export class Source {
   async start(kind, media) {
     this.stop();
     const { turn } = this;
+    let note;
     try {
       if (kind === "camera" || kind === "screen") {
         // A person may take long to allow it, and choose something else before.
@@ -42,14 +45,14 @@ export class Source {
       } else this.video.src = typeof media === "string" ? media : URL.createObjectURL(media);
       this.video.loop = true;
       await played(this.video, kind === "sample" ? NO_SAMPLE : NO_FILM);
+      note = kind === "file" ? await trackNote(media) : "";
     } catch (error) {
       if (turn !== this.turn) return false;
       this.stop();
       throw error;
     }
     if (turn !== this.turn) return false;
-    this.kind = kind;
-    this.last = 0;
+    Object.assign(this, { kind, note, last: 0, position: 0, clock: 0, step: this.period / 1000 });
     this.#next(turn);
     return true;
   }
@@ -86,25 +89,37 @@ export class Source {
   }
 
   #next(turn) {
-    this.video.requestVideoFrameCallback((now) => {
+    this.video.requestVideoFrameCallback((now, { mediaTime }) => {
       if (turn !== this.turn) return;
       this.#next(turn);
+      const time = this.#time(now, mediaTime);
       // A little slack, or a 25 fps camera would lose every other frame to rounding.
       if (now - this.last < this.period * 0.9) return;
       this.last = now;
       // Pictures are made beside each other, and handed on in the order in which they were taken.
-      const [before, made] = [this.ready, this.#take(now)];
+      const [before, made] = [this.ready, this.#take(time)];
       this.ready = before.then(() => made).then((frame) => (turn === this.turn ? this.onFrame(frame) : frame.thumb?.close())).catch(reportError);
     });
   }
 
+  /** Seconds on the source's clock: a file's own, however late the page is; it goes on where the file begins again. */
+  #time(now, mediaTime) {
+    if (this.video.srcObject) return now / 1000;
+    let step = mediaTime - this.position;
+    if (step < 0) step += this.video.duration;
+    // Some files do not say how long they are.
+    if (step > 0 && Number.isFinite(step)) this.step = step;
+    this.position = mediaTime;
+    this.clock += this.step;
+    return this.clock;
+  }
+
   /** The picture that the video shows now; one that will not be sent is not made. */
-  async #take(now) {
+  async #take(time) {
     const { videoWidth, videoHeight } = this.video;
     const factor = Math.min(1, SIDE / Math.max(videoWidth, videoHeight));
     const width = Math.max(2, Math.round(videoWidth * factor));
     const height = Math.max(2, Math.round(videoHeight * factor));
-    const time = now / 1000;
     if (!this.wants()) return { time, width, height, blob: null };
     const { canvas } = this;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
@@ -114,7 +129,7 @@ export class Source {
       canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY }),
       createImageBitmap(canvas, { resizeWidth: wide, resizeHeight: THUMB_HEIGHT }),
     ]);
-    return { time, width, height, blob, thumb };
+    return { time, width, height, blob, thumb, note: this.note };
   }
 }
 

@@ -12,7 +12,7 @@ from handlers.models.blocks.consensus import AverageConsensus, RelationalConsens
 
 def test_a_linear_network_by_hand():
     # Logit 0 = mean_i (2 x_i0 - x_i1); its gradient is (2, -1) / 2 at each of two elements.
-    consensus = AverageConsensus(2, 3)
+    consensus = AverageConsensus(nn.Linear(2, 3))
     with torch.no_grad():
         consensus.classifier.weight[0] = torch.tensor([2.0, -1.0])
     features = torch.tensor([[1.0, 2.0], [3.0, 0.0]])
@@ -41,7 +41,7 @@ def test_midpoints_integrate_a_square_exactly():
 
 
 def test_what_speaks_against_the_class_is_negative():
-    consensus = AverageConsensus(1, 2)
+    consensus = AverageConsensus(nn.Linear(1, 2))
     with torch.no_grad():
         consensus.classifier.weight[1] = 2.0
     found = element_grad_cam(consensus, torch.tensor([[-1.0], [3.0]]), 1)

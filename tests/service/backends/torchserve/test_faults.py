@@ -154,6 +154,7 @@ async def test_a_killed_server_is_replaced(
     assert len(folders - processes.folders()) == 1
 
 
+@pytest.mark.alone
 async def test_frozen_processes_are_replaced_and_stop_leaves_nothing(settings: Settings) -> None:
     known, folders = processes.family(), processes.folders()
     backend = TorchServeBackend(settings.model_copy(update={"models": (TINY,), "response_seconds": 4.0}))

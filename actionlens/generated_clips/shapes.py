@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.textures import Image, noise_texture, random_colour, shading, skin_colour, texture
+from actionlens.generated_clips.textures import Image, noise_texture, random_colour, shading, skin_colour, texture
 
 #: Where a forearm comes from: the angle (radians, image coordinates) by which "fingers up, arm down" is turned.
 ARM_ANGLES = {"bottom": 0.0, "left": np.pi / 2, "top": np.pi, "right": -np.pi / 2}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.clips import HELD_OUT_SEED, generate
-from training.labels import CLASSES, STILL
+from actionlens.generated_clips.clips import HELD_OUT_SEED, generate
+from actionlens.generated_clips.labels import CLASSES, STILL
 
 SIZE = 48
 

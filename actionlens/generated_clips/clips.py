@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from training import cameras, labels
-from training.paths import Path, make_path
-from training.renders import Shot, render
-from training.scenes import make_scene
-from training.shapes import ARM_ANGLES, Sprite, blob, hand
+from actionlens.generated_clips import cameras, labels
+from actionlens.generated_clips.paths import Path, make_path
+from actionlens.generated_clips.renders import Shot, render
+from actionlens.generated_clips.scenes import make_scene
+from actionlens.generated_clips.shapes import ARM_ANGLES, Sprite, blob, hand
 
 #: Seeds below this train the model; evaluation uses seeds from here on.
 HELD_OUT_SEED = 2**40

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training import labels
+from actionlens.generated_clips import labels
 
 Array = NDArray[np.float64]
 

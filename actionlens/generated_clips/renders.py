@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.paths import Path
-from training.scenes import Scene, paste, warp
-from training.shapes import Sprite
+from actionlens.generated_clips.paths import Path
+from actionlens.generated_clips.scenes import Scene, paste, warp
+from actionlens.generated_clips.shapes import Sprite
 
 _MOVING = np.array((0.004, 0.004, 0.012, 0.03))  # least change per frame (x, y, log-scale, angle) that counts as moving
 _LEAST_AREA = 0.01  # of the frame

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.shapes import person
-from training.textures import texture
+from actionlens.generated_clips.shapes import person
+from actionlens.generated_clips.textures import texture
 
 Frame = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
