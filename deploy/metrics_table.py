@@ -21,9 +21,8 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 _HEAD = """# Metrics
 
 `http://HOST:8471/metrics`, for Prometheus. Times are in seconds. Histograms have `_bucket`, `_sum` and `_count`
-(`actionlens_conservation_defect`, which may be negative, has no `_sum`), summaries `_sum` and `_count`. A reader that
-asks for OpenMetrics, as Prometheus does, gets exemplars with the `trace_id` of a traced answer
-([operating.md](operating.md)).
+(those of numbers that may be negative have no `_sum`), summaries `_sum` and `_count`. A reader that asks for
+OpenMetrics, as Prometheus does, gets exemplars with the `trace_id` of a traced answer ([operating.md](operating.md)).
 
 This page is written by `python -m deploy.metrics_table`.
 
@@ -37,7 +36,7 @@ No label has an id in it, and none takes a value that a client can make up.
 |---|---|
 | `model`, `version` | the models that are loaded |
 | `method` | the methods of the contract; `several` for a sum of them; empty for stages that belong to none |
-| `stage` | `decode`, `queue`, `transport`, `forward`, `explain`, `encode` |
+| `stage` | `decode`, `queue`, `transport`, `forward`, `explain`, `measure`, `encode` |
 | `outcome` | `used`, `dropped_stale`, `dropped_full`, `rejected` |
 | `level` | `prediction`, `grad_cam`, `selective_relevance`, `temporal_relevance` |
 | `class` | the first {CLASSES} classes that a model predicts, and `other` |
@@ -74,7 +73,16 @@ def families() -> Iterable[Metric]:
     metrics.rpcs.started(call)
     metrics.rpcs.ended(call, "OK", 0.0, 0, 0)
     method = MethodRecord(
-        "", 0.0, failed=False, motion_share=0.0, conservation_defect=0.0, average_length=1.0, maximum_length=1.0
+        "",
+        0.0,
+        failed=False,
+        motion_share=0.0,
+        conservation_defect=0.0,
+        average_length=1.0,
+        maximum_length=1.0,
+        measuring=1.0,
+        insertion_deletion_gap=0.0,
+        agreement=0.0,
     )
     record = AnswerRecord("", "", "", 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, (method,), False, "")
     metrics.clip_answered(record)

@@ -25,27 +25,27 @@ _sym_db = _symbol_database.Default()
 from actionlens.v1 import explanation_pb2 as actionlens_dot_v1_dot_explanation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61\x63tionlens/v1/answer.proto\x12\ractionlens.v1\x1a\x1f\x61\x63tionlens/v1/explanation.proto\"}\n\rOutputOptions\x12.\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x1c.actionlens.v1.ValueEncoding\x12-\n\x07overlay\x18\x02 \x01(\x0e\x32\x1c.actionlens.v1.OverlayFormat\x12\r\n\x05top_k\x18\x03 \x01(\r\"\xa4\x02\n\x06\x41nswer\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12-\n\nprediction\x18\x03 \x01(\x0b\x32\x19.actionlens.v1.Prediction\x12\x30\n\x0c\x65xplanations\x18\x04 \x03(\x0b\x32\x1a.actionlens.v1.Explanation\x12*\n\x06\x66rames\x18\x05 \x01(\x0b\x32\x1a.actionlens.v1.FrameReport\x12\'\n\x07timings\x18\x06 \x01(\x0b\x32\x16.actionlens.v1.Timings\x12.\n\x05level\x18\x07 \x01(\x0e\x32\x1f.actionlens.v1.ExplanationLevel\x12\x14\n\x0clevel_reason\x18\x08 \x01(\t\"\xaf\x01\n\x0b\x46rameReport\x12\x0c\n\x04used\x18\x01 \x03(\x04\x12\x12\n\ntimestamps\x18\x02 \x03(\x01\x12\x15\n\reffective_fps\x18\x03 \x01(\x01\x12\x14\n\x0csource_width\x18\x04 \x01(\r\x12\x15\n\rsource_height\x18\x05 \x01(\r\x12+\n\tplacement\x18\x06 \x01(\x0b\x32\x18.actionlens.v1.Placement\x12\r\n\x05notes\x18\x07 \x03(\t\"p\n\tPlacement\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05width\x18\x03 \x01(\x02\x12\x0e\n\x06height\x18\x04 \x01(\x02\x12\x13\n\x0b\x66rame_width\x18\x05 \x01(\r\x12\x14\n\x0c\x66rame_height\x18\x06 \x01(\r\"\xaa\x01\n\x07Timings\x12\x0e\n\x06\x64\x65\x63ode\x18\x01 \x01(\x01\x12\r\n\x05queue\x18\x02 \x01(\x01\x12\x11\n\ttransport\x18\x03 \x01(\x01\x12\x0f\n\x07\x66orward\x18\x04 \x01(\x01\x12\x0e\n\x06\x65ncode\x18\x05 \x01(\x01\x12\r\n\x05total\x18\x06 \x01(\x01\x12\x0f\n\x07\x65xplain\x18\x07 \x03(\x01\x12\x12\n\nbatch_size\x18\x08 \x01(\r\x12\x18\n\x10\x65xplain_together\x18\t \x01(\x08*\x81\x01\n\rValueEncoding\x12\x1e\n\x1aVALUE_ENCODING_UNSPECIFIED\x10\x00\x12\x1a\n\x16VALUE_ENCODING_FLOAT32\x10\x01\x12\x1a\n\x16VALUE_ENCODING_FLOAT16\x10\x02\x12\x18\n\x14VALUE_ENCODING_UINT8\x10\x03*`\n\rOverlayFormat\x12\x1e\n\x1aOVERLAY_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12OVERLAY_FORMAT_MP4\x10\x01\x12\x17\n\x13OVERLAY_FORMAT_JPEG\x10\x02*\xcc\x01\n\x10\x45xplanationLevel\x12!\n\x1d\x45XPLANATION_LEVEL_UNSPECIFIED\x10\x00\x12 \n\x1c\x45XPLANATION_LEVEL_PREDICTION\x10\x01\x12\x1e\n\x1a\x45XPLANATION_LEVEL_GRAD_CAM\x10\x02\x12)\n%EXPLANATION_LEVEL_SELECTIVE_RELEVANCE\x10\x03\x12(\n$EXPLANATION_LEVEL_TEMPORAL_RELEVANCE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61\x63tionlens/v1/answer.proto\x12\ractionlens.v1\x1a\x1f\x61\x63tionlens/v1/explanation.proto\"\x9d\x01\n\rOutputOptions\x12.\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x1c.actionlens.v1.ValueEncoding\x12-\n\x07overlay\x18\x02 \x01(\x0e\x32\x1c.actionlens.v1.OverlayFormat\x12\r\n\x05top_k\x18\x03 \x01(\r\x12\x1e\n\x16insertion_deletion_gap\x18\x04 \x01(\x08\"\xd3\x02\n\x06\x41nswer\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12-\n\nprediction\x18\x03 \x01(\x0b\x32\x19.actionlens.v1.Prediction\x12\x30\n\x0c\x65xplanations\x18\x04 \x03(\x0b\x32\x1a.actionlens.v1.Explanation\x12*\n\x06\x66rames\x18\x05 \x01(\x0b\x32\x1a.actionlens.v1.FrameReport\x12\'\n\x07timings\x18\x06 \x01(\x0b\x32\x16.actionlens.v1.Timings\x12.\n\x05level\x18\x07 \x01(\x0e\x32\x1f.actionlens.v1.ExplanationLevel\x12\x14\n\x0clevel_reason\x18\x08 \x01(\t\x12-\n\x07quality\x18\t \x01(\x0b\x32\x1c.actionlens.v1.AnswerQuality\"\xaf\x01\n\x0b\x46rameReport\x12\x0c\n\x04used\x18\x01 \x03(\x04\x12\x12\n\ntimestamps\x18\x02 \x03(\x01\x12\x15\n\reffective_fps\x18\x03 \x01(\x01\x12\x14\n\x0csource_width\x18\x04 \x01(\r\x12\x15\n\rsource_height\x18\x05 \x01(\r\x12+\n\tplacement\x18\x06 \x01(\x0b\x32\x18.actionlens.v1.Placement\x12\r\n\x05notes\x18\x07 \x03(\t\"p\n\tPlacement\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05width\x18\x03 \x01(\x02\x12\x0e\n\x06height\x18\x04 \x01(\x02\x12\x13\n\x0b\x66rame_width\x18\x05 \x01(\r\x12\x14\n\x0c\x66rame_height\x18\x06 \x01(\r\"\xd3\x01\n\x07Timings\x12\x0e\n\x06\x64\x65\x63ode\x18\x01 \x01(\x01\x12\r\n\x05queue\x18\x02 \x01(\x01\x12\x11\n\ttransport\x18\x03 \x01(\x01\x12\x0f\n\x07\x66orward\x18\x04 \x01(\x01\x12\x0e\n\x06\x65ncode\x18\x05 \x01(\x01\x12\r\n\x05total\x18\x06 \x01(\x01\x12\x0f\n\x07\x65xplain\x18\x07 \x03(\x01\x12\x12\n\nbatch_size\x18\x08 \x01(\r\x12\x18\n\x10\x65xplain_together\x18\t \x01(\x08\x12\x0f\n\x07measure\x18\n \x03(\x01\x12\x16\n\x0eothers_measure\x18\x0b \x01(\x01*\x81\x01\n\rValueEncoding\x12\x1e\n\x1aVALUE_ENCODING_UNSPECIFIED\x10\x00\x12\x1a\n\x16VALUE_ENCODING_FLOAT32\x10\x01\x12\x1a\n\x16VALUE_ENCODING_FLOAT16\x10\x02\x12\x18\n\x14VALUE_ENCODING_UINT8\x10\x03*`\n\rOverlayFormat\x12\x1e\n\x1aOVERLAY_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12OVERLAY_FORMAT_MP4\x10\x01\x12\x17\n\x13OVERLAY_FORMAT_JPEG\x10\x02*\xcc\x01\n\x10\x45xplanationLevel\x12!\n\x1d\x45XPLANATION_LEVEL_UNSPECIFIED\x10\x00\x12 \n\x1c\x45XPLANATION_LEVEL_PREDICTION\x10\x01\x12\x1e\n\x1a\x45XPLANATION_LEVEL_GRAD_CAM\x10\x02\x12)\n%EXPLANATION_LEVEL_SELECTIVE_RELEVANCE\x10\x03\x12(\n$EXPLANATION_LEVEL_TEMPORAL_RELEVANCE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'actionlens.v1.answer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VALUEENCODING']._serialized_start=966
-  _globals['_VALUEENCODING']._serialized_end=1095
-  _globals['_OVERLAYFORMAT']._serialized_start=1097
-  _globals['_OVERLAYFORMAT']._serialized_end=1193
-  _globals['_EXPLANATIONLEVEL']._serialized_start=1196
-  _globals['_EXPLANATIONLEVEL']._serialized_end=1400
-  _globals['_OUTPUTOPTIONS']._serialized_start=78
-  _globals['_OUTPUTOPTIONS']._serialized_end=203
-  _globals['_ANSWER']._serialized_start=206
-  _globals['_ANSWER']._serialized_end=498
-  _globals['_FRAMEREPORT']._serialized_start=501
-  _globals['_FRAMEREPORT']._serialized_end=676
-  _globals['_PLACEMENT']._serialized_start=678
-  _globals['_PLACEMENT']._serialized_end=790
-  _globals['_TIMINGS']._serialized_start=793
-  _globals['_TIMINGS']._serialized_end=963
+  _globals['_VALUEENCODING']._serialized_start=1087
+  _globals['_VALUEENCODING']._serialized_end=1216
+  _globals['_OVERLAYFORMAT']._serialized_start=1218
+  _globals['_OVERLAYFORMAT']._serialized_end=1314
+  _globals['_EXPLANATIONLEVEL']._serialized_start=1317
+  _globals['_EXPLANATIONLEVEL']._serialized_end=1521
+  _globals['_OUTPUTOPTIONS']._serialized_start=79
+  _globals['_OUTPUTOPTIONS']._serialized_end=236
+  _globals['_ANSWER']._serialized_start=239
+  _globals['_ANSWER']._serialized_end=578
+  _globals['_FRAMEREPORT']._serialized_start=581
+  _globals['_FRAMEREPORT']._serialized_end=756
+  _globals['_PLACEMENT']._serialized_start=758
+  _globals['_PLACEMENT']._serialized_end=870
+  _globals['_TIMINGS']._serialized_start=873
+  _globals['_TIMINGS']._serialized_end=1084
 # @@protoc_insertion_point(module_scope)

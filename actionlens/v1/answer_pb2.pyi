@@ -42,17 +42,19 @@ EXPLANATION_LEVEL_SELECTIVE_RELEVANCE: ExplanationLevel
 EXPLANATION_LEVEL_TEMPORAL_RELEVANCE: ExplanationLevel
 
 class OutputOptions(_message.Message):
-    __slots__ = ("encoding", "overlay", "top_k")
+    __slots__ = ("encoding", "overlay", "top_k", "insertion_deletion_gap")
     ENCODING_FIELD_NUMBER: _ClassVar[int]
     OVERLAY_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
+    INSERTION_DELETION_GAP_FIELD_NUMBER: _ClassVar[int]
     encoding: ValueEncoding
     overlay: OverlayFormat
     top_k: int
-    def __init__(self, encoding: _Optional[_Union[ValueEncoding, str]] = ..., overlay: _Optional[_Union[OverlayFormat, str]] = ..., top_k: _Optional[int] = ...) -> None: ...
+    insertion_deletion_gap: bool
+    def __init__(self, encoding: _Optional[_Union[ValueEncoding, str]] = ..., overlay: _Optional[_Union[OverlayFormat, str]] = ..., top_k: _Optional[int] = ..., insertion_deletion_gap: bool = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("model", "version", "prediction", "explanations", "frames", "timings", "level", "level_reason")
+    __slots__ = ("model", "version", "prediction", "explanations", "frames", "timings", "level", "level_reason", "quality")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +63,7 @@ class Answer(_message.Message):
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     LEVEL_REASON_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     prediction: _explanation_pb2.Prediction
@@ -69,7 +72,8 @@ class Answer(_message.Message):
     timings: Timings
     level: ExplanationLevel
     level_reason: str
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., prediction: _Optional[_Union[_explanation_pb2.Prediction, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ..., frames: _Optional[_Union[FrameReport, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., level: _Optional[_Union[ExplanationLevel, str]] = ..., level_reason: _Optional[str] = ...) -> None: ...
+    quality: _explanation_pb2.AnswerQuality
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., prediction: _Optional[_Union[_explanation_pb2.Prediction, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ..., frames: _Optional[_Union[FrameReport, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., level: _Optional[_Union[ExplanationLevel, str]] = ..., level_reason: _Optional[str] = ..., quality: _Optional[_Union[_explanation_pb2.AnswerQuality, _Mapping]] = ...) -> None: ...
 
 class FrameReport(_message.Message):
     __slots__ = ("used", "timestamps", "effective_fps", "source_width", "source_height", "placement", "notes")
@@ -106,7 +110,7 @@ class Placement(_message.Message):
     def __init__(self, left: _Optional[float] = ..., top: _Optional[float] = ..., width: _Optional[float] = ..., height: _Optional[float] = ..., frame_width: _Optional[int] = ..., frame_height: _Optional[int] = ...) -> None: ...
 
 class Timings(_message.Message):
-    __slots__ = ("decode", "queue", "transport", "forward", "encode", "total", "explain", "batch_size", "explain_together")
+    __slots__ = ("decode", "queue", "transport", "forward", "encode", "total", "explain", "batch_size", "explain_together", "measure", "others_measure")
     DECODE_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     TRANSPORT_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +120,8 @@ class Timings(_message.Message):
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_TOGETHER_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_MEASURE_FIELD_NUMBER: _ClassVar[int]
     decode: float
     queue: float
     transport: float
@@ -125,4 +131,6 @@ class Timings(_message.Message):
     explain: _containers.RepeatedScalarFieldContainer[float]
     batch_size: int
     explain_together: bool
-    def __init__(self, decode: _Optional[float] = ..., queue: _Optional[float] = ..., transport: _Optional[float] = ..., forward: _Optional[float] = ..., encode: _Optional[float] = ..., total: _Optional[float] = ..., explain: _Optional[_Iterable[float]] = ..., batch_size: _Optional[int] = ..., explain_together: bool = ...) -> None: ...
+    measure: _containers.RepeatedScalarFieldContainer[float]
+    others_measure: float
+    def __init__(self, decode: _Optional[float] = ..., queue: _Optional[float] = ..., transport: _Optional[float] = ..., forward: _Optional[float] = ..., encode: _Optional[float] = ..., total: _Optional[float] = ..., explain: _Optional[_Iterable[float]] = ..., batch_size: _Optional[int] = ..., explain_together: bool = ..., measure: _Optional[_Iterable[float]] = ..., others_measure: _Optional[float] = ...) -> None: ...

@@ -185,16 +185,30 @@ class EvaluationCurve(_message.Message):
     def __init__(self, method: _Optional[str] = ..., measure: _Optional[str] = ..., curve: _Optional[_Union[Curve, _Mapping]] = ..., baseline: bool = ...) -> None: ...
 
 class Quality(_message.Message):
-    __slots__ = ("selected_positions", "motion_share", "conservation_defect", "frame_entropy")
+    __slots__ = ("selected_positions", "motion_share", "conservation_defect", "frame_entropy", "insertion_deletion_gap", "gap_left_out", "agreement")
     SELECTED_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     MOTION_SHARE_FIELD_NUMBER: _ClassVar[int]
     CONSERVATION_DEFECT_FIELD_NUMBER: _ClassVar[int]
     FRAME_ENTROPY_FIELD_NUMBER: _ClassVar[int]
+    INSERTION_DELETION_GAP_FIELD_NUMBER: _ClassVar[int]
+    GAP_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    AGREEMENT_FIELD_NUMBER: _ClassVar[int]
     selected_positions: float
     motion_share: float
     conservation_defect: float
     frame_entropy: float
-    def __init__(self, selected_positions: _Optional[float] = ..., motion_share: _Optional[float] = ..., conservation_defect: _Optional[float] = ..., frame_entropy: _Optional[float] = ...) -> None: ...
+    insertion_deletion_gap: float
+    gap_left_out: str
+    agreement: float
+    def __init__(self, selected_positions: _Optional[float] = ..., motion_share: _Optional[float] = ..., conservation_defect: _Optional[float] = ..., frame_entropy: _Optional[float] = ..., insertion_deletion_gap: _Optional[float] = ..., gap_left_out: _Optional[str] = ..., agreement: _Optional[float] = ...) -> None: ...
+
+class AnswerQuality(_message.Message):
+    __slots__ = ("agreement", "agreement_left_out")
+    AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    AGREEMENT_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    agreement: float
+    agreement_left_out: str
+    def __init__(self, agreement: _Optional[float] = ..., agreement_left_out: _Optional[str] = ...) -> None: ...
 
 class Provenance(_message.Message):
     __slots__ = ("model", "version", "weights_digest", "method", "parameters", "seed")

@@ -29,17 +29,17 @@ from actionlens.v1 import model_pb2 as actionlens_dot_v1_dot_model__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61\x63tionlens/v1/service.proto\x12\ractionlens.v1\x1a\x1a\x61\x63tionlens/v1/answer.proto\x1a\x18\x61\x63tionlens/v1/clip.proto\x1a\x1a\x61\x63tionlens/v1/method.proto\x1a\x19\x61\x63tionlens/v1/model.proto\x1a\x1egoogle/protobuf/duration.proto\"\xff\x01\n\x12\x45xplainClipRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12!\n\x04\x63lip\x18\x03 \x01(\x0b\x32\x13.actionlens.v1.Clip\x12)\n\x08sampling\x18\x04 \x01(\x0b\x32\x17.actionlens.v1.Sampling\x12%\n\x06target\x18\x05 \x01(\x0b\x32\x15.actionlens.v1.Target\x12&\n\x07methods\x18\x06 \x03(\x0b\x32\x15.actionlens.v1.Method\x12,\n\x06output\x18\x07 \x01(\x0b\x32\x1c.actionlens.v1.OutputOptions\"<\n\x13\x45xplainClipResponse\x12%\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x15.actionlens.v1.Answer\"\xd1\x01\n\x14\x45xplainStreamRequest\x12)\n\x04open\x18\x01 \x01(\x0b\x32\x19.actionlens.v1.StreamOpenH\x00\x12+\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1a.actionlens.v1.StreamFrameH\x00\x12-\n\x06update\x18\x03 \x01(\x0b\x32\x1b.actionlens.v1.StreamUpdateH\x00\x12\'\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x18.actionlens.v1.StreamEndH\x00\x42\t\n\x07message\"\xcf\x02\n\nStreamOpen\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12%\n\x06target\x18\x03 \x01(\x0b\x32\x15.actionlens.v1.Target\x12&\n\x07methods\x18\x04 \x03(\x0b\x32\x15.actionlens.v1.Method\x12,\n\x06output\x18\x05 \x01(\x0b\x32\x1c.actionlens.v1.OutputOptions\x12%\n\x06window\x18\x06 \x01(\x0b\x32\x15.actionlens.v1.Window\x12\'\n\x04\x66ill\x18\x07 \x01(\x0e\x32\x19.actionlens.v1.FillPolicy\x12-\n\x07\x63onsume\x18\x08 \x01(\x0e\x32\x1c.actionlens.v1.ConsumePolicy\x12%\n\x06\x62udget\x18\t \x01(\x0b\x32\x15.actionlens.v1.Budget\"j\n\x06\x42udget\x12\x1c\n\x0flatency_seconds\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0eoverhead_share\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\x12\n\x10_latency_secondsB\x11\n\x0f_overhead_share\"%\n\x06Window\x12\x0e\n\x06stride\x18\x01 \x01(\r\x12\x0b\n\x03hop\x18\x02 \x01(\r\"\x9b\x01\n\x0bStreamFrame\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\ttimestamp\x18\x02 \x01(\x01\x12\x0f\n\x05image\x18\x03 \x01(\x0cH\x00\x12(\n\x03raw\x18\x04 \x01(\x0b\x32\x19.actionlens.v1.RawPictureH\x00\x12\x13\n\x0b\x63lock_jumps\x18\x05 \x01(\r\x12\x0c\n\x04note\x18\x06 \x01(\tB\t\n\x07picture\"9\n\nRawPicture\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\"\x9b\x01\n\x0cStreamUpdate\x12%\n\x06target\x18\x01 \x01(\x0b\x32\x15.actionlens.v1.Target\x12&\n\x07methods\x18\x02 \x03(\x0b\x32\x15.actionlens.v1.Method\x12\x15\n\rclear_methods\x18\x03 \x01(\x08\x12%\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x15.actionlens.v1.Budget\"\x0b\n\tStreamEnd\"\xe0\x01\n\x15\x45xplainStreamResponse\x12-\n\x06opened\x18\x01 \x01(\x0b\x32\x1b.actionlens.v1.StreamOpenedH\x00\x12-\n\x06window\x18\x02 \x01(\x0b\x32\x1b.actionlens.v1.WindowAnswerH\x00\x12-\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x1b.actionlens.v1.StreamCreditH\x00\x12/\n\x07summary\x18\x04 \x01(\x0b\x32\x1c.actionlens.v1.StreamSummaryH\x00\x42\t\n\x07message\"e\n\x0cStreamOpened\x12\x0e\n\x06\x63redit\x18\x01 \x01(\r\x12%\n\x06window\x18\x02 \x01(\x0b\x32\x15.actionlens.v1.Window\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"\x1e\n\x0cStreamCredit\x12\x0e\n\x06\x66rames\x18\x01 \x01(\r\"\x97\x01\n\x0cWindowAnswer\x12\x0e\n\x06window\x18\x01 \x01(\x04\x12%\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x15.actionlens.v1.Answer\x12\x0b\n\x03lag\x18\x03 \x01(\x01\x12*\n\x06\x63ounts\x18\x04 \x01(\x0b\x32\x1a.actionlens.v1.FrameCounts\x12\x17\n\x0fskipped_windows\x18\x05 \x01(\x04\"\xb4\x01\n\x0b\x46rameCounts\x12\x10\n\x08received\x18\x01 \x01(\x04\x12\x0c\n\x04used\x18\x02 \x01(\x04\x12\x15\n\rdropped_stale\x18\x03 \x01(\x04\x12\x14\n\x0c\x64ropped_full\x18\x04 \x01(\x04\x12\x10\n\x08rejected\x18\x05 \x01(\x04\x12\x0f\n\x07waiting\x18\x06 \x01(\x04\x12\x0f\n\x07missing\x18\x07 \x01(\x04\x12\x0f\n\x07resized\x18\x08 \x01(\x04\x12\x13\n\x0b\x63lock_jumps\x18\t \x01(\x04\"\x91\x01\n\rStreamSummary\x12*\n\x06\x63ounts\x18\x01 \x01(\x0b\x32\x1a.actionlens.v1.FrameCounts\x12\x0f\n\x07windows\x18\x02 \x01(\x04\x12\x17\n\x0fskipped_windows\x18\x03 \x01(\x04\x12*\n\x07\x65lapsed\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.actionlens.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"7\n\x10GetModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.actionlens.v1.Model*]\n\nFillPolicy\x12\x1b\n\x17\x46ILL_POLICY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46ILL_POLICY_BLOCK\x10\x01\x12\x1b\n\x17\x46ILL_POLICY_DROP_OLDEST\x10\x02*d\n\rConsumePolicy\x12\x1e\n\x1a\x43ONSUME_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONSUME_POLICY_EVERY\x10\x01\x12\x19\n\x15\x43ONSUME_POLICY_NEWEST\x10\x02\x32\xea\x02\n\x12\x45xplanationService\x12T\n\x0b\x45xplainClip\x12!.actionlens.v1.ExplainClipRequest\x1a\".actionlens.v1.ExplainClipResponse\x12^\n\rExplainStream\x12#.actionlens.v1.ExplainStreamRequest\x1a$.actionlens.v1.ExplainStreamResponse(\x01\x30\x01\x12Q\n\nListModels\x12 .actionlens.v1.ListModelsRequest\x1a!.actionlens.v1.ListModelsResponse\x12K\n\x08GetModel\x12\x1e.actionlens.v1.GetModelRequest\x1a\x1f.actionlens.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61\x63tionlens/v1/service.proto\x12\ractionlens.v1\x1a\x1a\x61\x63tionlens/v1/answer.proto\x1a\x18\x61\x63tionlens/v1/clip.proto\x1a\x1a\x61\x63tionlens/v1/method.proto\x1a\x19\x61\x63tionlens/v1/model.proto\x1a\x1egoogle/protobuf/duration.proto\"\xff\x01\n\x12\x45xplainClipRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12!\n\x04\x63lip\x18\x03 \x01(\x0b\x32\x13.actionlens.v1.Clip\x12)\n\x08sampling\x18\x04 \x01(\x0b\x32\x17.actionlens.v1.Sampling\x12%\n\x06target\x18\x05 \x01(\x0b\x32\x15.actionlens.v1.Target\x12&\n\x07methods\x18\x06 \x03(\x0b\x32\x15.actionlens.v1.Method\x12,\n\x06output\x18\x07 \x01(\x0b\x32\x1c.actionlens.v1.OutputOptions\"<\n\x13\x45xplainClipResponse\x12%\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x15.actionlens.v1.Answer\"\xd1\x01\n\x14\x45xplainStreamRequest\x12)\n\x04open\x18\x01 \x01(\x0b\x32\x19.actionlens.v1.StreamOpenH\x00\x12+\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1a.actionlens.v1.StreamFrameH\x00\x12-\n\x06update\x18\x03 \x01(\x0b\x32\x1b.actionlens.v1.StreamUpdateH\x00\x12\'\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x18.actionlens.v1.StreamEndH\x00\x42\t\n\x07message\"\xcf\x02\n\nStreamOpen\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12%\n\x06target\x18\x03 \x01(\x0b\x32\x15.actionlens.v1.Target\x12&\n\x07methods\x18\x04 \x03(\x0b\x32\x15.actionlens.v1.Method\x12,\n\x06output\x18\x05 \x01(\x0b\x32\x1c.actionlens.v1.OutputOptions\x12%\n\x06window\x18\x06 \x01(\x0b\x32\x15.actionlens.v1.Window\x12\'\n\x04\x66ill\x18\x07 \x01(\x0e\x32\x19.actionlens.v1.FillPolicy\x12-\n\x07\x63onsume\x18\x08 \x01(\x0e\x32\x1c.actionlens.v1.ConsumePolicy\x12%\n\x06\x62udget\x18\t \x01(\x0b\x32\x15.actionlens.v1.Budget\"j\n\x06\x42udget\x12\x1c\n\x0flatency_seconds\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0eoverhead_share\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\x12\n\x10_latency_secondsB\x11\n\x0f_overhead_share\"%\n\x06Window\x12\x0e\n\x06stride\x18\x01 \x01(\r\x12\x0b\n\x03hop\x18\x02 \x01(\r\"\x9b\x01\n\x0bStreamFrame\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\ttimestamp\x18\x02 \x01(\x01\x12\x0f\n\x05image\x18\x03 \x01(\x0cH\x00\x12(\n\x03raw\x18\x04 \x01(\x0b\x32\x19.actionlens.v1.RawPictureH\x00\x12\x13\n\x0b\x63lock_jumps\x18\x05 \x01(\r\x12\x0c\n\x04note\x18\x06 \x01(\tB\t\n\x07picture\"9\n\nRawPicture\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\"\xdb\x01\n\x0cStreamUpdate\x12%\n\x06target\x18\x01 \x01(\x0b\x32\x15.actionlens.v1.Target\x12&\n\x07methods\x18\x02 \x03(\x0b\x32\x15.actionlens.v1.Method\x12\x15\n\rclear_methods\x18\x03 \x01(\x08\x12%\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x15.actionlens.v1.Budget\x12#\n\x16insertion_deletion_gap\x18\x05 \x01(\x08H\x00\x88\x01\x01\x42\x19\n\x17_insertion_deletion_gap\"\x0b\n\tStreamEnd\"\xe0\x01\n\x15\x45xplainStreamResponse\x12-\n\x06opened\x18\x01 \x01(\x0b\x32\x1b.actionlens.v1.StreamOpenedH\x00\x12-\n\x06window\x18\x02 \x01(\x0b\x32\x1b.actionlens.v1.WindowAnswerH\x00\x12-\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x1b.actionlens.v1.StreamCreditH\x00\x12/\n\x07summary\x18\x04 \x01(\x0b\x32\x1c.actionlens.v1.StreamSummaryH\x00\x42\t\n\x07message\"e\n\x0cStreamOpened\x12\x0e\n\x06\x63redit\x18\x01 \x01(\r\x12%\n\x06window\x18\x02 \x01(\x0b\x32\x15.actionlens.v1.Window\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"\x1e\n\x0cStreamCredit\x12\x0e\n\x06\x66rames\x18\x01 \x01(\r\"\x97\x01\n\x0cWindowAnswer\x12\x0e\n\x06window\x18\x01 \x01(\x04\x12%\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x15.actionlens.v1.Answer\x12\x0b\n\x03lag\x18\x03 \x01(\x01\x12*\n\x06\x63ounts\x18\x04 \x01(\x0b\x32\x1a.actionlens.v1.FrameCounts\x12\x17\n\x0fskipped_windows\x18\x05 \x01(\x04\"\xb4\x01\n\x0b\x46rameCounts\x12\x10\n\x08received\x18\x01 \x01(\x04\x12\x0c\n\x04used\x18\x02 \x01(\x04\x12\x15\n\rdropped_stale\x18\x03 \x01(\x04\x12\x14\n\x0c\x64ropped_full\x18\x04 \x01(\x04\x12\x10\n\x08rejected\x18\x05 \x01(\x04\x12\x0f\n\x07waiting\x18\x06 \x01(\x04\x12\x0f\n\x07missing\x18\x07 \x01(\x04\x12\x0f\n\x07resized\x18\x08 \x01(\x04\x12\x13\n\x0b\x63lock_jumps\x18\t \x01(\x04\"\x91\x01\n\rStreamSummary\x12*\n\x06\x63ounts\x18\x01 \x01(\x0b\x32\x1a.actionlens.v1.FrameCounts\x12\x0f\n\x07windows\x18\x02 \x01(\x04\x12\x17\n\x0fskipped_windows\x18\x03 \x01(\x04\x12*\n\x07\x65lapsed\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.actionlens.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"7\n\x10GetModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.actionlens.v1.Model*]\n\nFillPolicy\x12\x1b\n\x17\x46ILL_POLICY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46ILL_POLICY_BLOCK\x10\x01\x12\x1b\n\x17\x46ILL_POLICY_DROP_OLDEST\x10\x02*d\n\rConsumePolicy\x12\x1e\n\x1a\x43ONSUME_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONSUME_POLICY_EVERY\x10\x01\x12\x19\n\x15\x43ONSUME_POLICY_NEWEST\x10\x02\x32\xea\x02\n\x12\x45xplanationService\x12T\n\x0b\x45xplainClip\x12!.actionlens.v1.ExplainClipRequest\x1a\".actionlens.v1.ExplainClipResponse\x12^\n\rExplainStream\x12#.actionlens.v1.ExplainStreamRequest\x1a$.actionlens.v1.ExplainStreamResponse(\x01\x30\x01\x12Q\n\nListModels\x12 .actionlens.v1.ListModelsRequest\x1a!.actionlens.v1.ListModelsResponse\x12K\n\x08GetModel\x12\x1e.actionlens.v1.GetModelRequest\x1a\x1f.actionlens.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'actionlens.v1.service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FILLPOLICY']._serialized_start=2691
-  _globals['_FILLPOLICY']._serialized_end=2784
-  _globals['_CONSUMEPOLICY']._serialized_start=2786
-  _globals['_CONSUMEPOLICY']._serialized_end=2886
+  _globals['_FILLPOLICY']._serialized_start=2755
+  _globals['_FILLPOLICY']._serialized_end=2848
+  _globals['_CONSUMEPOLICY']._serialized_start=2850
+  _globals['_CONSUMEPOLICY']._serialized_end=2950
   _globals['_EXPLAINCLIPREQUEST']._serialized_start=188
   _globals['_EXPLAINCLIPREQUEST']._serialized_end=443
   _globals['_EXPLAINCLIPRESPONSE']._serialized_start=445
@@ -57,29 +57,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RAWPICTURE']._serialized_start=1362
   _globals['_RAWPICTURE']._serialized_end=1419
   _globals['_STREAMUPDATE']._serialized_start=1422
-  _globals['_STREAMUPDATE']._serialized_end=1577
-  _globals['_STREAMEND']._serialized_start=1579
-  _globals['_STREAMEND']._serialized_end=1590
-  _globals['_EXPLAINSTREAMRESPONSE']._serialized_start=1593
-  _globals['_EXPLAINSTREAMRESPONSE']._serialized_end=1817
-  _globals['_STREAMOPENED']._serialized_start=1819
-  _globals['_STREAMOPENED']._serialized_end=1920
-  _globals['_STREAMCREDIT']._serialized_start=1922
-  _globals['_STREAMCREDIT']._serialized_end=1952
-  _globals['_WINDOWANSWER']._serialized_start=1955
-  _globals['_WINDOWANSWER']._serialized_end=2106
-  _globals['_FRAMECOUNTS']._serialized_start=2109
-  _globals['_FRAMECOUNTS']._serialized_end=2289
-  _globals['_STREAMSUMMARY']._serialized_start=2292
-  _globals['_STREAMSUMMARY']._serialized_end=2437
-  _globals['_LISTMODELSREQUEST']._serialized_start=2439
-  _globals['_LISTMODELSREQUEST']._serialized_end=2497
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2499
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2582
-  _globals['_GETMODELREQUEST']._serialized_start=2584
-  _globals['_GETMODELREQUEST']._serialized_end=2632
-  _globals['_GETMODELRESPONSE']._serialized_start=2634
-  _globals['_GETMODELRESPONSE']._serialized_end=2689
-  _globals['_EXPLANATIONSERVICE']._serialized_start=2889
-  _globals['_EXPLANATIONSERVICE']._serialized_end=3251
+  _globals['_STREAMUPDATE']._serialized_end=1641
+  _globals['_STREAMEND']._serialized_start=1643
+  _globals['_STREAMEND']._serialized_end=1654
+  _globals['_EXPLAINSTREAMRESPONSE']._serialized_start=1657
+  _globals['_EXPLAINSTREAMRESPONSE']._serialized_end=1881
+  _globals['_STREAMOPENED']._serialized_start=1883
+  _globals['_STREAMOPENED']._serialized_end=1984
+  _globals['_STREAMCREDIT']._serialized_start=1986
+  _globals['_STREAMCREDIT']._serialized_end=2016
+  _globals['_WINDOWANSWER']._serialized_start=2019
+  _globals['_WINDOWANSWER']._serialized_end=2170
+  _globals['_FRAMECOUNTS']._serialized_start=2173
+  _globals['_FRAMECOUNTS']._serialized_end=2353
+  _globals['_STREAMSUMMARY']._serialized_start=2356
+  _globals['_STREAMSUMMARY']._serialized_end=2501
+  _globals['_LISTMODELSREQUEST']._serialized_start=2503
+  _globals['_LISTMODELSREQUEST']._serialized_end=2561
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2563
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2646
+  _globals['_GETMODELREQUEST']._serialized_start=2648
+  _globals['_GETMODELREQUEST']._serialized_end=2696
+  _globals['_GETMODELRESPONSE']._serialized_start=2698
+  _globals['_GETMODELRESPONSE']._serialized_end=2753
+  _globals['_EXPLANATIONSERVICE']._serialized_start=2953
+  _globals['_EXPLANATIONSERVICE']._serialized_end=3315
 # @@protoc_insertion_point(module_scope)

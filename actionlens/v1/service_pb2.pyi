@@ -133,16 +133,18 @@ class RawPicture(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., height: _Optional[int] = ..., width: _Optional[int] = ...) -> None: ...
 
 class StreamUpdate(_message.Message):
-    __slots__ = ("target", "methods", "clear_methods", "budget")
+    __slots__ = ("target", "methods", "clear_methods", "budget", "insertion_deletion_gap")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
     CLEAR_METHODS_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
+    INSERTION_DELETION_GAP_FIELD_NUMBER: _ClassVar[int]
     target: _method_pb2.Target
     methods: _containers.RepeatedCompositeFieldContainer[_method_pb2.Method]
     clear_methods: bool
     budget: Budget
-    def __init__(self, target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., clear_methods: bool = ..., budget: _Optional[_Union[Budget, _Mapping]] = ...) -> None: ...
+    insertion_deletion_gap: bool
+    def __init__(self, target: _Optional[_Union[_method_pb2.Target, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_method_pb2.Method, _Mapping]]] = ..., clear_methods: bool = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., insertion_deletion_gap: bool = ...) -> None: ...
 
 class StreamEnd(_message.Message):
     __slots__ = ()

@@ -135,4 +135,24 @@ def _trust(made: Dashboard) -> None:
             "ops",
             (rate("model, method", "actionlens_explanations_failed_total"), "{{model}} {{method}}"),
         )
+    ).with_panel(
+        graph(
+            "Agreement of the methods",
+            "Mean rank correlation over frames of each method's explanations with the others of the same answer: half "
+            "of them, and the end of the lowest tenth. A method that agrees with none is to be doubted first.",
+            "short",
+            (quantile(0.1, "model, method", "actionlens_method_agreement"), "{{model}} {{method}} 10 %"),
+            (quantile(0.5, "model, method", "actionlens_method_agreement"), "{{model}} {{method}} half"),
+            width=12,
+        )
+    ).with_panel(
+        graph(
+            "Insertion-deletion gap",
+            "Where it is asked for: how much more the class's probability rises as the clip is put back, most relevant "
+            "patches first, than it keeps as they are taken out. Below 0 the map points away from what counts.",
+            "short",
+            (quantile(0.1, "model, method", "actionlens_insertion_deletion_gap"), "{{model}} {{method}} 10 %"),
+            (quantile(0.5, "model, method", "actionlens_insertion_deletion_gap"), "{{model}} {{method}} half"),
+            width=12,
+        )
     )

@@ -18,6 +18,7 @@ from handlers.engine.engine import ClipAnswer, ClipRequest, Engine, MethodCall, 
 from handlers.errors import INTERNAL, RequestError
 from handlers.evaluation import evaluation_block
 from handlers.evaluation.evaluation_plan import describe_measures, plan
+from handlers.wire.answer_quality import Gap, fill_quality, measured_gaps
 from handlers.wire.evaluations import evaluation_request, evaluation_response, ground_truth, visible
 from handlers.wire.responses import block_response, clip_response, failure, not_finite
 
@@ -71,8 +72,14 @@ def answer(
         except Exception as error:  # the boundary: a bug or lack of memory must not take batch-mates' replies away
             replies[index] = _failed(engine_error(error))
     answers = engine.explain([clip for _, clip in clips])
-    for (index, _), result in zip(clips, answers, strict=True):
-        replies[index] = _reply(engine, requests[index].compute, result)
+    gaps = [
+        measured_gaps(engine, requests[index].compute, question.clip, result)
+        for (index, question), result in zip(clips, answers, strict=True)
+    ]
+    measuring = sum(gap.seconds for own in gaps for gap in own)
+    for (index, question), result, own in zip(clips, answers, gaps, strict=True):
+        reply = replies[index] = _reply(engine, requests[index].compute, question, result, own)
+        reply.timings.others_measure = measuring - sum(gap.seconds for gap in own)
     done = [reply for reply in replies if reply is not None]
     total = time.perf_counter() - start
     for reply in done:
@@ -83,12 +90,18 @@ def answer(
 
 
 def _reply(
-    engine: Engine, compute: worker_pb2.Compute, result: ClipAnswer | RequestError
+    engine: Engine,
+    compute: worker_pb2.Compute,
+    clip: ClipRequest,
+    result: ClipAnswer | RequestError,
+    gaps: Sequence[Gap],
 ) -> worker_pb2.ComputeResponse:
     if isinstance(result, RequestError):
         return _failed(result)
     try:
-        return clip_response(engine, compute, result)
+        response = clip_response(engine, compute, result)
+        fill_quality(response, result, gaps, len(clip.clip))
+        return response
     except TensorError as error:
         return _failed(not_finite(error))
     except Exception as error:  # the same boundary

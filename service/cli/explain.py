@@ -14,6 +14,7 @@ from service.cli.options import (
     Address,
     AsJson,
     Contrast,
+    Gap,
     Methods,
     Model,
     Store,
@@ -54,6 +55,7 @@ def explain(
     ] = None,
     target: Target = None,
     contrast: Contrast = None,
+    gap: Gap = False,
     sampling: Annotated[
         str | None,
         typer.Option(
@@ -103,6 +105,7 @@ def explain(
         "top_k": top,
         "encoding": encoding,
         "sampling": sampling,
+        "insertion_deletion_gap": gap,
     }
     settings = Settings() if store is None else Settings(model_store=store)
     console = out()

@@ -76,6 +76,15 @@ MaxOverhead = Annotated[
         help="Let explaining take so many percent of the time of predicting, on average over the windows.",
     ),
 ]
+Gap = Annotated[
+    bool,
+    typer.Option(
+        "--gap",
+        help="Measure each explanation by its insertion-deletion gap: how much more the class's probability rises as "
+        "the clip is put back, most relevant patches first, than it keeps as they are taken out. Higher is better; 12 "
+        "more clips through the network for each.",
+    ),
+]
 Store = Annotated[
     Path | None,
     typer.Option(

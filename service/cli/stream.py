@@ -18,6 +18,7 @@ from service.cli.options import (
     AsJson,
     BudgetMs,
     Contrast,
+    Gap,
     MaxOverhead,
     Methods,
     Model,
@@ -49,6 +50,7 @@ def stream(
     method: Methods = None,
     target: Target = None,
     contrast: Contrast = None,
+    gap: Gap = False,
     stride: Annotated[
         int,
         typer.Option(min=0, help="Source frames between two model frames; 0: the model card's. Larger sees longer."),
@@ -124,6 +126,7 @@ def stream(
         "consume": "newest" if opened.live else "every",
         "jpeg_quality": None if raw else jpeg_quality,
         "max_side": max_side,
+        "insertion_deletion_gap": gap,
     }
     options.update(budgets(budget_ms, max_overhead))
     console = out()
@@ -241,6 +244,7 @@ def _show(window: WindowResult, console: Console) -> None:
         (f"{window.skipped_windows:8d}  ", "yellow" if window.skipped_windows else "dim"),
         (f"{computed_briefly(answer):<14.13}", "yellow" if answer.level_reason else "green"),
         (readings[-1] if readings else answer.level_reason, ""),
+        ("" if window.agreement is None else f"; agreement {window.agreement:.2f}", "dim"),
     )
     console.print(Text.assemble(*cells), no_wrap=True, overflow="ellipsis")
 

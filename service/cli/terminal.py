@@ -104,15 +104,41 @@ def show_readings(console: Console, result: Result) -> None:
         reading = Text(failure, "red") if entry.failed else Text(_about(entry, result) + entry.reading)
         spent = Text(_spent(name, result), "dim", justify="right")
         table.add_row("", Text(name, "green"), spent, reading)
-        for note in entry.message.notes:
+        for note in (*entry.message.notes, *_unmeasured(entry)):
             if note != entry.reading:
                 table.add_row("", "", "", Text(note, "dim"))
     if result.explanations:
         console.print(table)
+    if (agreement := _agreement(result)) is not None:
+        console.print(f"  {agreement}", style="dim", soft_wrap=True)
+
+
+def _unmeasured(entry: ExplanationResult) -> list[str]:
+    reason = entry.message.quality.gap_left_out
+    return [f"no insertion-deletion gap: {reason}"] if reason else []
+
+
+def _agreement(result: Result) -> str | None:
+    """How far several explanations agree on when the evidence is, and which one least."""
+    if result.agreement is None:
+        reason = result.message.quality.agreement_left_out
+        return f"no agreement of the methods: {reason}" if reason else None
+    said = f"agreement of the methods on when: {result.agreement:.2f} (-1 to 1)"
+    each = {
+        name: entry.quality["agreement"] for name, entry in result.explanations.items() if "agreement" in entry.quality
+    }
+    if len(each) < 3:
+        return said
+    least = min(each, key=lambda name: each[name])
+    return f"{said}, least {least} with {each[least]:.2f}"
 
 
 def _spent(name: str, result: Result) -> str:
-    """An explanation's own time. Where several were one run, each one's is not known, and the first has the sum."""
+    """An explanation's own time, and that of its measures. Where several were one run, each one's is not known, and the
+    first has the sum."""
+    measuring = dict(zip(result.explanations, result.timings.measure, strict=False))
+    if measuring.get(name):
+        return f"+{_time(result.explanations[name].seconds, 1)} and {_time(measuring[name])} to measure"
     seconds = {key: entry.seconds for key, entry in result.explanations.items() if not entry.failed}
     if name in seconds and result.timings.explain_together and len(seconds) > 1:
         return f"+{_time(sum(seconds.values()), 1)}" if name == next(iter(seconds)) else "with it"

@@ -72,8 +72,9 @@ class ExplanationResult:
 
     @property
     def quality(self) -> dict[str, float]:
-        """The numbers that were computed: motion_share, selected_positions, conservation_defect."""
-        return {field.name: value for field, value in self.message.quality.ListFields()}
+        """The numbers that were computed: motion_share, selected_positions, conservation_defect, frame_entropy,
+        agreement (with the other explanations), insertion_deletion_gap (where asked for)."""
+        return {field.name: value for field, value in self.message.quality.ListFields() if field.has_presence}
 
     @cached_property
     def arrays(self) -> Mapping[str, NDArray[np.float32]]:
@@ -143,6 +144,12 @@ class Result:
         seconds += [0.0] * (len(self.message.explanations) - len(seconds))
         found = zip(explanation_names(self.message), self.message.explanations, seconds, strict=False)
         return {name: ExplanationResult(entry, spent) for name, entry, spent in found}
+
+    @property
+    def agreement(self) -> float | None:
+        """Mean rank correlation over frames of all pairs of explanations, -1 .. 1; None where there is none."""
+        quality = self.message.quality
+        return quality.agreement if quality.HasField("agreement") else None
 
     @property
     def frames(self) -> answer_pb2.FrameReport:

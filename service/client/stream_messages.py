@@ -100,20 +100,23 @@ def open_message(options: StreamOptions) -> service_pb2.ExplainStreamRequest:
 
 
 def update_message(options: StreamQuestionOptions) -> service_pb2.ExplainStreamRequest:
-    """A change of target, contrast, methods or the whole budget. An empty `methods` drops them all; a `target` of None
-    is the top class again, a budget of None ends it; what is left out stays as it is."""
+    """A change of target, contrast, methods, the whole budget or whether the insertion-deletion gap is measured.
+
+    An empty `methods` drops them all; a `target` of None is the top class again, a budget of None ends it; what is left
+    out stays as it is."""
     methods = method_messages(options.get("methods", ()))
     target = target_message(options)
     if target is None and options.keys() & {"target", "contrast"}:
         target = method_pb2.Target()
-    return service_pb2.ExplainStreamRequest(
-        update=service_pb2.StreamUpdate(
-            target=target,
-            methods=methods,
-            clear_methods="methods" in options and not methods,
-            budget=_budget(options),
-        )
+    update = service_pb2.StreamUpdate(
+        target=target,
+        methods=methods,
+        clear_methods="methods" in options and not methods,
+        budget=_budget(options),
     )
+    if "insertion_deletion_gap" in options:
+        update.insertion_deletion_gap = options["insertion_deletion_gap"]
+    return service_pb2.ExplainStreamRequest(update=update)
 
 
 def _budget(options: StreamQuestionOptions) -> service_pb2.Budget | None:

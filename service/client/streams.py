@@ -97,7 +97,7 @@ class ExplainedStream(Iterator[WindowResult]):
         raise StopIteration
 
     def update(self, **options: Unpack[StreamQuestionOptions]) -> None:
-        """Change target, contrast, methods or budget for the following windows."""
+        """Change target, contrast, methods, budget or whether the gap is measured for the following windows."""
         message = update_message(options)
         with self._changed:
             self._updates.append(message)

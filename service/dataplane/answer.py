@@ -56,6 +56,7 @@ def build_answer(
         prediction=response.prediction,
         explanations=response.explanations,
         frames=report,
+        quality=response.quality if response.HasField("quality") else None,
     )
     for explanation in answer.explanations:
         if not explanation.HasField("failure"):

@@ -10,6 +10,7 @@ from statistics import median
 
 from actionlens.v1 import method_pb2
 from actionlens.worker.v1 import worker_pb2
+from service.telemetry.records import explain_seconds
 
 _SAMPLES = 7
 # What is not measured again is believed less and less: it was expensive once, and only trying again can tell.
@@ -35,22 +36,29 @@ class CostEstimates:
         self._clock = clock
         self._measured: dict[tuple[str | bytes, ...], _Samples] = {}
 
-    def add(self, model: str, methods: Sequence[method_pb2.Method], response: worker_pb2.ComputeResponse) -> None:
-        """Note what a worker measured for one clip. Where a method failed, nothing is learned of its set."""
+    def add(
+        self, model: str, methods: Sequence[method_pb2.Method], response: worker_pb2.ComputeResponse, gap: bool = False
+    ) -> None:
+        """Note what a worker measured for one clip. Where a method failed, nothing is learned of its set.
+
+        gap: whether the insertion-deletion gap of each was asked for, which is part of the cost.
+        """
         times = response.timings
         self._note((model,), times.forward / max(1, times.batch_size))
         predict = self.predict(model)
         failed = any(explanation.HasField("failure") for explanation in response.explanations)
         if methods and predict and not failed:
-            self._note(_key(model, methods), sum(times.explain) / predict)
+            self._note(_key(model, methods, gap), explain_seconds(times) / predict)
 
     def predict(self, model: str) -> float | None:
         """Seconds of one clip's share of a forward; None before the first."""
         samples = self._measured.get((model,))
         return None if samples is None else median(samples.values)
 
-    def explain(self, model: str, methods: Sequence[method_pb2.Method]) -> float | None:
+    def explain(self, model: str, methods: Sequence[method_pb2.Method], gap: bool = False) -> float | None:
         """Seconds of these methods together; None while they have never been computed together.
+
+        gap: with the insertion-deletion gap of each.
 
         The lower quartile: on a busy machine a cheap method is now and then interrupted for longer than it takes, and
         who believes that it is expensive leaves it out and never learns better. An estimate that is too low is
@@ -58,7 +66,7 @@ class CostEstimates:
         """
         if not methods:
             return 0.0
-        samples, predict = self._measured.get(_key(model, methods)), self.predict(model)
+        samples, predict = self._measured.get(_key(model, methods, gap)), self.predict(model)
         if samples is None or predict is None:
             return None
         age = self._clock() - samples.at
@@ -73,5 +81,5 @@ class CostEstimates:
         samples.at = self._clock()
 
 
-def _key(model: str, methods: Sequence[method_pb2.Method]) -> tuple[str | bytes, ...]:
-    return model, *(method.SerializeToString(deterministic=True) for method in methods)
+def _key(model: str, methods: Sequence[method_pb2.Method], gap: bool) -> tuple[str | bytes, ...]:
+    return model, *(method.SerializeToString(deterministic=True) for method in methods), *(("gap",) if gap else ())

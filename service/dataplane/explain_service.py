@@ -93,7 +93,7 @@ class ExplainService:
         tracing.stage("queue", queued, queued + waited)
         tracing.stage("decode", queued + waited, queued + waited + decoding)
         stage.name = "computing"
-        reply = await self.compute(resolved, clip.frames, deadline - time.perf_counter())
+        reply = await self.compute(resolved, clip.frames, clip.placement, deadline - time.perf_counter())
         stage.name = "putting the answer together"
         computed = time.perf_counter()
         answer, _, _ = await self._clip_pool.run(
@@ -103,16 +103,22 @@ class ExplainService:
         timings.served(answer, reply, decode=decoding, waited=waited)
         return answer
 
-    async def compute(self, resolved: ResolvedRequest, frames: NDArray[np.uint8], deadline: float) -> Reply:
+    async def compute(
+        self,
+        resolved: ResolvedRequest,
+        frames: NDArray[np.uint8],
+        placement: answer_pb2.Placement,
+        deadline: float,
+    ) -> Reply:
         """Let the backend answer uint8 [T, height, width, 3]. Raises as the backend does, and the worker's refusals."""
         if deadline <= 0:
             raise DeadlineExceeded("the deadline passed before the clip could be computed")
         begun = time.perf_counter()
-        work = Work(worker_pb2.ComputeRequest(compute=resolved.compute()), frames)
+        work = Work(worker_pb2.ComputeRequest(compute=resolved.compute(placement)), frames)
         reply = await self.backend.compute(resolved.model.name, work, deadline)
         tracing.computed(begun, reply)
         check_response(resolved, reply.response)
-        self.costs.add(resolved.model.name, resolved.methods, reply.response)
+        self.costs.add(resolved.model.name, resolved.methods, reply.response, resolved.full.gap)
         return reply
 
     async def decode(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from actionlens.v1 import answer_pb2, method_pb2
 from service.validation.request import method_name
@@ -14,6 +15,14 @@ _LEVELS = {
 _TOP = answer_pb2.EXPLANATION_LEVEL_TEMPORAL_RELEVANCE
 
 Methods = tuple[method_pb2.Method, ...]
+_GAP = "the insertion-deletion gap"
+
+
+class Level(NamedTuple):
+    """What a window is explained with. gap: whether the insertion-deletion gap of each explanation is measured too."""
+
+    methods: Methods
+    gap: bool = False
 
 
 def level_of(name: str) -> answer_pb2.ExplanationLevel:
@@ -34,9 +43,17 @@ def method_levels(methods: Sequence[method_pb2.Method]) -> tuple[Methods, ...]:
     return tuple(levels)
 
 
-def names(methods: Sequence[method_pb2.Method]) -> str:
-    """Name methods for people: "grad-cam", "dtd and atr", "dtd, clrp and atr"."""
-    *front, last = dict.fromkeys(method_name(method) for method in methods)
+def levels(full: Level) -> tuple[Level, ...]:
+    """`method_levels`, and on top of them what is measured: no explanation is left out for it."""
+    found = tuple(Level(methods) for methods in method_levels(full.methods))
+    return (*found, full) if full.gap else found
+
+
+def gained(higher: Level, lower: Level) -> str:
+    """Name what a level has beyond a lower one for people: "grad-cam", "dtd and atr", "dtd, clrp and atr"."""
+    methods = [method for method in higher.methods if method not in lower.methods]
+    more = [_GAP] if higher.gap and not lower.gap else []
+    *front, last = dict.fromkeys([*(method_name(method) for method in methods), *more])
     return f"{', '.join(front)} and {last}" if front else last
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from actionlens.v1 import answer_pb2, method_pb2, model_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
+from service.dataplane.levels import Level
 from service.dataplane.served_models import ServedModels
+from service.dataplane.truth_mapping import visible_part
 from service.errors import InvalidArgument
 from service.validation.request import check_message, check_methods, resolve_target
 
@@ -31,10 +33,25 @@ class ResolvedRequest:
     budget: service_pb2.Budget | None = None
     method_indices: tuple[int, ...] | None = None
 
-    def reduced(self, kept: tuple[method_pb2.Method, ...]) -> ResolvedRequest:
-        """The same for those of the methods that are in `kept`, which has them in their order."""
-        indices = tuple(index for index, method in enumerate(self.methods) if method in kept)
-        return replace(self, methods=kept, method_indices=indices)
+    @property
+    def full(self) -> Level:
+        """All that is asked for."""
+        return Level(self.methods, self.output.insertion_deletion_gap and bool(self.methods))
+
+    def reduced(self, level: Level) -> ResolvedRequest:
+        """The same for those of the methods that are in `level`, which has them in their order, and without measures
+        where it has none."""
+        indices = tuple(index for index, method in enumerate(self.methods) if method in level.methods)
+        return replace(self, methods=level.methods, method_indices=indices).measuring(level.gap)
+
+    def measuring(self, gap: bool) -> ResolvedRequest:
+        """The same with or without the insertion-deletion gap."""
+        if gap == self.output.insertion_deletion_gap:
+            return self
+        output = answer_pb2.OutputOptions()
+        output.CopyFrom(self.output)
+        output.insertion_deletion_gap = gap
+        return replace(self, output=output)
 
     def as_requested(self, text: str) -> str:
         """Rewrite a field's path, or a message that begins with one, as the client has it.
@@ -46,9 +63,15 @@ class ResolvedRequest:
             return text
         return f"methods[{self.method_indices[int(found[1])]}]{text[found.end() :]}"
 
-    def compute(self) -> worker_pb2.Compute:
-        """Make the worker's request for a clip of the model's size, without its pixels."""
-        return worker_pb2.Compute(target=self.target, methods=self.methods, output=self.output)
+    def compute(self, placement: answer_pb2.Placement | None = None) -> worker_pb2.Compute:
+        """Make the worker's request for a clip of the model's size, without its pixels.
+
+        placement: of the source in the model's frame; measures leave out what is not of the source.
+        """
+        compute = worker_pb2.Compute(target=self.target, methods=self.methods, output=self.output)
+        if placement is not None and self.output.insertion_deletion_gap:
+            compute.visible.CopyFrom(visible_part(placement))
+        return compute
 
 
 def resolve_clip(request: service_pb2.ExplainClipRequest, served: ServedModels) -> ResolvedRequest:
@@ -80,6 +103,8 @@ def updated(request: ResolvedRequest, update: service_pb2.StreamUpdate) -> Resol
         request = replace(request, methods=tuple(update.methods), path="update.")
     elif update.clear_methods:
         request = replace(request, methods=())
+    if update.HasField("insertion_deletion_gap"):
+        request = request.measuring(update.insertion_deletion_gap)
     if update.HasField("budget"):
         request = replace(request, budget=_budget(update.budget, "update.budget"))
     return request

@@ -21,6 +21,8 @@ def computed(times: worker_pb2.ComputeTimings, drawing: float) -> answer_pb2.Tim
         explain=times.explain,
         explain_together=times.explain_together,
         encode=times.encode + drawing,
+        measure=times.measure,
+        others_measure=times.others_measure,
     )
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionlens.frame_agreement import spearman
 from service.evaluation.comparisons import LEVEL, compare_pairs
 from service.evaluation.measurement import BASELINES, EXACT_MASK, HIGHER, LOWER, RANDOM, title_of
 from service.evaluation.measurement_table import MeasurementTable, Summary
@@ -105,17 +105,3 @@ def measure_agreements(summaries: Sequence[Summary], without: Sequence[str] = BA
         if (rho := spearman(ours, theirs)) is not None:
             found.append(MeasureAgreement(first, second, len(both), rho))
     return found
-
-
-def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
-    """Spearman's rank correlation of two vectors [n], equal values with their mean rank; None where one is constant."""
-    ranks, others = _ranks(first), _ranks(second)
-    if ranks.std() == 0 or others.std() == 0:
-        return None
-    return float(np.corrcoef(ranks, others)[0, 1])
-
-
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 0, [n]; equal values have the mean of theirs."""
-    _, own, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts + 1) / 2)[own]

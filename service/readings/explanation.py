@@ -99,8 +99,10 @@ def read_explanation(explanation: explanation_pb2.Explanation, report: answer_pb
         return f"not available: {explanation.failure.message}"
     if explanation.WhichOneof("value") == "evaluation":
         return read_evaluation(explanation.evaluation)
-    rule = propagation(explanation)
-    return f"{rule}: {_read(explanation, report)}" if rule else _read(explanation, report)
+    rule, read = propagation(explanation), _read(explanation, report)
+    if explanation.quality.HasField("insertion_deletion_gap"):
+        read = f"{read}; insertion-deletion gap {explanation.quality.insertion_deletion_gap:+.2f}"
+    return f"{rule}: {read}" if rule else read
 
 
 def propagation(explanation: explanation_pb2.Explanation) -> str:

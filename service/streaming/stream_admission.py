@@ -53,7 +53,7 @@ def check_room(
 
 def _floor(request: ResolvedRequest, costs: CostEstimates, predict: float) -> float:
     """Estimate the seconds that a window of the stream takes at the least."""
-    budget, explain = request.budget, costs.explain(request.model.name, request.methods)
+    budget, explain = request.budget, costs.explain(request.model.name, *request.full)
     if budget is None:
         return predict + (explain or 0.0)
     if budget.HasField("latency_seconds"):

@@ -55,7 +55,7 @@ async def answer_window(
     deadline = queued + (2 * settings.response_seconds if patient else settings.stream.window_seconds)
     while True:
         try:
-            reply = await service.compute(request, pixels, deadline - time.perf_counter())
+            reply = await service.compute(request, pixels, newest.placement, deadline - time.perf_counter())
             break
         except (InvalidArgument, NotFound, FailedPrecondition):
             raise  # wrong for every window

@@ -35,7 +35,7 @@ class BudgetMetrics:
         """Count a window of a stream with this budget, which was answered after `lag` seconds."""
         model = record.model
         if budget.HasField("overhead_share"):
-            self._explained.labels(model).inc(sum(entry.seconds for entry in record.methods))
+            self._explained.labels(model).inc(sum(entry.seconds + entry.measuring for entry in record.methods))
             self._allowed.labels(model).inc(budget.overhead_share * record.predict)
         if budget.HasField("latency_seconds"):
             self._windows.labels(model).inc()

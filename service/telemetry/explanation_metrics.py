@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
-from service.telemetry.buckets import DEFECTS, FRAMES, SHARES
+from service.telemetry.buckets import CORRELATIONS, DEFECTS, FRAMES, GAPS, SHARES
 from service.telemetry.records import AnswerRecord
 
 CLASSES = 10
@@ -49,6 +49,20 @@ class ExplanationMetrics:
             registry=registry,
             buckets=DEFECTS,
         )
+        self._gap = Histogram(
+            "actionlens_insertion_deletion_gap",
+            "Area under insertion less that under deletion, where it is asked for; higher is better",
+            ("model", "method"),
+            registry=registry,
+            buckets=GAPS,
+        )
+        self._agreement = Histogram(
+            "actionlens_method_agreement",
+            "Mean rank correlation over frames with the other explanations of the answer",
+            ("model", "method"),
+            registry=registry,
+            buckets=CORRELATIONS,
+        )
         self._failed = Counter(
             "actionlens_explanations_failed",
             "Explanations that an answer has only the reason of failure for",
@@ -68,6 +82,10 @@ class ExplanationMetrics:
                 self._motion.labels(model, entry.method).observe(entry.motion_share, exemplar)
             if entry.conservation_defect is not None:
                 self._defect.labels(model, entry.method).observe(entry.conservation_defect, exemplar)
+            if entry.insertion_deletion_gap is not None:
+                self._gap.labels(model, entry.method).observe(entry.insertion_deletion_gap, exemplar)
+            if entry.agreement is not None:
+                self._agreement.labels(model, entry.method).observe(entry.agreement, exemplar)
             for statistic, length in (("average", entry.average_length), ("maximum", entry.maximum_length)):
                 if length is not None:
                     self._length.labels(model, statistic).observe(length, exemplar)
@@ -77,6 +95,8 @@ class ExplanationMetrics:
         self._classes.clear()
         for metric in (self._confidence, self._by_class, self._motion, self._length, self._defect, self._failed):
             metric.clear()
+        for measure in (self._gap, self._agreement):
+            measure.clear()
 
     def _class(self, model: str, label: str) -> str:
         known = self._classes.setdefault(model, set())

@@ -37,10 +37,10 @@ class Metrics:
 
     def __init__(self, backend: InferenceBackend) -> None:
         self.registry = registry = CollectorRegistry()
-        # Of which explaining has the stage "explain", by method.
+        # Of which explaining has the stage "explain", by method, and measuring its explanation "measure".
         self._stage_seconds = Histogram(
             "actionlens_stage_seconds",
-            "Time of one stage of an answer; explain has one entry per method, or one for several",
+            "Time of one stage of an answer; explain has one entry per method, or one for several, measure one each",
             ("model", "method", "stage"),
             registry=registry,
             buckets=SECONDS,
@@ -136,5 +136,8 @@ class Metrics:
             self._stage_seconds.labels(record.model, method, "explain").observe(seconds, exemplar)
             if record.predict > 0:
                 self._overhead_ratio.labels(record.model, method).observe(seconds / record.predict)
+        for entry in record.methods:
+            if entry.measuring:
+                self._stage_seconds.labels(record.model, entry.method, "measure").observe(entry.measuring, exemplar)
         self._explanations.answered(record, exemplar)
         return exemplar

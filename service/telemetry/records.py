@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from actionlens.v1 import answer_pb2, explanation_pb2
+from actionlens.worker.v1 import worker_pb2
 
 SEVERAL = "several"
 """Stands for a method's name where several methods were timed together."""
@@ -31,8 +32,9 @@ class FrameCounts:
 class MethodRecord:
     """One explanation.
 
-    seconds: of computing it. failed: whether there is only the reason why there is none. The others as in
-    actionlens.v1.Quality and RelevanceMatrix (lengths in frames), None where there is no such number.
+    seconds: of computing it. failed: whether there is only the reason why there is none. measuring: seconds of its
+    insertion-deletion gap, 0 where that is not asked for. The others as in actionlens.v1.Quality and RelevanceMatrix
+    (lengths in frames), None where there is no such number.
     """
 
     method: str
@@ -42,6 +44,9 @@ class MethodRecord:
     conservation_defect: float | None
     average_length: float | None
     maximum_length: float | None
+    measuring: float = 0.0
+    insertion_deletion_gap: float | None = None
+    agreement: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +80,14 @@ class AnswerRecord:
 
 def record_answer(answer: answer_pb2.Answer, trace: str = "") -> AnswerRecord:
     """Take from an answer what the metrics need. trace: the answer's trace in hexadecimal, or ""."""
+    times = answer.timings
     methods = tuple(
-        _record_method(explanation, seconds)
-        for explanation, seconds in zip(answer.explanations, answer.timings.explain, strict=False)
+        _record_method(explanation, seconds, measuring)
+        for explanation, seconds, measuring in zip(
+            answer.explanations, times.explain, times.measure or [0.0] * len(times.explain), strict=False
+        )
     )
-    times, best = answer.timings, answer.prediction.top[0]
+    best = answer.prediction.top[0]
     level = answer_pb2.ExplanationLevel.Name(answer.level).removeprefix("EXPLANATION_LEVEL_").lower()
     return AnswerRecord(
         model=answer.model,
@@ -104,7 +112,12 @@ def predict_seconds(times: answer_pb2.Timings) -> float:
     return times.forward / max(1, times.batch_size)
 
 
-def _record_method(explanation: explanation_pb2.Explanation, seconds: float) -> MethodRecord:
+def explain_seconds(times: answer_pb2.Timings | worker_pb2.ComputeTimings) -> float:
+    """The seconds of explaining this clip, measures of its explanations included."""
+    return sum(times.explain) + sum(times.measure)
+
+
+def _record_method(explanation: explanation_pb2.Explanation, seconds: float, measuring: float) -> MethodRecord:
     quality, matrix = explanation.quality, explanation.relevance_matrix
     # Lengths that count blocks of frames are not to be mixed with those of frames.
     of_blocks = bool(dict(explanation.provenance.parameters).get("blocks", False))
@@ -114,6 +127,9 @@ def _record_method(explanation: explanation_pb2.Explanation, seconds: float) -> 
         failed=explanation.HasField("failure"),
         motion_share=_set(quality, "motion_share"),
         conservation_defect=_set(quality, "conservation_defect"),
+        measuring=measuring,
+        insertion_deletion_gap=_set(quality, "insertion_deletion_gap"),
+        agreement=_set(quality, "agreement"),
         average_length=None if of_blocks else _set(matrix, "average_length"),
         maximum_length=None if of_blocks else _set(matrix, "maximum_length"),
     )

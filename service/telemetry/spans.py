@@ -107,6 +107,10 @@ def computed(begun: float, reply: Reply) -> None:
     stages = [
         ("forward", {}, times.forward),
         *(("explain", {"actionlens.method": method}, seconds) for method, seconds in spent),
+        *(
+            ("measure", {"actionlens.method": entry.method}, seconds)
+            for entry, seconds in zip(reply.response.explanations, times.measure, strict=False)
+        ),
         ("encode", {}, times.encode),
     ]
     for name, attributes, seconds in stages:

@@ -16,6 +16,7 @@ from service.client.method_messages import MethodLike
 from service.client.results import ExplanationResult, WindowResult
 from service.client.stream_messages import StreamOptions
 from service.readings.explanation import frame_profile, read_explanation
+from service.telemetry.records import explain_seconds
 from service.webcam.frame_rate import FrameRate
 
 HISTORY = 60
@@ -157,7 +158,7 @@ class ViewState:
         if last is None:
             return None
         timings = last[0].timings
-        return sum(timings.explain), timings.forward / max(1, timings.batch_size)
+        return explain_seconds(timings), timings.forward / max(1, timings.batch_size)
 
 
 def _name(method: MethodLike) -> str:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -63,17 +64,16 @@ class Load:
                 client.jobs.submit(self._clip, "integrated-gradients:steps=4")
                 while not self._stopping.is_set():
                     client.explain_clip(self._clip, methods=METHODS)
-                    self._stream(client)
+                    self._stream(client, hop=2, latency_budget=5.0, overhead_budget=0.5)
+                    self._stream(client, hop=20, insertion_deletion_gap=True)
                     self._stopping.wait(2.0)
         except Exception as error:
             self._failure = error
 
-    def _stream(self, client: Client) -> None:
+    def _stream(self, client: Client, **options: Any) -> None:
         source = open_source(str(self._clip))
         frames = islice(source.frames, 20)
-        with client.explain_stream(
-            frames, methods=["grad-cam"], hop=2, max_side=160, latency_budget=5.0, overhead_budget=0.5
-        ) as windows:
+        with client.explain_stream(frames, methods=["grad-cam"], max_side=160, **options) as windows:
             for _ in windows:
                 pass
         source.close()

@@ -127,6 +127,9 @@ class PixelBackend:
             if self.explanation_failure is not None:
                 entry.failure.CopyFrom(self.explanation_failure)
                 continue
+            if request.output.insertion_deletion_gap:
+                entry.quality.insertion_deletion_gap = 0.25
+                response.timings.measure.append(0.004)
             entry.saliency.values.CopyFrom(to_tensor(per_frame[:, :1, None], request.output.encoding))
             entry.saliency.frame_positions.extend(range(len(pixels)))
             if name == "selective_relevance":

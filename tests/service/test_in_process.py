@@ -18,7 +18,7 @@ from service.settings import BackendName, Settings
 from tests.handlers import networks
 from tests.service.backends.requests import TINY, expected_logits, store
 from tests.service.conftest import connect
-from tests.service.requests import GRAD_CAM, SELECTIVE, clip_request, refusal
+from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, clip_request, refusal
 from tests.service.stream_client import StreamClient, exact
 
 
@@ -61,6 +61,27 @@ async def test_the_numbers_are_those_of_the_network(stub: Any, folder: Path) -> 
     assert len(answer.timings.explain) == 2
     parts = answer.timings
     assert parts.decode + parts.forward + sum(parts.explain) < parts.total
+
+
+async def test_clips_and_streams_are_measured_alike(stub: Any) -> None:
+    asked = answer_pb2.OutputOptions(insertion_deletion_gap=True)
+    answer = (await stub.ExplainClip(clip_request(GRAD_CAM, DTD, clip=clip(3), output=asked))).answer
+    client = await StreamClient.open(stub, GRAD_CAM, DTD, output=asked)
+    for number, frame in enumerate(networks.clip(3)):
+        await client.send(number, raw=service_pb2.RawPicture(data=frame.tobytes(), height=12, width=16))
+    await client.end()
+    (window,) = client.windows
+    assert answer.quality.HasField("agreement")
+    assert window.answer.quality.agreement == pytest.approx(answer.quality.agreement)
+    for mine, other in zip(window.answer.explanations, answer.explanations, strict=True):
+        assert other.quality.agreement == pytest.approx(answer.quality.agreement)  # of two, each has that of the pair
+        gap = other.quality.insertion_deletion_gap
+        assert gap
+        assert mine.quality.insertion_deletion_gap == pytest.approx(gap, abs=1e-5)
+        assert f"insertion-deletion gap {gap:+.2f}" in other.reading
+    assert all(seconds > 0 for seconds in answer.timings.measure)
+    parts = answer.timings
+    assert parts.forward + sum(parts.explain) + sum(parts.measure) < parts.total
 
 
 BAD_PARAMETERS = {

@@ -114,7 +114,7 @@ class Describe(_message.Message):
     def __init__(self) -> None: ...
 
 class ComputeResponse(_message.Message):
-    __slots__ = ("failure", "prediction", "explanations", "timings", "model", "advanced", "plan")
+    __slots__ = ("failure", "prediction", "explanations", "timings", "model", "advanced", "plan", "quality")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +122,7 @@ class ComputeResponse(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ADVANCED_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
     failure: _explanation_pb2.Failure
     prediction: _explanation_pb2.Prediction
     explanations: _containers.RepeatedCompositeFieldContainer[_explanation_pb2.Explanation]
@@ -129,10 +130,11 @@ class ComputeResponse(_message.Message):
     model: _model_pb2.Model
     advanced: Advanced
     plan: _job_pb2.EvaluationPlan
-    def __init__(self, failure: _Optional[_Union[_explanation_pb2.Failure, _Mapping]] = ..., prediction: _Optional[_Union[_explanation_pb2.Prediction, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ..., timings: _Optional[_Union[ComputeTimings, _Mapping]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., advanced: _Optional[_Union[Advanced, _Mapping]] = ..., plan: _Optional[_Union[_job_pb2.EvaluationPlan, _Mapping]] = ...) -> None: ...
+    quality: _explanation_pb2.AnswerQuality
+    def __init__(self, failure: _Optional[_Union[_explanation_pb2.Failure, _Mapping]] = ..., prediction: _Optional[_Union[_explanation_pb2.Prediction, _Mapping]] = ..., explanations: _Optional[_Iterable[_Union[_explanation_pb2.Explanation, _Mapping]]] = ..., timings: _Optional[_Union[ComputeTimings, _Mapping]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., advanced: _Optional[_Union[Advanced, _Mapping]] = ..., plan: _Optional[_Union[_job_pb2.EvaluationPlan, _Mapping]] = ..., quality: _Optional[_Union[_explanation_pb2.AnswerQuality, _Mapping]] = ...) -> None: ...
 
 class ComputeTimings(_message.Message):
-    __slots__ = ("total", "forward", "explain", "encode", "batch_size", "started", "explain_together")
+    __slots__ = ("total", "forward", "explain", "encode", "batch_size", "started", "explain_together", "measure", "others_measure")
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     FORWARD_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +142,8 @@ class ComputeTimings(_message.Message):
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_TOGETHER_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_MEASURE_FIELD_NUMBER: _ClassVar[int]
     total: float
     forward: float
     explain: _containers.RepeatedScalarFieldContainer[float]
@@ -147,4 +151,6 @@ class ComputeTimings(_message.Message):
     batch_size: int
     started: float
     explain_together: bool
-    def __init__(self, total: _Optional[float] = ..., forward: _Optional[float] = ..., explain: _Optional[_Iterable[float]] = ..., encode: _Optional[float] = ..., batch_size: _Optional[int] = ..., started: _Optional[float] = ..., explain_together: bool = ...) -> None: ...
+    measure: _containers.RepeatedScalarFieldContainer[float]
+    others_measure: float
+    def __init__(self, total: _Optional[float] = ..., forward: _Optional[float] = ..., explain: _Optional[_Iterable[float]] = ..., encode: _Optional[float] = ..., batch_size: _Optional[int] = ..., started: _Optional[float] = ..., explain_together: bool = ..., measure: _Optional[_Iterable[float]] = ..., others_measure: _Optional[float] = ...) -> None: ...

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from actionlens.frame_agreement import write_agreement
 from actionlens.tensors import TensorError, to_tensor
 from actionlens.v1 import answer_pb2, explanation_pb2
 from actionlens.worker.v1 import worker_pb2
@@ -16,7 +17,7 @@ from service.backends.onnx.graph import Graph, Outputs, Part
 from service.backends.onnx.graph_request import PREDICTION, GraphRequest, read_request
 from service.backends.protocol import Work
 from service.errors import ActionLensError, FailedPrecondition
-from service.readings.explanation import frame_entropy
+from service.readings.explanation import frame_entropy, frame_profile
 
 _TOP = 5
 
@@ -101,7 +102,16 @@ def _fill(reply: worker_pb2.ComputeResponse, graph: Graph, item: GraphRequest, f
             explanation = _explanation(graph, found, name)
         if error is not None:
             explanation.failure.CopyFrom(_failure(error))
+        if item.compute.output.insertion_deletion_gap and error is None:
+            explanation.quality.gap_left_out = "an exported graph does not measure it; serve the model itself"
         reply.explanations.append(explanation)
+    frames = len(item.clip)
+    profiles = {
+        index: frame_profile(explanation, frames)
+        for index, explanation in enumerate(reply.explanations)
+        if not explanation.HasField("failure")
+    }
+    write_agreement(reply, profiles)
 
 
 def _prediction(graph: Graph, found: Outputs, top_k: int) -> explanation_pb2.Prediction:

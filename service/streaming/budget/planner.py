@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from actionlens.v1 import answer_pb2, service_pb2
 from service.dataplane.cost_estimates import CostEstimates
-from service.dataplane.levels import Methods, method_levels, names
+from service.dataplane.levels import Level, gained, levels
 from service.dataplane.resolved_request import ResolvedRequest
 from service.streaming.budget.latency import ClimbPermits, LatencyBudget, Seconds
 from service.streaming.budget.overhead import Choice, OverheadBudget
-from service.telemetry.records import predict_seconds
+from service.telemetry.records import explain_seconds, predict_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,16 @@ class BudgetPlanner:
         self._costs = costs
         self._permits = permits
         self._clock = clock
-        self._methods: Methods = ()
+        self._full = Level(())
         self._budget: service_pb2.Budget | None = None
         self._generation = 0
-        self._levels: tuple[Methods, ...] = ((),)
+        self._levels: tuple[Level, ...] = (self._full,)
         self._latency: LatencyBudget | None = None
         self._overhead: OverheadBudget | None = None
 
     def plan(self, request: ResolvedRequest) -> Plan:
         """Plan the next window, whose client requested `request`; call `answered` or `unanswered` with it later."""
-        if (request.budget, request.methods) != (self._budget, self._methods):
+        if (request.budget, request.full) != (self._budget, self._full):
             self._begin(request)
         costs, predict = self._seconds(request.model.name), self._costs.predict(request.model.name)
         top = len(self._levels) - 1
@@ -81,7 +81,7 @@ class BudgetPlanner:
         if plan.generation != self._generation:
             return
         if plan.choice is not None and self._overhead is not None:
-            self._overhead.settle(plan.choice, predict_seconds(answer.timings), sum(answer.timings.explain))
+            self._overhead.settle(plan.choice, predict_seconds(answer.timings), explain_seconds(answer.timings))
         self._observe(plan, lag)
 
     def unanswered(self, plan: Plan) -> None:
@@ -93,13 +93,13 @@ class BudgetPlanner:
         self._observe(plan, float("inf"))
 
     def _begin(self, request: ResolvedRequest) -> None:
-        self._methods, self._budget = request.methods, request.budget
+        self._full, self._budget = request.full, request.budget
         self._generation += 1
-        self._levels, self._latency, self._overhead = (request.methods,), None, None
+        self._levels, self._latency, self._overhead = (self._full,), None, None
         budget, model = request.budget, request.model.name
         if budget is None:
             return
-        self._levels = method_levels(request.methods)
+        self._levels = levels(self._full)
         if budget.HasField("latency_seconds"):
             predict = self._costs.predict(model) or 0.0
             self._latency = LatencyBudget(budget.latency_seconds, self._seconds(model), predict, self._clock())
@@ -107,7 +107,7 @@ class BudgetPlanner:
             self._overhead = OverheadBudget(budget.overhead_share, phase=random.random())
 
     def _seconds(self, model: str) -> list[float | None]:
-        return [self._costs.explain(model, methods) for methods in self._levels]
+        return [self._costs.explain(model, *level) for level in self._levels]
 
     def _observe(self, plan: Plan, lag: float) -> None:
         if self._latency is not None:
@@ -135,5 +135,4 @@ class BudgetPlanner:
         return "; ".join(reasons)
 
     def _gained(self, higher: int, lower: int) -> str:
-        kept = self._levels[lower]
-        return names([method for method in self._levels[higher] if method not in kept])
+        return gained(self._levels[higher], self._levels[lower])

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
 
-from handlers.explainers.attribution import FrameAttribution, RelevanceMatrix, SaliencyVolume
-from handlers.explainers.profile_agreement import profile_agreement, profile_on_frames, ranks, spearman
+from actionlens.frame_agreement import Agreement, agreement
+from handlers.explainers.attribution import Attribution, FrameAttribution, RelevanceMatrix, SaliencyVolume
+from handlers.explainers.profile_agreement import profile_on_frames, spearman
 
 
 def series(*values: float) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def test_equal_values_share_the_mean_of_their_ranks() -> None:
-    assert ranks(series(3, 1, 3, 7, 3)).tolist() == [2, 0, 2, 4, 2]
+def of(attributions: Sequence[Attribution], target: int, frames: int) -> Agreement:
+    return agreement([profile_on_frames(each, target, frames).numpy() for each in attributions])
 
 
 def test_spearman_of_a_small_example() -> None:
@@ -46,9 +48,16 @@ def test_agreement_is_the_mean_over_pairs_that_can_be_compared() -> None:
     rising, falling = FrameAttribution(series(1, 2, 3, 4)), FrameAttribution(series(8, 6, 4, 2))
     swapped, flat = FrameAttribution(series(20, 10, 30, 90)), FrameAttribution(series(1, 1, 1, 1))
     # Pairs: -1, 0.8, -0.8; those with the flat one do not count.
-    assert profile_agreement([rising, falling, swapped, flat], 0, 4) == pytest.approx(-1 / 3)
-    assert profile_agreement([rising, flat], 0, 4) is None
-    assert profile_agreement([rising], 0, 4) is None
+    found = of([rising, falling, swapped, flat], 0, 4)
+    assert found.mean == pytest.approx(-1 / 3)
+    assert found.each == (pytest.approx(-0.1), pytest.approx(-0.9), pytest.approx(0), None)
+    for few in ([rising, flat], [rising], []):
+        assert of(few, 0, 4).mean is None
     columns = FrameAttribution(torch.tensor([[9.0, 1.0], [7.0, 2.0], [5.0, 3.0], [1.0, 4.0]]))
-    assert profile_agreement([rising, columns], 1, 4) == pytest.approx(1)
-    assert profile_agreement([rising, columns], 0, 4) == pytest.approx(-1)
+    assert of([rising, columns], 1, 4).mean == pytest.approx(1)
+    assert of([rising, columns], 0, 4).mean == pytest.approx(-1)
+
+
+def test_differences_of_rounding_are_no_order() -> None:
+    rising, still = FrameAttribution(series(1, 2, 3)), FrameAttribution(series(1, 1 - 1e-7, 1 - 2e-7))
+    assert of([rising, still], 0, 3).mean is None

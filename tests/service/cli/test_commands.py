@@ -93,13 +93,17 @@ def test_the_client_alone_writes_what_needs_no_drawing(address: str, clip: Path,
 
 
 def test_in_process_gives_the_same_answer(address: str, store: Path, clip: Path) -> None:
-    arguments = ("explain", clip, "--json", "-m", "tiny")
+    arguments = ("explain", clip, "--json", "-m", "tiny", "--gap")
     served = json.loads(run(*arguments, "-a", address).stdout)
     local = json.loads(run(*arguments, "--in-process", "--store", store).stdout)
     for answer in (served, local):
         for key in ("timings", "clip"):
             answer.pop(key)
     assert served == local
+    cam, selective = served["explanations"]
+    assert f"insertion-deletion gap {cam['quality']['insertion_deletion_gap']:+.2f}" in cam["reading"]
+    assert selective["quality"]["gap_left_out"] or "insertion_deletion_gap" in selective["quality"]
+    assert "agreement" in served["quality"] or served["quality"]["agreement_left_out"]
 
 
 def test_several_clips_one_of_them_broken(address: str, clip: Path, tmp_path: Path) -> None:
@@ -153,13 +157,14 @@ def test_nobody_there_is_said_at_once(clip: Path) -> None:
 
 
 def test_a_file_is_streamed_without_loss(address: str, clip: Path) -> None:
-    done = run("stream", clip, "-a", address, "--hop", "2", "--json", "-x", "grad-cam")
+    done = run("stream", clip, "-a", address, "--hop", "2", "--json", "-x", "grad-cam", "--gap")
     assert done.exit_code == 0, done.output
     *windows, last = map(json.loads, done.stdout.splitlines())
     summary = last["summary"]
     # A window of 6 frames ends at frames 5, 7 ... 19.
     assert [window["answer"]["frames"]["used"][-1] for window in windows] == list(range(5, 20, 2))
     assert [window["window"] for window in windows] == list(range(8))
+    assert all("insertion_deletion_gap" in window["answer"]["explanations"][0]["quality"] for window in windows)
     assert summary["counts"]["received"] == 20
     assert summary["windows"] == 8
     assert summary["skipped_windows"] == 0

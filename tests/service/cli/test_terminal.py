@@ -50,6 +50,27 @@ def test_explanations_of_one_run_have_one_time(together: bool, shown: list[str])
     assert all(words in line for words, line in zip(shown, lines, strict=True)), lines
 
 
+def test_the_quality_of_explanations_is_said_below_them() -> None:
+    given = answer("grad-cam", "atr", "dtd")
+    given.quality.agreement = 0.25
+    for explanation, agreement in zip(given.explanations, (0.5, -0.125, 0.375), strict=True):
+        explanation.quality.agreement = agreement
+    given.explanations[1].quality.gap_left_out = "the method explains frames, not voxels"
+    given.timings.explain.extend([0.02, 0.01, 0.02])
+    given.timings.measure.extend([0.3, 0.0, 0.4])
+    screen = io.StringIO()
+    show_readings(Console(file=screen, width=200), Result(given))
+    lines = [line.strip() for line in screen.getvalue().splitlines()]
+    assert lines[0].endswith("+20.0 ms and 300 ms to measure")
+    assert lines[2] == "no insertion-deletion gap: the method explains frames, not voxels"
+    assert lines[4] == "agreement of the methods on when: 0.25 (-1 to 1), least atr with -0.12"
+    given.quality.Clear()
+    given.quality.agreement_left_out = "no two"
+    screen = io.StringIO()
+    show_readings(Console(file=screen, width=200), Result(given))
+    assert screen.getvalue().splitlines()[-1].strip() == "no agreement of the methods: no two"
+
+
 def test_a_jobs_time_is_in_seconds_and_its_reason_once() -> None:
     given = answer("temporal-mask")
     given.explanations[0].reading = "freezing changes nothing"

@@ -192,7 +192,7 @@ def test_updates_reach_the_service_between_frames(peer: Peer, client: Client) ->
     peer.stream = echo = Echo(first_credit=1)
     with client.explain_stream([IMAGE] * 4) as stream:
         next(stream)
-        stream.update(target=3, methods=[], overhead_budget=0.0)
+        stream.update(target=3, methods=[], overhead_budget=0.0, insertion_deletion_gap=False)
         list(stream)
     updates = [request.update for request in echo.seen if request.HasField("update")]
     assert len(updates) == 1
@@ -200,6 +200,8 @@ def test_updates_reach_the_service_between_frames(peer: Peer, client: Client) ->
     assert updates[0].clear_methods
     assert updates[0].budget.HasField("overhead_share")
     assert not updates[0].budget.HasField("latency_seconds")
+    assert updates[0].HasField("insertion_deletion_gap")
+    assert not updates[0].insertion_deletion_gap
 
 
 def test_end_stops_an_endless_source_and_brings_the_summary(peer: Peer, client: Client) -> None:

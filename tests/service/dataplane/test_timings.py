@@ -14,7 +14,15 @@ from service.dataplane import timings
 
 def answer() -> answer_pb2.Answer:
     times = worker_pb2.ComputeTimings(
-        total=2.0, forward=0.5, explain=[0.25, 0.75], encode=0.125, batch_size=3, started=1e9, explain_together=True
+        total=2.0,
+        forward=0.5,
+        explain=[0.25, 0.75],
+        encode=0.125,
+        batch_size=3,
+        started=1e9,
+        explain_together=True,
+        measure=[1.5, 2.5],
+        others_measure=0.375,
     )
     return answer_pb2.Answer(timings=timings.computed(times, 0.5))
 
@@ -35,6 +43,8 @@ def test_a_live_answer_has_every_part_and_the_total() -> None:
         explain=[0.25, 0.75],
         batch_size=3,
         explain_together=True,
+        measure=[1.5, 2.5],
+        others_measure=0.375,
     )
 
 

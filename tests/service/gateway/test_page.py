@@ -115,6 +115,20 @@ def test_the_budget_changes_what_is_explained_and_says_why(page: Page, running: 
     expect(page.locator("#within-value")).to_have_text("within 50 ms")
 
 
+def test_the_quality_of_explanations_is_shown_and_the_gap_behind_a_switch(page: Page, running: Running) -> None:
+    watch(page, running, f"{WATCHED},dtd")
+    lines = page.locator("#quality li")
+    expect(lines).to_have_text([re.compile(r"The methods agree on when by -?\d\.\d\d")], timeout=PATIENCE)
+    page.get_by_label("dtd", exact=True).uncheck()
+    expect(lines).to_have_count(0, timeout=PATIENCE)
+    page.get_by_label("insertion-deletion gap").check()
+    expect(lines).to_have_text([re.compile(r"grad-cam: insertion-deletion gap [+−]\d\.\d\d")], timeout=PATIENCE)
+    assert "gap=1" in page.url
+    page.get_by_label("insertion-deletion gap").uncheck()
+    expect(lines).to_have_count(0, timeout=PATIENCE)
+    assert "gap" not in page.url
+
+
 def test_an_unknown_class_is_named_at_its_field(page: Page, running: Running) -> None:
     page.goto(running.address)
     page.locator("#methods input").first.wait_for()

@@ -85,6 +85,8 @@ def test_motion_share_and_failure_are_said():
     explanation = profile(0, 0, 7, 1, 1, 1, 0, 0)
     explanation.quality.motion_share = 0.384
     assert read_explanation(explanation, report(range(8))).endswith("; motion share 38 %")
+    explanation.quality.insertion_deletion_gap = -0.125
+    assert read_explanation(explanation, report(range(8))).endswith("; motion share 38 %; insertion-deletion gap -0.12")
     failed = explanation_pb2.Explanation(failure=explanation_pb2.Failure(message="no such layer"))
     assert read_explanation(failed, report(range(8))) == "not available: no such layer"
 

@@ -13,6 +13,7 @@ import simplejpeg
 
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, method_pb2, service_pb2
+from actionlens.worker.v1 import worker_pb2
 from service.errors import Unavailable
 from tests.service.backend import PixelBackend, frames_seen
 from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, clip_request, png, raw_clip, refusal
@@ -91,6 +92,21 @@ async def test_timings_add_up(backend: PixelBackend, stub: Any) -> None:
     assert times.queue >= 0.001
     assert 0 < times.decode < times.total
     assert times.encode >= 0.001
+
+
+async def test_the_worker_is_told_where_the_bars_are_when_it_is_to_measure(backend: PixelBackend, stub: Any) -> None:
+    backend.served["colours"].input.resize = "letterbox"
+    data = bytes(4 * 4 * 8 * 3)  # 8 x 4 pixels on 8 x 8: two rows of bars above and below
+    clip = clip_pb2.Clip(raw=clip_pb2.RawFrames(data=data, count=4, height=4, width=8))
+    asked = answer_pb2.OutputOptions(insertion_deletion_gap=True)
+    measured = (await stub.ExplainClip(clip_request(GRAD_CAM, clip=clip, output=asked))).answer
+    plain = (await stub.ExplainClip(clip_request(GRAD_CAM, clip=clip))).answer
+    assert backend.requests[-2].visible == worker_pb2.Rectangle(left=0, right=8, top=2, bottom=6)
+    assert not backend.requests[-1].HasField("visible")
+    assert measured.explanations[0].quality.insertion_deletion_gap == 0.25
+    assert measured.explanations[0].reading.endswith("insertion-deletion gap +0.25")
+    assert list(measured.timings.measure) == [pytest.approx(0.004)]
+    assert not plain.timings.measure
 
 
 @pytest.mark.parametrize("form", [answer_pb2.OVERLAY_FORMAT_JPEG, answer_pb2.OVERLAY_FORMAT_MP4])

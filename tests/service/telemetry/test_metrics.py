@@ -41,7 +41,7 @@ def test_the_numbers_of_explanations_are_counted_by_method() -> None:
     metrics = Metrics(PixelBackend())
     value = metrics.registry.get_sample_value
     matrix = explanation_pb2.RelevanceMatrix(average_length=7.5, maximum_length=12.0)
-    quality = explanation_pb2.Quality(conservation_defect=-0.04)
+    quality = explanation_pb2.Quality(conservation_defect=-0.04, insertion_deletion_gap=0.15, agreement=-0.3)
     failure = explanation_pb2.Failure(message="no", reason="NO")
     given = answer(
         "wave",
@@ -49,6 +49,7 @@ def test_the_numbers_of_explanations_are_counted_by_method() -> None:
         explanation("atr", relevance_matrix=explanation_pb2.RelevanceMatrix(undefined="no row")),
         explanation("dtd", failure=failure),
     )
+    given.timings.measure.extend([0.25, 0.0, 0.0])
     metrics.window_answered(record_answer(given), lag=0.1, budget=None)
     atr, dtd = {"model": "m", "method": "atr"}, {"model": "m", "method": "dtd"}
     for statistic, length in (("average", 7.5), ("maximum", 12.0)):
@@ -57,6 +58,12 @@ def test_the_numbers_of_explanations_are_counted_by_method() -> None:
         assert value("actionlens_atr_frames_count", labels) == 1
     assert value("actionlens_conservation_defect_bucket", {**atr, "le": "-0.05"}) == 0
     assert value("actionlens_conservation_defect_bucket", {**atr, "le": "-0.01"}) == 1
+    for name, low, high in (("insertion_deletion_gap", "0.1", "0.2"), ("method_agreement", "-0.5", "-0.25")):
+        assert value(f"actionlens_{name}_bucket", {**atr, "le": low}) == 0
+        assert value(f"actionlens_{name}_bucket", {**atr, "le": high}) == 1
+        assert value(f"actionlens_{name}_count", atr) == 1
+    assert value("actionlens_stage_seconds_sum", {**atr, "stage": "measure"}) == 0.25
+    assert value("actionlens_stage_seconds_count", {**atr, "stage": "measure"}) == 1
     assert value("actionlens_explanations_failed_total", dtd) == 1
     assert value("actionlens_explanations_failed_total", atr) == 0
     assert value("actionlens_overhead_ratio_sum", atr) == pytest.approx(2 * 0.5)
@@ -86,15 +93,19 @@ def test_times_that_cannot_be_separated_are_one() -> None:
 def test_budgets_are_held_against_what_was_measured() -> None:
     metrics = Metrics(PixelBackend())
     given = record_answer(answer("wave", explanation("atr"), explanation("dtd")))
+    measured = answer("wave", explanation("atr"))
+    measured.timings.measure.append(0.06)
     overhead = service_pb2.Budget(overhead_share=0.5)
     for lag, budget in ((0.1, None), (0.1, overhead), (0.1, service_pb2.Budget(latency_seconds=0.2))):
         metrics.window_answered(given, lag, budget)
     metrics.window_answered(given, 0.3, service_pb2.Budget(latency_seconds=0.2, overhead_share=0.0))
 
+    metrics.window_answered(record_answer(measured), 0.1, service_pb2.Budget(overhead_share=0.0))
+
     def value(name: str) -> float | None:
         return metrics.registry.get_sample_value(f"actionlens_budget_{name}_total", {"model": "m"})
 
-    assert value("explain_seconds") == pytest.approx(2 * 0.02)
+    assert value("explain_seconds") == pytest.approx(2 * 0.02 + 0.01 + 0.06)
     assert value("allowed_seconds") == pytest.approx(0.5 * 0.02)
     assert (value("windows"), value("late")) == (2, 1)
 

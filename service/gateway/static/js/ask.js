@@ -1,4 +1,4 @@
-// The controls that say what is explained: model, target, contrast, methods, budget.
+// The controls that say what is explained: model, target, contrast, methods, measures, budget.
 
 import { $, make } from "./dom.js";
 import { isClass, live, methodOf, targetOf, usual } from "./methods.js";
@@ -17,6 +17,7 @@ export class Ask {
     if (models.some(({ name }) => name === chosen.model)) $("model").value = chosen.model;
     $("target").value = chosen.target;
     $("contrast").value = chosen.contrast;
+    $("gap").checked = chosen.gap === "1";
     $("budget").value = place(SHARES, chosen.budget);
     $("within").value = place(LIMITS, chosen.within);
     this.#fill(chosen.methods ? chosen.methods.split(",").filter((name) => name !== "none") : null);
@@ -26,6 +27,7 @@ export class Ask {
     };
     for (const id of ["target", "contrast"]) $(id).onchange = () => this.#target();
     $("methods").onchange = () => this.#methods();
+    $("gap").onchange = () => on.change({ insertion_deletion_gap: $("gap").checked });
     for (const id of ["budget", "within"]) $(id).oninput = () => this.#budget(true);
     this.#budget(false);
   }
@@ -44,7 +46,7 @@ export class Ask {
 
   /** The request of a stream. */
   get request() {
-    return { model: this.model.name, target: this.target, methods: this.methods.map(methodOf), budget: this.budget };
+    return { model: this.model.name, target: this.target, methods: this.methods.map(methodOf), budget: this.budget, insertion_deletion_gap: $("gap").checked };
   }
 
   get budget() {
@@ -67,6 +69,7 @@ export class Ask {
       methods: methods === usual(this.model).join(",") ? "" : methods,
       budget: share ?? "",
       within: limit ?? "",
+      gap: $("gap").checked ? "1" : "",
     };
   }
 

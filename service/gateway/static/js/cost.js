@@ -31,10 +31,10 @@ export class Cost {
     this.limit = limit;
     this.answered++;
     const dropped = counts.dropped_stale + counts.dropped_full + counts.rejected + counts.missing;
-    const explain = timings.explain.reduce((sum, seconds) => sum + seconds, 0);
+    const explain = [...timings.explain, ...timings.measure].reduce((sum, seconds) => sum + seconds, 0);
     this.bars.push({
       decode: timings.decode,
-      queue: Math.max(0, timings.queue) + timings.transport,
+      queue: Math.max(0, timings.queue) + timings.transport + timings.others_measure,
       predict: timings.forward,
       explain: explain + timings.encode,
       lag,

@@ -1,6 +1,6 @@
-// The view as a link: everything chosen stands after the # of the address. budget: percent; within: milliseconds.
+// The view as a link: everything chosen stands after the # of the address. budget: percent; within: milliseconds; gap: 1 measures it.
 
-const DEFAULTS = { source: "", model: "", target: "", contrast: "", methods: "", layer: "", part: "all", opacity: "85", exact: "", budget: "", within: "", job: "" };
+const DEFAULTS = { source: "", model: "", target: "", contrast: "", methods: "", layer: "", part: "all", opacity: "85", exact: "", budget: "", within: "", gap: "", job: "" };
 
 /** What the address asks for, with defaults. */
 export function readLink() {

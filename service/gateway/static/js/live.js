@@ -26,7 +26,7 @@ export class Live {
     this.size = null;
   }
 
-  /** Begins a stream, or begins it anew with another request (StreamOpen without policies). */
+  /** Begins a stream, or begins it anew with another request (StreamOpen without policies, and whether the gap is measured). */
   open(request) {
     this.request = request;
     this.#connect();
@@ -83,7 +83,8 @@ export class Live {
   }
 
   #opening() {
-    return { ...this.request, output: { encoding: UINT8 }, fill: DROP_OLDEST, consume: NEWEST };
+    const { insertion_deletion_gap, ...question } = this.request;
+    return { ...question, output: { encoding: UINT8, insertion_deletion_gap }, fill: DROP_OLDEST, consume: NEWEST };
   }
 
   #receive({ opened, window, credit }) {

@@ -5,7 +5,7 @@ import { Samples } from "./metrics.js";
 
 const EVERY = 2000;
 const MINUTE = 60_000;
-const STAGES = { decode: "--decode", queue: "--queue", transport: "--faint", predict: "--predict", explain: "--explain", encode: "--encode" };
+const STAGES = { decode: "--decode", queue: "--queue", transport: "--faint", predict: "--predict", explain: "--explain", measure: "--measure", encode: "--encode" };
 const OUTCOMES = { used: "frames used", dropped_stale: "frames too late", dropped_full: "frames not decoded", rejected: "frames refused" };
 const LEVELS = { prediction: "prediction only", grad_cam: "Grad-CAM", selective_relevance: "selective relevance", temporal_relevance: "other methods" };
 
@@ -37,7 +37,7 @@ function price(samples) {
     return row(model, method, whole(count), milliseconds(each), `+${percent(adds)}`, make("td", { className: "bar-cell" }, meter));
   }));
   const predict = samples.sum("actionlens_predict_seconds_total");
-  const explain = samples.sum("actionlens_stage_seconds_sum", { stage: "explain" });
+  const explain = ["explain", "measure"].reduce((sum, stage) => sum + samples.sum("actionlens_stage_seconds_sum", { stage }), 0);
   $("total").textContent = predict > 0 ? `all explaining is ${percent(explain / predict)} of all predicting` : "no answers in this time";
 }
 

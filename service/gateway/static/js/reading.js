@@ -87,5 +87,22 @@ export function motionShare(answer) {
   return entry ? entry.quality.motion_share : null;
 }
 
+/** How far the methods agree on when, and how good each explanation is, each as a line; nothing that is not known. */
+export function quality(answer) {
+  const { agreement, agreement_left_out: why } = answer.quality ?? {};
+  const all = agreement !== undefined ? [`The methods agree on when by ${agreement.toFixed(2)} (−1 to 1).`] : why ? [`Agreement of the methods: ${why}.`] : [];
+  const several = answer.explanations.filter((entry) => entry.quality?.agreement !== undefined).length > 2;
+  const each = answer.explanations.map(({ method, quality: found = {} }) => {
+    const parts = [];
+    if (several && found.agreement !== undefined) parts.push(`agrees with the others by ${found.agreement.toFixed(2)}`);
+    if (found.insertion_deletion_gap !== undefined) parts.push(`insertion-deletion gap ${signed(found.insertion_deletion_gap)}`);
+    if (found.gap_left_out) parts.push(`no insertion-deletion gap: ${found.gap_left_out}`);
+    return parts.length ? `${method}: ${parts.join("; ")}.` : "";
+  });
+  return [...all, ...each.filter(Boolean)];
+}
+
+const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+
 /** Failures of single methods, each as a line. */
 export const failures = (answer) => answer.explanations.filter((entry) => entry.failure).map((entry) => `${entry.method}: ${entry.failure.message}`);

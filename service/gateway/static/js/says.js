@@ -1,7 +1,7 @@
 // The prediction: top classes with their history, the motion share, and one sentence.
 
 import { $, make, makeSvg, percent } from "./dom.js";
-import { failures, motionShare, sentence } from "./reading.js";
+import { failures, motionShare, quality, sentence } from "./reading.js";
 
 const HISTORY = 60;
 const ARC = "M 15 60 A 45 45 0 0 1 105 60";
@@ -19,6 +19,7 @@ export class Says {
     this.history.push(new Map(top.map(({ index, probability }) => [index, probability])));
     if (this.history.length > HISTORY) this.history.shift();
     $("readout").textContent = [sentence(answer), ...failures(answer)].join(" ");
+    $("quality").replaceChildren(...quality(answer).map((line) => make("li", { textContent: line })));
     $("top").replaceChildren(...top.slice(0, 5).map((score) => this.#row(score)));
     const asked = answer.explanations.some(({ method, failure }) => method === "selective-relevance" && !failure);
     this.#dial(motionShare(answer), asked);
@@ -27,6 +28,7 @@ export class Says {
   clear() {
     this.history = [];
     $("top").replaceChildren();
+    $("quality").replaceChildren();
     $("readout").textContent = "Nothing yet.";
     this.#dial(null);
   }

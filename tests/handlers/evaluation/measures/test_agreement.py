@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from actionlens.frame_agreement import agreement
 from handlers.evaluation.common.random_maps import random_map
 from handlers.evaluation.measure import LeftOut, Measured, MeasureParameters
 from handlers.evaluation.measures.agreement import Agreement, Overlap, overlap, positives
 from handlers.explainers.attribution import Attribution, FrameAttribution
-from handlers.explainers.profile_agreement import profile_agreement
+from handlers.explainers.profile_agreement import profile_on_frames
 from tests.handlers.evaluation.subjects import saliency, subject
 
 EVERY = torch.ones(2, 2, 2, dtype=torch.bool)
@@ -69,7 +70,8 @@ def test_frame_agreement_is_that_of_an_answer() -> None:
     given: dict[str, Attribution] = {name: saliency(torch.rand(6, 12, 16, generator=generator)) for name in "abc"}
     given["d"] = FrameAttribution(torch.rand(6, generator=generator))
     found = measured(given)
-    assert numbers(found)["frame-agreement"] == pytest.approx(profile_agreement(list(given.values()), 0, 6))
+    profiles = [profile_on_frames(attribution, 0, 6).numpy() for attribution in given.values()]
+    assert numbers(found)["frame-agreement"] == pytest.approx(agreement(profiles).mean)
     assert found.left_out["overlap, a & d"] == "the method explains frames, not voxels"
 
 

@@ -115,6 +115,17 @@ def check_alike(own: explanation_pb2.Explanation, other: explanation_pb2.Explana
     assert own.target.index == other.target.index
 
 
+async def test_agreement_is_that_of_torch_and_the_gap_is_left_out(both: tuple[ThreadBackend, ThreadBackend]) -> None:
+    request = compute(1, *METHODS)
+    request.request.compute.output.insertion_deletion_gap = True
+    mine, theirs = [(await backend.compute("tiny", request, SECONDS)).response for backend in both]
+    assert mine.quality.agreement == pytest.approx(theirs.quality.agreement, abs=1e-6)
+    for own, other in zip(mine.explanations, theirs.explanations, strict=True):
+        assert own.quality.agreement == pytest.approx(other.quality.agreement, abs=1e-6)
+        assert own.quality.gap_left_out == "an exported graph does not measure it; serve the model itself"
+    assert theirs.explanations[0].quality.HasField("insertion_deletion_gap")
+
+
 async def test_the_time_of_one_run_is_divided_between_prediction_and_explanations(graphs: Path) -> None:
     graph = Graph(graphs / "tiny.onnx", 1)
     absent = method_pb2.Method(clrp=method_pb2.Clrp())
