@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from tests.service.backends.requests import TINY, store
 from tests.service.cli.service_process import PROGRAM, environment
 from tests.service.client.numbered_video import grey
 from tests.service.client.recordings import write_joined, write_movie
+from tests.service.decoding.test_exif import stored as jpeg_stored
+from tests.service.decoding.test_pixel_aspect import film as film_of_pixels
 from tests.service.decoding.test_video_stream import CASES, file_of
 from tests.service.job_service import job_settings, served
 from tests.waiting import PATIENCE
@@ -312,19 +315,25 @@ def test_a_clock_that_jumps_is_told_in_the_result_and_on_the_sheet(served_jobs: 
 
 
 def test_odd_clips_are_read_by_jobs_as_by_the_live_call(served_jobs: ServedJobs, tmp_path: Path) -> None:
-    """Several video streams, a size that changes, images with times of their own."""
+    """Several video streams, a size that changes, images with times of their own, images that lie on their side, pixels
+    that are twice as wide as high."""
     two = tmp_path / "two.mkv"
     two.write_bytes(file_of(CASES["default"][1], "matroska"))
     sizes = write_joined(tmp_path / "sizes.ts", 2.5, (96, 128))
     images = [grey(number) for number in range(12)]
     varying = clip_message(images, timestamps=[0.1 * number + 0.4 * max(0, number - 6) for number in range(12)])
     jobs = served_jobs.client.jobs
-    job = jobs.wait(jobs.submit([two, sizes, varying], OCCLUSION, target=1).id, timeout=WAIT)
-    reports = [jobs.result(job.id, clip).frames for clip in range(3)]
-    for clip, report in zip((two, sizes, varying), reports, strict=True):
+    lying = clip_message([jpeg_stored(6)] * 4)
+    wide = tmp_path / "wide.mp4"
+    wide.write_bytes(film_of_pixels(40, 64, Fraction(2), "mp4"))
+    odd = [two, sizes, varying, lying, wide]
+    job = jobs.wait(jobs.submit(odd, OCCLUSION, target=1).id, timeout=WAIT)
+    reports = [jobs.result(job.id, clip).frames for clip in range(len(odd))]
+    for clip, report in zip(odd, reports, strict=True):
         assert report == served_jobs.client.explain_clip(clip).frames
     assert [note.partition(",")[0] for note in reports[0].notes] == ["of 2 video streams"]
     assert any("of another size (128 x 96 pixels)" in note for note in reports[1].notes)
+    assert [(report.source_width, report.source_height) for report in reports[3:]] == [(32, 48), (80, 64)]
     film = io.BytesIO(jobs.download(job.id, 2, "mp4").data)
     with av.open(film, "r") as container:
         shown = [float(frame.time or 0) for frame in container.decode(video=0)]
