@@ -95,13 +95,3 @@ class Subject:
         mask = torch.zeros(height, width, dtype=torch.bool)
         mask[top:bottom, left:right] = True
         return mask
-
-
-def probabilities(subject: Subject, clips: Tensor, batch: int = 8) -> Tensor:
-    """float32 [n, K] of prepared clips, float32 [n, C, T, H, W], in batches that bound the memory."""
-    forward = subject.model.program.forward
-    with torch.inference_mode():
-        logits = [
-            forward(clips[start : start + batch], {}, relevance=False).logits for start in range(0, len(clips), batch)
-        ]
-        return subject.model.probabilities(torch.cat(logits))

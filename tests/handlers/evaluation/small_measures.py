@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 
 from handlers.evaluation import evaluation_plan, measure_registry
+from handlers.evaluation.common.perturbed_clips import ModelScore
 from handlers.evaluation.measure import (
     AgreementMeasure,
     Better,
@@ -22,7 +23,7 @@ from handlers.evaluation.measure import (
     MeasureParameters,
     Value,
 )
-from handlers.evaluation.subject import Explain, Subject, probabilities
+from handlers.evaluation.subject import Explain, Subject
 from handlers.explainers.attribution import Attribution, Curve, FrameAttribution, SaliencyVolume
 from handlers.models.action_model import ActionModel
 
@@ -55,7 +56,7 @@ class Share(MapMeasure[ShareParameters]):
         if not values.sum():
             raise LeftOut("the explanation is 0 everywhere")
         half = float(values[: len(values) // 2].sum() / values.sum())
-        seen = float(probabilities(subject, subject.model.prepare([subject.clip]))[0, subject.target.index])
+        seen = float(ModelScore(subject.model)(subject.model.prepare([subject.clip]))[0, subject.target.index])
         curve = Curve("score", "step", (0.0, 1.0), (half, seen), "probability")
         found = {"share": Value(half, Better.HIGHER), "seen": Value(seen, Better.NEITHER, "probability")}
         return Measured(found, {"third": "there are two halves"}, (curve,), {"first": values[:2].float()})
