@@ -27,7 +27,9 @@ def model_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def settings(model_store: Path) -> Settings:
     # A stop that waited for its time and not for the last answer would never end.
-    return Settings(model_store=model_store, batch_size=2, queue=ROOM, drain_seconds=3600, response_seconds=60)
+    # A slow machine may take long to start: three launches were more than the default at a quarter of each core.
+    patient = {"drain_seconds": 3600, "start_seconds": 3600, "response_seconds": 60}
+    return Settings(model_store=model_store, batch_size=2, queue=ROOM, **patient)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

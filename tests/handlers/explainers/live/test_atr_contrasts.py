@@ -122,5 +122,5 @@ def test_message_reading_and_metrics_have_no_length_but_the_reason() -> None:
         "CLRP, not rectified: no ATR: the rows of un-rectified CLRP sum to 0"
     )
     assert read_explanation(rectified, report).startswith("CLRP: avg-ATR")
-    record = _record_method(bare, 0.0)
+    record = _record_method(bare, 0.0, 0.0)
     assert (record.average_length, record.maximum_length) == (None, None)
