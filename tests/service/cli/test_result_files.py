@@ -64,7 +64,7 @@ def test_a_document_has_everything_but_the_arrays(result: Result) -> None:
     assert heat["saliency"]["values"] == {"npz": "selective-relevance", "shape": [2, 6, 8]}
     assert per_frame["frame_attribution"]["values"]["npz"] == "esv"
     # Zeros are said, floats are as short as they were written, whole numbers are numbers.
-    assert heat["quality"] == {"motion_share": 0.0}
+    assert heat["quality"] == {"motion_share": 0.0, "gap_left_out": ""}
     assert heat["target"] == {"index": 0, "label": "left", "logit": 0.1, "probability": 0.5}
     assert heat["provenance"]["parameters"] == {"threshold": 4.0}
     assert document["frames"]["used"] == USED
