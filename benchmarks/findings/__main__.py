@@ -3,7 +3,7 @@
 Each finding writes one JSON file to --out when it is done; with --resume those that are there are not measured again.
 `--table` writes docs/findings.md from the files, and measures nothing. Comparison networks are read from --networks
 (python -m training.comparison NAME --out DIR/NAME); what needs one that is not there is skipped, and said so.
-All findings together take about an hour of one core; --clips sets the number of clips of every finding.
+--clips sets the number of clips of every finding.
 """
 
 from __future__ import annotations

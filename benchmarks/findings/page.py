@@ -32,7 +32,7 @@ Measure them yourself:
     python -m benchmarks.findings [A1 B3 ...] [--clips N] [--seed S] [--resume]
     python -m benchmarks.findings --table
 
-Without names all findings are measured, in about an hour of one core. `--clips` measures each on more clips or fewer.
+Without names all findings are measured; `--resume` goes on after a stop, `--clips` takes more clips or fewer.
 """
 
 NETWORKS = "networks.json"
