@@ -15,7 +15,6 @@ from benchmarks.findings.finding import (
     NotHere,
     Options,
     Result,
-    correlation,
     finding,
     interval,
     p_text,
@@ -24,6 +23,7 @@ from benchmarks.findings.finding import (
 )
 from benchmarks.findings.subjects import Clip, Known, bundled, explain_matrix, known, samples, trained
 from handlers.engine.engine import Engine
+from handlers.evaluation.common.correlation import pearson
 from handlers.evaluation.measure import Measured
 from handlers.evaluation.measures.partial_sampling import (
     FixedWindowParameters,
@@ -246,7 +246,7 @@ def no_correlation(options: Options) -> Result:
             for s in clips[: len(clips) // 2]
         ]
         length.append(float(np.mean([m.average_length for m in matrices if m.average_length is not None])))
-    found = correlation(accuracy, length)
+    found = pearson(torch.tensor(accuracy), torch.tensor(length))
     return Result(
         f"r = {found:+.2f} over {len(steps)} checkpoints (accuracy {min(accuracy):.2f} to {max(accuracy):.2f}, avg-ATR "
         f"{min(length):.1f} to {max(length):.1f})",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from service.evaluation.comparisons import LEVEL, Comparison
 from service.evaluation.evaluated_set import EvaluatedSet
-from service.evaluation.measurement import HIGHER, LOWER, title_of
+from service.evaluation.measurement import HIGHER, LOWER, p_text, title_of
 
 FEWEST = 6
 """Clips below which the paired test cannot find anything: 2 of 2^5 sign patterns are more than 5 %."""
@@ -22,7 +22,7 @@ def compared(comparison: Comparison) -> str:
     name = title_of(comparison.measure, comparison.value)
     numbers = (
         f"{comparison.difference:+.3g}, 95 % {comparison.low:+.3g} to {comparison.high:+.3g}, "
-        f"p {_p(comparison.adjusted)}, {comparison.n} clips"
+        f"p {p_text(comparison.adjusted)}, {comparison.n} clips"
     )
     if comparison.better:
         other = comparison.second if comparison.better == comparison.first else comparison.first
@@ -98,7 +98,3 @@ def _counted(count: int, one: str, more: str) -> str:
 def _of(methods: Sequence[str]) -> str:
     names = [name for name in dict.fromkeys(methods) if name]
     return f" of {', '.join(names)}" if names else ""
-
-
-def _p(p: float) -> str:
-    return f"= {p:.2g}" if p >= 0.001 else "< 0.001"

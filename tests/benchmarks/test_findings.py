@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import pytest
 
 from benchmarks.findings.__main__ import RESULTS
-from benchmarks.findings.finding import FINDINGS, correlation, ordered, paired, verdict
+from benchmarks.findings.finding import FINDINGS, ordered, paired, verdict
 from benchmarks.findings.meanings import MEANINGS
 from benchmarks.findings.page import NETWORKS, write_page
 
@@ -28,11 +27,6 @@ def test_paired_numbers_are_compared_clip_by_clip() -> None:
     found = paired([2, 3, 4, 5], [1, 2, 3, 4])
     assert (found.first, found.second, found.difference, found.low, found.high) == (3.5, 2.5, 1, 1, 1)
     assert found.p == pytest.approx(2 / 16)
-
-
-def test_correlation_of_what_does_not_vary_is_not_defined() -> None:
-    assert correlation([1, 2, 3], [2, 4, 6]) == pytest.approx(1)
-    assert math.isnan(correlation([1, 1], [2, 3]))
 
 
 def test_a_part_counts_where_the_whole_does_not_hold() -> None:

@@ -159,7 +159,7 @@ def _scores(subject: Subject) -> ScoreSets:
         consensus, features = network_of(model).consensus, element_features(subject)
         return lambda sets: model.probabilities(subsequence_logits(consensus, features, sets))
     elements, score = Elements(subject.shape[0], subject.shape[0]), ModelScore(model)
-    batch = batch_of(model.prepare([subject.clip])[0])
+    batch = batch_of(model.prepare([subject.clip])[0].numel())
 
     def held(sets: Sequence[Kept]) -> Tensor:
         # Of pixels, not of prepared frames: optical flow between held frames is that of what is seen.
