@@ -67,6 +67,8 @@ def _check(value: Any, parameter: model_pb2.Parameter, path: str) -> None:
         entries: Sequence[float] = value
         if parameter.most_entries and len(entries) > parameter.most_entries:
             raise _bad(path, f"{len(entries)} numbers; give at most {parameter.most_entries}")
+        if len(entries) < parameter.fewest_entries:
+            raise _bad(path, f"{len(entries)} numbers; give at least {parameter.fewest_entries}")
         seen: dict[str, int] = {}
         for index, entry in enumerate(entries):
             _check_number(entry, parameter, f"{path}[{index}]")
@@ -79,6 +81,8 @@ def _check(value: Any, parameter: model_pb2.Parameter, path: str) -> None:
 
 
 def _check_number(value: float, parameter: model_pb2.Parameter, path: str) -> None:
+    if parameter.whole and value != int(value):
+        raise _bad(path, f"{value:g} is no whole number")
     low = parameter.minimum if parameter.HasField("minimum") else None
     high = parameter.maximum if parameter.HasField("maximum") else None
     too_low = low is not None and (value < low or (parameter.above_minimum and value == low))

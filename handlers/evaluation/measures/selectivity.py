@@ -37,7 +37,7 @@ class SelectivityParameters(MeasureParameters):
     ] = 4.0
     sweep: Annotated[
         tuple[Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)], ...],
-        Field(description="further n, for the curves"),
+        Field(max_length=32, description="further n, for the curves"),
     ] = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
     upsample: Annotated[
         bool | None,
