@@ -89,7 +89,7 @@ class FrameDiscard(MapMeasure[FrameDiscardParameters]):
 
     Models that take any number of frames see what is left (the subsequence; an element is what they have features of, a
     frame or a snippet). Others see a clip of the same length in which discarded frames repeat the nearest that is left;
-    the curves then count "frames held". Explanations of voxels count by frame, their positive part summed.
+    the curves then count "frames discarded (held)". Explanations of voxels count by frame, their positive part summed.
     """
 
     name = "frame-discard"
@@ -110,7 +110,7 @@ class FrameDiscard(MapMeasure[FrameDiscardParameters]):
             values = by_element(values, network.snippet)
         rank, tied = order(values, subject.generator(len(values)))
         highest, lowest = discard_scores(rank.tolist(), _scores(subject))
-        elements = "frames held" if network is None else f"{'frames' if network.snippet == 1 else 'snippets'} discarded"
+        elements = "frames discarded (held)" if network is None else f"{'frames' if network.snippet == 1 else 'snippets'} discarded"
         return _measured(subject, highest, lowest, elements, tied)
 
     def baselines(self, subject: Subject, parameters: FrameDiscardParameters) -> Mapping[str, Attribution]:
