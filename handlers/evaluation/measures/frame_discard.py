@@ -110,7 +110,9 @@ class FrameDiscard(MapMeasure[FrameDiscardParameters]):
             values = by_element(values, network.snippet)
         rank, tied = order(values, subject.generator(len(values)))
         highest, lowest = discard_scores(rank.tolist(), _scores(subject))
-        elements = "frames discarded (held)" if network is None else f"{'frames' if network.snippet == 1 else 'snippets'} discarded"
+        elements = "frames discarded (held)"
+        if network is not None:
+            elements = f"{'frames' if network.snippet == 1 else 'snippets'} discarded"
         return _measured(subject, highest, lowest, elements, tied)
 
     def baselines(self, subject: Subject, parameters: FrameDiscardParameters) -> Mapping[str, Attribution]:

@@ -105,7 +105,7 @@ class PointingGame(MapMeasure[PointingGameParameters]):
             self.name: Value(100 * int(hit.sum()) / int(counted.sum()), Better.HIGHER, "%"),
             "chance": Value(100 * float(reach[counted][:, seen].double().mean()), unit="%"),
             "tied": Value(100 * int((several & counted).sum()) / int(counted.sum()), unit="%"),
-            ANNOTATED_FRAMES: Value(int(counted.sum()), unit="frames"),
+            ANNOTATED_FRAMES: Value(int(counted.sum())),
         }
         return Measured(values, arrays={"hits": hit.to(torch.uint8), "counted": counted.to(torch.uint8)})
 
