@@ -49,8 +49,8 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "bounds what it can use at all.",
     },
     "A2": {
-        "no": "The two rules differ by less than a tenth of a frame here, surely and the other way round: which one "
-        "finds the shorter context is a matter of the network, not of the rules.",
+        "no": "The average lengths differ by less than a tenth of a frame here, and the other way round: which of the two "
+        "finds the shorter context is not a matter of the rules alone.",
     },
     "A3": {
         "yes": "A window as long as the ATR is what the network needs: fewer frames cost accuracy, more add none.",
@@ -135,8 +135,8 @@ MEANINGS: dict[str, dict[Same, str]] = {
     "B8": {
         "no": "Neither the windows nor the mask point at these frames.",
         "yes": "The mask holds the frames that are known to decide, and few others.",
-        "partly": "The window test finds them. The learned mask holds them too, but three times as many frames: freezing "
-        "more lowers the score further (to less than 0.01), and this mask is no short one.",
+        "partly": "The window test finds them. The learned mask holds them too, but three times as many frames: "
+        "freezing more lowers the score further (to less than 0.01), and this mask is no short one.",
     },
     "C1": {
         "yes": "What selection keeps is what moves.",
@@ -157,8 +157,8 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "no": "The kept voxels carry less than their share of the relevance.",
     },
     "C4": {
-        "yes": "Most relevance is static also in a network that reads motion for certain, more so than in the LRCN, which "
-        "reads appearance: a small motion share alone does not show that a model leans on context.",
+        "yes": "Most relevance is static also in a network that reads motion for certain, more so than in the LRCN, "
+        "which reads appearance: a small motion share alone does not show that a model leans on context.",
         "partly": "Not in all networks.",
         "no": "Not in these networks.",
     },
