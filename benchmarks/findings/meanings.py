@@ -49,7 +49,7 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "bounds what it can use at all.",
     },
     "A2": {
-        "no": "The average lengths differ by less than a tenth of a frame here, and the other way round: which of the two "
+        "no": "The average lengths differ by less than a tenth of a frame here, and the other way round: which rule "
         "finds the shorter context is not a matter of the rules alone.",
     },
     "A3": {
