@@ -7,12 +7,14 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from actionlens.archive import write_archive
 from actionlens.card import read_card
 from service.backends.torch_threads import SHORT_SPIN
+from service.child_processes.child_environment import child_environment
 from service.errors import Unavailable
 from service.settings import Settings
 
@@ -21,12 +23,16 @@ WIRE_BYTES = 32 * 2**20
 THREADS_VARIABLE = "ACTIONLENS_WORKER_THREADS"
 MEMORY_VARIABLE = "ACTIONLENS_WORKER_RELEVANCE_BYTES"
 PRECISION_VARIABLE = "ACTIONLENS_WORKER_PRECISION"
+SECONDS_VARIABLE = "ACTIONLENS_WORKER_SECONDS"
 REPLY_VARIABLE = "ACTIONLENS_MAX_REPLY_BYTES"
 LOG_FILE = "torchserve.log"
 OUTPUT_FILE = "java.out"
 """File into which the guard lets java write its standard output and error."""
 
 _STARTUP_SECONDS = 600
+# A worker stops so much sooner than it would be killed, as a share of the time and in seconds: it notices between two
+# operations only.
+_MARGIN, _LONGEST_MARGIN = 0.1, 5.0
 # Room for TorchServe's own framing of a message.
 _FRAMING_BYTES = 64 * 1024
 _LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
@@ -177,25 +183,32 @@ def command(folder: Path) -> list[str]:
     ]
 
 
-def environment(folder: Path, threads: int, settings: Settings) -> dict[str, str]:
-    """Environment of java and, through it, of the workers."""
+def environment(folder: Path, threads: int, settings: Settings, more: Mapping[str, str]) -> dict[str, str]:
+    """Environment of java and, through it, of the workers. more: variables beside those that follow from the rest."""
     root = Path(__file__).resolve().parents[3]
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH", ""))))
     count = str(threads)
-    return {
-        **SHORT_SPIN,
-        **os.environ,
-        "PYTHONPATH": path,
-        "TMPDIR": str(folder / "tmp"),
-        "LOG_LOCATION": str(folder),
-        "METRICS_LOCATION": str(folder),
-        THREADS_VARIABLE: count,
-        MEMORY_VARIABLE: str(settings.relevance_bytes),
-        PRECISION_VARIABLE: settings.precision.value,
-        REPLY_VARIABLE: str(WIRE_BYTES),
-        "OMP_NUM_THREADS": count,
-        "MKL_NUM_THREADS": count,
-    }
+    return SHORT_SPIN | child_environment(
+        **{
+            "PYTHONPATH": path,
+            "TMPDIR": str(folder / "tmp"),
+            "LOG_LOCATION": str(folder),
+            "METRICS_LOCATION": str(folder),
+            THREADS_VARIABLE: count,
+            MEMORY_VARIABLE: str(settings.relevance_bytes),
+            SECONDS_VARIABLE: str(own_seconds(settings.response_seconds)),
+            PRECISION_VARIABLE: settings.precision.value,
+            REPLY_VARIABLE: str(WIRE_BYTES),
+            "OMP_NUM_THREADS": count,
+            "MKL_NUM_THREADS": count,
+            **more,
+        }
+    )
+
+
+def own_seconds(response_seconds: float) -> float:
+    """Seconds after which a worker stops by itself, that it need not be killed."""
+    return response_seconds - min(_LONGEST_MARGIN, _MARGIN * response_seconds)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -154,10 +155,10 @@ async def test_a_killed_server_is_replaced(
     assert len(folders - processes.folders()) == 1
 
 
-@pytest.mark.alone
 async def test_frozen_processes_are_replaced_and_stop_leaves_nothing(settings: Settings) -> None:
+    """Not because they are late: a worker may take an hour for one batch here."""
     known, folders = processes.family(), processes.folders()
-    backend = TorchServeBackend(settings.model_copy(update={"models": (TINY,), "response_seconds": 4.0}))
+    backend = TorchServeBackend(settings.model_copy(update={"models": (TINY,), "response_seconds": 3600.0}))
     await backend.start()
     try:
         new = [process for process in processes.family() if process not in known]
@@ -166,8 +167,6 @@ async def test_frozen_processes_are_replaced_and_stop_leaves_nothing(settings: S
 
         (worker,) = [process for process in processes.having("worker") if process in new]
         worker.send_signal(signal.SIGSTOP)
-        with pytest.raises(DeadlineExceeded, match="longer than 4 s"):
-            await backend.compute(TINY, requests.tiny(), WHOLE_SECONDS)
         assert isinstance(await backend.compute(TINY, requests.tiny(), WHOLE_SECONDS), Reply)
         await eventually(lambda: backend.restarts() == 1, WHOLE_SECONDS)
         assert backend.healthy()
@@ -178,6 +177,12 @@ async def test_frozen_processes_are_replaced_and_stop_leaves_nothing(settings: S
         assert isinstance(await backend.compute(TINY, requests.tiny(), WHOLE_SECONDS), Reply)
         assert backend.restarts() == 2
         assert not java.is_running()
+
+        # A guard that somebody stopped must be able to end java when this process ends.
+        (guard,) = [process for process in processes.having("guard") if process not in known]
+        guard.send_signal(signal.SIGSTOP)
+        await eventually(lambda: guard.status() != psutil.STATUS_STOPPED, WHOLE_SECONDS)
+        assert backend.restarts() == 2
     finally:
         await backend.stop()
     assert processes.family() == known

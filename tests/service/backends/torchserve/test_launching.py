@@ -40,10 +40,20 @@ def test_threads_of_one_model_never_outnumber_the_cores(workers: int, threads: i
 
 def test_the_workers_are_told_the_settings_that_they_compute_with(tmp_path: Path) -> None:
     given = Settings(relevance_bytes=3 * 2**20, precision=Precision.AUTO)
-    environment = config.environment(tmp_path, 2, given)
+    environment = config.environment(tmp_path, 2, given, {})
     assert environment["ACTIONLENS_WORKER_THREADS"] == "2"
     assert environment["ACTIONLENS_WORKER_RELEVANCE_BYTES"] == str(3 * 2**20)
     assert environment["ACTIONLENS_WORKER_PRECISION"] == "auto"
+    # Before TorchServe would kill them.
+    assert 0 < float(environment["ACTIONLENS_WORKER_SECONDS"]) < given.response_seconds
+
+
+def test_java_and_the_workers_get_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACTIONLENS_JOBS_DB", "postgresql://user:secret@host/jobs")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    environment = config.environment(tmp_path, 2, Settings(), {"BESIDE": "this"})
+    assert not any("secret" in value for value in environment.values())
+    assert environment["BESIDE"] == "this"
 
 
 def test_the_folder_has_what_torchserve_reads(model_store: Path, settings: Settings, tmp_path: Path) -> None:
@@ -125,6 +135,6 @@ def test_the_tail_is_bounded(tmp_path: Path) -> None:
 
 def test_workers_spin_briefly_unless_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    assert config.environment(tmp_path, 1, Settings())["GOMP_SPINCOUNT"] == "1000"
+    assert config.environment(tmp_path, 1, Settings(), {})["GOMP_SPINCOUNT"] == "1000"
     monkeypatch.setenv("GOMP_SPINCOUNT", "5")
-    assert config.environment(tmp_path, 1, Settings())["GOMP_SPINCOUNT"] == "5"
+    assert config.environment(tmp_path, 1, Settings(), {})["GOMP_SPINCOUNT"] == "5"
