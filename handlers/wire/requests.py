@@ -219,7 +219,7 @@ def _pixels(compute: worker_pb2.Compute) -> NDArray[np.uint8]:
     try:
         return np.fromfile(compute.clip_file, dtype=np.uint8)
     except OSError as error:  # the service no longer waits for this clip and has let go of it
-        raise RequestError(f"clip_file: {error}", field="clip", reason="CLIP_GONE", code=INTERNAL) from error
+        raise RequestError("the clip is no longer there", field="clip", reason="CLIP_GONE", code=INTERNAL) from error
 
 
 def _selector(selector: method_pb2.ClassSelector) -> int | str | None:

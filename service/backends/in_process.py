@@ -41,5 +41,7 @@ class InProcessBackend(ThreadBackend):
             try:
                 engine = Engine.load(folder, threads, settings.relevance_bytes, settings.precision)
             except ModelError as error:
-                raise Unavailable(f"model {name!r} cannot be loaded: {error}", reason="MODEL_UNFIT") from error
+                raise Unavailable(
+                    f"model {name!r} cannot be loaded", reason="MODEL_UNFIT", detail=str(error)
+                ) from error
             yield name, partial(answer_all, engine), settings.batch_size

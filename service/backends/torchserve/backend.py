@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.admission import Admission
@@ -17,6 +19,8 @@ from service.backends.torchserve.shared_memory import Envelope
 from service.backends.torchserve.supervisor import MARGIN_SECONDS, Supervisor
 from service.errors import DeadlineExceeded, NotFound, Unavailable
 from service.settings import Settings
+
+_log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 2
 _RETRY_AFTER_SECONDS = 3.0
@@ -133,7 +137,8 @@ class TorchServeBackend:
                 try:
                     reply = await self._hop(supervisor, server, model, sent.body)
                 except (ConnectionLost, TimeoutError) as error:
-                    reason = f"the connection to TorchServe was lost ({error})"
+                    _log.warning("the connection to TorchServe was lost", model=model, error=str(error))
+                    reason = "the connection to the workers was lost"
                     await supervisor.note_loss(server)
                     continue
                 match replies.verdict(reply):

@@ -64,7 +64,9 @@ class TorchServe:
             try:
                 ports = await asyncio.shield(preparing)
             except (OSError, ValueError) as error:
-                raise Unavailable(f"cannot build the model archives: {error}", reason="ARCHIVE_FAILED") from error
+                raise Unavailable(
+                    "cannot build the model archives", reason="ARCHIVE_FAILED", detail=str(error)
+                ) from error
             threads = config.shape(settings).threads
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", child_guard.__file__, str(folder), *config.command(folder)),
@@ -170,7 +172,7 @@ class TorchServe:
         for model, count in log.deaths(lines).items():
             why = log.reason(lines, model)
             if count > _DEATHS_TOLERATED or any(name in why for name in _FINAL):
-                raise self._failure(f"a worker of model {model!r} died while starting: {why or 'see the log'}")
+                raise self._failure(f"a worker of model {model!r} died while starting", why)
         if self.ended.is_set():
             lines += log.tail(self._folder / config.OUTPUT_FILE)
             if any("Address already in use" in line for line in lines):
@@ -196,12 +198,13 @@ class TorchServe:
             self._management = HttpClient(self._ports.management, tokens["management"], limit)
         return self._inference if purpose == "inference" else self._management
 
-    def _failure(self, what: str) -> Unavailable:
+    def _failure(self, what: str, why: str = "see the log") -> Unavailable:
         lines = [line for name in (config.OUTPUT_FILE, config.LOG_FILE) for line in log.tail(self._folder / name)]
         end = "\n".join(lines[-_TAIL_LINES:])
         return Unavailable(
-            f"TorchServe did not start: {what}\nEnd of its log:\n{end}",
+            f"TorchServe did not start: {what}",
             reason="TORCHSERVE_START_FAILED",
+            detail=f"{why}\nEnd of its log:\n{end}",
         )
 
 

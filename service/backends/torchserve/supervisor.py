@@ -123,7 +123,7 @@ class Supervisor:
         except BaseException as error:
             await asyncio.shield(server.close())
             if isinstance(error, ConnectionLost | TimeoutError):
-                raise Unavailable(f"TorchServe failed its canary: {error}") from error
+                raise Unavailable("TorchServe failed its canary", detail=str(error)) from error
             raise
         self.models = dict(zip(self._folders, described, strict=True))
         self._ready = dict.fromkeys(self._folders, self._workers)

@@ -18,6 +18,7 @@ from service.child_processes.heartbeats import Heartbeats, Stillness, is_stopped
 from tests.waiting import wait_until
 
 LOOKS = 6
+Start = Callable[[str], subprocess.Popen[bytes]]
 IDLE = "import sys, actionlens.heartbeat as beats; beats.start_beating(); print(flush=True); sys.stdin.read()"
 # Once its input closes: one call into C that lets no other thread of the interpreter run.
 BUSY = f"{IDLE}; sum(range(10**15))"
@@ -32,7 +33,7 @@ def heartbeats() -> Iterator[Heartbeats]:
 
 
 @pytest.fixture
-def start(heartbeats: Heartbeats) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+def start(heartbeats: Heartbeats) -> Iterator[Start]:
     """Starts a program and waits until it runs."""
     children: list[subprocess.Popen[bytes]] = []
 
@@ -81,7 +82,7 @@ def freeze(pid: int) -> None:
 
 
 def test_an_idle_child_is_alive_until_it_is_frozen_and_again_when_it_goes_on(
-    heartbeats: Heartbeats, start: Callable[[str], subprocess.Popen[bytes]]
+    heartbeats: Heartbeats, start: Start
 ) -> None:
     pid = start(IDLE).pid
     heartbeats.frozen([pid])
@@ -98,9 +99,7 @@ def test_an_idle_child_is_alive_until_it_is_frozen_and_again_when_it_goes_on(
     assert not is_stopped(pid)
 
 
-def test_a_child_that_computes_without_letting_its_threads_run_is_alive(
-    heartbeats: Heartbeats, start: Callable[[str], subprocess.Popen[bytes]]
-) -> None:
+def test_a_child_that_computes_without_letting_its_threads_run_is_alive(heartbeats: Heartbeats, start: Start) -> None:
     child = start(BUSY)
     beaten(heartbeats, child.pid)
     assert child.stdin is not None
@@ -110,17 +109,13 @@ def test_a_child_that_computes_without_letting_its_threads_run_is_alive(
         assert not heartbeats.frozen([child.pid])
 
 
-def test_a_child_that_never_began_to_beat_is_not_judged(
-    heartbeats: Heartbeats, start: Callable[[str], subprocess.Popen[bytes]]
-) -> None:
+def test_a_child_that_never_began_to_beat_is_not_judged(heartbeats: Heartbeats, start: Start) -> None:
     pid = start(SILENT).pid
     freeze(pid)
     assert not any(heartbeats.frozen([pid]) for _ in range(2 * LOOKS))
 
 
-def test_one_frozen_child_does_not_hide_another(
-    heartbeats: Heartbeats, start: Callable[[str], subprocess.Popen[bytes]]
-) -> None:
+def test_one_frozen_child_does_not_hide_another(heartbeats: Heartbeats, start: Start) -> None:
     frozen, idle = start(IDLE).pid, start(IDLE).pid
     heartbeats.frozen([frozen, idle])
     beaten(heartbeats, frozen)
