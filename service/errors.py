@@ -9,8 +9,9 @@ class ActionLensError(Exception):
     """An error that a client may see.
 
     message: sent to clients, so it names no path, host, port or process of this machine, nor what another program said.
-    detail: that, for the log and the operator's terminal; `str()` has both. reason: UPPER_SNAKE_CASE, for programs. field: the request field at fault, if one is, written as in the
-    request ("methods[0].grad_cam.layer"). retry_after: seconds after which trying again makes sense.
+    detail: that, for the log and the operator's terminal; `str()` has both. reason: UPPER_SNAKE_CASE, for programs.
+    field: the request field at fault, if one is, written as in the request ("methods[0].grad_cam.layer"). retry_after:
+    seconds after which trying again makes sense.
     """
 
     code: StatusCode = StatusCode.INTERNAL

@@ -59,7 +59,10 @@ class Heartbeats:
 
         A child that has not begun to beat is not judged.
         """
-        self._seen = {pid: self._seen.get(pid) or self._first(pid) for pid in children}
+        there = set(children)
+        for pid in self._seen.keys() - there:
+            forget_beats(self._file, pid)  # another process may get its number
+        self._seen = {pid: self._seen.get(pid) or (Stillness(pid), 0) for pid in there}
         found = set()
         for pid, (stillness, before) in self._seen.items():
             beats = beats_of(self._file, pid)
@@ -73,10 +76,6 @@ class Heartbeats:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-
-    def _first(self, pid: int) -> tuple[Stillness, int]:
-        forget_beats(self._file, pid)  # an earlier process may have had this number
-        return Stillness(pid), 0
 
 
 def is_stopped(pid: int) -> bool:

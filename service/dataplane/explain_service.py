@@ -27,6 +27,8 @@ from service.telemetry import spans as tracing
 from service.telemetry.metrics import Metrics
 from service.telemetry.records import record_answer
 
+TOO_COSTLY = "TOO_COSTLY"
+"""Reason of the refusal of what takes a worker longer than it may for one batch, whatever the caller would wait."""
 _RETRY_SECONDS = 1.0
 
 
@@ -137,7 +139,7 @@ class ExplainService:
                 f"{what} about {needed:.3g} s here, and one request may take {most:.3g} s; ask for "
                 f"{'a cheaper one' if count == 1 else 'fewer'} at a time",
                 field=f"{resolved.path}methods",
-                reason="TOO_COSTLY",
+                reason=TOO_COSTLY,
             )
         raise DeadlineExceeded(
             f"{what} about {needed:.3g} s here, longer than the deadline of {deadline:.3g} s; allow more time or ask "

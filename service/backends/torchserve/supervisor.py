@@ -202,9 +202,10 @@ class Supervisor:
                 self.watch.workers(name, len(ready), loop.time())
                 self.restarts += len(ready - self._pids[name])
                 self._pids[name] |= ready
-            for pid in self._heartbeats.frozen(pid for workers in found.values() for pid in workers):
-                _log.warning("killing a frozen worker", pid=pid)
-                server.kill_worker(pid)
+            if not unheard:
+                for pid in self._heartbeats.frozen(pid for workers in found.values() for pid in workers):
+                    _log.warning("killing a frozen worker", pid=pid)
+                    server.kill_worker(pid)
             if java.look(alive=not unheard):
                 return "java is frozen"
             if reason := self.watch.trouble(loop.time()):

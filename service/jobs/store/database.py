@@ -64,8 +64,8 @@ class Database:
             # A password may also stand behind the question mark.
             shown = url.set(query={}).render_as_string(hide_password=True)
             raise Unavailable(
-                "the database of jobs cannot be opened; ACTIONLENS_JOBS_DB names another, ACTIONLENS_DATA another folder "
-                "for the default one",
+                "the database of jobs cannot be opened; ACTIONLENS_JOBS_DB names another, ACTIONLENS_DATA another "
+                "folder for the default one",
                 reason="JOB_DATABASE_UNAVAILABLE",
                 detail=f"{shown}: {_first_line(error)}",
             ) from error

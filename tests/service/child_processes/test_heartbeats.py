@@ -99,6 +99,22 @@ def test_an_idle_child_is_alive_until_it_is_frozen_and_again_when_it_goes_on(
     assert not is_stopped(pid)
 
 
+def test_a_child_that_was_frozen_before_the_first_look_is_found(heartbeats: Heartbeats, start: Start) -> None:
+    pid = start(IDLE).pid
+    beaten(heartbeats, pid)
+    freeze(pid)
+    assert any(heartbeats.frozen([pid]) for _ in range(LOOKS + 1))
+
+
+def test_the_beats_of_a_child_that_is_gone_are_not_those_of_the_next(heartbeats: Heartbeats, start: Start) -> None:
+    pid = start(IDLE).pid
+    beaten(heartbeats, pid)
+    heartbeats.frozen([pid])
+    freeze(pid)
+    heartbeats.frozen([])
+    assert beats_of(heartbeats._file, pid) == 0
+
+
 def test_a_child_that_computes_without_letting_its_threads_run_is_alive(heartbeats: Heartbeats, start: Start) -> None:
     child = start(BUSY)
     beaten(heartbeats, child.pid)
