@@ -185,6 +185,7 @@ class Supervisor:
         server = self._server
         assert server is not None
         java, unheard = Stillness(server.java or 0, _JAVA_LOOKS), 0
+        killed: set[int] = set()
         while True:
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
@@ -203,9 +204,11 @@ class Supervisor:
                 self.restarts += len(ready - self._pids[name])
                 self._pids[name] |= ready
             if not unheard:
-                for pid in self._heartbeats.frozen(pid for workers in found.values() for pid in workers):
+                frozen = self._heartbeats.frozen(pid for workers in found.values() for pid in workers)
+                for pid in frozen - killed:  # TorchServe names it until the next one is there
                     _log.warning("killing a frozen worker", pid=pid)
                     server.kill_worker(pid)
+                killed = frozen
             if java.look(alive=not unheard):
                 return "java is frozen"
             if reason := self.watch.trouble(loop.time()):
