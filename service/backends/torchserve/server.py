@@ -39,9 +39,9 @@ class TorchServe:
     It is never repaired: when it fails it is closed and another one launched.
     """
 
-    def __init__(self, folder: Path, ports: config.Ports, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, folder: Path, sockets: config.Sockets, process: asyncio.subprocess.Process) -> None:
         self._folder = folder
-        self._ports = ports
+        self._sockets = sockets
         self._guard = process
         self._java: int | None = None
         self._inference: HttpClient | None = None
@@ -62,7 +62,7 @@ class TorchServe:
         preparing = asyncio.create_task(asyncio.to_thread(config.prepare, folder, models, settings))
         try:
             try:
-                ports = await asyncio.shield(preparing)
+                sockets = await asyncio.shield(preparing)
             except (OSError, ValueError) as error:
                 raise Unavailable(
                     "cannot build the model archives", reason="ARCHIVE_FAILED", detail=str(error)
@@ -70,6 +70,7 @@ class TorchServe:
             threads = config.shape(settings).threads
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", child_guard.__file__, str(folder), *config.command(folder)),
+                *("--", *config.forkserver(folder)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 start_new_session=True,  # a terminal's Ctrl-C is for the service, which then stops us in order
@@ -79,7 +80,7 @@ class TorchServe:
             await asyncio.wait({preparing})  # a thread cannot be cancelled, and it writes into the folder
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return cls(folder, ports, process)
+        return cls(folder, sockets, process)
 
     @property
     def folder(self) -> Path:
@@ -194,8 +195,8 @@ class TorchServe:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise ConnectionLost("TorchServe has not written its tokens") from error
             limit = config.WIRE_BYTES + 1024 * 1024
-            self._inference = HttpClient(self._ports.inference, tokens["inference"], limit)
-            self._management = HttpClient(self._ports.management, tokens["management"], limit)
+            self._inference = HttpClient(self._sockets.inference, tokens["inference"], limit)
+            self._management = HttpClient(self._sockets.management, tokens["management"], limit)
         return self._inference if purpose == "inference" else self._management
 
     def _failure(self, what: str, why: str = "see the log") -> Unavailable:

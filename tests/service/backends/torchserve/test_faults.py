@@ -71,7 +71,7 @@ class HeldStart:
         self._going_on = threading.Event()
         loop, known, prepare = asyncio.get_running_loop(), processes.having(stage), config.prepare
 
-        def hold_archives(*given: Any) -> config.Ports:
+        def hold_archives(*given: Any) -> config.Sockets:
             loop.call_soon_threadsafe(self._reached.set)
             self._going_on.wait(WHOLE_SECONDS)
             return prepare(*given)
@@ -246,7 +246,7 @@ async def test_ports_taken_meanwhile_cost_another_launch_each(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = processes.folders()
-    choose, steal, chosen = config._free_ports, [0, 4], []  # the first is HTTP, the last gRPC
+    choose, steal, chosen = config._free_ports, [0, 1], []
     with socket.socket() as thief:
         thief.bind(("127.0.0.1", 0))
         thief.listen()
