@@ -27,6 +27,8 @@ from service.telemetry import spans as tracing
 from service.telemetry.metrics import Metrics
 from service.telemetry.records import record_answer
 
+TOO_COSTLY = "TOO_COSTLY"
+"""Reason of the refusal of what takes a worker longer than it may for one batch, whatever the caller would wait."""
 _RETRY_SECONDS = 1.0
 
 
@@ -70,6 +72,7 @@ class ExplainService:
         """
         started = time.perf_counter()
         resolved = resolve_clip(request, self.served_models)
+        self._check_cost(resolved, deadline)
         stage = _Stage()
         with tracing.answering("clip", resolved.model.name, since=started):
             try:
@@ -113,6 +116,7 @@ class ExplainService:
         """Let the backend answer uint8 [T, height, width, 3]. Raises as the backend does, and the worker's refusals."""
         if deadline <= 0:
             raise DeadlineExceeded("the deadline passed before the clip could be computed")
+        self._check_cost(resolved, deadline)
         begun = time.perf_counter()
         work = Work(worker_pb2.ComputeRequest(compute=resolved.compute(placement)), frames)
         reply = await self.backend.compute(resolved.model.name, work, deadline)
@@ -120,6 +124,29 @@ class ExplainService:
         check_response(resolved, reply.response)
         self.costs.add(resolved.model.name, resolved.methods, reply.response, resolved.full.gap)
         return reply
+
+    def _check_cost(self, resolved: ResolvedRequest, deadline: float) -> None:
+        """Raise DeadlineExceeded for what surely takes longer than the caller waits, ResourceExhausted for what takes
+        longer than a worker may for one batch."""
+        needed = self.costs.least(resolved.model.name, resolved.methods, resolved.full.gap)
+        most = self.settings.response_seconds
+        if needed <= min(deadline, most):
+            return
+        count = len(resolved.methods)
+        what = "the method takes" if count == 1 else f"the {count} methods take"
+        if needed > most:
+            raise ResourceExhausted(
+                f"{what} about {needed:.3g} s here, and one request may take {most:.3g} s; ask for "
+                f"{'a cheaper one' if count == 1 else 'fewer'} at a time",
+                field=f"{resolved.path}methods",
+                reason=TOO_COSTLY,
+            )
+        raise DeadlineExceeded(
+            f"{what} about {needed:.3g} s here, longer than the deadline of {deadline:.3g} s; allow more time or ask "
+            f"for {'a cheaper one' if count == 1 else 'fewer'}",
+            field=f"{resolved.path}methods",
+            reason="DEADLINE_TOO_SHORT",
+        )
 
     async def decode(
         self, clip: clip_pb2.Clip, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from service.errors import ActionLensError, NotFound, ResourceExhausted
+from service.gateway.caller_presence import while_connected
 from service.gateway.middleware import SameOriginMiddleware
 from service.gateway.rpc_bridge import RpcBridge
 from service.gateway.websocket import error_document, incident_error, serve_socket
@@ -59,9 +60,13 @@ def make_app(settings: Settings, rpcs: RpcBridge, schema: bytes, monitoring: Seq
         name = request.path_params["call"]
         try:
             call = rpcs.find(name, streaming=False)
-            answer = await call.answer(call.parse(await _body(request, settings.limits.message_bytes)))
+            message = call.parse(await _body(request, settings.limits.message_bytes))
+            answer = await while_connected(request, call.answer(message))
         except ActionLensError as error:
             return _refuse(error)
+        except ClientDisconnect:
+            # Nobody reads this.
+            return Response(status_code=400)
         except Exception:
             return _refuse(incident_error(name))
         return Response(answer.SerializeToString(), media_type=_PROTOBUF)

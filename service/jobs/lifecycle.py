@@ -79,7 +79,7 @@ class JobService:
                 await self.engine.start()
                 break
             except ActionLensError as error:
-                get_logger().warning("jobs are not available; trying again", error=error.message, seconds=pause)
+                get_logger().warning("jobs are not available; trying again", error=str(error), seconds=pause)
             self._tried.set()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -100,5 +100,5 @@ class JobService:
             try:
                 self.counts = await self.engine.counts()
             except ActionLensError as error:
-                get_logger().warning("jobs cannot be counted", error=error.message)
+                get_logger().warning("jobs cannot be counted", error=str(error))
             await asyncio.sleep(_COUNT_SECONDS)

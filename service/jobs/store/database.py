@@ -64,9 +64,10 @@ class Database:
             # A password may also stand behind the question mark.
             shown = url.set(query={}).render_as_string(hide_password=True)
             raise Unavailable(
-                f"the database of jobs, {shown}, cannot be opened: {_first_line(error)}; ACTIONLENS_JOBS_DB names "
-                "another, ACTIONLENS_DATA another folder for the default one",
+                "the database of jobs cannot be opened; ACTIONLENS_JOBS_DB names another, ACTIONLENS_DATA another "
+                "folder for the default one",
                 reason="JOB_DATABASE_UNAVAILABLE",
+                detail=f"{shown}: {_first_line(error)}",
             ) from error
         return database
 
@@ -114,10 +115,10 @@ def reported(error: DBAPIError) -> ActionLensError:
     text = _first_line(error)
     if any(sign in text for sign in _FULL):
         return ResourceExhausted(
-            f"the disk of the job database is full: {text}", reason="DISK_FULL", retry_after=_RETRY_SECONDS
+            "the disk of the job database is full", reason="DISK_FULL", retry_after=_RETRY_SECONDS, detail=text
         )
     return Unavailable(
-        f"the job database does not answer: {text}", reason="JOB_DATABASE_UNAVAILABLE", retry_after=_RETRY_SECONDS
+        "the job database does not answer", reason="JOB_DATABASE_UNAVAILABLE", retry_after=_RETRY_SECONDS, detail=text
     )
 
 

@@ -22,6 +22,7 @@ from service.jobs.store.counts import Counts
 from service.jobs.store.database import Database, database_url, reported
 from service.jobs.store.submission import submit
 from service.settings import Settings
+from service.telemetry.log import get_logger
 
 T = TypeVar("T")
 
@@ -176,7 +177,9 @@ class DatabaseJobEngine:
         try:
             result, _, _ = await self._pool.run(lambda: work(database))
         except DBAPIError as error:
-            raise reported(error) from error
+            failure = reported(error)
+            get_logger().warning("a call for jobs failed", error=str(failure))
+            raise failure from error
         except PoolTimeout as error:
             raise Unavailable("the job database is overloaded; try again", retry_after=1.0) from error
         return result

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dbos import DBOS, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
+from actionlens.heartbeat import start_beating
 from service.backends.factory import make_backend
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import APPLICATION, Database
@@ -75,6 +76,7 @@ class _Worker:
         self._repeat("retention", _TIDY_SECONDS, lambda: tidy(database, artefacts, settings.jobs))
         self._repeat("sweep", _SWEEP_SECONDS, lambda: sweep(database, artefacts))
         tidying = asyncio.create_task(context.pool.tidy())
+        start_beating()
         self._log.info("taking jobs", database=database.engine.url.render_as_string(hide_password=True))
         await stopping.wait()
         self._log.info("stopping after the blocks in work")
