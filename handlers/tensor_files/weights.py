@@ -7,7 +7,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,7 @@ def read_weights_file(path: Path, key: str = "", *, whole_names: bool = False) -
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice on files that are refused here in other words
             document = _read(path)
+        _check_storages(path, document)
         found = _chosen(document, path, key) if isinstance(document, dict) else _nothing(document, path)
     except ModelError:
         raise
@@ -225,6 +226,20 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         check_growth(path, "what it unpacks to", size, path.stat().st_size)
+
+
+def _check_storages(path: Path, document: object) -> None:
+    """Raise ModelError where tensors claim memory that no byte of the file fills: old pickles state sizes apart."""
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in _every_tensor(document)}
+    check_growth(path, "its tensors", sum(each.nbytes() for each in storages.values()), path.stat().st_size)
+
+
+def _every_tensor(document: object) -> Iterator[Tensor]:
+    if isinstance(document, Tensor) and document.layout is torch.strided and document.device.type == "cpu":
+        yield document
+    elif isinstance(document, Mapping):
+        for part in document.values():
+            yield from _every_tensor(part)
 
 
 def _check_plain(path: Path, name: str, tensor: Tensor) -> None:
