@@ -20,7 +20,7 @@ ARG SOURCE_COMMIT=
 RUN scripts/build-image-steps application /opt/actionlens
 
 FROM python:3.11-slim
-RUN useradd --create-home --uid 10001 actionlens && install --directory --owner actionlens /data
+RUN useradd --create-home --uid 10001 actionlens && install --directory --owner actionlens --mode 700 /data
 COPY --from=build /opt/actionlens /opt/actionlens
 ENV PATH=/opt/actionlens/bin:$PATH \
     ACTIONLENS_HOST=0.0.0.0 \

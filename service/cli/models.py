@@ -14,6 +14,7 @@ import typer
 
 from actionlens.extras import explain_missing
 from service.cli.options import Address, AsJson, Store, connect
+from service.data_folder import prepare
 
 if TYPE_CHECKING:
     from actionlens.v1 import model_pb2
@@ -123,6 +124,8 @@ def import_(
     if card is not None and (labels is not None or name or frames):
         raise typer.BadParameter("a card has its own", param_hint="--labels, --name, --frames")
     settings = settings_of(store)
+    if settings.model_store.is_relative_to(settings.data) and (warning := prepare(settings.data)):
+        typer.echo(warning, err=True)
     arguments = ["--weights", str(weights), "--store", str(settings.model_store), *(["--replace"] if replace else [])]
     of_family = ["--family", family, "--name", name, "--frames", str(frames)]
     arguments += ["--card", str(card)] if card is not None else of_family
