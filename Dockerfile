@@ -7,6 +7,7 @@ ARG PIP_EXTRA_INDEX_URL=
 ENV PIP_NO_CACHE_DIR=1
 WORKDIR /source
 COPY pyproject.toml constraints.txt ./
+COPY requirements requirements
 COPY scripts/environment scripts/build-image-steps scripts/
 RUN scripts/build-image-steps dependencies /opt/actionlens
 COPY README.md LICENSE setup.py ./
