@@ -8,7 +8,7 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 # The environment is made again when what it is made from changes.
-KEY := $(shell cat pyproject.toml constraints.txt scripts/environment | cksum | tr ' ' -)
+KEY := $(shell cat pyproject.toml constraints.txt requirements/*.txt scripts/environment | cksum | tr ' ' -)
 export PYTHON
 
 .PHONY: help run test lint protos clean

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from actionlens.documents import DocumentError, read_yaml
+
 CARD_FILE = "card.yaml"
 
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -116,6 +118,13 @@ class Input(_Strict):
     fps: Annotated[float, Field(ge=0, le=1000)] = 0.0
     windows: Annotated[int, Field(ge=1, le=64)] = 1
 
+    @field_validator("mean")
+    @classmethod
+    def _finite(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not all(map(math.isfinite, value)):
+            raise ValueError("every mean must be a finite number")
+        return value
+
     @field_validator("std")
     @classmethod
     def _positive(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -206,8 +215,8 @@ def read_card(folder: Path) -> ModelCard:
     """
     path = folder / CARD_FILE
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        document = read_yaml(path)
+    except DocumentError as error:
         raise CardError(f"{path}: {error}") from error
     try:
         return ModelCard.model_validate(document)

@@ -6,7 +6,6 @@ with a variant, the same under the variant's names. Everything else in the direc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from actionlens.documents import DocumentError, read_json
 from handlers.errors import ModelError
 from handlers.tensor_files.weights import read_weights
 
@@ -64,8 +64,8 @@ def pretrained_weights(folder: Path, config: Mapping[str, Any], variant: str = "
 def read_document(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises ModelError naming the file."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        document = read_json(path)
+    except DocumentError as error:
         raise ModelError(f"{path}: {error}") from error
     if not isinstance(document, dict):
         raise ModelError(f"{path}: is not a JSON object")

@@ -12,6 +12,7 @@ from handlers.onnx_import.ending import sorted_nodes
 
 if TYPE_CHECKING:
     import onnx
+    from google.protobuf.message import Message
 
 NEEDS = "reading .onnx files needs onnx and onnxruntime: pip install 'actionlens[onnx]'"
 
@@ -81,6 +82,7 @@ def read_onnx(path: Path) -> OnnxFile:
 
     try:
         model = onnx.load(path, load_external_data=False)
+        _check_names(model)
     except (OSError, DecodeError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as .onnx: {_first_line(error)}") from error
     outside = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
@@ -104,6 +106,20 @@ def read_onnx(path: Path) -> OnnxFile:
             "serve that: actionlens serve --backend onnx --store FOLDER"
         )
     return OnnxFile(path, model, _input(path, model.graph), _output(path, model.graph), notes)
+
+
+def _check_names(message: Message) -> None:
+    """Raise ValueError for text anywhere in a message that is no UTF-8: its format checks none, reading it would."""
+    for field in message.DESCRIPTOR.fields:
+        if field.type == field.TYPE_STRING:
+            found = getattr(message, field.name)
+            # Repeated text is read entry by entry.
+            for _ in () if isinstance(found, str) else found:
+                pass
+        elif field.type == field.TYPE_MESSAGE and (field.is_repeated or message.HasField(field.name)):
+            found = getattr(message, field.name)
+            for inner in found if field.is_repeated else (found,):
+                _check_names(inner)
 
 
 def _input(path: Path, graph: onnx.GraphProto) -> Entry:

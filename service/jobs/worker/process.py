@@ -20,6 +20,7 @@ from dbos import DBOS, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from actionlens.heartbeat import start_beating
+from service import data_folder
 from service.backends.factory import make_backend
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import APPLICATION, Database
@@ -64,6 +65,8 @@ class _Worker:
         stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        if warning := data_folder.prepare(settings.data):
+            self._log.warning(warning)
         database = await asyncio.to_thread(Database.open, settings)
         artefacts = await asyncio.to_thread(Artefacts, settings)
         context = WorkerContext(settings, database, artefacts, BackendPool(settings, make_backend))
