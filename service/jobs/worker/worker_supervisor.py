@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.jobs.store.database import Database
+from service.jobs.store.database_failures import first_line
 from service.jobs.store.lease import give_up
 from service.jobs.store.tables import WORKERS
 from service.jobs.worker.launch import WorkerLaunch
@@ -118,4 +119,4 @@ class WorkerSupervisor:
         try:
             await asyncio.to_thread(give_up, self._database, executor)
         except SQLAlchemyError as error:
-            get_logger().warning("a worker's lease runs out by itself", error=str(error).splitlines()[0])
+            get_logger().warning("a worker's lease runs out by itself", error=first_line(error))
