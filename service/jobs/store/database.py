@@ -10,9 +10,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from dbos import DBOSClient, DBOSPortableJSONSerializer
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from service.errors import ActionLensError, InvalidArgument, ResourceExhausted, Unavailable
+from service.errors import InvalidArgument, Unavailable
+from service.jobs.store.database_failures import first_line
 from service.jobs.store.tables import BLOCKS, BOUNDS, METADATA
 from service.settings import Settings
 
@@ -23,8 +24,6 @@ _CREATION = 0x4163_4C6E
 _POOL = 20
 _WAIT_SECONDS = 30.0
 _FROZEN_SECONDS = 10.0
-_RETRY_SECONDS = 2.0
-_FULL = ("disk is full", "No space left", "disk I/O error")
 
 
 class Database:
@@ -67,7 +66,7 @@ class Database:
                 "the database of jobs cannot be opened; ACTIONLENS_JOBS_DB names another, ACTIONLENS_DATA another "
                 "folder for the default one",
                 reason="JOB_DATABASE_UNAVAILABLE",
-                detail=f"{shown}: {_first_line(error)}",
+                detail=f"{shown}: {first_line(error)}",
             ) from error
         return database
 
@@ -108,18 +107,6 @@ class Database:
         if self.sqlite:
             return time.time()
         return float(connection.scalar(sa.text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
-
-
-def reported(error: DBAPIError) -> ActionLensError:
-    """A database's failure as clients see it: try again later."""
-    text = _first_line(error)
-    if any(sign in text for sign in _FULL):
-        return ResourceExhausted(
-            "the disk of the job database is full", reason="DISK_FULL", retry_after=_RETRY_SECONDS, detail=text
-        )
-    return Unavailable(
-        "the job database does not answer", reason="JOB_DATABASE_UNAVAILABLE", retry_after=_RETRY_SECONDS, detail=text
-    )
 
 
 def database_url(settings: Settings) -> sa.URL:
@@ -177,7 +164,3 @@ def _engine(url: sa.URL) -> sa.Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
-
-
-def _first_line(error: BaseException) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]

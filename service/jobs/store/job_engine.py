@@ -19,7 +19,8 @@ from service.jobs.store import actions, queries
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.clip_sources import read_clip
 from service.jobs.store.counts import Counts
-from service.jobs.store.database import Database, database_url, reported
+from service.jobs.store.database import Database, database_url
+from service.jobs.store.database_failures import reported
 from service.jobs.store.submission import submit
 from service.settings import Settings
 from service.telemetry.log import get_logger

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import Database
+from service.jobs.store.database_failures import first_line, is_outage
 from service.jobs.worker.backend_pool import BackendPool
 from service.jobs.worker.live_notice import LiveNotice
 from service.settings import Settings
@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 _LONGEST_WAIT = 5.0
 _LOOK_SECONDS = 0.5
+_DRAIN_WAIT = 0.1
 
 
 @dataclass(slots=True)
@@ -72,14 +73,19 @@ class WorkerContext:
             await self.pause(_LOOK_SECONDS)
 
     async def patiently(self, work: Callable[[], T]) -> T:
-        """Do something with the database in a thread, again and again while it does not answer or has no room."""
+        """Do something with the database in a thread, again and again while it does not answer, has no room or is
+        damaged. Raises what `work` does otherwise, such as for a value that the database does not take."""
         wait = 0.1
         while True:
             try:
                 return await asyncio.to_thread(work)
-            except (OperationalError, InterfaceError, PoolTimeout) as error:
-                get_logger().warning("the job database does not answer", error=str(error).splitlines()[0])
+            except SQLAlchemyError as error:
+                if not is_outage(error):
+                    raise
+                get_logger().warning("the job database does not answer", error=first_line(error))
                 await self.pause(wait)
+                if self._stopping.is_set():  # then no pause is one
+                    await asyncio.sleep(_DRAIN_WAIT)
                 wait = min(2 * wait, _LONGEST_WAIT)
 
 

@@ -24,6 +24,7 @@ from service import data_folder
 from service.backends.factory import make_backend
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import APPLICATION, Database
+from service.jobs.store.database_failures import first_line
 from service.jobs.store.lease import BEATS, Lease, give_up
 from service.jobs.store.queue import register_queues
 from service.jobs.store.retention import sweep, tidy
@@ -126,7 +127,7 @@ class _Worker:
         try:
             give_up(database, self._executor)
         except SQLAlchemyError as error:
-            self._log.warning("the lease runs out by itself", error=str(error).splitlines()[0])
+            self._log.warning("the lease runs out by itself", error=first_line(error))
 
     def _repeat(self, name: str, seconds: float, work: Callable[[], None]) -> None:
         """Do something forever, at once and then every so many seconds."""
@@ -137,7 +138,7 @@ class _Worker:
                 try:
                     work()
                 except Exception as error:  # the database may be away; the next round finds out
-                    self._log.warning(f"{name} failed", error=str(error).splitlines()[0])
+                    self._log.warning(f"{name} failed", error=first_line(error))
                 pause.wait(seconds)
 
         threading.Thread(target=loop, name=name, daemon=True).start()

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.child_processes.heartbeats import LOOK_SECONDS, Heartbeats
 from service.jobs.store.database import Database
+from service.jobs.store.database_failures import first_line
 from service.jobs.store.lease import give_up
 from service.jobs.store.tables import WORKERS
 from service.jobs.worker.launch import WorkerLaunch
@@ -140,4 +141,4 @@ class WorkerSupervisor:
         try:
             await asyncio.to_thread(give_up, self._database, executor)
         except SQLAlchemyError as error:
-            get_logger().warning("a worker's lease runs out by itself", error=str(error).splitlines()[0])
+            get_logger().warning("a worker's lease runs out by itself", error=first_line(error))
