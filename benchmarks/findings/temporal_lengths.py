@@ -53,18 +53,29 @@ class Lengths:
 
 
 @cache
-def _sets(options: Options) -> list[Lengths]:
-    """The clips that motion-primitives is right about with p > 0.5, with both matrices."""
+def _sure(options: Options) -> list[Known]:
+    """The clips that motion-primitives is right about with p > 0.5."""
+    return [clip for clip in known(bundled("motion-primitives"), options, options.count(200)) if clip.sure]
+
+
+@cache
+def _matrices(options: Options, relevance: str) -> list[RelevanceMatrix]:
+    """Of these clips, by one rule."""
     engine = bundled("motion-primitives")
-    found = []
-    for clip in known(engine, options, options.count(200)):
-        if clip.sure:
-            label, pixels = clip.sample.label, clip.sample.clip
-            clrp = explain_matrix(engine, pixels, label, relevance="clrp", rectify="element")
-            lrp = explain_matrix(engine, pixels, label, relevance="lrp", rectify="element")
-            if clrp.average_length is not None and lrp.average_length is not None:
-                found.append(Lengths(clip, clrp, lrp))
-    return found
+    return [
+        explain_matrix(engine, clip.sample.clip, clip.sample.label, relevance=relevance, rectify="element")
+        for clip in _sure(options)
+    ]
+
+
+def _sets(options: Options) -> list[Lengths]:
+    """Those of these clips that have lengths, with both matrices."""
+    found = zip(_sure(options), _matrices(options, "clrp"), _matrices(options, "lrp"), strict=True)
+    return [
+        Lengths(clip, clrp, lrp)
+        for clip, clrp, lrp in found
+        if clrp.average_length is not None and lrp.average_length is not None
+    ]
 
 
 def _averages(matrices: list[RelevanceMatrix]) -> tuple[list[float], list[float]]:
@@ -281,14 +292,13 @@ def fewer_steps(options: Options) -> Result:
 @finding("A8", "the middle and the diagonal matter; relevance lies on the action", "mean matrices (Fig. 2)")
 def the_diagonal(options: Options) -> Result:
     """The mean matrix over clips, and the share of relevance in the frames of the stroke."""
-    found = _sets(options)
     matrices, inside, chance = [], [], []
-    for entry in found:
-        matrix = normalised_matrix(entry.clrp.values, entry.clrp.row_logits)
+    for clip, clrp in zip(_sure(options), _matrices(options, "clrp"), strict=True):
+        matrix = normalised_matrix(clrp.values, clrp.row_logits)
         if matrix is None:
             continue
         matrices.append(matrix)
-        stroke = torch.from_numpy(entry.known.sample.stroke)
+        stroke = torch.from_numpy(clip.sample.stroke)
         columns = matrix.clamp(min=0).sum(0)
         if stroke.any() and float(columns.sum()) > 0:
             inside.append(float(columns[stroke].sum() / columns.sum()))

@@ -36,14 +36,22 @@ def compared(comparison: Comparison) -> str:
 def findings(found: EvaluatedSet) -> list[str]:
     """The comparisons by the measures' own numbers in few sentences: each difference, and the pairs without one."""
     said: list[str] = []
-    without: dict[str, list[str]] = {}
+    without: dict[str, list[tuple[str, str]]] = {}
     for comparison in own_comparisons(found):
         if comparison.adjusted < LEVEL:
             said.append(compared(comparison))
         else:
-            pair = f"{comparison.first} and {comparison.second}"
+            pair = (comparison.first, comparison.second)
             without.setdefault(title_of(comparison.measure, comparison.value), []).append(pair)
-    return said + [f"{name}: no difference found between {'; '.join(pairs)}" for name, pairs in without.items()]
+    return said + [f"{name}: no difference found between {_pairs(pairs)}" for name, pairs in without.items()]
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
+    """Pairs of methods; where they are all that their methods make, the methods."""
+    methods = dict.fromkeys(method for pair in pairs for method in pair)
+    if len(methods) > 2 and len(pairs) == len(methods) * (len(methods) - 1) // 2:
+        return f"any two of {', '.join(methods)}"
+    return "; ".join(f"{first} and {second}" for first, second in pairs)
 
 
 def own_comparisons(found: EvaluatedSet) -> list[Comparison]:

@@ -8,7 +8,7 @@ import pytest
 from actionlens.v1 import explanation_pb2
 from service.evaluation.evaluated_set import EvaluatedClip, EvaluatedSet
 from service.evaluation.measurement import title_of
-from service.evaluation.sentences import compared, left_out, own_comparisons, warnings
+from service.evaluation.sentences import compared, findings, left_out, own_comparisons, warnings
 from tests.service.evaluation.evaluated_clips import eight_clips, evaluated
 
 
@@ -68,6 +68,13 @@ def test_tests_are_said_in_words() -> None:
     ]
     assert warnings(found) == []
     assert found.correct == (8, 8)
+
+
+def test_methods_without_any_difference_are_named_once() -> None:
+    three = EvaluatedSet(eight_clips()[:3])
+    assert findings(three) == ["insertion: no difference found between any two of dtd, grad-cam, random"]
+    both = EvaluatedSet([evaluated(name, {"dtd": number, "random": 2.0}) for name, number in (("a", 1.0), ("b", 3.0))])
+    assert findings(both) == ["insertion: no difference found between dtd and random"]
 
 
 def test_few_clips_and_a_measure_that_does_not_separate_are_warned_of() -> None:
