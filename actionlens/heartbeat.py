@@ -14,7 +14,7 @@ from contextlib import suppress
 
 VARIABLE = "ACTIONLENS_HEARTBEATS"
 """Environment variable: path of the file; none: nobody looks."""
-BEAT_SECONDS = 0.25
+BEAT_SECONDS = 0.1
 _COUNT = struct.Struct("<q")
 
 

@@ -44,7 +44,7 @@ _PHASES = re.compile(
     r"^(?P<at>\S+) .*(?P<what>Retry worker: \d+ in \d+ seconds|Starting worker|Torch worker started|"
     r"loaded model|WORKER_MODEL_LOADED|Torch Serve version|READY)"
 )
-_BOUNDS = {"worker": 3.0, "java": 8.0, "service": 10.0, "frozen-worker": 5.0 + 3.0, "frozen-java": 5.0 + 8.0}
+BOUNDS = {"worker": 3.0, "java": 8.0, "service": 10.0, "frozen-worker": 5.0 + 3.0, "frozen-java": 5.0 + 8.0}
 """Seconds until the next good answer on two quiet cores."""
 
 
@@ -113,7 +113,7 @@ def main() -> None:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--what", nargs="+", default=list(_BOUNDS), choices=list(_BOUNDS))
+    parser.add_argument("--what", nargs="+", default=list(BOUNDS), choices=list(BOUNDS))
     parser.add_argument("--out", type=Path, help="file for the table, in Markdown; none: only printed")
     options = parser.parse_args()
     load = psutil.getloadavg()[0]
@@ -132,7 +132,7 @@ def main() -> None:
                 rounds = [asyncio.run(measure(running, what)) for _ in range(options.rounds)]
                 answers = [entry.answer for entry in rounds]
                 lines.append(
-                    f"| {what} | {statistics.median(answers):.1f} s | {max(answers):.1f} s | {_BOUNDS[what]:g} s | "
+                    f"| {what} | {statistics.median(answers):.1f} s | {max(answers):.1f} s | {BOUNDS[what]:g} s | "
                     f"{max(entry.stream_gap for entry in rounds):.1f} s | "
                     f"{statistics.median(entry.processor for entry in rounds):.1f} |"
                 )

@@ -67,7 +67,7 @@ def beaten(heartbeats: Heartbeats, pid: int) -> None:
 def beats_on(heartbeats: Heartbeats, pid: int) -> bool:
     """Whether it beats while it uses so much processor time that it would have beaten several times."""
     before, used = beats_of(heartbeats._file, pid), psutil.Process(pid).cpu_times().user
-    wait_until(lambda: psutil.Process(pid).cpu_times().user > used + 4 * BEAT_SECONDS)
+    wait_until(lambda: psutil.Process(pid).cpu_times().user > used + 8 * BEAT_SECONDS)
     return beats_of(heartbeats._file, pid) != before
 
 
