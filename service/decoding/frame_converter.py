@@ -103,8 +103,8 @@ def _white(frame: av.VideoFrame) -> int:
 
 
 def _convert(frame: av.VideoFrame, form: str) -> NDArray[Any]:
-    # Threads of its own for every frame would live as long as the frame, and a frame whose side data was looked at lives
-    # until the next collection of cycles.
+    # Threads of every frame's own would live as long as it, and a frame whose side data was looked at lives until the
+    # next collection of cycles.
     try:
         return np.asarray(frame.to_ndarray(format=form, threads=1))
     except av.FFmpegError:
