@@ -98,7 +98,7 @@ def read_onnx(path: Path) -> OnnxFile:
         notes = ("its nodes were put in order: converters to half precision leave them out of it",)
     try:
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, ValueError) as error:  # ValueError: its reason quotes what is no UTF-8
         raise ModelError(f"{path}: cannot be read as .onnx: {_first_line(error)}") from error
     if any(entry.key == _EXPORTED for entry in model.metadata_props):
         raise ModelError(

@@ -53,7 +53,7 @@ def check_signature(file: Path, signature: Path, public_key: str) -> str:
         ) from error
     except (minisign.ParseError, minisign.VerifyError) as error:
         raise FailedPrecondition(f"{signature.name}: {error}; {file.name} is not used", reason=_REASON) from error
-    return found.trusted_comment
+    return str(found.trusted_comment)
 
 
 _REASON = "WRONG_SIGNATURE"

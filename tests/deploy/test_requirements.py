@@ -8,8 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-APART = {"torch"}
-"""Its builds for CPUs and for CUDA have one version and different digests."""
+APART = {"atheris", "torch"}
+"""torch: its builds for CPUs and for CUDA have one version and different digests. atheris: no test needs it."""
 
 
 def name_of(text: str) -> str:
