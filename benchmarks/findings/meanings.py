@@ -135,8 +135,8 @@ MEANINGS: dict[str, dict[Same, str]] = {
     "B8": {
         "no": "Neither the windows nor the mask point at these frames.",
         "yes": "The mask holds the frames that are known to decide, and few others.",
-        "partly": "The window test finds them. The learned mask holds them too, but three times as many frames: freezing "
-        "more lowers the score further (to less than 0.01), and this mask is no short one.",
+        "partly": "The window test finds them. The learned mask holds them too, but three times as many frames: "
+        "freezing more lowers the score further (to less than 0.01), and this mask is no short one.",
     },
     "C1": {
         "yes": "What selection keeps is what moves.",

@@ -9,10 +9,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-<<<<<<< HEAD
-=======
 from contextlib import contextmanager
->>>>>>> supply-chain
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any

@@ -44,9 +44,7 @@ def reported(error: DBAPIError) -> ActionLensError:
     """A database's failure as clients see it."""
     text = first_line(error)
     if not is_outage(error):
-        return InvalidArgument(
-            "the job database does not take a value of the request", reason="BAD_VALUE", detail=text
-        )
+        return InvalidArgument("the job database does not take a value of the request", reason="BAD_VALUE", detail=text)
     if any(sign in text for sign in _FULL):
         return ResourceExhausted(
             "the disk of the job database is full", reason="DISK_FULL", retry_after=_RETRY_SECONDS, detail=text

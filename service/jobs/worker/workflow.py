@@ -60,9 +60,10 @@ async def _computed(context: WorkerContext, key: ClipKey) -> str:
 
     if not await DBOS.run_step_async({"name": "begin"}, first):
         return Outcome.DROPPED
-    runner = await _contained(context, key, lambda: context.patiently(lambda: ClipRunner(context, key)), None)
-    if runner is None:
+    made = await _contained(context, key, lambda: context.patiently(lambda: ClipRunner(context, key)), None)
+    if made is None:
         return Outcome.FAILED
+    runner = made
     state = ""
     while True:
         report = await DBOS.run_step_async({"name": "block"}, block)
