@@ -101,7 +101,9 @@ class Running:
             return self.process
         sign = "model_service_worker" if what.endswith("worker") else "org.pytorch.serve.ModelServer"
         commands = ((member, " ".join(member.cmdline())) for member in self.family())
-        return next(member for member, line in commands if sign in line and "worker_launcher" not in line)
+        # The guard names java's command, and a launcher its worker's.
+        others = ("child_guard", "worker_launcher")
+        return next(member for member, line in commands if sign in line and not any(name in line for name in others))
 
     def work_folder(self) -> Path:
         """Of the newest TorchServe."""
