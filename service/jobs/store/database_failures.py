@@ -9,6 +9,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.errors import ActionLensError, InvalidArgument, ResourceExhausted, Unavailable
 
+DAMAGED = "JOB_DATABASE_DAMAGED"
+"""Reason of the errors that say that the file is."""
+
 _RETRY_SECONDS = 2.0
 _FULL = ("disk is full", "No space left", "disk I/O error")
 _DAMAGED = ("malformed", "is not a database")
@@ -49,6 +52,8 @@ def reported(error: DBAPIError) -> ActionLensError:
         return ResourceExhausted(
             f"the disk of the job database is full: {text}", reason="DISK_FULL", retry_after=_RETRY_SECONDS
         )
+    if is_damage(error):
+        return Unavailable(f"the job database is damaged: {text}", reason=DAMAGED, retry_after=_RETRY_SECONDS)
     return Unavailable(
         f"the job database does not answer: {text}", reason="JOB_DATABASE_UNAVAILABLE", retry_after=_RETRY_SECONDS
     )

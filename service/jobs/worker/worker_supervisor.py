@@ -34,6 +34,7 @@ class WorkerSupervisor:
         self._settings = settings
         self._database = database
         self._tasks: list[asyncio.Task[None]] = []
+        self._at_once = False
         self.restarts = 0
         """Times that a worker had to be started again."""
 
@@ -42,8 +43,10 @@ class WorkerSupervisor:
         if self._settings.backend is not BackendName.ONNX:  # no graph computes a job, and CreateJob says so
             self._tasks = [asyncio.create_task(self._keep()) for _ in range(self._settings.jobs.workers)]
 
-    async def stop(self) -> None:
-        """Stop them after the blocks in work, which stay as long as it takes, within the drain time."""
+    async def stop(self, *, at_once: bool = False) -> None:
+        """Stop them after the blocks in work, which stay as long as it takes, within the drain time; or at once, where
+        what they compute cannot be kept."""
+        self._at_once = at_once
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -105,6 +108,8 @@ class WorkerSupervisor:
         """Close the lifeline and wait; then kill."""
         if process.returncode is not None:
             return
+        if self._at_once:
+            process.kill()
         assert process.stdin is not None
         process.stdin.close()
         jobs = self._settings.jobs
