@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from service.errors import InvalidArgument, Unavailable
 from service.jobs.store.database_failures import first_line
+from service.jobs.store.sqlite_file import identity
 from service.jobs.store.tables import BLOCKS, BOUNDS, METADATA
 from service.settings import Settings
 
@@ -32,6 +33,8 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self.sqlite = engine.dialect.name == "sqlite"
+        self._path = Path(engine.url.database or "") if self.sqlite else None
+        self._identity = identity(self._path) if self._path else None
         self.dbos = "" if self.sqlite else "dbos."
         """The prefix of the names of DBOS's tables."""
         self.client = DBOSClient(
@@ -43,10 +46,13 @@ class Database:
         )
 
     @classmethod
-    def open(cls, settings: Settings) -> Database:
-        """Connect and bring all tables to this release's form. Raises InvalidArgument as `database_url` does, and
-        Unavailable, naming the setting."""
+    def open(cls, settings: Settings, *, create: bool = True) -> Database:
+        """Connect and bring all tables to this release's form. create: a SQLite file that is not there is made, else
+        missed: by who knows that there was one. Raises InvalidArgument as `database_url` does, and Unavailable, naming
+        the setting."""
         url = database_url(settings)
+        if not create and url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+            raise _gone(Path(url.database or ""))
         engine = None
         try:
             engine = _engine(url)
@@ -57,6 +63,7 @@ class Database:
             database.client._sys_db.run_migrations()
             with database.writing() as connection:
                 database._create(connection)
+            database._identity = identity(database._path) if database._path else None
         except (SQLAlchemyError, OSError, ImportError) as error:
             if engine is not None:
                 engine.dispose()
@@ -79,6 +86,21 @@ class Database:
         missing = [{"bound": bound} for bound in BOUNDS if bound not in there]
         if missing:
             connection.execute(sa.insert(BLOCKS), missing)
+
+    def check_there(self) -> None:
+        """Raises Unavailable when the SQLite file is no longer the one that was opened. Whoever has that open could go
+        on as before, and would lose all that it writes."""
+        if self._path is not None and identity(self._path) != self._identity:
+            raise _gone(self._path)
+
+    def probe(self) -> None:
+        """Raises as `check_there`, Unavailable when the database takes no changes, and what SQLAlchemy raises when it
+        does not answer."""
+        self.check_there()
+        with self.writing() as connection:
+            if not self.sqlite and connection.scalar(sa.text("SHOW transaction_read_only")) == "on":
+                why = "the job database takes no changes: it is a standby, or read-only"
+                raise Unavailable(why, reason="JOB_DATABASE_UNAVAILABLE")
 
     def close(self) -> None:
         """Give the connections back."""
@@ -132,6 +154,15 @@ def _no_database(why: str) -> InvalidArgument:
     return InvalidArgument(
         f"ACTIONLENS_JOBS_DB: {why}; set postgresql://USER:PASSWORD@HOST:PORT/NAME or the path of a SQLite file",
         reason="BAD_JOB_DATABASE",
+    )
+
+
+def _gone(path: Path) -> Unavailable:
+    return Unavailable(
+        "the database of jobs is gone, or another file has its name; bring it back (`actionlens jobs restore FILE`), or "
+        "start the service again for an empty one",
+        reason="JOB_DATABASE_GONE",
+        detail=str(path),
     )
 
 

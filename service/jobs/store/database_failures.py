@@ -9,6 +9,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.errors import ActionLensError, InvalidArgument, ResourceExhausted, Unavailable
 
+DAMAGED = "JOB_DATABASE_DAMAGED"
+"""Reason of the errors that say that the file is."""
+
 _RETRY_SECONDS = 2.0
 _FULL = ("disk is full", "No space left", "disk I/O error")
 _DAMAGED = ("malformed", "is not a database")
@@ -49,6 +52,8 @@ def reported(error: DBAPIError) -> ActionLensError:
         return ResourceExhausted(
             "the disk of the job database is full", reason="DISK_FULL", retry_after=_RETRY_SECONDS, detail=text
         )
+    if is_damage(error):
+        return Unavailable("the job database is damaged", reason=DAMAGED, retry_after=_RETRY_SECONDS, detail=text)
     return Unavailable(
         "the job database does not answer", reason="JOB_DATABASE_UNAVAILABLE", retry_after=_RETRY_SECONDS, detail=text
     )

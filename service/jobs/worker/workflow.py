@@ -19,14 +19,12 @@ from actionlens.v1 import explanation_pb2
 from service.jobs.store.queue import WORKFLOW
 from service.jobs.store.transitions import ClipKey, abandon, begin
 from service.jobs.worker.clip_runner import ClipRunner
-from service.jobs.worker.context import WorkerContext
+from service.jobs.worker.context import CRASHED, WorkerContext
 from service.jobs.worker.outcome import Outcome, Report, failure_of, trouble_of
 from service.telemetry.log import get_logger
 
 T = TypeVar("T")
 
-CRASHED = 70
-"""Exit status of a worker that has lost its database or its lease."""
 _PAUSE = 0.5
 _UNFORESEEN = failure_of(trouble_of(Exception()))
 
