@@ -192,7 +192,7 @@ BAD = {
     "bytes": (dims("batch", 3, *SIZE, kind=TensorProto.UINT8), "another type than float32"),
     "open size": (dims("batch", 3, "time", 12, 16), r"input\.frames: net\.onnx takes any; write a card"),
     "partial": (partial_file, r"net\.onnx: cannot be read as \.onnx"),
-    "no UTF-8": (renamed, r"net\.onnx: cannot be read as \.onnx: .*utf-8"),
+    "no UTF-8": (renamed, r"net\.onnx: cannot be read as \.onnx: .*no UTF-8"),
     "not ONNX": (lambda path: path.write_bytes(b"hello" * 30), r"net\.onnx: cannot be read as \.onnx"),
     "weights elsewhere": (outside, r"stem\.weight and \d more tensors lie in other files; save it as one"),
     "an export of ours": (exported, "holds explanations already.*--backend onnx"),
