@@ -33,7 +33,7 @@ test: lint
 	@$(BIN)/python -m pytest -m alone
 
 endurance: $(VENV)/dev-$(KEY)
-	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt atheris
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet --constraint constraints.txt atheris
 	@$(BIN)/python -m tests.hostile --scale 100 --seed $(or $(SEED),1)
 	@$(BIN)/python -m tests.hostile --guided $(or $(SECONDS_EACH),600) --seed $(or $(SEED),1)
 

@@ -90,7 +90,7 @@ class Weights(_Strict):
     @field_validator("file")
     @classmethod
     def _beside_the_card(cls, value: str) -> str:
-        if Path(value).name != value or not value.endswith((".safetensors", ".onnx")):
+        if Path(value).name != value or "\0" in value or not value.endswith((".safetensors", ".onnx")):
             raise ValueError("name a .safetensors or .onnx file that lies beside the card, without a folder")
         return value
 

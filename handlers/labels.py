@@ -49,6 +49,10 @@ def read_labels(path: Path) -> Labels:
         raise ModelError(f"{source}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ModelError(f"{source}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except ModelError:
+        raise
+    except ValueError as error:  # a name with a null character
+        raise ModelError(f"{source!r}: {error}") from error
     if "\0" in text:
         raise ModelError(f"{source}: is not text")
     lines = [line.strip() for line in text.splitlines() if line.strip()]

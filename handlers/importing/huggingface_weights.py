@@ -129,8 +129,13 @@ def _shards(folder: Path, index: Path) -> tuple[dict[str, Tensor], list[str]]:
 def _beside(folder: Path, blamed: Path, name: str) -> Path:
     """A file that another names; it must lie in the directory."""
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()) and Path(name).name != name:
+    try:
+        outside = not path.resolve().is_relative_to(folder.resolve()) and Path(name).name != name
+        there = path.is_file()
+    except (OSError, ValueError):  # a name that no file can have: too long, or with a null character
+        outside = there = False
+    if outside:
         raise ModelError(f"{blamed}: names {name!r}, which is outside the directory")
-    if not path.is_file():
+    if not there:
         raise ModelError(f"{blamed}: names {name}, which is missing")
     return path

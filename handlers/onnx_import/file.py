@@ -109,13 +109,14 @@ def read_onnx(path: Path) -> OnnxFile:
 
 
 def _check_names(message: Message) -> None:
-    """Raise ValueError for text anywhere in a message that is no UTF-8: its format checks none, reading it would."""
+    """Raise ValueError for text anywhere in a message that is no UTF-8: its format checks none, and who reads it gets
+    bytes, or an error."""
     for field in message.DESCRIPTOR.fields:
         if field.type == field.TYPE_STRING:
             found = getattr(message, field.name)
-            # Repeated text is read entry by entry.
-            for _ in () if isinstance(found, str) else found:
-                pass
+            for text in found if field.is_repeated else (found,):
+                if not isinstance(text, str):
+                    raise ValueError(f"{field.full_name} is no UTF-8: {text!r:.60}")
         elif field.type == field.TYPE_MESSAGE and (field.is_repeated or message.HasField(field.name)):
             found = getattr(message, field.name)
             for inner in found if field.is_repeated else (found,):

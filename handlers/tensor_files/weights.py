@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import mmap
 import pickle
 import re
@@ -183,6 +184,7 @@ def _read(path: Path) -> object:
         case ".npz":
             _check_archive(path)
             with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+                _check_shapes(archive.zip)
                 return {name: torch.from_numpy(np.ascontiguousarray(archive[name])) for name in archive.files}
         case ".onnx":
             raise ModelError(f"{path}: holds a network, not tensors alone: --family onnx")
@@ -265,6 +267,18 @@ def _every_tensor(document: object) -> Iterator[Tensor]:
     elif isinstance(document, Mapping):
         for part in document.values():
             yield from _every_tensor(part)
+
+
+def _check_shapes(archive: zipfile.ZipFile) -> None:
+    """Raise ValueError where the shape of an array is not that of its values: NumPy makes room for it first."""
+    for entry in archive.infolist():
+        with archive.open(entry) as member:
+            version = np.lib.format.read_magic(member)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(member)
+            size, stored = math.prod(shape) * dtype.itemsize, entry.file_size - member.tell()
+            if size != stored and not dtype.hasobject:
+                raise ValueError(f"{entry.filename}: {shape} of {dtype} take {size} bytes, and it holds {stored}")
 
 
 def _check_plain(path: Path, name: str, tensor: Tensor) -> None:
