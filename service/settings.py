@@ -212,7 +212,8 @@ class Settings(BaseSettings):
     """Address that all ports are opened on; 0.0.0.0 for all interfaces."""
     hosts: tuple[str, ...] = ()
     """Names beside localhost by which the ports for HTTP may be called, `["explain.example", "*.cluster.local"]`;
-    `["*"]`: any. Where `host` is not loopback's, numeric addresses may be used too. Other names are refused (DNS rebinding)."""
+    `["*"]`: any. Where `host` is not loopback's, numeric addresses may be used too. Other names are refused, against
+    DNS rebinding."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8470
     """gRPC port; 0 picks a free one."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8471

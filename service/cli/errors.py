@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actionlens.extras import explain_missing
+from service.printable import printable
 
 
 def explain_failure(error: BaseException) -> str:
@@ -10,7 +11,7 @@ def explain_failure(error: BaseException) -> str:
     if missing := explain_missing(error):
         return missing
     field = getattr(error, "field", "")
-    message = getattr(error, "message", "") or str(error) or type(error).__name__
+    message = printable(getattr(error, "message", "") or str(error) or type(error).__name__, keep="\n\t")
     if isinstance(error, OSError) and error.strerror:
         message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     elif not hasattr(error, "reason"):
