@@ -66,7 +66,8 @@ def check_message(message: Message, path: str = "") -> None:
             for entry_path, number in _entries(name, value):
                 _check_finite(number, entry_path)
         elif field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
-            if field.is_repeated and set(value) <= field.enum_type.values_by_number.keys():
+            known = field.enum_type.values_by_number if field.enum_type is not None else {}
+            if field.is_repeated and all(number in known for number in set(value)):
                 continue
             for entry_path, number in _entries(name, value):
                 _check_enum(field, number, entry_path)
