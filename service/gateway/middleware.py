@@ -51,8 +51,9 @@ class GuardMiddleware:
         """The status and the reason; no reason when there is none."""
         if "transfer-encoding" in headers and "content-length" in headers:
             return 400, "content-length and transfer-encoding: say the length of a request in one way"
+        # Probes of old may have no Host; every browser has.
         host, origin = headers.get("host", ""), headers.get("origin")
-        if not self._hosts.allows(host):
+        if "host" in headers and not self._hosts.allows(host):
             return 403, f"host {host[:100]!r}: is no name of this service; ACTIONLENS_HOSTS lists its names"
         if origin is not None and not _is_of(origin, host):
             return 403, f"origin {origin[:100]!r}: only the page served here, {host[:100]}, may call"

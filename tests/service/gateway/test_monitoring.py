@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import httpx
 import pytest
@@ -65,4 +66,6 @@ async def test_connections_that_never_ask_make_room_for_those_that_do() -> None:
         assert (await client.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
     for _, writer in silent:
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
     await monitoring.stop(0.0)
