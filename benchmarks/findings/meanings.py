@@ -157,8 +157,8 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "no": "The kept voxels carry less than their share of the relevance.",
     },
     "C4": {
-        "yes": "Most relevance is static also in a network that reads motion for certain, more so than in the LRCN, which "
-        "reads appearance: a small motion share alone does not show that a model leans on context.",
+        "yes": "Most relevance is static also in a network that reads motion for certain, more so than in the LRCN, "
+        "which reads appearance: a small motion share alone does not show that a model leans on context.",
         "partly": "Not in all networks.",
         "no": "Not in these networks.",
     },

@@ -25,17 +25,15 @@ class InProcessBackend(ThreadBackend):
         from handlers.errors import ModelError
         from handlers.wire.requests import answer
 
-        settings = self.settings
-
         def answer_all(engine: Engine, batch: Sequence[Work]) -> list[worker_pb2.ComputeResponse]:
             return answer(
                 engine,
                 [work.request for work in batch],
                 [work.pixels for work in batch],
                 [work.wanted for work in batch],
-                settings.response_seconds,
             )
 
+        settings = self.settings
         threads = settings.threads or len(os.sched_getaffinity(0))
         for name, folder in chosen_models(settings).items():
             try:

@@ -159,8 +159,8 @@ def _no_database(why: str) -> InvalidArgument:
 
 def _gone(path: Path) -> Unavailable:
     return Unavailable(
-        "the database of jobs is gone, or another file has its name; bring it back (`actionlens jobs restore FILE`), or "
-        "start the service again for an empty one",
+        "the database of jobs is gone, or another file has its name; bring it back (`actionlens jobs restore FILE`), "
+        "or start the service again for an empty one",
         reason="JOB_DATABASE_GONE",
         detail=str(path),
     )
