@@ -184,6 +184,7 @@ def _read(path: Path) -> object:
         case ".npz":
             _check_archive(path)
             with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+                assert archive.zip is not None
                 _check_shapes(archive.zip)
                 return {name: torch.from_numpy(np.ascontiguousarray(archive[name])) for name in archive.files}
         case ".onnx":
