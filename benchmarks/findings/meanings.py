@@ -49,8 +49,8 @@ MEANINGS: dict[str, dict[Same, str]] = {
         "bounds what it can use at all.",
     },
     "A2": {
-        "no": "The average lengths differ by less than a tenth of a frame here, and the other way round: which rule "
-        "finds the shorter context is not a matter of the rules alone.",
+        "no": "The average lengths differ by less than a tenth of a frame here, and the other way round: which of the "
+        "two finds the shorter context is not a matter of the rules alone.",
     },
     "A3": {
         "yes": "A window as long as the ATR is what the network needs: fewer frames cost accuracy, more add none.",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -18,15 +18,26 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from actionlens.v1 import explanation_pb2
 from service.client.results import ExplanationResult, Result
+from service.printable import printable
 from service.webcam.sparkline import bar
 
 _FILE_WIDTH = 400
 _LONG_SECONDS = 10.0
+
+
+class SafeConsole(Console):
+    """A console that writes control characters of texts as escapes: names and notes are of other people."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As the base class."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text, keep="\n\t"), style, control)
 
 
 class Stage(Protocol):
@@ -37,7 +48,7 @@ class Stage(Protocol):
 
 def out() -> Console:
     """Standard output; wide where it is not a terminal, so that lines stay lines for other programs."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    return SafeConsole(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
 
 
 @contextmanager
