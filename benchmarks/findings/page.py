@@ -89,7 +89,10 @@ def write_page(results: Path, page: Path) -> None:
     missing = [entry.name for entry in ordered() if entry.name not in found]
     parts.append("## Open\n")
     if missing:
-        parts.append(f"Not measured yet: {', '.join(missing)}.\n")
+        parts.append(
+            f"Not measured yet: {', '.join(missing)}. Only computing time is missing: `python -m "
+            "benchmarks.findings --resume` goes on with them, once the comparison networks that they need are there.\n"
+        )
     parts += [f"* **{name}** {claim} ({published}): {why}" for name, (claim, published, why) in OPEN.items()]
     parts.append("")
     seeds = sorted({record["seed"] for record in found.values()})
