@@ -106,7 +106,7 @@ BAD: dict[str, tuple[Any, grpc.StatusCode, str, str]] = {
         request(evaluate(measures=[measure(steps=2.5)])),
         INVALID,
         f"{EVALUATE}.measures[0].parameters.steps",
-        "2.5 is no whole number",
+        "2.5 is not a whole number",
     ),
     "no numbers": (
         request(evaluate(measures=[measure(shares=[])])),
