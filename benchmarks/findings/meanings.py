@@ -96,13 +96,14 @@ MEANINGS: dict[str, dict[Same, str]] = {
     "B1": {
         "yes": "The convolutional network decides by fewer frames.",
         "partly": "The convolutional network's masks are shorter, but by less than these clips can tell from chance.",
-        "no": "Not so here: the recurrent network's masks are no longer. Both are weak, and trained to see what moves.",
+        "no": "Not so here: the masks of both are as long. Both networks are weak, and 16 clips would not show a "
+        "difference of a frame.",
     },
     "B2": {
         "yes": "Freezing costs more than reversing, the more so for the 3-D CNN. Medians are given: the mean of "
         "the ratio is ruled by single clips (the paper's deviation is five times its mean).",
-        "partly": "One of the two numbers agrees. Eight of the ten classes turn into another one when reversed, "
-        "which raises the fall by reversing; the paper's classes mostly do not.",
+        "partly": "The difference agrees, the ratio does not: freezing costs hardly more than reversing in either "
+        "network. Eight of the ten classes turn into another one when reversed; the paper's classes mostly do not.",
         "no": "Eight of the ten classes turn into another one when reversed, so reversing costs as much as "
         "freezing; the paper's classes mostly do not.",
     },
@@ -128,8 +129,8 @@ MEANINGS: dict[str, dict[Same, str]] = {
     },
     "B7": {
         "yes": "Holds with maps of 6 x 6 cells.",
-        "partly": "The maps are 6 x 6 cells in both networks, and what moves lies anywhere in these clips, so "
-        "nearness to the centre says little.",
+        "partly": "Blobs of the 3-D CNN are larger and nearer the centre, but not fewer: the C-LSTM's maps often have "
+        "none. The maps are 6 x 6 cells in both, and what moves lies anywhere in these clips.",
         "no": "The maps are 6 x 6 cells in both networks, and what moves lies anywhere in these clips.",
     },
     "B8": {
