@@ -69,6 +69,17 @@ class ResourceExhausted(ActionLensError):
     reason = "OVER_CAPACITY"
 
 
+class QuotaExceeded(ResourceExhausted):
+    """One caller holds or asks for more than its share. quota: its name. subject: whose, "principal:192.0.2.7"."""
+
+    reason = "QUOTA_EXCEEDED"
+
+    def __init__(self, message: str, *, quota: str, subject: str, retry_after: float) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.quota = quota
+        self.subject = subject
+
+
 class Unavailable(ActionLensError):
     """No worker can answer at the moment; the same request may work later."""
 

@@ -101,6 +101,7 @@ def serve(
     from pydantic import ValidationError
 
     from service.cli.terminal import stages
+    from service.setting_files import SettingFileError
     from service.settings import Settings
 
     if once and not demo:
@@ -124,6 +125,8 @@ def serve(
     except ValidationError as error:
         first = error.errors()[0]
         raise typer.BadParameter(f"{first['msg']}", param_hint=".".join(map(str, first["loc"]))) from error
+    except SettingFileError as error:
+        raise typer.BadParameter(str(error)) from error
     sample = _sample(settings)
     if demo and sample is None:
         typer.echo(

@@ -23,6 +23,7 @@ from service.dataplane.resolved_request import ResolvedRequest, resolve_clip
 from service.dataplane.served_models import ServedModels
 from service.decoding.clip import DecodedClip, decode_clip
 from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
+from service.ingress.compute_budget import ComputeBudget
 from service.settings import BackendName, Settings
 from service.telemetry import spans as tracing
 from service.telemetry.metrics import Metrics
@@ -49,6 +50,7 @@ class ExplainService:
         self.metrics = metrics
         self.served_models = ServedModels(backend, settings.default_model)
         self.costs = CostEstimates()
+        self._budget = ComputeBudget(settings.quotas.compute_seconds)
         # Two pools, because the decoding of one long file may take its threads for many seconds, and a live stream
         # must not wait for that.
         self._clip_pool = Pool(settings.decode_threads, "clip")
@@ -114,14 +116,19 @@ class ExplainService:
         placement: answer_pb2.Placement,
         deadline: float,
     ) -> Reply:
-        """Let the backend answer uint8 [T, height, width, 3]. Raises as the backend does, and the worker's refusals."""
+        """Let the backend answer uint8 [T, height, width, 3].
+
+        Raises as the backend does, the worker's refusals, and QuotaExceeded.
+        """
         if deadline <= 0:
             raise DeadlineExceeded("the deadline passed before the clip could be computed")
         self._check_cost(resolved, deadline)
+        self._budget.check()
         begun = time.perf_counter()
         work = Work(worker_pb2.ComputeRequest(compute=resolved.compute(placement)), frames)
         reply = await self.backend.compute(resolved.model.name, work, deadline)
         tracing.computed(begun, reply)
+        self._budget.spend(reply.response.timings.total / max(1, reply.response.timings.batch_size))
         check_response(resolved, reply.response)
         self.costs.add(resolved.model.name, resolved.methods, reply.response, resolved.full.gap)
         return reply

@@ -14,7 +14,8 @@ from service.backends.torchserve.server import TorchServe
 from service.cli.errors import explain_failure
 from service.errors import ActionLensError, Unavailable
 from service.jobs.store.artefacts import Artefacts
-from service.jobs.store.database import Database, reported
+from service.jobs.store.database import Database
+from service.jobs.store.database_failures import reported
 from service.jobs.worker.outcome import failure_of
 from service.rpc.status import rich_status
 from service.settings import JobSettings, Settings

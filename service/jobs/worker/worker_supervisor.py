@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.child_processes.heartbeats import LOOK_SECONDS, Heartbeats
 from service.jobs.store.database import Database
+from service.jobs.store.database_failures import first_line
 from service.jobs.store.lease import give_up
 from service.jobs.store.tables import WORKERS
 from service.jobs.worker.launch import WorkerLaunch
@@ -37,6 +38,7 @@ class WorkerSupervisor:
         self._heartbeats = Heartbeats()
         self._looking: asyncio.Task[None] | None = None
         self._workers: dict[int, asyncio.subprocess.Process] = {}
+        self._at_once = False
         self.restarts = 0
         """Times that a worker had to be started again."""
 
@@ -46,8 +48,10 @@ class WorkerSupervisor:
             self._tasks = [asyncio.create_task(self._keep()) for _ in range(self._settings.jobs.workers)]
             self._looking = asyncio.create_task(self._look())
 
-    async def stop(self) -> None:
-        """Stop them after the blocks in work, which stay as long as it takes, within the drain time."""
+    async def stop(self, *, at_once: bool = False) -> None:
+        """Stop them after the blocks in work, which stay as long as it takes, within the drain time; or at once, where
+        what they compute cannot be kept."""
+        self._at_once = at_once
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -126,6 +130,8 @@ class WorkerSupervisor:
         """Close the lifeline and wait; then kill."""
         if process.returncode is not None:
             return
+        if self._at_once:
+            process.kill()
         assert process.stdin is not None
         process.stdin.close()
         jobs = self._settings.jobs
@@ -140,4 +146,4 @@ class WorkerSupervisor:
         try:
             await asyncio.to_thread(give_up, self._database, executor)
         except SQLAlchemyError as error:
-            get_logger().warning("a worker's lease runs out by itself", error=str(error).splitlines()[0])
+            get_logger().warning("a worker's lease runs out by itself", error=first_line(error))

@@ -140,7 +140,9 @@ async def test_late_answers_lose_the_expensive_method_and_say_so(backend: PixelB
     ("budget", "field"),
     [
         (service_pb2.Budget(latency_seconds=0), "latency_seconds"),
+        (service_pb2.Budget(latency_seconds=1e300), "latency_seconds"),
         (service_pb2.Budget(overhead_share=-0.1), "overhead_share"),
+        (service_pb2.Budget(overhead_share=1e300), "overhead_share"),
         (service_pb2.Budget(latency_seconds=float("nan")), "latency_seconds"),
     ],
 )
