@@ -21,7 +21,7 @@ LOOKS = 6
 Start = Callable[[str], subprocess.Popen[bytes]]
 IDLE = "import sys, actionlens.heartbeat as beats; beats.start_beating(); print(flush=True); sys.stdin.read()"
 # Once its input closes: one call into C that lets no other thread of the interpreter run.
-BUSY = f"{IDLE}; sum(range(10**15))"
+BUSY = f"{IDLE}; sum(range(10**10))"
 SILENT = "import sys; print(flush=True); sys.stdin.read()"
 
 

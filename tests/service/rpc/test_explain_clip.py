@@ -14,6 +14,7 @@ import simplejpeg
 from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, method_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
+from service.dataplane.cost_estimates import CostEstimates
 from service.errors import Unavailable
 from service.server import Server
 from tests.service.backend import PixelBackend, frames_seen
@@ -80,6 +81,7 @@ async def test_what_cannot_be_done_in_time_is_refused_before_anything_is_done(
     server: Server, backend: PixelBackend, stub: Any, seconds: float, code: grpc.StatusCode, reason: str, said: str
 ) -> None:
     measured = worker_pb2.ComputeResponse(timings=worker_pb2.ComputeTimings(forward=0.1, explain=[seconds]))
+    server.explain.costs = CostEstimates(lambda: 0.0)  # so that the estimate does not fade
     server.explain.costs.add("colours", [DTD], measured)
     computed = len(backend.requests)
     # The parameters were never seen, nor the two together, nor does the clip decode.
