@@ -182,8 +182,8 @@ def _read(path: Path) -> object:
                 return _unpickled(path, (*_SETTINGS, *_LOG))
         case ".npz":
             _check_archive(path)
+            _check_shapes(path)
             with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
-                _check_shapes(archive.zip)
                 return {name: torch.from_numpy(np.ascontiguousarray(archive[name])) for name in archive.files}
         case ".onnx":
             raise ModelError(f"{path}: holds a network, not tensors alone: --family onnx")
@@ -254,14 +254,15 @@ def _check_archive(path: Path) -> None:
         check_growth(path, "what it unpacks to", size, path.stat().st_size)
 
 
-def _check_shapes(archive: zipfile.ZipFile) -> None:
+def _check_shapes(path: Path) -> None:
     """Raise ValueError where the shape of an array is not that of its values: NumPy makes room for it first."""
-    for entry in archive.infolist():
-        with archive.open(entry) as member:
-            version = np.lib.format.read_magic(member)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(member)
-            size, stored = math.prod(shape) * dtype.itemsize, entry.file_size - member.tell()
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            with archive.open(entry) as member:
+                version = np.lib.format.read_magic(member)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(member)
+                size, stored = math.prod(shape) * dtype.itemsize, entry.file_size - member.tell()
             if size != stored and not dtype.hasobject:
                 raise ValueError(f"{entry.filename}: {shape} of {dtype} take {size} bytes, and it holds {stored}")
 
