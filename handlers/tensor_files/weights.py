@@ -108,6 +108,7 @@ def read_weights_file(path: Path, key: str = "", *, whole_names: bool = False) -
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice on files that are refused here in other words
             document = _read(path)
+        _check_storages(path, document)
         found = _chosen(document, path, key) if isinstance(document, dict) else _nothing(document, path)
     except ModelError:
         raise
@@ -182,8 +183,9 @@ def _read(path: Path) -> object:
                 return _unpickled(path, (*_SETTINGS, *_LOG))
         case ".npz":
             _check_archive(path)
-            _check_shapes(path)
             with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+                assert archive.zip is not None
+                _check_shapes(archive.zip)
                 return {name: torch.from_numpy(np.ascontiguousarray(archive[name])) for name in archive.files}
         case ".onnx":
             raise ModelError(f"{path}: holds a network, not tensors alone: --family onnx")
@@ -254,15 +256,28 @@ def _check_archive(path: Path) -> None:
         check_growth(path, "what it unpacks to", size, path.stat().st_size)
 
 
-def _check_shapes(path: Path) -> None:
+def _check_storages(path: Path, document: object) -> None:
+    """Raise ModelError where tensors claim memory that no byte of the file fills: old pickles state sizes apart."""
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in _every_tensor(document)}
+    check_growth(path, "its tensors", sum(each.nbytes() for each in storages.values()), path.stat().st_size)
+
+
+def _every_tensor(document: object) -> Iterator[Tensor]:
+    if isinstance(document, Tensor) and document.layout is torch.strided and document.device.type == "cpu":
+        yield document
+    elif isinstance(document, Mapping):
+        for part in document.values():
+            yield from _every_tensor(part)
+
+
+def _check_shapes(archive: zipfile.ZipFile) -> None:
     """Raise ValueError where the shape of an array is not that of its values: NumPy makes room for it first."""
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            with archive.open(entry) as member:
-                version = np.lib.format.read_magic(member)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(member)
-                size, stored = math.prod(shape) * dtype.itemsize, entry.file_size - member.tell()
+    for entry in archive.infolist():
+        with archive.open(entry) as member:
+            version = np.lib.format.read_magic(member)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(member)
+            size, stored = math.prod(shape) * dtype.itemsize, entry.file_size - member.tell()
             if size != stored and not dtype.hasobject:
                 raise ValueError(f"{entry.filename}: {shape} of {dtype} take {size} bytes, and it holds {stored}")
 

@@ -220,7 +220,7 @@ def _announce(server: Server, clip: Path | None) -> None:
         console.print(f"  [bold]{name:<8}[/bold] {value}", soft_wrap=True)
     if server.jobs is not None and not server.jobs.is_open():
         trouble = server.jobs.engine.trouble
-        why = trouble.message if trouble is not None else "their database has not answered yet"
+        why = str(trouble) if trouble is not None else "their database has not answered yet"
         console.print("  jobs     ", style="bold yellow", end="")
         console.print(f"not available, trying again: {why}", style="yellow", soft_wrap=True, markup=False)
     address = "" if _address(server) == "127.0.0.1:8470" else f" --address {_address(server)}"
