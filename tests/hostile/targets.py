@@ -89,16 +89,21 @@ def _client_message(_: Path) -> Any:
     from service.dataplane.resolved_request import resolve_clip
     from service.dataplane.served_models import ServedModels
     from service.decoding.clip import decode_clip
+    from service.decoding.image import decode_image
     from service.errors import ActionLensError
     from service.ingress.request_parser import RequestParser
     from service.jobs.requests import complete_job, complete_page
     from service.settings import Settings
     from service.streaming.open_request import read_open_request
     from service.validation.request import check_message
-    from tests.service.backend import PixelBackend
+    from tests.service.backend import PixelBackend, describe
 
     settings = Settings(limits=_limits())
-    served = ServedModels(PixelBackend(), settings)
+    model = describe()
+    model.methods.add(method="occlusion", supported=True, job=True)
+    backend = PixelBackend(model)
+    backend.up = True
+    served = ServedModels(backend, settings.default_model)
     parser = RequestParser()
     kinds = [
         method.input_type
@@ -123,6 +128,8 @@ def _client_message(_: Path) -> Any:
             case "ExplainClipRequest":
                 resolved = resolve_clip(message, served)
                 decode_clip(message.clip, message.sampling, resolved.model.input, settings.limits)
+            case "ExplainStreamRequest" if message.HasField("frame"):
+                decode_image(message.frame.image, settings.limits, "frame.image")
             case "ExplainStreamRequest":
                 read_open_request(message, served, settings)
             case "CreateJobRequest":
