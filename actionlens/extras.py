@@ -12,6 +12,7 @@ MODULES = {
         "dbos",
         "fsspec",
         "grpc_reflection",
+        "h11",
         "prometheus_client",
         "sqlalchemy",
         "starlette",

@@ -133,7 +133,7 @@ def _client_messages() -> dict[str, bytes]:
     )
     job = job_pb2.CreateJobRequest(
         clips=[job_pb2.JobClip(name="a", clip=frames), job_pb2.JobClip(clip=clip.clip)],
-        method=method_pb2.Method(evaluate=method_pb2.Evaluate(methods=[GRAD_CAM])),
+        method=method_pb2.Method(occlusion=method_pb2.Occlusion(frames=1)),
         target=target,
     )
     pages = job_pb2.ListJobsRequest(page_size=3, method="grad-cam", states=[1, 2])

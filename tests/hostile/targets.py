@@ -89,42 +89,47 @@ def _client_message(_: Path) -> Any:
     from service.dataplane.resolved_request import resolve_clip
     from service.dataplane.served_models import ServedModels
     from service.decoding.clip import decode_clip
+    from service.decoding.image import decode_image
     from service.errors import ActionLensError
-    from service.gateway.rpc_bridge import RpcBridge
+    from service.ingress.request_parser import RequestParser
     from service.jobs.requests import complete_job, complete_page
     from service.settings import Settings
     from service.streaming.open_request import read_open_request
     from service.validation.request import check_message
-    from tests.service.backend import PixelBackend
-
-    class Servicer:
-        """Stands for those of the service: here their requests are only parsed."""
-
-        def __getattr__(self, name: str) -> object:
-            return None
+    from tests.service.backend import PixelBackend, describe
 
     settings = Settings(limits=_limits())
-    served = ServedModels(PixelBackend(), settings)
-    bridge = RpcBridge(
-        (service_pb2.DESCRIPTOR.services_by_name["ExplanationService"], Servicer()),
-        (job_pb2.DESCRIPTOR.services_by_name["ExplanationJobService"], Servicer()),
-    )
-    calls = [
-        bridge.find(method.name, streaming=method.client_streaming or method.server_streaming)
+    model = describe()
+    model.methods.add(method="occlusion", supported=True, job=True)
+    backend = PixelBackend(model)
+    backend.up = True
+    served = ServedModels(backend, settings.default_model)
+    parser = RequestParser()
+    kinds = [
+        method.input_type
         for module in (service_pb2, job_pb2)
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     ]
 
+    def parsed(data: bytes) -> Any:
+        try:
+            parser.parse(kinds[data[0] % len(kinds)], data[1:], "").send(None)
+        except StopIteration as done:
+            return done.value
+        raise AssertionError("small messages are parsed at once")
+
     def read(data: bytes) -> None:
         if not data:
             return
-        message: Any = calls[data[0] % len(calls)].parse(data[1:])
+        message = parsed(data)
         check_message(message)
         match message.DESCRIPTOR.name:
             case "ExplainClipRequest":
                 resolved = resolve_clip(message, served)
                 decode_clip(message.clip, message.sampling, resolved.model.input, settings.limits)
+            case "ExplainStreamRequest" if message.HasField("frame"):
+                decode_image(message.frame.image, settings.limits, "frame.image")
             case "ExplainStreamRequest":
                 read_open_request(message, served, settings)
             case "CreateJobRequest":
