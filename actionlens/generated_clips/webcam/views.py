@@ -42,6 +42,11 @@ def smooth(rng: np.random.Generator, frames: int, slowest: float, fastest: float
     return total
 
 
+def jumpy(rng: np.random.Generator, frames: int, columns: int) -> Matrices:
+    """Curves [T, columns] without any way from frame to frame, as of few frames of a long film."""
+    return np.asarray(rng.normal(0, 0.6, (frames, columns)))
+
+
 def similarity(zoom: Matrices, angle: Matrices, shift: Matrices, pivot: tuple[float, float], aspect: float) -> Matrices:
     """Per frame: scale and turn about `pivot` in the unsquashed image, then move by `shift`; [T, 3, 3] on pixels.
 
@@ -147,9 +152,12 @@ def _person(
     to_frame[0, 0] = 1 / aspect
     to_frame[:2, 2] = place - to_frame[:2, :2] @ np.array(drawn.centre)
     amount = {People.CALM: rng.uniform(0, 0.25), People.USUAL: rng.uniform(0.1, 1.0), People.BUSY: 0.0}[people]
-    slow = smooth(rng, frames, 3.0, 0.9, 5) if people is not People.BUSY else smooth(rng, frames, 1.2, 0.3, 5)
+    slow, quick = smooth(rng, frames, 3.0, 0.9, 4), smooth(rng, frames, 1.5, 0.25, 3)
     if people is People.BUSY:
         amount = rng.uniform(1.6, 4.0)
+        slow = smooth(rng, frames, 1.2, 0.3, 4)
+        if rng.random() < 0.35:
+            slow, quick = jumpy(rng, frames, 4), jumpy(rng, frames, 3)
     amount *= 1.0 if near else 0.6
     lean = similarity(
         np.exp(0.02 * amount * slow[:, 0]),
@@ -158,7 +166,6 @@ def _person(
         (side / 2, side),
         1.0,
     )
-    quick = smooth(rng, frames, 1.5, 0.25, 3)
     nod = similarity(
         np.ones(frames), 0.07 * amount * quick[:, 0], 0.02 * amount * height * quick[:, 1:], drawn.neck, 1.0
     )
@@ -196,7 +203,7 @@ def _moved(rng: np.random.Generator, frames: int) -> tuple[Matrices, Matrices, M
         elif kind == 3:
             shift += smooth(rng, frames, 1.5, 0.3, 2) * rng.uniform(0.06, 0.3)
         else:
-            jerks = rng.normal(0, rng.uniform(0.01, 0.05), (frames, 2))
+            jerks = rng.normal(0, rng.uniform(0.01, 0.08), (frames, 2))
             shift += jerks + np.cumsum(jerks, axis=0) * 0.3
             angle += rng.normal(0, 0.02, frames)
     return np.exp(zoom - zoom.mean()), angle, shift - shift.mean(axis=0)

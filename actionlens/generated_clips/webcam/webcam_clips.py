@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from actionlens.generated_clips.shapes import ARM_ANGLES, Sprite
 from actionlens.generated_clips.webcam import gestures
 from actionlens.generated_clips.webcam.filming import film, letterboxed
 from actionlens.generated_clips.webcam.hands import POSES, Pose, posed_hand
-from actionlens.generated_clips.webcam.views import Actor, Camera, People, View, make_view
+from actionlens.generated_clips.webcam.views import Actor, Camera, People, make_view
 
 #: Share of the clips that show something else; the ten others share the rest evenly.
 _OTHER_SHARE = 0.22
@@ -25,7 +26,7 @@ _RENDERED = 112
 #: same back; strokes one after the other; a scribble; fingers; hands that roll about each other; a moved camera; people
 #: who move about.
 KINDS = ("two", "back", "fro", "strokes", "scribble", "fingers", "rolling", "camera", "bodies")
-CHANCES = (0.15, 0.18, 0.07, 0.08, 0.07, 0.12, 0.06, 0.17, 0.10)
+CHANCES = (0.14, 0.17, 0.07, 0.08, 0.07, 0.11, 0.06, 0.18, 0.12)
 
 #: Kinds whose parts each have a name.
 NAMED_PARTS = ("two", "back", "fro", "strokes")
@@ -170,7 +171,7 @@ def _other(rng: np.random.Generator, frames: int, size: int) -> Sample | None:
     mask = drawn.mask
     if kind == "camera":
         mask = np.ones_like(mask)
-        drawn = _cut(rng, drawn, frames, aspect)
+        drawn = _cut(rng, drawn, aspect)
     elif extra or people is People.BUSY:
         others = np.stack([view.alive(time, _RENDERED) for time in range(frames)])
         if others.mean() < 0.01:
@@ -181,13 +182,15 @@ def _other(rng: np.random.Generator, frames: int, size: int) -> Sample | None:
     return Sample(filmed, shown, nameless & shown.any(axis=(1, 2)), labels.OTHER)
 
 
-def _cut(rng: np.random.Generator, drawn: Rendering, frames: int, aspect: float) -> Rendering:
-    """Sometimes another scene from some frame on."""
-    if frames < 4 or rng.random() > 0.15:
+def _cut(rng: np.random.Generator, drawn: Rendering, aspect: float) -> Rendering:
+    """Sometimes other scenes from some frames on."""
+    frames = len(drawn.clip)
+    if frames < 4 or rng.random() > 0.35:
         return drawn
-    at = int(rng.integers(2, frames - 1))
-    view: View = make_view(rng, frames, _RENDERED, aspect, Camera.MOVED, People.USUAL)
+    starts = np.sort(rng.choice(np.arange(1, frames), int(rng.integers(1, min(5, frames))), replace=False))
     clip = drawn.clip.copy()
-    for time in range(at, frames):
-        clip[time] = view.draw(time, _RENDERED)
+    for start, end in itertools.pairwise((*starts, frames)):
+        view = make_view(rng, frames, _RENDERED, aspect, Camera.MOVED, People.BUSY)
+        for time in range(start, end):
+            clip[time] = view.draw(time, _RENDERED)
     return replace(drawn, clip=clip)
