@@ -99,7 +99,7 @@ class MeasureSupport(_message.Message):
     def __init__(self, measure: _Optional[str] = ..., supported: bool = ..., reason: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., description: _Optional[str] = ..., source: _Optional[str] = ..., needs: _Optional[_Iterable[str]] = ..., subject: _Optional[str] = ..., forwards: _Optional[int] = ...) -> None: ...
 
 class Parameter(_message.Message):
-    __slots__ = ("name", "type", "default_value", "description", "minimum", "maximum", "above_minimum", "below_maximum", "choices", "most_entries", "whole")
+    __slots__ = ("name", "type", "default_value", "description", "minimum", "maximum", "above_minimum", "below_maximum", "choices", "most_entries", "whole", "fewest_entries")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +111,7 @@ class Parameter(_message.Message):
     CHOICES_FIELD_NUMBER: _ClassVar[int]
     MOST_ENTRIES_FIELD_NUMBER: _ClassVar[int]
     WHOLE_FIELD_NUMBER: _ClassVar[int]
+    FEWEST_ENTRIES_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: str
     default_value: str
@@ -122,4 +123,5 @@ class Parameter(_message.Message):
     choices: _containers.RepeatedScalarFieldContainer[str]
     most_entries: int
     whole: bool
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default_value: _Optional[str] = ..., description: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., above_minimum: bool = ..., below_maximum: bool = ..., choices: _Optional[_Iterable[str]] = ..., most_entries: _Optional[int] = ..., whole: bool = ...) -> None: ...
+    fewest_entries: int
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default_value: _Optional[str] = ..., description: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., above_minimum: bool = ..., below_maximum: bool = ..., choices: _Optional[_Iterable[str]] = ..., most_entries: _Optional[int] = ..., whole: bool = ..., fewest_entries: _Optional[int] = ...) -> None: ...

@@ -82,7 +82,7 @@ class JobService:
                 await self.engine.start()
                 break
             except ActionLensError as error:
-                get_logger().warning("jobs are not available; trying again", error=error.message, seconds=pause)
+                get_logger().warning("jobs are not available; trying again", error=str(error), seconds=pause)
             self._tried.set()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -132,7 +132,7 @@ class JobService:
             await self.engine.probe()
             self.counts = await self.engine.counts()
         except ActionLensError as error:
-            return error.message
+            return str(error)
         except Exception as error:
             get_logger().error("jobs cannot be counted", exc_info=error)
             return first_line(error)

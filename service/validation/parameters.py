@@ -68,6 +68,8 @@ def _check(value: Any, parameter: model_pb2.Parameter, path: str) -> None:
         entries: Sequence[float] = value
         if parameter.most_entries and len(entries) > parameter.most_entries:
             raise _bad(path, f"{len(entries)} numbers; give at most {parameter.most_entries}")
+        if len(entries) < parameter.fewest_entries:
+            raise _bad(path, f"{len(entries)} numbers; give at least {parameter.fewest_entries}")
         seen: dict[str, int] = {}
         for index, entry in enumerate(entries):
             _check_number(entry, parameter, f"{path}[{index}]")

@@ -70,9 +70,10 @@ class Database:
             # A password may also stand behind the question mark.
             shown = url.set(query={}).render_as_string(hide_password=True)
             raise Unavailable(
-                f"the database of jobs, {shown}, cannot be opened: {first_line(error)}; ACTIONLENS_JOBS_DB names "
-                "another, ACTIONLENS_DATA another folder for the default one",
+                "the database of jobs cannot be opened; ACTIONLENS_JOBS_DB names another, ACTIONLENS_DATA another "
+                "folder for the default one",
                 reason="JOB_DATABASE_UNAVAILABLE",
+                detail=f"{shown}: {first_line(error)}",
             ) from error
         return database
 
@@ -158,9 +159,10 @@ def _no_database(why: str) -> InvalidArgument:
 
 def _gone(path: Path) -> Unavailable:
     return Unavailable(
-        f"the database of jobs, {path}, is gone, or another file has its name; bring it back (`actionlens jobs "
-        "restore FILE`), or start the service again for an empty one",
+        "the database of jobs is gone, or another file has its name; bring it back (`actionlens jobs restore FILE`), "
+        "or start the service again for an empty one",
         reason="JOB_DATABASE_GONE",
+        detail=str(path),
     )
 
 

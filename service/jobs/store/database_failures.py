@@ -47,15 +47,15 @@ def reported(error: DBAPIError) -> ActionLensError:
     """A database's failure as clients see it."""
     text = first_line(error)
     if not is_outage(error):
-        return InvalidArgument(f"the job database does not take a value of the request: {text}", reason="BAD_VALUE")
+        return InvalidArgument("the job database does not take a value of the request", reason="BAD_VALUE", detail=text)
     if any(sign in text for sign in _FULL):
         return ResourceExhausted(
-            f"the disk of the job database is full: {text}", reason="DISK_FULL", retry_after=_RETRY_SECONDS
+            "the disk of the job database is full", reason="DISK_FULL", retry_after=_RETRY_SECONDS, detail=text
         )
     if is_damage(error):
-        return Unavailable(f"the job database is damaged: {text}", reason=DAMAGED, retry_after=_RETRY_SECONDS)
+        return Unavailable("the job database is damaged", reason=DAMAGED, retry_after=_RETRY_SECONDS, detail=text)
     return Unavailable(
-        f"the job database does not answer: {text}", reason="JOB_DATABASE_UNAVAILABLE", retry_after=_RETRY_SECONDS
+        "the job database does not answer", reason="JOB_DATABASE_UNAVAILABLE", retry_after=_RETRY_SECONDS, detail=text
     )
 
 

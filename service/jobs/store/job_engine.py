@@ -220,6 +220,7 @@ class DatabaseJobEngine:
             result, _, _ = await self._pool.run(lambda: work(database))
         except DBAPIError as error:
             found = reported(error)
+            get_logger().warning("a call for jobs failed", error=str(found))
             if found.reason == DAMAGED:
                 self.trouble = found
             raise found from error

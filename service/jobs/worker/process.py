@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dbos import DBOS, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
+from actionlens.heartbeat import start_beating
+from service import data_folder
 from service.backends.factory import make_backend
 from service.errors import Unavailable
 from service.jobs.store.artefacts import Artefacts
@@ -66,6 +68,8 @@ class _Worker:
         stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        if warning := data_folder.prepare(settings.data):
+            self._log.warning(warning)
         database = await asyncio.to_thread(Database.open, settings, create=self._create)
         artefacts = await asyncio.to_thread(Artefacts, settings)
         context = WorkerContext(settings, database, artefacts, BackendPool(settings, make_backend))
@@ -78,6 +82,7 @@ class _Worker:
         self._repeat("retention", _TIDY_SECONDS, lambda: tidy(database, artefacts, settings.jobs))
         self._repeat("sweep", _SWEEP_SECONDS, lambda: sweep(database, artefacts))
         tidying = asyncio.create_task(context.pool.tidy())
+        start_beating()
         self._log.info("taking jobs", database=database.engine.url.render_as_string(hide_password=True))
         await stopping.wait()
         self._log.info("stopping after the blocks in work")
