@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+import sqlalchemy as sa
 
 from actionlens.v1 import clip_pb2, job_pb2
 from service.jobs import lifecycle
@@ -136,6 +137,20 @@ async def test_postgresql_that_goes_away_after_the_start(serve: Serve, postgres:
         finally:
             await asyncio.to_thread(postgres.start)
         await is_said(server, True)
+
+
+async def test_a_database_that_answers_nobody(
+    serve: Serve, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "_PATIENCE_SECONDS", 0.2)
+    async with serve(jobs={"workers": 0, "db": postgres.url}) as server:
+        await is_said(server, True)
+        other = sa.create_engine(postgres.url.replace("postgresql", "postgresql+psycopg"))
+        with other.begin() as connection:
+            await asyncio.to_thread(connection.execute, sa.text("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE"))
+            await is_said(server, False)
+        await is_said(server, True)
+        other.dispose()
 
 
 async def test_artefacts_that_are_deleted_fail_their_clips_alone(
