@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from actionlens.v1 import job_pb2, job_pb2_grpc, service_pb2, service_pb2_grpc
+from service import data_folder
 from service.backends.canary import service_canary
 from service.backends.factory import make_backend
 from service.backends.protocol import InferenceBackend
@@ -78,6 +79,8 @@ class Server:
         Raises Unavailable when a port is taken, the backend does not start, or a canary is not answered. After a
         failure everything is closed again. Without the database of jobs it serves all but jobs until that opens.
         """
+        if self.jobs is not None and (warning := data_folder.prepare(self.settings.data)):
+            self._log.warning(warning)
         try:
             await self._listen()
             await self.backend.start()

@@ -1,4 +1,5 @@
-"""The one settings class. Every field is also an environment variable: ACTIONLENS_PORT, ACTIONLENS_LIMITS__PIXELS."""
+"""The one settings class. Every field is also an environment variable, ACTIONLENS_PORT or ACTIONLENS_LIMITS__PIXELS, or
+the content of a file that such a variable with _FILE behind it names."""
 
 from __future__ import annotations
 
@@ -8,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from actionlens.store import bundled_store
+from service.setting_files import VariablesAndFiles, variable
 
 
 class BackendName(StrEnum):
@@ -206,14 +208,16 @@ def _own_store(data: Path) -> Path:
 class Settings(BaseSettings):
     """Everything that can be configured."""
 
-    model_config = SettingsConfigDict(env_prefix="ACTIONLENS_", env_nested_delimiter="__", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="ACTIONLENS_", env_nested_delimiter="__", extra="ignore", hide_input_in_errors=True
+    )
 
     host: str = "127.0.0.1"
     """Address that all ports are opened on; 0.0.0.0 for all interfaces."""
     hosts: tuple[str, ...] = ()
     """Names beside localhost by which the ports for HTTP may be called, `["explain.example", "*.cluster.local"]`;
-    `["*"]`: any. Where `host` is not loopback's, numeric addresses may be used too. Other names are refused, against
-    DNS rebinding."""
+    `["*"]`: any. Where `host` is not loopback's, numeric addresses may be used too. Other names are refused (DNS
+    rebinding)."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8470
     """gRPC port; 0 picks a free one."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8471
@@ -267,6 +271,18 @@ class Settings(BaseSettings):
     traces: Traces = Traces()
     quotas: Quotas = Quotas()
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where values come from, the first that has one: what is passed; variables, or the files that they name."""
+        return init_settings, VariablesAndFiles(settings_cls)
+
     @property
     def stores(self) -> tuple[Path, ...]:
         """The folders in which models are looked for, in this order. They need not exist."""
@@ -282,7 +298,7 @@ class Settings(BaseSettings):
     @classmethod
     def _database_by_its_short_name(cls, given: dict[str, Any]) -> dict[str, Any]:
         jobs = given.get("jobs", {})
-        url = os.environ.get("ACTIONLENS_JOBS_DB", "")
+        url = variable("ACTIONLENS_JOBS_DB")
         if url and isinstance(jobs, dict) and not jobs.get("db"):
             return {**given, "jobs": {**jobs, "db": url}}
         return given

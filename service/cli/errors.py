@@ -11,7 +11,10 @@ def explain_failure(error: BaseException) -> str:
     if missing := explain_missing(error):
         return missing
     field = getattr(error, "field", "")
-    message = printable(getattr(error, "message", "") or str(error) or type(error).__name__, keep="\n\t")
+    message = getattr(error, "message", "") or str(error) or type(error).__name__
+    if getattr(error, "detail", ""):  # of an error that arose here: who reads it runs the service
+        message = str(error)
+    message = printable(message, keep="\n\t")
     if isinstance(error, OSError) and error.strerror:
         message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     elif not hasattr(error, "reason"):

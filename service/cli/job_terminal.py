@@ -74,7 +74,7 @@ def following(job: job_pb2.Job) -> Iterator[JobCallback]:
         TextColumn("{task.fields[objective]}", style="cyan"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=SafeConsole(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=SafeConsole(stderr=True), transient=True, redirect_stdout=False) as progress:
         task = progress.add_task(f"{method_name(job.method)}: queued", total=1.0, objective="")
 
         def report(update: job_pb2.WatchJobResponse) -> None:

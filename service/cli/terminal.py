@@ -41,7 +41,7 @@ class SafeConsole(Console):
 
 
 class Stage(Protocol):
-    """Takes a description of the work that begins now."""
+    """Takes a description of the work that begins now; an empty one before something is printed."""
 
     def __call__(self, doing: str) -> None: ...
 
@@ -53,16 +53,24 @@ def out() -> Console:
 
 @contextmanager
 def stages() -> Iterator[Stage]:
-    """A spinner on standard error with what is being done and for how long; nothing where that is no terminal."""
+    """A spinner on standard error with what is being done and for how long; nothing where that is no terminal.
+
+    It is erased by an empty description, for whatever is printed would begin in its line. Standard output stays what it
+    is: rich would send it to the spinner's terminal, and none to the file that it is written to.
+    """
     if not sys.stderr.isatty():
         yield lambda _doing: None
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
         task = progress.add_task("")
 
         def report(doing: str) -> None:
+            if not doing:
+                progress.stop()
+                return
             progress.reset(task, description=doing)
+            progress.start()
 
         yield report
 
@@ -74,7 +82,8 @@ def transfer(name: str) -> Iterator[Callable[[int, int | None], None]]:
         yield lambda _done, _whole: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+    left = TimeRemainingColumn()
+    with Progress(*columns, left, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
         task = progress.add_task(name, total=None)
         yield lambda done, whole: progress.update(task, completed=done, total=whole)
 

@@ -16,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from service.errors import ActionLensError, DeadlineExceeded, NotFound, ResourceExhausted
+from service.gateway.caller_presence import while_connected
 from service.gateway.middleware import GuardMiddleware
 from service.gateway.rpc_bridge import RpcBridge
 from service.gateway.websocket import error_document, incident_error, serve_socket
@@ -73,7 +74,7 @@ def make_app(
                 body = await _body(request, settings)
                 with ingress.quotas.holding(Kind.BYTES, caller, len(body)):
                     message = await ingress.parser.parse(call.method.input_type, body, caller.principal)
-                    answer = await call.answer(message)
+                    answer = await while_connected(request, call.answer(message))
         except ActionLensError as error:
             return _refuse(error)
         except ClientDisconnect:

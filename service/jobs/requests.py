@@ -15,9 +15,8 @@ from service.jobs.input_root import input_file
 from service.unique_names import distinct
 from service.validation.measures import check_evaluate
 from service.validation.request import EVALUATE, check_message, check_method, check_text, resolve_target
-from service.validation.truth_checks import complete_truth
+from service.validation.truth_checks import check_measurements, complete_truth
 
-MAX_CLIPS = 10_000
 _LARGEST_PAGE = 1000
 _PAGE = 100
 # Names become parts of file names on all systems.
@@ -26,8 +25,8 @@ _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:*?\"<>|]")
 
 
 def complete_job(request: job_pb2.CreateJobRequest, served: ServedModels, root: Path | None) -> None:
-    """Check a new job, of which `check_message` has nothing to say, and fill in, in place, the fields that it leaves
-    open: model, version, priority, class numbers and the clips' names.
+    """Check a new job, of which `check_counts` and `check_message` have nothing to say, and fill in, in place, the
+    fields that it leaves open: model, version, priority, class numbers and the clips' names.
 
     A clip's content is looked at when it is computed: one that cannot be read fails alone. root: the input root.
     Raises InvalidArgument, NotFound and FailedPrecondition naming the field.
@@ -35,6 +34,7 @@ def complete_job(request: job_pb2.CreateJobRequest, served: ServedModels, root: 
     model = served.find(request.model, request.version)
     if request.method.WhichOneof("method") == EVALUATE:
         check_evaluate(request.method.evaluate, model, f"method.{EVALUATE}")
+        check_measurements(len(request.clips), request.method.evaluate)
         check_target(request)
     else:
         check_method(request.method, model, "method", job=True)
@@ -84,10 +84,6 @@ def check_identifier(identifier: str) -> str:
 def _check_clips(clips: Sequence[job_pb2.JobClip], root: Path | None) -> None:
     if not clips:
         raise InvalidArgument("clips: names none; give at least one", field="clips", reason="NO_CLIPS")
-    if len(clips) > MAX_CLIPS:
-        raise InvalidArgument(
-            f"clips: {len(clips)} are more than {MAX_CLIPS}; make several jobs", field="clips", reason="TOO_MANY_CLIPS"
-        )
     if root is not None and any(clip.path for clip in clips):
         root = root.resolve()
     seen: dict[str, int] = {}

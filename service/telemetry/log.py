@@ -27,6 +27,7 @@ def configure(style: LogFormat, level: str) -> None:
     if style is LogFormat.JSON:
         renderer = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
+        # Not the richer ones: with every local variable they take seconds, on the event loop, and say what is secret.
         plain = structlog.dev.plain_traceback
         renderer = [_escape, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
