@@ -8,8 +8,8 @@ import sys
 import grpc
 import pytest
 
-from service.server import Server
 from tests.hostile.wire import wide
+from tests.service.conftest import Serve
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.alone
@@ -39,23 +39,25 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
 
 
 @pytest.mark.parametrize("name", wide(100))
-async def test_no_message_delays_the_health_of_the_service(server: Server, name: str) -> None:
+async def test_no_message_delays_the_health_of_the_service(serve: Serve, name: str) -> None:
     path, data = wide()[name]
-    address = f"127.0.0.1:{server.port}"
-    pipe = asyncio.subprocess.PIPE
-    probe = await asyncio.create_subprocess_exec(sys.executable, "-c", PROBE, address, stdin=pipe, stdout=pipe)
-    assert probe.stdin is not None
-    assert probe.stdout is not None
-    assert await probe.stdout.readline() == b"ready\n"
+    async with serve(jobs={"workers": 0}) as server:
+        address = f"127.0.0.1:{server.port}"
+        pipe = asyncio.subprocess.PIPE
+        probe = await asyncio.create_subprocess_exec(sys.executable, "-c", PROBE, address, stdin=pipe, stdout=pipe)
+        assert probe.stdin is not None
+        assert probe.stdout is not None
+        assert await probe.stdout.readline() == b"ready\n"
 
-    def attack() -> str:
-        with grpc.insecure_channel(address, [("grpc.max_send_message_length", -1)]) as channel:
-            try:
-                channel.unary_unary(path)(data, timeout=PATIENCE)
-            except grpc.RpcError as error:
-                return str(error.details())  # type: ignore[attr-defined]
-        return ""
+        def attack() -> str:
+            with grpc.insecure_channel(address, [("grpc.max_send_message_length", -1)]) as channel:
+                try:
+                    channel.unary_unary(path)(data, timeout=PATIENCE)
+                except grpc.RpcError as error:
+                    return str(error.details())  # type: ignore[attr-defined]
+            return ""
 
-    assert "at most" in (said := await asyncio.to_thread(attack)) or "more than" in said
-    worst, _ = await probe.communicate()
+        said = await asyncio.to_thread(attack)
+        assert "at most" in said or "more than" in said
+        worst, _ = await probe.communicate(b"")
     assert float(worst) < MOST_SECONDS
