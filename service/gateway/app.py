@@ -109,7 +109,9 @@ def make_app(
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
     hosts = AllowedHosts(settings.host, settings.hosts)
-    return Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, hosts=hosts)])
+    app = Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, hosts=hosts)])
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _body(request: Request, settings: Settings) -> bytes:
