@@ -12,6 +12,7 @@ MODULES = {
         "dbos",
         "fsspec",
         "grpc_reflection",
+        "jwt",
         "prometheus_client",
         "sqlalchemy",
         "starlette",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -18,15 +19,23 @@ from actionlens.v1 import job_pb2, job_pb2_grpc, service_pb2, service_pb2_grpc
 from service.backends.canary import service_canary
 from service.backends.factory import make_backend
 from service.backends.protocol import InferenceBackend
+from service.client.channel import bearer
 from service.dataplane.explain_service import ExplainService
 from service.errors import Unavailable
 from service.gateway.app import make_app
+from service.gateway.door import Door
 from service.gateway.monitoring import make_monitoring_app, monitoring_routes
 from service.gateway.rpc_bridge import RpcBridge
 from service.gateway.schema import make_schema
 from service.gateway.server import HttpServer
+from service.identity.audit import AuditLog
+from service.identity.authenticator import Authenticator
+from service.identity.exposure import check_exposure
+from service.identity.guard import Guard
+from service.identity.tls import ServerTls
 from service.jobs.lifecycle import JobService
 from service.jobs.metrics import JobMetrics
+from service.rpc.access_interceptor import AccessInterceptor
 from service.rpc.health_servicer import EXPLANATION_SERVICE, Health
 from service.rpc.interceptor import CallInterceptor
 from service.rpc.job_servicer import JOB_SERVICE, MAX_WATCHERS, ExplanationJobServicer
@@ -60,6 +69,10 @@ class Server:
         self.port = 0
         self.metrics_port = 0
         self.page_port = 0
+        self.tls = ServerTls.of(settings.tls)
+        self.authenticator = Authenticator(settings.authentication)
+        self.guard = Guard(settings.authentication, AuditLog(settings))
+        self._own_folder: tempfile.TemporaryDirectory[str] | None = None
         self._grpc: Any = None
         self._monitoring: HttpServer | None = None
         self._gateway: HttpServer | None = None
@@ -119,6 +132,10 @@ class Server:
         if self._monitoring is not None:
             await self._monitoring.stop(0.0)
             self._monitoring = None
+        if self._own_folder is not None:
+            self._own_folder.cleanup()
+            self._own_folder = None
+        self.guard.audit.close()
         self.explain.close()
 
     async def __aenter__(self) -> Server:
@@ -132,16 +149,23 @@ class Server:
 
     async def _listen(self) -> None:
         settings = self.settings
+        check_exposure(settings)
+        tls = self.tls.http_context() if self.tls is not None else None
         servicers = self._make_grpc_server()
         await self.health.set(False)
-        monitoring = monitoring_routes(self.metrics, lambda: self.health.serving)
-        self._monitoring = HttpServer(make_monitoring_app(monitoring), connections=_MONITORING_CONNECTIONS)
+        door = Door(self.authenticator, self.guard)
+        monitoring = door.monitoring(monitoring_routes(self.metrics, lambda: self.health.serving))
+        self._monitoring = HttpServer(
+            door.before(make_monitoring_app(monitoring)), connections=_MONITORING_CONNECTIONS, tls=tls
+        )
+        schema = make_schema(*(service for service, _ in servicers))
         self._gateway = HttpServer(
-            make_app(settings, RpcBridge(*servicers), make_schema(*(service for service, _ in servicers)), monitoring),
+            make_app(settings, RpcBridge(*servicers, guard=self.guard), schema, monitoring, door),
             message_bytes=settings.limits.message_bytes,
+            tls=tls,
         )
         try:
-            self.port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")
+            self.port = self._open_grpc_port()
             self.metrics_port = await self._monitoring.start(settings.host, settings.metrics_port)
             self.page_port = await self._gateway.start(settings.host, settings.page_port)
         except (OSError, RuntimeError) as error:
@@ -153,11 +177,31 @@ class Server:
             ) from None
         await self._grpc.start()
 
+    def _open_grpc_port(self) -> int:
+        address = f"{self.settings.host}:{self.settings.port}"
+        if self.tls is None:
+            return int(self._grpc.add_insecure_port(address))
+        # The canary has no certificate of its clients' authority, and calls by no name that the own one is for.
+        self._own_folder = tempfile.TemporaryDirectory(prefix="actionlens-", dir="/tmp")
+        self._grpc.add_insecure_port(f"unix:{self._own_folder.name}/grpc")
+        return int(self._grpc.add_secure_port(address, self.tls.grpc_credentials()))
+
+    @property
+    def own_address(self) -> str:
+        """Where the service calls itself: a socket in a folder closed to other users where its port speaks TLS."""
+        if self._own_folder is not None:
+            return f"unix:{self._own_folder.name}/grpc"
+        host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}.get(self.settings.host, self.settings.host)
+        return f"{host}:{self.port}"
+
     def _make_grpc_server(self) -> list[tuple[ServiceDescriptor, object]]:
         """Make the gRPC server with all its services. Returns those that the gateway serves too."""
         settings = self.settings
         self._grpc = grpc.aio.server(
-            interceptors=[CallInterceptor(self.metrics)],
+            interceptors=[
+                CallInterceptor(self.metrics),
+                AccessInterceptor(self.authenticator, self.guard, certificates=self.settings.tls.client_ca is not None),
+            ],
             maximum_concurrent_rpcs=settings.stream.max_streams + 2 * settings.queue + MAX_WATCHERS + _SMALL_CALLS,
             options=channel_options(settings),
         )
@@ -181,13 +225,14 @@ class Server:
 
     async def _prove(self) -> None:
         """Explain a canary with every model through the server's own port. Raises Unavailable."""
-        host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}.get(self.settings.host, self.settings.host)
-        async with grpc.aio.insecure_channel(f"{host}:{self.port}", options=channel_options(self.settings)) as channel:
+        async with grpc.aio.insecure_channel(self.own_address, options=channel_options(self.settings)) as channel:
             stub: Any = service_pb2_grpc.ExplanationServiceStub(channel)  # type: ignore[no-untyped-call]
             for model in self.backend.models().values():
                 request = await asyncio.to_thread(service_canary, model, self.settings.canary)
                 try:
-                    await stub.ExplainClip(request, timeout=self.settings.response_seconds)
+                    await stub.ExplainClip(
+                        request, timeout=self.settings.response_seconds, metadata=bearer(self.authenticator.own_token)
+                    )
                 except grpc.aio.AioRpcError as error:
                     raise Unavailable(
                         f"model {model.name!r} did not answer the canary: {error.code().name}: {error.details()}",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from actionlens.extras import explain_missing
+from service.cli.connection import connecting
 from service.cli.options import Address, AsJson, Store, connect
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _WORK_SECONDS = 600.0
 
 
 @app.command("list")
+@connecting
 def list_(address: Address = "", store: Store = None, as_json: AsJson = False) -> None:
     """The models that the service serves; with --store those in a folder, without a service."""
     from rich.table import Table
@@ -64,6 +66,7 @@ def list_(address: Address = "", store: Store = None, as_json: AsJson = False) -
 
 
 @app.command()
+@connecting
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME")],
     address: Address = "",

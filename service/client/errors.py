@@ -8,6 +8,7 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from service.client.tls_trouble import tls_trouble
 from service.errors import BY_CODE, ActionLensError
 
 
@@ -44,6 +45,8 @@ def from_rpc(error: grpc.RpcError, address: str) -> ActionLensError:
 
 def _plain(code: grpc.StatusCode, message: str, address: str, reason: str) -> tuple[str, str, str]:
     """Message, reason and field of an error that gRPC itself made, with what to do about it."""
+    if code is grpc.StatusCode.UNAVAILABLE and (trouble := tls_trouble(message, address)):
+        return f"{trouble} ({message})", "TLS_FAILED", ""
     if code is grpc.StatusCode.UNAVAILABLE:
         return f"no ActionLens service answers at {address}: {message}; start one with `actionlens serve`", reason, ""
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:

@@ -14,15 +14,19 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from service.errors import ActionLensError, NotFound, ResourceExhausted
+from service.gateway.door import Door
 from service.gateway.middleware import SameOriginMiddleware
 from service.gateway.rpc_bridge import RpcBridge
 from service.gateway.websocket import error_document, incident_error, serve_socket
+from service.identity.access import PAGE
 from service.settings import Settings
 
 _STATIC = Path(__file__).parent / "static"
 _PROTOBUF = "application/x-protobuf"
 _HTTP = {
     "INVALID_ARGUMENT": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
     "ALREADY_EXISTS": 409,
     "FAILED_PRECONDITION": 412,
@@ -32,10 +36,13 @@ _HTTP = {
 }
 
 
-def make_app(settings: Settings, rpcs: RpcBridge, schema: bytes, monitoring: Sequence[BaseRoute]) -> Starlette:
+def make_app(
+    settings: Settings, rpcs: RpcBridge, schema: bytes, monitoring: Sequence[BaseRoute], door: Door
+) -> Starlette:
     """Make the ASGI application of the page's port.
 
     schema: JSON by `make_schema` of the services behind `rpcs`. monitoring: the routes of /metrics and /healthz.
+    door: who may come in.
     """
 
     async def index(request: Request) -> Response:
@@ -77,16 +84,19 @@ def make_app(settings: Settings, rpcs: RpcBridge, schema: bytes, monitoring: Seq
         await serve_socket(socket, call, settings.stream.idle_seconds)
 
     routes: list[BaseRoute] = [
+        *door.routes(),
         *monitoring,
         Route("/", index),
         Route("/overhead", overhead),
-        Route("/schema.json", describe),
-        Route("/samples/{model}", sample),
+        Route("/schema.json", door.guarded(PAGE, describe)),
+        Route("/samples/{model}", door.guarded(PAGE, sample)),
         Route("/call/{call}", unary, methods=["POST"]),
         WebSocketRoute("/call/{call}", streaming),
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(SameOriginMiddleware, host=settings.host)])
+    return Starlette(
+        routes=routes, middleware=[Middleware(SameOriginMiddleware, host=settings.host), Middleware(door.before)]
+    )
 
 
 async def _body(request: Request, most: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 
 import uvicorn
@@ -23,11 +24,18 @@ class HttpServer:
     """Serves an ASGI application on one port.
 
     message_bytes: largest WebSocket message. connections: with so many open ones, requests are answered with 503; None:
-    any number. By uvicorn's own bounds a request's head has at most 16 KiB, and a connection is closed 5 s after its
-    last answer; one that never asks is not.
+    any number. tls: of its connections; None: plain HTTP. By uvicorn's own bounds a request's head has at most 16
+    KiB, and a connection is closed 5 s after its last answer; one that never asks is not.
     """
 
-    def __init__(self, app: ASGIApp, *, message_bytes: int = 2**16, connections: int | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        message_bytes: int = 2**16,
+        connections: int | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         config = uvicorn.Config(
             app,
             ws="websockets-sansio",
@@ -41,6 +49,8 @@ class HttpServer:
             limit_concurrency=connections,
             timeout_graceful_shutdown=1,
         )
+        config.load()
+        config.ssl = tls
         self._server = _Inside(config)
         self._serving: asyncio.Task[None] | None = None
 
