@@ -38,6 +38,7 @@ function showWho({ name = "", tenants = [], rights = [] }) {
 /** Resolves when a token was accepted. The issuer's way leaves the page and comes back to it. */
 function asked({ tokens, issuer }) {
   $("login").hidden = false;
+  $("who").hidden = true;
   $("login-token").hidden = !tokens;
   $("login-issuer").hidden = !issuer;
   $("token").focus();
