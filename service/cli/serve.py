@@ -221,6 +221,7 @@ def _announce(server: Server, clip: Path | None) -> None:
         "gRPC": _address(server),
         "metrics": f"{scheme}://{reachable(settings.host)}:{server.metrics_port}/metrics",
         "models": ", ".join(sorted(server.backend.models())),
+        "callers": _callers(settings),
     }
     console.print()
     for name, value in rows.items():
@@ -234,6 +235,17 @@ def _announce(server: Server, clip: Path | None) -> None:
     console.print("\ntry")
     console.print(f"  {_program()} explain {_near(clip)} -o out/{address}", style="cyan", soft_wrap=True)
     console.print("\nCtrl-C stops everything", style="dim")
+
+
+def _callers(settings: Settings) -> str:
+    """Who may call."""
+    if settings.authentication.required:
+        return "principals, by their tokens"
+    if settings.tls.client_ca is not None:
+        return "whoever has a client certificate"
+    from service.identity.exposure import is_loopback
+
+    return "everybody on this machine" if is_loopback(settings.host) else "everybody who reaches this address"
 
 
 def _own_client(server: Server) -> Client:

@@ -66,7 +66,9 @@ def make_app(
         name = request.path_params["call"]
         try:
             call = rpcs.find(name, streaming=False)
-            answer = await call.answer(call.parse(await _body(request, settings.limits.message_bytes)))
+            # What a stranger sends is not read; the guard refuses its call.
+            body = b"" if door.faces_stranger() else await _body(request, settings.limits.message_bytes)
+            answer = await call.answer(call.parse(body))
         except ActionLensError as error:
             return _refuse(error)
         except Exception:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import ActionLensError, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
 from service.gateway.websocket import error_document
-from service.identity.access import HEALTHZ, METRICS, Access
+from service.identity.access import HEALTHZ, METRICS, PAGE, Access
 from service.identity.authenticator import Authenticator, refused
 from service.identity.caller import Caller, current_caller, set_caller
 from service.identity.guard import Guard
@@ -54,6 +54,14 @@ class Door:
             await app(scope, receive, send)
 
         return admitted
+
+    def faces_stranger(self) -> bool:
+        """Whether the request that is served now is of somebody that nobody knows, where that matters."""
+        try:
+            self._guard.let_through(PAGE)
+        except ActionLensError:
+            return True
+        return False
 
     def guarded(self, access: Access, endpoint: Endpoint) -> Endpoint:
         """A route's endpoint for those whom the access lets in. Calls are guarded by themselves, and static files and

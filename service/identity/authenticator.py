@@ -44,7 +44,7 @@ class Authenticator:
 
     async def by_token(self, token: str) -> Credential:
         """As `by_header`."""
-        if hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self.own_token.encode()):
+        if hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self.own_token.encode()):
             return lambda: _OWN
         if self.issuer is not None and token.count(".") == 2:
             return await self.issuer.credential(token)

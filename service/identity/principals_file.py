@@ -113,7 +113,7 @@ def remove_entry(path: Path, name: str) -> None:
 
 def token_hash(token: str) -> str:
     """SHA-256 in hexadecimal. A token has 256 random bits: there is nothing to guess that a slow hash would guard."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class PrincipalsFile:

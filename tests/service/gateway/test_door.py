@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -111,6 +112,16 @@ async def test_wrong_tokens_are_refused_and_every_log_in_is_audited(secured: Ser
         ("Logout", "alice", "OK"),
     ]
     assert token not in audit.read_text()
+
+
+async def test_what_a_stranger_sends_is_not_read(secured: Server) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", secured.page_port)
+    # The body that is announced never comes.
+    writer.write(b"POST /call/ExplainClip HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1000000\r\n\r\n")
+    async with asyncio.timeout(PATIENCE):
+        assert await reader.readline() == b"HTTP/1.1 401 Unauthorized\r\n"
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_a_cookie_alone_changes_nothing_without_the_pages_origin(secured: Server, token: str) -> None:

@@ -27,7 +27,7 @@ def test_a_token_is_told_once_and_kept_as_a_hash(tmp_path: Path) -> None:
 def test_other_tokens_and_other_hashes_stand_for_nobody(tmp_path: Path) -> None:
     path = tmp_path / "principals.yaml"
     token = add_entry(path, "alice", ("red",), JOBS)
-    for wrong in ("", token[:-1], token + "x", token_hash(token), "\udcff", "ä"):
+    for wrong in ("", token[:-1], token + "x", token_hash(token), "\udcff", "\ud800", "ä"):
         with pytest.raises(Unauthenticated):
             PrincipalsFile(path).by_token(wrong)
 
