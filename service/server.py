@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from actionlens.v1 import job_pb2, job_pb2_grpc, service_pb2, service_pb2_grpc
+from service import data_folder
 from service.backends.canary import service_canary
 from service.backends.factory import make_backend
 from service.backends.protocol import InferenceBackend
@@ -33,12 +34,14 @@ from service.identity.authenticator import Authenticator
 from service.identity.exposure import check_exposure
 from service.identity.guard import Guard
 from service.identity.tls import ServerTls
+from service.ingress.hosts import AllowedHosts
+from service.ingress.ingress import Ingress
 from service.jobs.lifecycle import JobService
 from service.jobs.metrics import JobMetrics
 from service.rpc.access_interceptor import AccessInterceptor
 from service.rpc.health_servicer import EXPLANATION_SERVICE, Health
 from service.rpc.interceptor import CallInterceptor
-from service.rpc.job_servicer import JOB_SERVICE, MAX_WATCHERS, ExplanationJobServicer
+from service.rpc.job_servicer import JOB_SERVICE, ExplanationJobServicer
 from service.rpc.servicers import ExplanationServicer
 from service.settings import Settings
 from service.streaming.manager import StreamManager
@@ -46,10 +49,13 @@ from service.telemetry.log import configure, get_logger
 from service.telemetry.metrics import Metrics
 from service.telemetry.span_export import exporting
 
-# Calls beside clips and streams that may run at once: health, reflection, model lists.
-_SMALL_CALLS = 64
+# Calls beyond those that have places: they are told why they have none.
+_TURNED_AWAY = 256
 # Scrapers and probes hold one connection each; more are no scrapers, and their files are those of clips.
 _MONITORING_CONNECTIONS = 256
+_IDLE_MS = 300_000
+# Further ones wait at the client.
+_CALLS_PER_CONNECTION = 256
 
 
 class Server:
@@ -60,6 +66,7 @@ class Server:
         self.settings = settings
         self.backend = backend
         self.metrics = Metrics(backend)
+        self.ingress = Ingress(settings)
         self.explain = ExplainService(settings, backend, self.metrics)
         self.jobs = JobService(settings, self.metrics.live) if jobs else None
         self._job_servicer: ExplanationJobServicer | None = None
@@ -85,6 +92,8 @@ class Server:
         Raises Unavailable when a port is taken, the backend does not start, or a canary is not answered. After a
         failure everything is closed again. Without the database of jobs it serves all but jobs until that opens.
         """
+        if self.jobs is not None and (warning := data_folder.prepare(self.settings.data)):
+            self._log.warning(warning)
         try:
             await self._listen()
             await self.backend.start()
@@ -137,6 +146,7 @@ class Server:
             self._own_folder = None
         self.guard.audit.close()
         self.explain.close()
+        self.ingress.close()
 
     async def __aenter__(self) -> Server:
         await self.start()
@@ -156,12 +166,18 @@ class Server:
         door = Door(self.authenticator, self.guard)
         monitoring = door.monitoring(monitoring_routes(self.metrics, lambda: self.health.serving))
         self._monitoring = HttpServer(
-            door.before(make_monitoring_app(monitoring)), connections=_MONITORING_CONNECTIONS, tls=tls
+            door.before(make_monitoring_app(monitoring, AllowedHosts(settings.host, settings.hosts))),
+            connections=_MONITORING_CONNECTIONS,
+            first_seconds=settings.quotas.first_seconds,
+            tls=tls,
         )
         schema = make_schema(*(service for service, _ in servicers))
+        rpcs = RpcBridge(*servicers, guard=self.guard)
         self._gateway = HttpServer(
-            make_app(settings, RpcBridge(*servicers, guard=self.guard), schema, monitoring, door),
+            make_app(settings, self.ingress, rpcs, schema, monitoring, door),
             message_bytes=settings.limits.message_bytes,
+            connections=settings.quotas.connections,
+            first_seconds=settings.quotas.first_seconds,
             tls=tls,
         )
         try:
@@ -199,11 +215,11 @@ class Server:
         settings = self.settings
         self._grpc = grpc.aio.server(
             interceptors=[
-                CallInterceptor(self.metrics),
-                AccessInterceptor(self.authenticator, self.guard, certificates=self.settings.tls.client_ca is not None),
+                CallInterceptor(self.metrics, self.ingress),
+                AccessInterceptor(self.authenticator, self.guard),
             ],
-            maximum_concurrent_rpcs=settings.stream.max_streams + 2 * settings.queue + MAX_WATCHERS + _SMALL_CALLS,
-            options=channel_options(settings),
+            maximum_concurrent_rpcs=self.ingress.quotas.calls + _TURNED_AWAY,
+            options=server_options(settings),
         )
         servicer = ExplanationServicer(self.explain, self.streams)
         service_pb2_grpc.add_ExplanationServiceServicer_to_server(servicer, self._grpc)  # type: ignore[no-untyped-call]
@@ -275,6 +291,19 @@ async def run(settings: Settings, ready: Callable[[Server], None] | None = None)
         await server.stop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def server_options(settings: Settings) -> list[tuple[str, int]]:
+    """gRPC options of the server."""
+    return [
+        *channel_options(settings),
+        ("grpc.max_allowed_incoming_connections", settings.quotas.connections),
+        # Connections that do not say what they are.
+        ("grpc.server_handshake_timeout_ms", round(settings.quotas.first_seconds * 1000)),
+        # Clients open them again by themselves.
+        ("grpc.max_connection_idle_ms", _IDLE_MS),
+        ("grpc.max_concurrent_streams", _CALLS_PER_CONNECTION),
+    ]
 
 
 def channel_options(settings: Settings) -> list[tuple[str, int]]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 # More samples than any clip within the limits has, sound included; a demuxer takes up to 350 bytes for each.
 _MOST_SAMPLES = 2**17
+# Every edit of a track's time may repeat all of its samples, and the demuxer's index then has them so often.
+_MOST_INDEXED = 2**22
+_TABLES = ((b"stsz", 12), (b"stz2", 12), (b"trun", 8))
+"""Boxes that promise samples, and where their number stands behind the box's name."""
 
 _BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"pnot", b"sidx"})
 _STARTS: tuple[tuple[bytes, str], ...] = (
@@ -39,7 +44,8 @@ def safe_movie(data: bytes) -> bytes | None:
 
     The header of a last fragment that was cut off is left out: a demuxer would refuse the whole file. A sample table
     of equal sizes needs 20 bytes to promise four billion samples, and a demuxer makes room for all of them. Only
-    uncompressed sound has that many; its tracks are taken out (nothing here listens).
+    uncompressed sound has that many; its tracks are taken out (nothing here listens). Edits multiply samples, groups of
+    them are promised like these, and items are those of still images (HEIF), which are no films.
     """
     boxes = _boxes(data, 0, len(data))
     if boxes and boxes[-1][0] == b"moof" and int.from_bytes(data[boxes[-1][1] :][:4], "big") > len(data) - boxes[-1][1]:
@@ -51,20 +57,27 @@ def safe_movie(data: bytes) -> bytes | None:
 
 
 def _samples(data: bytes) -> int:
-    """Samples promised by all tables outside of the media data itself."""
-    total = 0
+    """Samples promised by all tables outside of the media data itself; too many where something else is promised that
+    no film has."""
+    total = edits = 0
     for kind, begin, end in _boxes(data, 0, len(data)):
         if kind == b"mdat":
             continue
-        if data.find(b"cmov", begin, end) >= 0:
+        if data.find(b"cmov", begin, end) >= 0 or data.find(b"iloc", begin, end) >= 0:
             return _MOST_SAMPLES + 1
-        # Searched for, not walked to: demuxers accept tables in odd places.
-        for name, offset in ((b"stsz", 12), (b"stz2", 12), (b"trun", 8)):
-            position = data.find(name, begin, end)
-            while position >= 0:
-                total += int.from_bytes(data[position + offset : position + offset + 4], "big")
-                position = data.find(name, position + 4, end)
-    return total
+        total += sum(sum(_promised(data, name, offset, begin, end)) for name, offset in _TABLES)
+        edits += sum(_promised(data, b"elst", 8, begin, end))
+        # Of the first version, whose number stands elsewhere, nobody makes room for anything.
+        total += sum(_promised(data, b"sgpd\x01", 16, begin, end)) + sum(_promised(data, b"sgpd\x02", 16, begin, end))
+    return total if total * edits <= _MOST_INDEXED else _MOST_SAMPLES + 1
+
+
+def _promised(data: bytes, name: bytes, offset: int, begin: int, end: int) -> Iterator[int]:
+    """The numbers behind a box's name, wherever it stands: demuxers accept tables in odd places."""
+    position = data.find(name, begin, end)
+    while position >= 0:
+        yield int.from_bytes(data[position + offset : position + offset + 4], "big")
+        position = data.find(name, position + 4, end)
 
 
 def _silenced(data: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,12 @@ from service.settings import Limits
 # While libav looks for the codec's parameters it may decode a frame: that one must not be huge either. Above the
 # usual limit, so that the refusal of an 8K file (33 million) can name its size.
 _PROBE_PIXELS = 2**25
+# Decoders count whole coding blocks.
+_EXTRA_PIXELS = 2**18
+# Bytes of the largest block that libav may ask for: a probed frame of 16 bits per channel with alpha, and its edges.
+# What a file can make grow is an array in one block (indices, tracks, inflated texts), so that this ends its growth.
+_BYTES_PER_PIXEL = 8
+_EDGES = 2**26
 # Seconds by which frames that are decoded one after the other may be shown the other way round.
 _REORDERED = 1.0
 
@@ -78,6 +85,7 @@ def demux(data: bytes, limits: Limits, deadline: Deadline, field: str) -> Iterat
     checked = safe_movie(data) if format_name == "mov" else data
     if checked is None:
         raise _broken("its index promises more frames and sound than a file can hold", field)
+    _bound_blocks(limits)
     try:
         container = av.open(
             _TimedReader(checked, deadline),
@@ -97,6 +105,17 @@ def demux(data: bytes, limits: Limits, deadline: Deadline, field: str) -> Iterat
         video = _demuxed(container, stream, packets)
         _check_length(video, limits, field)
         yield video
+
+
+# libav's functions are found through the module that is linked with them, wherever PyAV has put them.
+_LIBAV = ctypes.CDLL(av._core.__file__)
+_LIBAV.av_max_alloc.argtypes = [ctypes.c_size_t]
+_LIBAV.av_max_alloc.restype = None
+
+
+def _bound_blocks(limits: Limits) -> None:
+    """Let libav allocate no block larger than a frame; for this process."""
+    _LIBAV.av_max_alloc(_BYTES_PER_PIXEL * max(_PROBE_PIXELS, limits.pixels + _EXTRA_PIXELS) + _EDGES)
 
 
 def _refuse(url: str, *_: Any) -> Any:
@@ -128,9 +147,9 @@ def _video_stream(container: Any, limits: Limits, field: str) -> Any:
         )
     check_size(codec.width, codec.height, limits, field)
     # One thread per clip: the pool decodes several clips at once. A size that grows on the way is refused by the
-    # decoder; it counts whole coding blocks, so it gets a little more than the limit.
+    # decoder, which gets a little more than the limit.
     codec.thread_count = 1
-    codec.options = {"max_pixels": str(limits.pixels + 2**18)}
+    codec.options = {"max_pixels": str(limits.pixels + _EXTRA_PIXELS)}
     return stream
 
 

@@ -103,13 +103,15 @@ def _white(frame: av.VideoFrame) -> int:
 
 
 def _convert(frame: av.VideoFrame, form: str) -> NDArray[Any]:
+    # Threads of every frame's own would live as long as it, and a frame whose side data was looked at lives until the
+    # next collection of cycles.
     try:
-        return np.asarray(frame.to_ndarray(format=form))
+        return np.asarray(frame.to_ndarray(format=form, threads=1))
     except av.FFmpegError:
         # A colour description that no converter knows (often a damaged header): take the usual one.
         frame.colorspace = _usual_matrix(frame, frame.color_primaries)
         frame.color_primaries = frame.color_trc = _UNSPECIFIED
-        return np.asarray(frame.to_ndarray(format=form))
+        return np.asarray(frame.to_ndarray(format=form, threads=1))
 
 
 def apply_display_matrix(image: NDArray[np.uint8], matrix: bytes) -> NDArray[np.uint8]:

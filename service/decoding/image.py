@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.decoding.colour import Light, light_of, to_screen
 from service.decoding.exif import jpeg_orientation, png_orientation, swaps_sides, turned
-from service.decoding.png_chunks import SIGNATURE, png_chunk
+from service.decoding.png_chunks import SIGNATURE, plain_png, png_chunk
 from service.errors import InvalidArgument
 from service.settings import Limits
 
@@ -137,7 +137,12 @@ def _jpeg_pixels(encoded: bytes) -> Any:
 
 def _decode_png(encoded: bytes, field: str) -> NDArray[np.uint8]:
     try:
-        pixels: Any = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+        # OpenCV makes room for whatever a chunk's length says, and inflates whatever is in it.
+        plain = plain_png(encoded)
+    except ValueError as error:
+        raise _broken("PNG", str(error), field) from None
+    try:
+        pixels: Any = cv2.imdecode(np.frombuffer(plain, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         pixels = None
     if pixels is None:

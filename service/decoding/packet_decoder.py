@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from service.decoding.deadline import Deadline
 from service.decoding.demuxer import DemuxedVideo
 from service.decoding.image import too_many_scans
+from service.decoding.png_chunks import plain_png
 from service.settings import Limits
 
 # Codecs in which one packet is one frame and a keyframe can be decoded without what lies before it, in containers
@@ -130,15 +131,35 @@ def _decode_jumps(
 
 
 def _decode(video: DemuxedVideo, begin: int, limits: Limits, deadline: Deadline) -> Iterator[av.VideoFrame]:
-    scanned = video.codec.codec.canonical_name == "mjpeg"
+    harmless = _HARMLESS.get(video.codec.codec.canonical_name, _as_it_is)
     for packet in (*video.packets[begin:], None):
         deadline.check()
-        if scanned and packet is not None and too_many_scans(bytes(packet)):
-            continue
         try:
-            frames = video.codec.decode(packet)
+            frames = video.codec.decode(None if packet is None else harmless(packet))
         except (av.FFmpegError, ValueError):
             continue
         for frame in frames:
             if frame.width * frame.height <= limits.pixels:
                 yield frame
+
+
+def _as_it_is(packet: Any) -> Any:
+    return packet
+
+
+def _few_scans(packet: Any) -> Any:
+    if too_many_scans(bytes(packet)):
+        raise ValueError("more scans than any honest encoder writes")
+    return packet
+
+
+def _plain(packet: Any) -> Any:
+    """The packet of a PNG without what a decoder would unpack beside the pixels."""
+    made: Any = av.Packet(plain_png(bytes(packet)))
+    made.pts, made.dts, made.time_base, made.duration = packet.pts, packet.dts, packet.time_base, packet.duration
+    made.is_keyframe = packet.is_keyframe
+    return made
+
+
+_HARMLESS: dict[str, Callable[[Any], Any]] = {"mjpeg": _few_scans, "png": _plain}
+"""By codec: packets as they may be decoded. Each raises ValueError for one that may not be."""

@@ -14,7 +14,7 @@ from service.errors import ActionLensError, InvalidArgument, NotFound, Permissio
 from service.gateway.websocket import error_document
 from service.identity.access import HEALTHZ, METRICS, PAGE, Access
 from service.identity.authenticator import Authenticator, refused
-from service.identity.caller import Caller, current_caller, set_caller
+from service.identity.current_caller import Caller, current_caller, set_caller
 from service.identity.guard import Guard
 from service.identity.principal import Credential
 from service.identity.sessions import Sessions

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 
 from service.errors import Unauthenticated
-from service.identity.caller import anybody
+from service.identity.current_caller import anybody
 from service.identity.issuer import Issuer
 from service.identity.principal import Credential, Principal, Right
 from service.identity.principals_file import PrincipalsFile

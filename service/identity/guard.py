@@ -11,7 +11,7 @@ from typing import Any
 from service.errors import ActionLensError, PermissionDenied, Unauthenticated
 from service.identity.access import ACCESS, NOBODY, Access
 from service.identity.audit import AuditLog
-from service.identity.caller import current_caller, set_principal
+from service.identity.current_caller import current_caller, set_principal
 from service.identity.principal import EVERYBODY, Principal
 from service.settings import AuthenticationSettings
 

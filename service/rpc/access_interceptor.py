@@ -10,7 +10,7 @@ import grpc
 from service.errors import ActionLensError
 from service.identity.access import ACCESS, NOBODY
 from service.identity.authenticator import Authenticator, refused
-from service.identity.caller import Caller, anybody, set_caller
+from service.identity.current_caller import Caller, anybody, set_caller
 from service.identity.guard import Guard
 
 
@@ -18,9 +18,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
     """Finds out who calls, from the token in the metadata or else from the client's certificate. Runs inside the
     interceptor that turns errors into statuses."""
 
-    def __init__(self, authenticator: Authenticator, guard: Guard, *, certificates: bool) -> None:
-        """certificates: clients have shown one that TLS has verified."""
-        self._certificates = certificates
+    def __init__(self, authenticator: Authenticator, guard: Guard) -> None:
         self._authenticator = authenticator
         self._guard = guard
 
@@ -40,15 +38,12 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
         )
         guarded = self._guard.around(name, getattr(handler, kind), lasts=streams)
         header = _authorization(handler_call_details.invocation_metadata)
-        parse, credential = handler.request_deserializer, anybody
+        credential = anybody
         if not ACCESS.get(name, NOBODY).is_open(self._guard.settings):
             try:
                 credential = await self._authenticator.by_header(header)
             except ActionLensError as error:
                 credential = refused(error)
-                if header is not None or not self._certificates:
-                    # What a caller that nobody knows has sent is not looked at.
-                    parse = _nothing
 
         async def wrapped(request: Any, context: Any) -> Any:
             shown = self._authenticator.by_certificate(context.auth_context()) if header is None else None
@@ -56,12 +51,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
             return await guarded(request, context)
 
         make = getattr(grpc, f"{kind}_rpc_method_handler")
-        return make(wrapped, parse, handler.response_serializer)
+        return make(wrapped, handler.request_deserializer, handler.response_serializer)
 
 
 def _authorization(metadata: Any) -> str | None:
     return next((str(value) for key, value in metadata or () if key == "authorization"), None)
-
-
-def _nothing(_: bytes) -> None:
-    return None

@@ -14,7 +14,8 @@ from service.concurrency.thread_pool import Pool
 from service.dataplane.evaluation import plan_evaluation
 from service.dataplane.served_models import ServedModels
 from service.errors import ResourceExhausted, Unavailable
-from service.identity.caller import current_principal
+from service.identity.current_caller import current_principal
+from service.ingress.quotas import MAX_WATCHERS
 from service.jobs.downloads import make_download
 from service.jobs.protocol import JobEngine
 from service.jobs.requests import check_identifier, complete_job, complete_page
@@ -24,7 +25,6 @@ from service.validation.request import check_message
 from service.validation.truth_checks import check_counts
 
 JOB_SERVICE = "actionlens.v1.ExplanationJobService"
-MAX_WATCHERS = 64
 _MAX_DOWNLOADS = 4
 _RETRY_SECONDS = 1.0
 
