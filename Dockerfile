@@ -1,4 +1,8 @@
-# Serves the bundled models: docker build -t actionlens . && docker run --rm -p 8470:8470 -p 8471:8471 -p 8472:8472 actionlens
+# Serves the bundled models to this machine:
+#   docker build -t actionlens . && docker run --rm -e ACTIONLENS_INSECURE=1 \
+#     -p 127.0.0.1:8470:8470 -p 127.0.0.1:8471:8471 -p 127.0.0.1:8472:8472 actionlens
+# In the container it listens on all addresses, and does not start unless it knows its callers
+# (ACTIONLENS_AUTHENTICATION__TOKENS, see docs/security.md) or is told that only this machine reaches it, as above.
 # Other models instead: -v /my/models:/models -e ACTIONLENS_MODEL_STORE=/models; beside them: -v /my/models:/data/models
 # Jobs that outlive the container: -v actionlens:/data
 FROM python:3.11-slim AS build

@@ -13,6 +13,7 @@ MODULES = {
         "fsspec",
         "grpc_reflection",
         "h11",
+        "jwt",
         "prometheus_client",
         "sqlalchemy",
         "starlette",

@@ -38,6 +38,12 @@ _TAIL = """
 |---|---|
 | `ACTIONLENS_JOBS_DB` | Another name of `ACTIONLENS_JOBS__DB`. |
 | `ACTIONLENS_ADDRESS` | Service that client commands call, as their option `--address`. |
+| `ACTIONLENS_CLIENT_TLS` | Client commands speak TLS, as `--tls`. |
+| `ACTIONLENS_CA` | Authority of the service's certificate, as `--ca`. |
+| `ACTIONLENS_CLIENT_CERT` | Client commands' own certificate, as `--client-cert`. |
+| `ACTIONLENS_CLIENT_KEY` | The key of their own certificate, as `--client-key`. |
+| `ACTIONLENS_TOKEN` | Token of client commands, as `--token`. |
+| `ACTIONLENS_TOKEN_FILE` | File with it, as `--token-file`. |
 | `ACTIONLENS_DEBUG` | Anything: a command that fails unexpectedly prints its traceback. |
 """
 _COLUMNS = "| variable | default | range | meaning |\n|---|---|---|---|\n"

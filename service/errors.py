@@ -94,6 +94,20 @@ class DeadlineExceeded(ActionLensError):
     reason = "DEADLINE_EXCEEDED"
 
 
+class Unauthenticated(ActionLensError):
+    """The caller did not say who it is, or nobody vouches for it."""
+
+    code = StatusCode.UNAUTHENTICATED
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(ActionLensError):
+    """The caller is known and may not do this."""
+
+    code = StatusCode.PERMISSION_DENIED
+    reason = "PERMISSION_DENIED"
+
+
 BY_CODE: dict[StatusCode, type[ActionLensError]] = {
     kind.code: kind
     for kind in (
@@ -102,7 +116,9 @@ BY_CODE: dict[StatusCode, type[ActionLensError]] = {
         FailedPrecondition,
         InvalidArgument,
         NotFound,
+        PermissionDenied,
         ResourceExhausted,
+        Unauthenticated,
         Unavailable,
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -19,17 +20,25 @@ from service import data_folder
 from service.backends.canary import service_canary
 from service.backends.factory import make_backend
 from service.backends.protocol import InferenceBackend
+from service.client.channel import bearer
 from service.dataplane.explain_service import ExplainService
 from service.errors import Unavailable
 from service.gateway.app import make_app
+from service.gateway.door import Door
 from service.gateway.monitoring import make_monitoring_app, monitoring_routes
 from service.gateway.rpc_bridge import RpcBridge
 from service.gateway.schema import make_schema
 from service.gateway.server import HttpServer
+from service.identity.audit import AuditLog
+from service.identity.authenticator import Authenticator
+from service.identity.exposure import check_exposure
+from service.identity.guard import Guard
+from service.identity.tls import ServerTls
 from service.ingress.hosts import AllowedHosts
 from service.ingress.ingress import Ingress
 from service.jobs.lifecycle import JobService
 from service.jobs.metrics import JobMetrics
+from service.rpc.access_interceptor import AccessInterceptor
 from service.rpc.health_servicer import EXPLANATION_SERVICE, Health
 from service.rpc.interceptor import CallInterceptor
 from service.rpc.job_servicer import JOB_SERVICE, ExplanationJobServicer
@@ -67,6 +76,10 @@ class Server:
         self.port = 0
         self.metrics_port = 0
         self.page_port = 0
+        self.tls = ServerTls.of(settings.tls)
+        self.authenticator = Authenticator(settings.authentication)
+        self.guard = Guard(settings.authentication, AuditLog(settings))
+        self._own_folder: tempfile.TemporaryDirectory[str] | None = None
         self._grpc: Any = None
         self._monitoring: HttpServer | None = None
         self._gateway: HttpServer | None = None
@@ -128,6 +141,10 @@ class Server:
         if self._monitoring is not None:
             await self._monitoring.stop(0.0)
             self._monitoring = None
+        if self._own_folder is not None:
+            self._own_folder.cleanup()
+            self._own_folder = None
+        self.guard.audit.close()
         self.explain.close()
         self.ingress.close()
 
@@ -142,23 +159,29 @@ class Server:
 
     async def _listen(self) -> None:
         settings = self.settings
+        check_exposure(settings)
+        tls = self.tls.http_context() if self.tls is not None else None
         servicers = self._make_grpc_server()
         await self.health.set(False)
-        monitoring = monitoring_routes(self.metrics, lambda: self.health.serving)
+        door = Door(self.authenticator, self.guard)
+        monitoring = door.monitoring(monitoring_routes(self.metrics, lambda: self.health.serving))
         self._monitoring = HttpServer(
-            make_monitoring_app(monitoring, AllowedHosts(settings.host, settings.hosts)),
+            door.before(make_monitoring_app(monitoring, AllowedHosts(settings.host, settings.hosts))),
             connections=_MONITORING_CONNECTIONS,
             first_seconds=settings.quotas.first_seconds,
+            tls=tls,
         )
         schema = make_schema(*(service for service, _ in servicers))
+        rpcs = RpcBridge(*servicers, guard=self.guard)
         self._gateway = HttpServer(
-            make_app(settings, self.ingress, RpcBridge(*servicers), schema, monitoring),
+            make_app(settings, self.ingress, rpcs, schema, monitoring, door),
             message_bytes=settings.limits.message_bytes,
             connections=settings.quotas.connections,
             first_seconds=settings.quotas.first_seconds,
+            tls=tls,
         )
         try:
-            self.port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")
+            self.port = self._open_grpc_port()
             self.metrics_port = await self._monitoring.start(settings.host, settings.metrics_port)
             self.page_port = await self._gateway.start(settings.host, settings.page_port)
         except (OSError, RuntimeError) as error:
@@ -170,11 +193,31 @@ class Server:
             ) from None
         await self._grpc.start()
 
+    def _open_grpc_port(self) -> int:
+        address = f"{self.settings.host}:{self.settings.port}"
+        if self.tls is None:
+            return int(self._grpc.add_insecure_port(address))
+        # The canary has no certificate of its clients' authority, and calls by no name that the own one is for.
+        self._own_folder = tempfile.TemporaryDirectory(prefix="actionlens-", dir="/tmp")
+        self._grpc.add_insecure_port(f"unix:{self._own_folder.name}/grpc")
+        return int(self._grpc.add_secure_port(address, self.tls.grpc_credentials()))
+
+    @property
+    def own_address(self) -> str:
+        """Where the service calls itself: a socket in a folder closed to other users where its port speaks TLS."""
+        if self._own_folder is not None:
+            return f"unix:{self._own_folder.name}/grpc"
+        host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}.get(self.settings.host, self.settings.host)
+        return f"{host}:{self.port}"
+
     def _make_grpc_server(self) -> list[tuple[ServiceDescriptor, object]]:
         """Make the gRPC server with all its services. Returns those that the gateway serves too."""
         settings = self.settings
         self._grpc = grpc.aio.server(
-            interceptors=[CallInterceptor(self.metrics, self.ingress)],
+            interceptors=[
+                CallInterceptor(self.metrics, self.ingress),
+                AccessInterceptor(self.authenticator, self.guard),
+            ],
             maximum_concurrent_rpcs=self.ingress.quotas.calls + _TURNED_AWAY,
             options=server_options(settings),
         )
@@ -198,13 +241,14 @@ class Server:
 
     async def _prove(self) -> None:
         """Explain a canary with every model through the server's own port. Raises Unavailable."""
-        host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}.get(self.settings.host, self.settings.host)
-        async with grpc.aio.insecure_channel(f"{host}:{self.port}", options=channel_options(self.settings)) as channel:
+        async with grpc.aio.insecure_channel(self.own_address, options=channel_options(self.settings)) as channel:
             stub: Any = service_pb2_grpc.ExplanationServiceStub(channel)  # type: ignore[no-untyped-call]
             for model in self.backend.models().values():
                 request = await asyncio.to_thread(service_canary, model, self.settings.canary)
                 try:
-                    await stub.ExplainClip(request, timeout=self.settings.response_seconds)
+                    await stub.ExplainClip(
+                        request, timeout=self.settings.response_seconds, metadata=bearer(self.authenticator.own_token)
+                    )
                 except grpc.aio.AioRpcError as error:
                     raise Unavailable(
                         f"model {model.name!r} did not answer the canary: {error.code().name}: {error.details()}",

@@ -4,6 +4,7 @@ the content of a file that such a variable with _FILE behind it names."""
 from __future__ import annotations
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -196,6 +197,93 @@ class Traces(BaseModel):
     """Share of the answers that are traced. A client that traces decides for its own calls."""
 
 
+_ISSUER = re.compile(r"https://.|http://(127\.0\.0\.1|localhost|\[::1\])([:/]|$)")
+
+
+class TlsSettings(BaseModel):
+    """Encryption of all three ports. Files are read again when they change; open connections stay."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cert: Path | None = None
+    """Certificate with its chain, PEM; none: no TLS."""
+    key: Path | None = None
+    """The certificate's private key, PEM, without a password."""
+    client_ca: Path | None = None
+    """Authorities, PEM: only clients with a certificate of one of them reach any port (mutual TLS)."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> TlsSettings:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("TLS needs both ACTIONLENS_TLS__CERT and ACTIONLENS_TLS__KEY")
+        if self.client_ca is not None and self.cert is None:
+            raise ValueError("ACTIONLENS_TLS__CLIENT_CA needs ACTIONLENS_TLS__CERT and ACTIONLENS_TLS__KEY")
+        return self
+
+
+class AuthenticationSettings(BaseModel):
+    """Who may call: principals of a file, those whom an OpenID Connect issuer vouches for, or both; neither: everybody
+    who reaches a port."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokens: Path | None = None
+    """File of principals with hashed tokens or certificates' names, as `actionlens tokens create` writes it; read again
+    when it changes."""
+    issuer: str = ""
+    """OpenID Connect issuer whose tokens are accepted, "https://login.example.org"; http on this machine only."""
+    audience: str = ""
+    """What a bearer token's `aud` must hold; needed with an issuer."""
+    client_id: str = ""
+    """The page's own name at the issuer; empty: the page is not logged into through the issuer."""
+    client_secret: Path | None = None
+    """File with the page's secret at the issuer; none: a public client, by PKCE alone."""
+    name_claim: str = "sub"
+    """Claim that names the principal, in the audit log and on the page."""
+    tenants_claim: str = "tenants"
+    """Claim with the tenants, a list or words apart by spaces. A token without one has no tenant and is refused."""
+    rights_claim: str = "rights"
+    """Claim with the rights (predict, explain, jobs, admin), likewise; other words in it are passed over."""
+    leeway_seconds: Annotated[float, Field(ge=0, le=300)] = 30.0
+    """How far the issuer's clock may differ."""
+    session_seconds: Annotated[float, Field(gt=0)] = 12 * 3600.0
+    """Longest time until the page asks for a new log-in."""
+    open_health: bool = True
+    """Health is told without a token: grpc.health.v1 and /healthz."""
+    open_metrics: bool = False
+    """/metrics is told without a token; else it needs the right admin, for it counts everybody's jobs."""
+    open_reflection: bool = False
+    """Descriptors are told without a token (gRPC reflection)."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> AuthenticationSettings:
+        if self.issuer and not _ISSUER.match(self.issuer):
+            raise ValueError("an issuer's address is https://, or http:// on this machine")
+        if self.issuer and not self.audience:
+            raise ValueError("an issuer needs ACTIONLENS_AUTHENTICATION__AUDIENCE: whose tokens are meant for us")
+        if self.client_id and not self.issuer:
+            raise ValueError("a client id needs ACTIONLENS_AUTHENTICATION__ISSUER")
+        return self
+
+    @property
+    def required(self) -> bool:
+        """Whether callers must say who they are."""
+        return self.tokens is not None or bool(self.issuer)
+
+
+class AuditSettings(BaseModel):
+    """A line of JSON for every call that changes state: who, what, on which object, from where, with which result."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: Path | None = None
+    """The log; none: audit.jsonl in the data folder where callers must say who they are, else no log."""
+    bytes: Annotated[int, Field(ge=2**12)] = 16 * 2**20
+    """Size at which the file is put aside and a new one begun."""
+    files: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Files put aside that are kept; the oldest goes."""
+
+
 def _data_folder() -> Path:
     base = os.environ.get("XDG_DATA_HOME", "")
     return (Path(base) if base else Path.home() / ".local" / "share") / "actionlens"
@@ -213,7 +301,10 @@ class Settings(BaseSettings):
     )
 
     host: str = "127.0.0.1"
-    """Address that all ports are opened on; 0.0.0.0 for all interfaces."""
+    """Address that all ports are opened on; 0.0.0.0 for all interfaces. Other than this machine's own needs
+    authentication or client certificates, or `insecure`."""
+    insecure: bool = False
+    """Listen on any address although everybody who reaches it may do everything."""
     hosts: tuple[str, ...] = ()
     """Names beside localhost by which the ports for HTTP may be called, `["explain.example", "*.cluster.local"]`;
     `["*"]`: any. Where `host` is not loopback's, numeric addresses may be used too. Other names are refused (DNS
@@ -269,6 +360,9 @@ class Settings(BaseSettings):
     stream: StreamSettings = StreamSettings()
     jobs: JobSettings = JobSettings()
     traces: Traces = Traces()
+    tls: TlsSettings = TlsSettings()
+    authentication: AuthenticationSettings = AuthenticationSettings()
+    audit: AuditSettings = AuditSettings()
     quotas: Quotas = Quotas()
 
     @classmethod

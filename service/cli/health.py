@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import Address, service_address
+from service.cli.options import Address, make_client, service_address
 
 _PAUSE = 0.2
 
@@ -19,12 +19,11 @@ def health(
     ] = 0.0,
 ) -> None:
     """Exit with 0 when the service is SERVING, with 1 when it is not."""
-    from service.client import Client
     from service.errors import ActionLensError
 
     where = service_address(address)
     end = time.monotonic() + wait
-    with Client(where, timeout=5.0) as client:
+    with make_client(address, 5.0) as client:
         while True:
             try:
                 status = client.health(timeout=max(1.0, min(5.0, end - time.monotonic())))

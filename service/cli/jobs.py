@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.cli.connection import connecting
 from service.cli.options import Address, AsJson, Contrast, Model, Target, connect
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ States = Annotated[
 
 
 @app.command()
+@connecting
 def submit(
     clips: Annotated[
         list[str],
@@ -103,6 +105,7 @@ def submit(
 
 
 @app.command()
+@connecting
 def watch(identifier: Identifier, output: Output = None, address: Address = "", as_json: AsJson = False) -> None:
     """Follow a job until it has ended. Ctrl-C leaves it running. Exit code 1 when a clip has no result."""
     from service.cli.job_results import finish
@@ -112,6 +115,7 @@ def watch(identifier: Identifier, output: Output = None, address: Address = "", 
 
 
 @app.command("list")
+@connecting
 def list_(
     state: States = None,
     method: Annotated[str, typer.Option("--method", "-x", metavar="NAME", help="Only this method.")] = "",
@@ -138,6 +142,7 @@ def list_(
 
 
 @app.command()
+@connecting
 def show(identifier: Identifier, address: Address = "", as_json: AsJson = False) -> None:
     """One job and its clips, with the reasons of those that failed."""
     from service.cli.job_terminal import show_job
@@ -154,18 +159,21 @@ def show(identifier: Identifier, address: Address = "", as_json: AsJson = False)
 
 
 @app.command()
+@connecting
 def cancel(identifier: Identifier, address: Address = "") -> None:
     """End a job after the block that it is computing; finished clips keep their results."""
     _do(address, lambda jobs: jobs.cancel(identifier))
 
 
 @app.command()
+@connecting
 def retry(identifier: Identifier, address: Address = "") -> None:
     """Run the failed and cancelled clips of an ended job again."""
     _do(address, lambda jobs: jobs.retry(identifier))
 
 
 @app.command()
+@connecting
 def delete(identifier: Identifier, address: Address = "") -> None:
     """Remove an ended job and its results."""
     with connect(address) as client:
@@ -173,6 +181,7 @@ def delete(identifier: Identifier, address: Address = "") -> None:
 
 
 @app.command()
+@connecting
 def result(
     identifier: Identifier,
     clip: Annotated[

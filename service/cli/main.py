@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-from service.cli import evaluate, explain, export, families, health, jobs, models, pull, serve, stream, webcam, worker
+from service.cli import (
+    evaluate,
+    explain,
+    export,
+    families,
+    health,
+    jobs,
+    models,
+    pull,
+    serve,
+    stream,
+    tokens,
+    webcam,
+    worker,
+)
+from service.cli.connection import connecting
 from service.cli.errors import explain_failure
 
 app = typer.Typer(
@@ -40,18 +55,19 @@ def _root(
     """Explains video action models: what action is this, and why does the model think so."""
 
 
-app.command()(explain.explain)
-app.command()(evaluate.evaluate)
-app.command()(stream.stream)
-app.command()(webcam.webcam)
+app.command()(connecting(explain.explain))
+app.command()(connecting(evaluate.evaluate))
+app.command()(connecting(stream.stream))
+app.command()(connecting(webcam.webcam))
 jobs.app.command()(worker.worker)
 app.add_typer(jobs.app, name="jobs")
 models.app.command()(pull.pull)
 models.app.command()(export.export)
 models.app.command()(families.families)
 app.add_typer(models.app, name="models")
+app.add_typer(tokens.app, name="tokens")
 app.command()(serve.serve)
-app.command()(health.health)
+app.command()(connecting(health.health))
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import typer
 
 from actionlens.extras import explain_missing
 from service.cli import signatures
+from service.cli.connection import connecting
 from service.cli.options import Address, AsJson, Store, connect
 from service.cli.signatures import PublicKey, check_signature
 from service.data_folder import prepare
@@ -39,6 +40,7 @@ _WORK_SECONDS = 600.0
 
 
 @app.command("list")
+@connecting
 def list_(address: Address = "", store: Store = None, as_json: AsJson = False) -> None:
     """The models that the service serves; with --store those in a folder, without a service."""
     from rich.table import Table
@@ -67,6 +69,7 @@ def list_(address: Address = "", store: Store = None, as_json: AsJson = False) -
 
 
 @app.command()
+@connecting
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME")],
     address: Address = "",

@@ -125,15 +125,29 @@ def service_address(given: str) -> str:
 
 def connect(address: str, timeout: float = 30.0) -> Client:
     """A client of the service, which has shown that somebody answers. Raises Unavailable at once when nobody does."""
-    from service.client import Client
-
-    client = Client(service_address(address), timeout=timeout)
+    client = make_client(address, timeout)
     try:
         client.health()
     except BaseException:
         client.close()
         raise
     return client
+
+
+def make_client(address: str, timeout: float) -> Client:
+    """A client of the service, by the command's options. It connects with the first call."""
+    from service.cli.connection import current_connection
+    from service.client import Client
+    from service.settings import Settings
+
+    connection = current_connection()
+    local = None if address else Settings()
+    return Client(
+        service_address(address),
+        timeout=timeout,
+        credentials=connection.credentials(local),
+        token=connection.bearer_token(),
+    )
 
 
 def reachable(host: str) -> str:

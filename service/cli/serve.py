@@ -14,6 +14,7 @@ import typer
 from service.cli.options import Store, reachable
 
 if TYPE_CHECKING:
+    from service.client import Client
     from service.server import Server
     from service.settings import Settings
 
@@ -25,7 +26,7 @@ def serve(
             metavar="HOST",
             envvar="ACTIONLENS_HOST",
             show_default="127.0.0.1",
-            help="Where to listen; 0.0.0.0 lets other machines in (there is no log-in).",
+            help="Where to listen; 0.0.0.0 lets other machines in, who must say who they are (see docs/security.md).",
         ),
     ] = None,
     port: Annotated[
@@ -52,6 +53,14 @@ def serve(
             envvar="ACTIONLENS_PAGE_PORT",
             show_default="8472",
             help="HTTP port of the live page.",
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool | None,
+        typer.Option(
+            "--insecure",
+            envvar="ACTIONLENS_INSECURE",
+            help="Let other machines in although nobody must say who it is: on a trusted network only.",
         ),
     ] = None,
     store: Store = None,
@@ -108,6 +117,7 @@ def serve(
         raise typer.BadParameter("needs --demo", param_hint="--once")
     given = {
         "host": host,
+        "insecure": insecure,
         "port": port,
         "metrics_port": metrics_port,
         "page_port": page_port,
@@ -191,9 +201,8 @@ def _demonstrate(server: Server, clip: Path) -> None:
     from service.cli.options import chosen_methods
     from service.cli.result_files import write_results
     from service.cli.terminal import out, show_result, stages
-    from service.client import Client
 
-    with stages() as report, Client(_address(server)) as client:
+    with stages() as report, _own_client(server) as client:
         report(f"explaining {clip.name}")
         result = client.explain_clip(clip, methods=chosen_methods(None))
         written = write_results(Path("out"), clip.stem, clip, result, server.settings.limits, report)
@@ -209,11 +218,13 @@ def _announce(server: Server, clip: Path | None) -> None:
 
     settings = server.settings
     console = out()
+    scheme = "http" if server.tls is None else "https"
     rows = {
-        "page": f"http://{reachable(settings.host)}:{server.page_port}/",
+        "page": f"{scheme}://{reachable(settings.host)}:{server.page_port}/",
         "gRPC": _address(server),
-        "metrics": f"http://{reachable(settings.host)}:{server.metrics_port}/metrics",
+        "metrics": f"{scheme}://{reachable(settings.host)}:{server.metrics_port}/metrics",
         "models": ", ".join(sorted(server.backend.models())),
+        "callers": _callers(settings),
     }
     console.print()
     for name, value in rows.items():
@@ -227,6 +238,24 @@ def _announce(server: Server, clip: Path | None) -> None:
     console.print("\ntry")
     console.print(f"  {_program()} explain {_near(clip)} -o out/{address}", style="cyan", soft_wrap=True)
     console.print("\nCtrl-C stops everything", style="dim")
+
+
+def _callers(settings: Settings) -> str:
+    """Who may call."""
+    if settings.authentication.required:
+        return "principals, by their tokens"
+    if settings.tls.client_ca is not None:
+        return "whoever has a client certificate"
+    from service.identity.exposure import is_loopback
+
+    return "everybody on this machine" if is_loopback(settings.host) else "everybody who reaches this address"
+
+
+def _own_client(server: Server) -> Client:
+    """A client of the running service, which knows it as itself."""
+    from service.client import Client
+
+    return Client(server.own_address, token=server.authenticator.own_token)
 
 
 def _address(server: Server) -> str:

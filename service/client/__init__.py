@@ -12,6 +12,7 @@ Errors are those of `service.errors`: code, reason, field and retry_after say wh
 """
 
 from service.client.async_client import AsyncClient, AsyncExplainedStream
+from service.client.channel import tls_credentials
 from service.client.client import Client
 from service.client.evaluations.ground_truth import GroundTruth
 from service.client.evaluations.measure_messages import evaluation
@@ -33,4 +34,5 @@ __all__ = [
     "ServerFile",
     "WindowResult",
     "evaluation",
+    "tls_credentials",
 ]

@@ -23,8 +23,8 @@ class AsyncClient(ClientCore):
     """A connection to a running service, for asyncio. Everything is as in `Client`, awaited.
 
     address: "host:port". timeout: seconds for every unary call, retries included. credentials: for TLS, as from
-    grpc.ssl_channel_credentials(). Files are read on a thread. Close it, or use it as an async context manager, inside
-    one event loop.
+    `tls_credentials()`. token: for a service that wants to know who calls. Files are read on a thread. Close it, or
+    use it as an async context manager, inside one event loop.
     """
 
     def __init__(
@@ -33,8 +33,10 @@ class AsyncClient(ClientCore):
         *,
         timeout: float = DEFAULT_TIMEOUT,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str = "",
     ) -> None:
-        super().__init__(AsyncioTransport(address, timeout, credentials))
+        super().__init__(AsyncioTransport(address, timeout, credentials, token))
+        self._token = token
         # It connects when the first stream is opened.
         self._streams = open_channel(address, credentials)
 
@@ -43,7 +45,7 @@ class AsyncClient(ClientCore):
     ) -> AsyncExplainedStream:
         """Explain a stream: `async for window in client.explain_stream(...)`. A source may block or be asynchronous."""
         stub = service_pb2_grpc.ExplanationServiceStub(self._streams)  # type: ignore[no-untyped-call]
-        return AsyncExplainedStream(stub, frames, options, self.address)
+        return AsyncExplainedStream(stub, frames, options, self.address, self._token)
 
     async def close(self) -> None:
         """Release the connection; calls in flight are cancelled."""
@@ -72,6 +74,7 @@ class AsyncExplainedStream:
         frames: Iterable[FrameLike] | AsyncIterable[FrameLike],
         options: StreamOptions,
         address: str,
+        token: str,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._pulling: Future[FrameLike | None] | None = None
@@ -81,7 +84,7 @@ class AsyncExplainedStream:
         if isinstance(frames, AsyncIterable):
             self._source = aiter(frames)
             frames = self._pulled(self._source)
-        self._stream = ExplainedStream(stub, frames, options, address)
+        self._stream = ExplainedStream(stub, frames, options, address, token)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="stream")
 
     @property

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import grpc
+
+from service.errors import InvalidArgument
 
 DEFAULT_ADDRESS = "127.0.0.1:8470"
 DEFAULT_TIMEOUT = 30.0
@@ -25,6 +28,25 @@ _RETRY = {
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
 _LARGEST = 64 * 2**20
+
+
+def tls_credentials(
+    ca: Path | None = None, cert: Path | None = None, key: Path | None = None
+) -> grpc.ChannelCredentials:
+    """Credentials for a service that speaks TLS.
+
+    ca: authorities to trust, PEM; None: the well-known ones that gRPC brings. cert, key: who we are, PEM, where the
+    service wants a certificate of its clients. Raises OSError, and InvalidArgument for one of the two alone.
+    """
+    if (cert is None) != (key is None):
+        raise InvalidArgument("client_key: a client certificate and its key go together", field="client_key")
+    pems = [path.read_bytes() if path is not None else None for path in (ca, key, cert)]
+    return grpc.ssl_channel_credentials(*pems)
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    """The metadata of a call that carry a token; none for ""."""
+    return (("authorization", f"Bearer {token}"),) if token else ()
 
 
 def open_channel(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.Channel:

@@ -23,8 +23,8 @@ class Client:
     """A connection to a running service. Threads may share it; close it, or use it as a context manager.
 
     address: "host:port". timeout: seconds for every unary call, retries included. credentials: for TLS, as from
-    grpc.ssl_channel_credentials(). Unary calls that end in UNAVAILABLE are tried again with growing, jittered waits.
-    jobs: expensive explanations, see Jobs.
+    `tls_credentials()`. token: for a service that wants to know who calls. Unary calls that end in UNAVAILABLE are
+    tried again with growing, jittered waits. jobs: expensive explanations, see Jobs.
     """
 
     def __init__(
@@ -33,9 +33,11 @@ class Client:
         *,
         timeout: float = DEFAULT_TIMEOUT,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str = "",
     ) -> None:
         self.address = address
-        self._transport = BlockingTransport(address, timeout, credentials)
+        self._token = token
+        self._transport = BlockingTransport(address, timeout, credentials, token)
         self._core = ClientCore(self._transport)
         self.jobs = Jobs(self._core.jobs)
 
@@ -56,7 +58,7 @@ class Client:
         options: see StreamOptions.
         """
         stub = service_pb2_grpc.ExplanationServiceStub(self._transport.channel)  # type: ignore[no-untyped-call]
-        return ExplainedStream(stub, frames, options, self.address)
+        return ExplainedStream(stub, frames, options, self.address, self._token)
 
     def list_models(self, *, timeout: float | None = None) -> list[model_pb2.Model]:
         """All models as served."""

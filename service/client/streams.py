@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self, Unpack, runtime_checkable
 import grpc
 
 from actionlens.v1 import service_pb2, service_pb2_grpc
+from service.client.channel import bearer
 from service.client.errors import from_rpc
 from service.client.results import WindowResult
 from service.client.stream_messages import (
@@ -57,6 +58,7 @@ class ExplainedStream(Iterator[WindowResult]):
         frames: Iterable[FrameLike],
         options: StreamOptions,
         address: str,
+        token: str,
     ) -> None:
         self.opened: service_pb2.StreamOpened | None = None
         self.summary: service_pb2.StreamSummary | None = None
@@ -74,7 +76,7 @@ class ExplainedStream(Iterator[WindowResult]):
         self._failure: BaseException | None = None
         # The send thread starts with the call and may fail before `_call` is set.
         with self._changed:
-            self._call: Any = stub.ExplainStream(self._requests(), metadata=outgoing())
+            self._call: Any = stub.ExplainStream(self._requests(), metadata=(*(outgoing() or ()), *bearer(token)))
 
     def __next__(self) -> WindowResult:
         try:

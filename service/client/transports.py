@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import grpc
 from grpc import aio
 
-from service.client.channel import channel_options, open_channel
+from service.client.channel import bearer, channel_options, open_channel
 from service.client.errors import from_rpc
 from service.telemetry.spans import calling
 
@@ -25,9 +25,11 @@ T = TypeVar("T")
 
 
 class Transport(ABC):
-    """A connection and a clock. timeout: seconds for a unary call that does not say, retries included."""
+    """A connection and a clock. timeout: seconds for a unary call that does not say, retries included. token: who
+    calls."""
 
-    def __init__(self, channel: Any, address: str, timeout: float) -> None:
+    def __init__(self, channel: Any, address: str, timeout: float, token: str) -> None:
+        self._bearer = bearer(token)
         self.channel = channel
         self.address = address
         self._timeout = timeout
@@ -37,13 +39,13 @@ class Transport(ABC):
         try:
             with calling(request) as metadata:
                 seconds = self._timeout if timeout is None else timeout
-                return await self._call(method, request, timeout=seconds, metadata=metadata)
+                return await self._call(method, request, timeout=seconds, metadata=(*(metadata or ()), *self._bearer))
         except grpc.RpcError as error:
             raise from_rpc(error, self.address) from None
 
     async def stream(self, method: Any, request: Any, timeout: float | None = None) -> AsyncGenerator[Any]:
         """Messages of a method that streams its response. Raises as `unary`; closing it cancels the call."""
-        call = method(request, timeout=timeout)
+        call = method(request, timeout=timeout, metadata=self._bearer)
         try:
             while (message := await self._read(call)) is not None:
                 yield message
@@ -75,14 +77,14 @@ class Transport(ABC):
 class AsyncioTransport(Transport):
     """Suspends while it waits. Made and used inside one event loop."""
 
-    def __init__(self, address: str, timeout: float, credentials: grpc.ChannelCredentials | None) -> None:
+    def __init__(self, address: str, timeout: float, credentials: grpc.ChannelCredentials | None, token: str) -> None:
         options = channel_options()
         channel = (
             aio.insecure_channel(address, options)
             if credentials is None
             else aio.secure_channel(address, credentials, options)
         )
-        super().__init__(channel, address, timeout)
+        super().__init__(channel, address, timeout, token)
 
     async def work(self, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         return await asyncio.to_thread(function, *arguments, **options)
@@ -103,8 +105,8 @@ class AsyncioTransport(Transport):
 class BlockingTransport(Transport):
     """Blocks while it waits, so that its coroutines never suspend. Threads may share it."""
 
-    def __init__(self, address: str, timeout: float, credentials: grpc.ChannelCredentials | None) -> None:
-        super().__init__(open_channel(address, credentials), address, timeout)
+    def __init__(self, address: str, timeout: float, credentials: grpc.ChannelCredentials | None, token: str) -> None:
+        super().__init__(open_channel(address, credentials), address, timeout, token)
 
     async def work(self, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         return function(*arguments, **options)

@@ -17,9 +17,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from service.errors import ActionLensError, DeadlineExceeded, NotFound, ResourceExhausted
 from service.gateway.caller_presence import while_connected
+from service.gateway.door import Door
 from service.gateway.middleware import GuardMiddleware
 from service.gateway.rpc_bridge import RpcBridge
 from service.gateway.websocket import error_document, incident_error, serve_socket
+from service.identity.access import PAGE
 from service.ingress.caller import http_caller
 from service.ingress.hosts import AllowedHosts
 from service.ingress.ingress import Ingress
@@ -31,6 +33,8 @@ _MODEL = re.compile(r"[\w][\w.+-]{0,127}")
 _PROTOBUF = "application/x-protobuf"
 _HTTP = {
     "INVALID_ARGUMENT": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
     "ALREADY_EXISTS": 409,
     "FAILED_PRECONDITION": 412,
@@ -41,11 +45,12 @@ _HTTP = {
 
 
 def make_app(
-    settings: Settings, ingress: Ingress, rpcs: RpcBridge, schema: bytes, monitoring: Sequence[BaseRoute]
+    settings: Settings, ingress: Ingress, rpcs: RpcBridge, schema: bytes, monitoring: Sequence[BaseRoute], door: Door
 ) -> Starlette:
     """Make the ASGI application of the page's port.
 
     schema: JSON by `make_schema` of the services behind `rpcs`. monitoring: the routes of /metrics and /healthz.
+    door: who may come in.
     """
 
     async def index(request: Request) -> Response:
@@ -71,7 +76,8 @@ def make_app(
         try:
             call = rpcs.find(name, streaming=False)
             async with ingress.admitted(call.method, caller):
-                body = await _body(request, settings)
+                # What a stranger sends is not read; the guard refuses its call.
+                body = b"" if door.faces_stranger() else await _body(request, settings)
                 with ingress.quotas.holding(Kind.BYTES, caller, len(body)):
                     message = await ingress.parser.parse(call.method.input_type, body, caller.principal)
                     answer = await while_connected(request, call.answer(message))
@@ -99,17 +105,18 @@ def make_app(
             return
 
     routes: list[BaseRoute] = [
+        *door.routes(),
         *monitoring,
         Route("/", index),
         Route("/overhead", overhead),
-        Route("/schema.json", describe),
-        Route("/samples/{model}", sample),
+        Route("/schema.json", door.guarded(PAGE, describe)),
+        Route("/samples/{model}", door.guarded(PAGE, sample)),
         Route("/call/{call}", unary, methods=["POST"]),
         WebSocketRoute("/call/{call}", streaming),
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
     hosts = AllowedHosts(settings.host, settings.hosts)
-    app = Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, hosts=hosts)])
+    app = Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, hosts=hosts), Middleware(door.before)])
     app.router.redirect_slashes = False
     return app
 

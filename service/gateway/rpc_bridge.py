@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +10,12 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from service.errors import NotFound
+from service.identity.guard import Guard
 
 
 @dataclass(frozen=True, slots=True)
 class Rpc:
-    """One RPC: its description and the servicer's method."""
+    """One RPC: its description and the servicer's method, behind the guard."""
 
     method: MethodDescriptor
     behaviour: Callable[[Any, Any], Any]
@@ -38,20 +37,19 @@ class Rpc:
             request = await anext(requests, None)
             if request is None:
                 return
-        if not inspect.isasyncgenfunction(self.behaviour):
-            await self.behaviour(request, BridgeContext(send))
-            return
-        async with aclosing(self.behaviour(request, BridgeContext(None))) as responses:
-            async for response in responses:
-                await send(response)
+        await self.behaviour(request, BridgeContext(send))
 
 
 class RpcBridge:
     """The RPCs of some servicers by their names, "ExplainClip"."""
 
-    def __init__(self, *servicers: tuple[ServiceDescriptor, object]) -> None:
+    def __init__(self, *servicers: tuple[ServiceDescriptor, object], guard: Guard) -> None:
+        def guarded(method: MethodDescriptor, behaviour: Any) -> Any:
+            name = f"/{method.containing_service.full_name}/{method.name}"
+            return guard.around(name, behaviour, lasts=bool(method.client_streaming or method.server_streaming))
+
         self._known = {
-            method.name: Rpc(method, getattr(servicer, method.name))
+            method.name: Rpc(method, guarded(method, getattr(servicer, method.name)))
             for service, servicer in servicers
             for method in service.methods
         }

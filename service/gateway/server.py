@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -27,12 +28,19 @@ class HttpServer:
     """Serves an ASGI application on one port.
 
     message_bytes: largest WebSocket message. connections: how many may be open; see `Connections`. first_seconds: time
-    in which the head of a request, and its next bytes, must come; then the connection is closed. By uvicorn's own
-    bounds a request's head has at most 16 KiB, and a connection is closed 5 s after its last answer.
+    in which the head of a request, and its next bytes, must come; then the connection is closed. tls: of its
+    connections; None: plain HTTP. By uvicorn's own bounds a request's head has at most 16 KiB, and a connection is
+    closed 5 s after its last answer.
     """
 
     def __init__(
-        self, app: ASGIApp, *, message_bytes: int = 2**16, connections: int = 256, first_seconds: float = 10.0
+        self,
+        app: ASGIApp,
+        *,
+        message_bytes: int = 2**16,
+        connections: int = 256,
+        first_seconds: float = 10.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         places = Connections(connections)
         # uvicorn makes one per connection, with its own arguments by name.
@@ -51,6 +59,8 @@ class HttpServer:
             server_header=False,
             timeout_graceful_shutdown=1,
         )
+        config.load()
+        config.ssl = tls
         self._server = _Inside(config)
         self._serving: asyncio.Task[None] | None = None
 

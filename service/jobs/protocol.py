@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from actionlens.v1 import answer_pb2, clip_pb2, job_pb2
@@ -39,8 +39,11 @@ class JobEngine(Protocol):
     async def get(self, identifier: str) -> job_pb2.Job:
         """The job as it stands."""
 
-    async def list(self, request: job_pb2.ListJobsRequest) -> job_pb2.ListJobsResponse:
-        """A page of jobs, newest first. Raises InvalidArgument for a page token that is none."""
+    async def list(
+        self, request: job_pb2.ListJobsRequest, tenants: Sequence[str] | None = None
+    ) -> job_pb2.ListJobsResponse:
+        """A page of jobs, newest first; with tenants only theirs. Raises InvalidArgument for a page token that
+        is none."""
 
     async def clips(self, request: job_pb2.ListJobClipsRequest) -> job_pb2.ListJobClipsResponse:
         """A page of a job's clips, in order."""

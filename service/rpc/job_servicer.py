@@ -14,10 +14,12 @@ from service.concurrency.thread_pool import Pool
 from service.dataplane.evaluation import plan_evaluation
 from service.dataplane.served_models import ServedModels
 from service.errors import ResourceExhausted, Unavailable
+from service.identity.current_caller import current_principal
 from service.ingress.quotas import MAX_WATCHERS
 from service.jobs.downloads import make_download
 from service.jobs.protocol import JobEngine
 from service.jobs.requests import check_identifier, complete_job, complete_page
+from service.jobs.store.queries import unknown_job
 from service.settings import Limits
 from service.validation.request import check_message
 from service.validation.truth_checks import check_counts
@@ -54,6 +56,7 @@ class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
 
     async def CreateJob(self, request: job_pb2.CreateJobRequest, context: Any) -> job_pb2.CreateJobResponse:
         """See the proto."""
+        request.tenant = current_principal().tenant_for(request.tenant)
         check_counts(request.clips)
         complete = partial(complete_job, served=self._served, root=self._root)
         job, created = await self._engine.create(request, complete)
@@ -67,22 +70,26 @@ class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
 
     async def GetJob(self, request: job_pb2.GetJobRequest, context: Any) -> job_pb2.GetJobResponse:
         """See the proto."""
-        return job_pb2.GetJobResponse(job=await self._engine.get(check_identifier(request.id)))
+        return job_pb2.GetJobResponse(job=await self._own(request.id))
 
     async def ListJobs(self, request: job_pb2.ListJobsRequest, context: Any) -> job_pb2.ListJobsResponse:
         """See the proto."""
         complete_page(request)
-        return await self._engine.list(request)
+        principal = current_principal()
+        if request.tenant:
+            principal.tenant_for(request.tenant)
+        return await self._engine.list(request, principal.own_tenants)
 
     async def ListJobClips(self, request: job_pb2.ListJobClipsRequest, context: Any) -> job_pb2.ListJobClipsResponse:
         """See the proto."""
         check_identifier(request.id)
         complete_page(request)
+        await self._own(request.id)
         return await self._engine.clips(request)
 
     async def WatchJob(self, request: job_pb2.WatchJobRequest, context: Any) -> AsyncIterator[job_pb2.WatchJobResponse]:
         """See the proto."""
-        check_identifier(request.id)
+        await self._own(request.id)
         if self._watchers >= MAX_WATCHERS:
             raise ResourceExhausted(
                 f"{MAX_WATCHERS} watches are open already; GetJob tells the same", retry_after=_RETRY_SECONDS
@@ -96,15 +103,18 @@ class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
 
     async def CancelJob(self, request: job_pb2.CancelJobRequest, context: Any) -> job_pb2.CancelJobResponse:
         """See the proto."""
-        return job_pb2.CancelJobResponse(job=await self._engine.cancel(check_identifier(request.id)))
+        await self._own(request.id)
+        return job_pb2.CancelJobResponse(job=await self._engine.cancel(request.id))
 
     async def RetryJob(self, request: job_pb2.RetryJobRequest, context: Any) -> job_pb2.RetryJobResponse:
         """See the proto."""
-        return job_pb2.RetryJobResponse(job=await self._engine.retry(check_identifier(request.id)))
+        await self._own(request.id)
+        return job_pb2.RetryJobResponse(job=await self._engine.retry(request.id))
 
     async def DeleteJob(self, request: job_pb2.DeleteJobRequest, context: Any) -> job_pb2.DeleteJobResponse:
         """See the proto."""
-        await self._engine.delete(check_identifier(request.id))
+        await self._own(request.id)
+        await self._engine.delete(request.id)
         return job_pb2.DeleteJobResponse()
 
     async def DownloadResult(
@@ -113,11 +123,20 @@ class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
         """See the proto."""
         check_identifier(request.id)
         check_message(request)
+        await self._own(request.id)
         async with self._downloads:
             download = await make_download(self._engine, self._pool, request, self._limits)
         # Outside: a client that reads slowly must not hold up others.
         for message in download.messages():
             yield message
+
+    async def _own(self, identifier: str) -> job_pb2.Job:
+        """A job that the caller may see. Raises InvalidArgument, and NotFound for others' as for one that is not there:
+        after the same look into the database, in the same words."""
+        job = await self._engine.get(check_identifier(identifier))
+        if not current_principal().has(job.tenant):
+            raise unknown_job(identifier)
+        return job
 
     async def _until_draining(
         self, updates: AsyncIterator[job_pb2.WatchJobResponse]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -133,9 +133,11 @@ class DatabaseJobEngine:
         """See JobEngine."""
         return await self._run(lambda database: queries.job(database, self._settings.jobs, identifier))
 
-    async def list(self, request: job_pb2.ListJobsRequest) -> job_pb2.ListJobsResponse:
+    async def list(
+        self, request: job_pb2.ListJobsRequest, tenants: Sequence[str] | None = None
+    ) -> job_pb2.ListJobsResponse:
         """See JobEngine."""
-        return await self._run(lambda database: queries.jobs(database, self._settings.jobs, request))
+        return await self._run(lambda database: queries.jobs(database, self._settings.jobs, request, tenants))
 
     async def clips(self, request: job_pb2.ListJobClipsRequest) -> job_pb2.ListJobClipsResponse:
         """See JobEngine."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -52,8 +53,13 @@ def job(database: Database, settings: JobSettings, identifier: str) -> job_pb2.J
     return job_message(row, settings)
 
 
-def jobs(database: Database, settings: JobSettings, request: job_pb2.ListJobsRequest) -> job_pb2.ListJobsResponse:
-    """A page of jobs, newest first. Raises InvalidArgument for a token that is none."""
+def jobs(
+    database: Database,
+    settings: JobSettings,
+    request: job_pb2.ListJobsRequest,
+    tenants: Sequence[str] | None = None,
+) -> job_pb2.ListJobsResponse:
+    """A page of jobs, newest first; with tenants only theirs. Raises InvalidArgument for a token that is none."""
     query = sa.select(JOBS, _REASON).order_by(JOBS.c.id.desc())
     for column, wanted in (
         (JOBS.c.method, request.method),
@@ -62,6 +68,8 @@ def jobs(database: Database, settings: JobSettings, request: job_pb2.ListJobsReq
     ):
         if wanted:
             query = query.where(column == wanted)
+    if tenants is not None:
+        query = query.where(JOBS.c.tenant.in_(tenants))
     if request.states:
         query = query.where(JOBS.c.state.in_(set(request.states)))
     if request.page_token:

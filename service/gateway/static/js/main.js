@@ -2,6 +2,7 @@
 
 import { showError } from "./alert.js";
 import { $ } from "./dom.js";
+import { comeIn } from "./login.js";
 import { Page } from "./page.js";
 import { Service } from "./service.js";
 
@@ -16,8 +17,10 @@ async function begin() {
     theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
     localStorage.setItem("theme", document.documentElement.dataset.theme);
   };
+  addEventListener("logged-out", () => comeIn().catch(() => {}));
   for (;;) {
     try {
+      await comeIn();
       const service = await Service.connect();
       const { models } = await service.call("ListModels");
       const ready = models.filter((model) => model.ready);

@@ -117,6 +117,10 @@ async function look() {
   let text;
   try {
     const response = await fetch("metrics", { signal: AbortSignal.timeout(EVERY) });
+    if (response.status === 401 || response.status === 403) {
+      tell("broken", response.status === 401 ? "log in on the live page first" : "only principals with the right admin see this");
+      return;
+    }
     if (!response.ok) throw new Error(`the service says ${response.status}`);
     text = await response.text();
   } catch {

@@ -7,6 +7,8 @@ export class ServiceError extends Error {
   constructor({ code, message, field = "", reason = "", retry_after: retryAfter = null }) {
     super(message);
     Object.assign(this, { code, field, reason, retryAfter });
+    // A session that ended, or a token that was revoked: whoever shows the page asks who it is.
+    if (code === "UNAUTHENTICATED") window.dispatchEvent(new Event("logged-out"));
   }
 }
 
@@ -92,6 +94,16 @@ export class Service {
       socket.close();
     }
   }
+}
+
+/** Who is logged in: {required, tokens, issuer, name, tenants, rights}. */
+export async function sessionOr() {
+  return (await fetchOr("session")).json();
+}
+
+/** Sends a document where something changes: the log-in and its end. */
+export async function postOr(path, document) {
+  await fetchOr(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(document) });
 }
 
 async function fetchOr(path, options) {
