@@ -11,6 +11,7 @@ from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from service.data_folder import prepare
 from service.settings import Settings
 from service.telemetry.log import get_logger
 
@@ -28,7 +29,7 @@ class AuditLog:
         self.path = path
         self._handler: _PrivateFile | None = None
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            prepare(path.parent)
             self._handler = _PrivateFile(path, settings.audit.bytes, settings.audit.files)
 
     def write(self, what: str, *, who: str, on: str, tenant: str, peer: str, result: str, why: str = "") -> None:

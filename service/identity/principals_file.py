@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from service.data_folder import prepare
 from service.errors import InvalidArgument, NotFound, Unauthenticated
 from service.identity.principal import Credential, Principal, Right
 from service.identity.watched_files import Stamp, stamp
@@ -72,7 +73,7 @@ def write_entries(path: Path, entries: list[Entry]) -> None:
     document = [entry.model_dump(mode="json", exclude_none=True) for entry in entries]
     for entry in document:
         entry["rights"] = sorted(entry["rights"])
-    path.parent.mkdir(parents=True, exist_ok=True)
+    prepare(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
