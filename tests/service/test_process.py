@@ -68,8 +68,9 @@ def test_serves_until_a_signal_and_ends_well(process: subprocess.Popen[str], num
     assert "stopped" in out
     assert not [child for child in children if child.is_running()]
     lines = [line for line in map(json.loads, err.splitlines()) if "worker" not in line]  # the job worker's own lines
-    assert lines[0]["event"] == "serving"
-    assert lines[0]["models"] == [TINY]
+    assert "no authentication" in lines[0]["event"]
+    assert lines[1]["event"] == "serving"
+    assert lines[1]["models"] == [TINY]
     assert lines[-1]["event"] == "stopping"
 
 
