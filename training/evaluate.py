@@ -36,9 +36,9 @@ Clip = NDArray[np.uint8]
 def load_model(folder: Path) -> MotionCNN:
     """The network with the weights in `folder`, in evaluation mode; their shapes tell which one it is."""
     weights = load_file(folder / "weights.safetensors")
-    convolutions = [value for name, value in weights.items() if name.startswith("features.") and value.dim() == 5]
-    first = weights["features.0.weight"]
-    model = MotionCNN(len(weights["head.bias"]), len(first), first.shape[-1] == 5, len(convolutions) - 3)
+    found = {int(name.split(".")[1]): value for name, value in weights.items() if value.dim() == 5}
+    spans = [found[index].shape[2] for index in sorted(found)]
+    model = MotionCNN(len(weights["head.bias"]), len(found[0]), found[0].shape[-1] == 5, spans)
     model.load_state_dict(weights)
     return model.eval()
 

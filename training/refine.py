@@ -1,9 +1,11 @@
 """Train "motion-primitives" 2: python -m training.refine --clips CLIPS --out DIR [--resume]
 
-Starts from the layers of version 1 (training.train), all or the first six (--depth 3), with a first layer for 56 x 56
-pixels and an eleventh class, on the clips of training.clip_sets. Beside the answer, the loss says where the evidence
-for it has to lie (training.explained). Writes DIR/weights.safetensors (the moving average), DIR/labels.txt and
-DIR/checkpoint.pt, from which `--resume` goes on. Calibrate with `python -m training.calibrate`.
+Starts from the layers of version 1 (training.train) that look around in space, with a first layer for 56 x 56 pixels
+and an eleventh class, on the clips of training.clip_sets. Time is looked at by the first two layers alone, five frames
+each: what explaining costs follows the layers that look around in time, and early ones have few channels. Beside the
+answer, the loss says where the evidence for it has to lie (training.explained). Writes DIR/weights.safetensors (the
+moving average), DIR/labels.txt and DIR/checkpoint.pt, from which `--resume` goes on. Calibrate with
+`python -m training.calibrate`.
 """
 
 from __future__ import annotations
@@ -37,26 +39,36 @@ EXPLAINED = 3
 KEEP = 0.996
 
 
-def build(depth: int) -> MotionCNN:
+#: Frames that each layer takes: nine are seen at a time.
+SPANS = (5, 5, 1, 1, 1)
+
+
+def build() -> MotionCNN:
     """The network for 56 x 56 pixels and eleven classes."""
-    return MotionCNN(len(NAMES), half_size=True, depth=depth)
+    return MotionCNN(len(NAMES), half_size=True, spans=SPANS)
 
 
-def start(version_1: Path, depth: int) -> MotionCNN:
-    """The network with the layers that it shares with version 1, from the file; the head too, where it shares all."""
-    known, model = load_file(version_1), build(depth)
+def start(version_1: Path) -> MotionCNN:
+    """The network with what it can take over from version 1: its first three layers, stretched or pressed together in
+    time, and those behind them that look around in space."""
+    known, model = load_file(version_1), build()
     state = model.state_dict()
-    shared = {name: known[name] for name in state if name.startswith("features.") and name != "features.0.weight"}
-    model.load_state_dict(state | shared)
     wide = nn.Conv3d(3, 24, (3, 10, 10), bias=False)
     wide.load_state_dict({"weight": known["features.0.weight"]})
-    first = model.features[0]
-    assert isinstance(first, nn.Conv3d)
-    give_back(wide, first)
-    if len(shared) + 1 == sum(name.startswith("features.") for name in known):
-        with torch.no_grad():
-            for own, old in ((model.head.weight, known["head.weight"]), (model.head.bias, known["head.bias"])):
-                own.zero_()[: len(old)] = old
+    narrow = nn.Conv3d(3, 24, (3, 5, 5), bias=False)
+    give_back(wide, narrow)
+    known["features.0.weight"] = narrow.weight.detach()
+    for own, old in zip(
+        (0, 3, 6, 9, 12), (0, 3, 6, 9, 15), strict=True
+    ):  # version 1 has its steps in time at 12 and 18
+        weight = known[f"features.{old}.weight"]
+        beside = (SPANS[own // 3] - weight.shape[2]) // 2
+        if beside < 0:
+            weight = weight.sum(2, keepdim=True)
+        state[f"features.{own}.weight"] = functional.pad(weight, (0, 0, 0, 0, max(beside, 0), max(beside, 0)))
+        for field in ("weight", "bias", "running_mean", "running_var"):
+            state[f"features.{own + 1}.{field}"] = known[f"features.{old + 1}.{field}"]
+    model.load_state_dict(state)
     return model
 
 
@@ -213,7 +225,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     recipe = Recipe()
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--depth", type=int, default=6, help="layers behind the third")
     parser.add_argument("--clips", type=Path, default=Path("out/clips"), help="folder of training.clip_sets")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--version-1", type=Path, help="weights of version 1 to start from")
@@ -226,10 +237,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     if options.start is not None:
-        model = build(options.depth)
+        model = build()
         model.load_state_dict(load_file(options.start / "weights.safetensors"))
     else:
-        model = build(options.depth) if options.version_1 is None else start(options.version_1, options.depth)
+        model = build() if options.version_1 is None else start(options.version_1)
     recipe = Recipe(options.steps, options.rate, options.explained, options.relevance)
     train(options.seed, options.clips, options.out, model, recipe, options.resume)
 

@@ -46,8 +46,9 @@ class Checkpoint:
 def check_depth(arguments: Mapping[str, Any], tensors: Sized) -> None:
     """Raise ModelError where a network should have more layers than there are tensors: it would take ages to build."""
     for name, value in arguments.items():
-        if name.endswith("layers") and isinstance(value, int) and value > len(tensors):
-            raise ModelError(f"arguments: {name}: {value}, but there are {len(tensors)} tensors")
+        layers = len(value) if isinstance(value, list) else value if name.endswith("layers") else 0
+        if isinstance(layers, int) and layers > len(tensors):
+            raise ModelError(f"arguments: {name}: {layers}, but there are {len(tensors)} tensors")
 
 
 @dataclass(frozen=True)

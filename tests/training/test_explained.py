@@ -44,7 +44,7 @@ def test_evidence_beside_the_mover_costs() -> None:
 @pytest.mark.parametrize("half_size", [True, False])
 def test_relevance_is_that_of_dtd(half_size: bool) -> None:
     torch.manual_seed(0)
-    module = MotionCNN(4, width=3, half_size=half_size, depth=3).eval()
+    module = MotionCNN(4, width=3, half_size=half_size, spans=(3, 3, 1, 1, 3)).eval()
     card = ModelCard(
         name="small",
         architecture="motion-cnn",

@@ -46,7 +46,7 @@ def test_a_time_step_sees_thirteen_frames(model: MotionCNN) -> None:
 
 
 def test_the_network_for_half_the_size_has_as_many_cells_and_sees_nine_frames() -> None:
-    small = MotionCNN(11, half_size=True, depth=3).eval()
+    small = MotionCNN(11, half_size=True, spans=(5, 5, 1, 1, 1)).eval()
     clip = torch.randn(1, 3, 21, 56, 56, requires_grad=True)
     features = small.features(clip)
     assert features.shape == (1, 96, 21, 7, 7)
