@@ -23,6 +23,7 @@ MODULES = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "keras": ("h5py",),
     "s3": ("s3fs",),
+    "seccomp": ("pyseccomp",),
     "tracing": ("opentelemetry",),
 }
 """What each extra adds, by the names that are imported. The client, which every install is, may import none of it when

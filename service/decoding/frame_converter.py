@@ -103,13 +103,14 @@ def _white(frame: av.VideoFrame) -> int:
 
 
 def _convert(frame: av.VideoFrame, form: str) -> NDArray[Any]:
+    # One thread per clip, as for decoding: a decoder process may start no others.
     try:
-        return np.asarray(frame.to_ndarray(format=form))
+        return np.asarray(frame.to_ndarray(format=form, threads=1))
     except av.FFmpegError:
         # A colour description that no converter knows (often a damaged header): take the usual one.
         frame.colorspace = _usual_matrix(frame, frame.color_primaries)
         frame.color_primaries = frame.color_trc = _UNSPECIFIED
-        return np.asarray(frame.to_ndarray(format=form))
+        return np.asarray(frame.to_ndarray(format=form, threads=1))
 
 
 def apply_display_matrix(image: NDArray[np.uint8], matrix: bytes) -> NDArray[np.uint8]:

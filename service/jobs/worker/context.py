@@ -12,6 +12,7 @@ from typing import TypeVar
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from service.decoding.process.decoder import Decoder
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import Database
 from service.jobs.worker.backend_pool import BackendPool
@@ -27,12 +28,13 @@ _LOOK_SECONDS = 0.5
 
 @dataclass(slots=True)
 class WorkerContext:
-    """Database, artefacts and compute processes of a worker, and whether it is stopping. For one event loop."""
+    """Database, artefacts, compute processes and decoders of a worker, and whether it is stopping. For one event loop."""
 
     settings: Settings
     database: Database
     artefacts: Artefacts
     pool: BackendPool
+    decoder: Decoder
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _busy: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)

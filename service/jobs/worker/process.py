@@ -20,6 +20,7 @@ from dbos import DBOS, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.backends.factory import make_backend
+from service.decoding.process.decoder import make_decoder
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import APPLICATION, Database
 from service.jobs.store.lease import BEATS, Lease, give_up
@@ -65,7 +66,9 @@ class _Worker:
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         database = await asyncio.to_thread(Database.open, settings)
         artefacts = await asyncio.to_thread(Artefacts, settings)
-        context = WorkerContext(settings, database, artefacts, BackendPool(settings, make_backend))
+        context = WorkerContext(
+            settings, database, artefacts, BackendPool(settings, make_backend), make_decoder(settings)
+        )
         lease = Lease(database, self._executor, settings.jobs.lease_seconds)
         await asyncio.to_thread(lease.begin)
         await self._launch(context)
@@ -81,6 +84,7 @@ class _Worker:
         tidying.cancel()
         await context.drain(settings.drain_seconds + settings.jobs.block_seconds)
         await context.pool.stop()
+        context.decoder.close()
         await asyncio.to_thread(self._give_up, database)
         # Tasks of DBOS hold clips that were not begun and never will be here.
         sys.stdout.flush()
