@@ -28,8 +28,8 @@ _RETRY_SECONDS = 1.0
 
 
 class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
-    """Hands checked requests to the engine; the interceptor turns errors into statuses. decoder: of clips whose images are asked for.
-    root: the input root."""
+    """Hands checked requests to the engine; the interceptor turns errors into statuses. root: the input root. decoder:
+    of clips whose images are asked for."""
 
     def __init__(
         self, engine: JobEngine, served: ServedModels, backend: InferenceBackend, decoder: Decoder, root: Path | None

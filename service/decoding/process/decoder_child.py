@@ -109,7 +109,7 @@ _WORK: dict[str, Callable[[dict[str, Any], list[bytes], Limits], Answer]] = {
 
 
 def _bytes(pixels: NDArray[np.uint8]) -> memoryview:
-    return memoryview(np.ascontiguousarray(pixels).reshape(-1))
+    return np.ascontiguousarray(pixels).reshape(-1).data
 
 
 def _warm(limits: Limits) -> None:

@@ -28,7 +28,7 @@ _LOOK_SECONDS = 0.5
 
 @dataclass(slots=True)
 class WorkerContext:
-    """Database, artefacts, compute processes and decoders of a worker, and whether it is stopping. For one event loop."""
+    """Database, artefacts, compute processes and decoders of a worker, and whether it stops. For one event loop."""
 
     settings: Settings
     database: Database
