@@ -359,10 +359,12 @@ def test_the_clock_of_a_camera_that_jumps_within_a_connection_is_bridged_and_cou
     """40 000 s are more than half of the 2**32 steps that the clock has: that is, it goes back."""
     with RtspCamera(jump=jump) as camera:
         source = open_source(camera.address)
-        frames = list(itertools.takewhile(lambda frame: frame.sequence < JUMP_AT + 10, source.frames))
+        frames: list[Frame] = []
+        # A slow reader misses frames of a camera, those around the jump too.
+        while not frames or frames[-1].sequence < JUMP_AT + 10:
+            frames.append(next(source.frames))
         source.close()
         assert camera.viewers == 1
-    assert frames[-1].sequence > JUMP_AT
     for frame in frames:
         assert frame.timestamp == pytest.approx(frame.sequence / FPS, abs=1e-3)
         assert frame.clock_jumps == (frame.sequence >= JUMP_AT)
