@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from service.decoding.display import display_frames
 from service.decoding.fit import placement_of
 from service.decoding.image import decode_frame
 from service.decoding.process.decoder_process import DecoderDied, DecoderProcess
-from service.errors import ActionLensError, DeadlineExceeded, InvalidArgument, ResourceExhausted
+from service.errors import ActionLensError, DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
 from service.settings import DecoderPlace, Settings
 
 # The decoder keeps the time itself, and says so better than who waits for it.
@@ -89,7 +90,8 @@ class DecoderPool:
 
     A work during which its process ends is tried once more, in a new one, since it need not be to blame. All methods
     also raise InvalidArgument (DECODER_FAILED) for a work that ends its process, and Unavailable when none can be
-    started. Pixels that come as such are not decoded, and stay here.
+    started. A frame that takes too long is InvalidArgument (DECODE_TOO_SLOW). Pixels that come as such are not decoded,
+    and stay here.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -124,6 +126,7 @@ class DecoderPool:
         parts = [message.SerializeToString() for message in (clip, sampling, model_input)]
         told, pixels = self._ask({"kind": "clip"}, parts, f"clip.{source}")
         with _believing(f"clip.{source}"):
+            _check_shape(pixels, len(told["indices"]), model_input.height, model_input.width)
             width, height = (int(side) for side in told["source"])
             return DecodedClip(
                 frames=pixels,
@@ -142,10 +145,14 @@ class DecoderPool:
         self, image: bytes, model_input: model_pb2.ModelInput, first: tuple[int, int] | None
     ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         """See Decoder."""
-        told, pixels = self._ask(
-            {"kind": "frame", "first": first}, [image, model_input.SerializeToString()], "frame.image"
-        )
+        parts = [image, model_input.SerializeToString()]
+        try:
+            told, pixels = self._ask({"kind": "frame", "first": first}, parts, "frame.image")
+        except DeadlineExceeded as error:
+            # It is the picture's fault, and no deadline of the stream.
+            raise InvalidArgument(error.message, field=error.field, reason=error.reason) from None
         with _believing("frame.image"):
+            _check_shape(pixels, model_input.height, model_input.width)
             width, height = told["came_as"]
             return pixels, (int(width), int(height))
 
@@ -175,9 +182,14 @@ class DecoderPool:
                 try:
                     told, answered = process.call(header, parts, seconds)
                     break
-                except DecoderDied:
-                    if attempt == _ATTEMPTS - 1:
-                        raise _failed("it ends the process that decodes it", field) from None
+                except DecoderDied as death:
+                    if attempt < _ATTEMPTS - 1:
+                        continue
+                    if death.starting:
+                        raise Unavailable(
+                            "a decoder ends while it starts; see the log", reason="DECODER_FAILED", retry_after=1.0
+                        ) from None
+                    raise _failed("it ends the process that decodes it", field) from None
                 except TimeoutError:
                     raise DeadlineExceeded(
                         f"{field}: decoding took longer than {self._limits.decode_seconds:g} s; send fewer or smaller "
@@ -195,17 +207,18 @@ class DecoderPool:
             return told, np.frombuffer(answered[0], np.uint8).reshape([int(side) for side in told["shape"]]).copy()
 
 
-class _believing:
-    """What a decoder tells that makes no sense is its end, not the service's."""
+@contextmanager
+def _believing(field: str) -> Iterator[None]:
+    """What a decoder tells that makes no sense is its fault, and not the service's."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise _failed("its decoder told nonsense", field) from error
 
-    def __init__(self, field: str) -> None:
-        self._field = field
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (KeyError, TypeError, ValueError, IndexError)):
-            raise _failed("its decoder told nonsense", self._field) from error
+def _check_shape(pixels: NDArray[np.uint8], *expected: int) -> None:
+    if pixels.shape != (*expected, 3):
+        raise ValueError(pixels.shape)
 
 
 def _error(code: str, message: str, field: str, reason: str) -> ActionLensError:

@@ -23,7 +23,11 @@ _CHILD = "from service.decoding.process.decoder_child import main; main()"
 
 
 class DecoderDied(Exception):
-    """The process ended, or said what no decoder says, while it had work."""
+    """The process ended, or said what no decoder says, while it had work. starting: before it had taken it up."""
+
+    def __init__(self, *, starting: bool = False) -> None:
+        super().__init__()
+        self.starting = starting
 
 
 class DecoderProcess:
@@ -110,7 +114,7 @@ class DecoderProcess:
                 connection.settimeout(_START_SECONDS)
                 self._ready = bool(messages.heard(connection))
                 if not self._ready:
-                    raise Unavailable("a decoder ended while it started; see the log", reason="DECODER_FAILED")
+                    raise DecoderDied(starting=True)
             connection.settimeout(seconds)
             messages.send(connection, self._memory, header, parts)
             answer = messages.receive(connection, self._memory, self._most)
@@ -118,7 +122,7 @@ class DecoderProcess:
                 raise DecoderDied
             if os.fstat(self._memory).st_size > _KEPT_BYTES:
                 os.ftruncate(self._memory, 0)
-        except (TimeoutError, Unavailable, DecoderDied):
+        except (TimeoutError, DecoderDied):
             self._end()
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -230,6 +230,30 @@ print(*(tried(what) for what in (socket.socket, lambda: os.open("/etc/passwd", o
     assert told.stdout.split() == ["PermissionError"] * 5 + ["MemoryError"]
 
 
+FRAME = {"shape": [24, 40, 3], "came_as": [80, 48]}
+
+
+@pytest.mark.parametrize(
+    ("told", "pixels"),
+    [
+        ({}, 0),
+        (FRAME, 24 * 40 * 3 - 1),
+        ({**FRAME, "shape": [40, 24, 3]}, 24 * 40 * 3),
+        ({**FRAME, "shape": [-1, 40, 3]}, 25 * 40 * 3),
+        ({**FRAME, "came_as": [80]}, 24 * 40 * 3),
+        ({**FRAME, "came_as": "no"}, 24 * 40 * 3),
+        ({"error": {"code": "OK", "message": "", "field": "", "reason": ""}}, 0),
+        ({"error": []}, 0),
+    ],
+)
+def test_a_decoder_that_lies_is_not_believed(monkeypatch, told, pixels):
+    pool = DecoderPool(Settings(decode_threads=1))
+    monkeypatch.setattr(pool._processes[0], "call", lambda *_: (told, [bytes(pixels)]))
+    with pytest.raises(InvalidArgument) as caught:
+        pool.frame(b"", TAKES, None)
+    assert caught.value.reason == "DECODER_FAILED"
+
+
 def test_the_place_is_a_setting():
     here = Settings(decoder=DecoderSettings(place=DecoderPlace.IN_PROCESS))
     assert isinstance(make_decoder(here), InProcessDecoder)
