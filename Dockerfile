@@ -7,6 +7,7 @@ ARG PIP_EXTRA_INDEX_URL=
 ENV PIP_NO_CACHE_DIR=1
 WORKDIR /source
 COPY pyproject.toml constraints.txt ./
+COPY requirements requirements
 COPY scripts/environment scripts/build-image-steps scripts/
 RUN scripts/build-image-steps dependencies /opt/actionlens
 COPY README.md LICENSE setup.py ./
@@ -20,7 +21,7 @@ ARG SOURCE_COMMIT=
 RUN scripts/build-image-steps application /opt/actionlens
 
 FROM python:3.11-slim
-RUN useradd --create-home --uid 10001 actionlens && install --directory --owner actionlens /data
+RUN useradd --create-home --uid 10001 actionlens && install --directory --owner actionlens --mode 700 /data
 COPY --from=build /opt/actionlens /opt/actionlens
 ENV PATH=/opt/actionlens/bin:$PATH \
     ACTIONLENS_HOST=0.0.0.0 \

@@ -1,6 +1,7 @@
 # make run           set up, serve the bundled models, explain the sample clip; Ctrl-C stops everything
 # make run ONCE=1    the same, but stop after the sample clip
 # make test          set up, check, and run all tests
+# make endurance     hostile input for hours: a hundred times what `make test` tries, then guided by coverage
 # PYTHON=... names the Python (3.11 or newer) to set up with
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,10 +9,10 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 # The environment is made again when what it is made from changes.
-KEY := $(shell cat pyproject.toml constraints.txt scripts/environment | cksum | tr ' ' -)
+KEY := $(shell cat pyproject.toml constraints.txt requirements/*.txt scripts/environment | cksum | tr ' ' -)
 export PYTHON
 
-.PHONY: help run test lint protos clean
+.PHONY: help run test endurance lint protos clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -30,6 +31,11 @@ run: $(VENV)/run-$(KEY)
 test: lint
 	@$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder -m "not alone"
 	@$(BIN)/python -m pytest -m alone
+
+endurance: $(VENV)/dev-$(KEY)
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet --constraint constraints.txt atheris
+	@$(BIN)/python -m tests.hostile --scale 100 --seed $(or $(SEED),1)
+	@$(BIN)/python -m tests.hostile --guided $(or $(SECONDS_EACH),600) --seed $(or $(SEED),1)
 
 lint: $(VENV)/dev-$(KEY)
 	@PYTHON=$(BIN)/python scripts/protos --check

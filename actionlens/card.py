@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from actionlens.documents import DocumentError, read_yaml
+
 CARD_FILE = "card.yaml"
 
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -88,7 +90,7 @@ class Weights(_Strict):
     @field_validator("file")
     @classmethod
     def _beside_the_card(cls, value: str) -> str:
-        if Path(value).name != value or not value.endswith((".safetensors", ".onnx")):
+        if Path(value).name != value or "\0" in value or not value.endswith((".safetensors", ".onnx")):
             raise ValueError("name a .safetensors or .onnx file that lies beside the card, without a folder")
         return value
 
@@ -115,6 +117,13 @@ class Input(_Strict):
     shorter: Annotated[int, Field(ge=0, le=2048)] = 0
     fps: Annotated[float, Field(ge=0, le=1000)] = 0.0
     windows: Annotated[int, Field(ge=1, le=64)] = 1
+
+    @field_validator("mean")
+    @classmethod
+    def _finite(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not all(map(math.isfinite, value)):
+            raise ValueError("every mean must be a finite number")
+        return value
 
     @field_validator("std")
     @classmethod
@@ -206,8 +215,8 @@ def read_card(folder: Path) -> ModelCard:
     """
     path = folder / CARD_FILE
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        document = read_yaml(path)
+    except DocumentError as error:
         raise CardError(f"{path}: {error}") from error
     try:
         return ModelCard.model_validate(document)

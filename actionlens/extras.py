@@ -24,6 +24,7 @@ MODULES = {
     "keras": ("h5py",),
     "s3": ("s3fs",),
     "seccomp": ("pyseccomp",),
+    "signatures": ("minisign",),
     "tracing": ("opentelemetry",),
 }
 """What each extra adds, by the names that are imported. The client, which every install is, may import none of it when

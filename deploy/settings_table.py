@@ -26,6 +26,9 @@ by itself; an option of a command goes before the variable (`actionlens serve --
 bytes. Lists are JSON: `ACTIONLENS_MODELS='["motion-trn"]'`. A value out of its range ends the command with exit code 2
 and the field's name. In Python they are the fields of `service.settings.Settings`.
 
+Any setting may come from a file instead, as secrets do: `ACTIONLENS_JOBS__DB_FILE=/run/secrets/db` names the file with
+the value of `ACTIONLENS_JOBS__DB`, less its last newline. Setting both is an error.
+
 This page is written by `python -m deploy.settings_table`.
 """
 _TAIL = """

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from actionlens.heartbeat import start_beating
 from actionlens.v1.explanation_pb2 import Failure
 from actionlens.worker.v1 import worker_pb2
 from handlers import errors, relevance
@@ -16,6 +17,7 @@ from handlers.wire.requests import answer_bytes
 
 _THREADS = int(os.environ.get("ACTIONLENS_WORKER_THREADS", "1"))
 _MEMORY = int(os.environ.get("ACTIONLENS_WORKER_RELEVANCE_BYTES", str(relevance.MEMORY)))
+_SECONDS = float(os.environ.get("ACTIONLENS_WORKER_SECONDS", "inf"))
 _PRECISION = os.environ.get("ACTIONLENS_WORKER_PRECISION", relevance.Precision.FLOAT32)
 _MAX_REPLY_BYTES = int(os.environ.get("ACTIONLENS_MAX_REPLY_BYTES", str(6 * 2**20)))
 _log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ class ActionHandler:
         keep_freed_memory()
         folder = Path(context.system_properties["model_dir"])
         self._engine = engine.Engine.load(folder, _THREADS, _MEMORY, _PRECISION)
+        start_beating()
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """One ComputeResponse per ComputeRequest, in order.
@@ -38,7 +41,7 @@ class ActionHandler:
         """
         bodies = [item.get("body") or item.get("data") or b"" for item in data]
         try:
-            answers = answer_bytes(self._engine, bodies)
+            answers = answer_bytes(self._engine, bodies, _SECONDS)
         except Exception as error:
             _log.exception("the batch failed")
             answers = [self._failure(f"{type(error).__name__} while answering the batch", "ENGINE_FAILED")] * len(data)

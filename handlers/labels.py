@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actionlens.documents import MOST_BYTES, DocumentError, parse_json
 from handlers.errors import ModelError
 
-_BEFORE = re.compile(r"(\d+)(?:\s*[,;:.)\t]\s*|\s+)(\S.*)")
-_BEHIND = re.compile(r"(.*\S)\s*[,;\t]\s*(\d+)")
+_BEFORE = re.compile(r"(\d{1,9})(?:\s*[,;:.)\t]\s*|\s+)(\S.*)")
+_BEHIND = re.compile(r"(.*\S)\s*[,;\t]\s*(\d{1,9})")
 _NAMES = ("name", "label", "class_name", "classname", "label_name", "class", "action", "category", "display_name")
 _NUMBERS = ("id", "index", "idx", "label_id", "class_id", "classid", "number")
 _WITHIN = ("id2label", "labels", "classes", "class_names", "names", "label2id")
+_DIGITS = 18
 _ENCODINGS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
@@ -38,25 +39,36 @@ def read_labels(path: Path) -> Labels:
     """
     source = f"labels: {path}"
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise ModelError(f"{source}: has more than {MOST_BYTES} bytes")
         encoding = next((name for mark, name in _ENCODINGS if data.startswith(mark)), "utf-8")
         text = data.decode(encoding)
     except OSError as error:
         raise ModelError(f"{source}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ModelError(f"{source}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except ModelError:
+        raise
+    except ValueError as error:  # a name with a null character
+        raise ModelError(f"{source!r}: {error}") from error
     if "\0" in text:
         raise ModelError(f"{source}: is not text")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if path.suffix.lower() == ".json" or text.lstrip()[:1] in ("[", "{"):
         try:
-            return labels_of(json.loads(text), str(path))
-        except json.JSONDecodeError as error:
+            return labels_of(parse_json(text), str(path))
+        except DocumentError as error:
             if path.suffix.lower() == ".json":
                 raise ModelError(f"{source}: {error}") from error
     separator = _separator(path, lines)
     if separator:
-        return _of_rows(list(csv.reader(lines, delimiter=separator)), str(path))
+        try:
+            rows = list(csv.reader(lines, delimiter=separator))
+        except csv.Error as error:
+            raise ModelError(f"{source}: {error}") from error
+        return _of_rows(rows, str(path))
     return _of_lines(lines, str(path))
 
 
@@ -133,6 +145,8 @@ def _of_rows(rows: Sequence[Sequence[str]], source: str) -> Labels:
         ] or numbers
     if not names:
         names, numbers = numbers[1:2], numbers[:1]  # numbers for names
+    if not names:
+        raise ModelError(f"labels: {source}: is a table without a column of names")
     if len(names) > 1 and not titled:
         raise ModelError(
             f"labels: {source}: has {len(names)} columns of text; give the one of the names the title 'name'"
@@ -180,7 +194,7 @@ def _checked(names: Sequence[str], source: str) -> Labels:
 def _number(value: Any) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return value if value >= 0 else None
-    return int(value) if isinstance(value, str) and value.strip().isdecimal() else None
+    return int(value) if isinstance(value, str) and len(value) <= _DIGITS and value.strip().isdecimal() else None
 
 
 def _text(value: Any, source: str) -> str:

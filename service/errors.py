@@ -8,8 +8,10 @@ from grpc import StatusCode
 class ActionLensError(Exception):
     """An error that a client may see.
 
-    reason: UPPER_SNAKE_CASE, for programs. field: the request field at fault, if one is, written as in the
-    request ("methods[0].grad_cam.layer"). retry_after: seconds after which trying again makes sense.
+    message: sent to clients, so it names no path, host, port or process of this machine, nor what another program said.
+    detail: that, for the log and the operator's terminal; `str()` has both. reason: UPPER_SNAKE_CASE, for programs.
+    field: the request field at fault, if one is, written as in the request ("methods[0].grad_cam.layer"). retry_after:
+    seconds after which trying again makes sense.
     """
 
     code: StatusCode = StatusCode.INTERNAL
@@ -22,12 +24,14 @@ class ActionLensError(Exception):
         field: str = "",
         reason: str = "",
         retry_after: float | None = None,
+        detail: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(f"{message}: {detail}" if detail else message)
         self.message = message
         self.field = field
         self.reason = reason or type(self).reason
         self.retry_after = retry_after
+        self.detail = detail
 
 
 class InvalidArgument(ActionLensError):
@@ -63,6 +67,17 @@ class ResourceExhausted(ActionLensError):
 
     code = StatusCode.RESOURCE_EXHAUSTED
     reason = "OVER_CAPACITY"
+
+
+class QuotaExceeded(ResourceExhausted):
+    """One caller holds or asks for more than its share. quota: its name. subject: whose, "principal:192.0.2.7"."""
+
+    reason = "QUOTA_EXCEEDED"
+
+    def __init__(self, message: str, *, quota: str, subject: str, retry_after: float) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.quota = quota
+        self.subject = subject
 
 
 class Unavailable(ActionLensError):

@@ -17,7 +17,7 @@ from service.client.job_requests import JobOptions, JobQuestion, PlanOptions, jo
 from service.client.results import Result
 from service.dataplane.evaluation import Progress, evaluate_clip, plan_evaluation
 from service.dataplane.explain_service import ExplainService
-from service.settings import DecoderPlace, Settings
+from service.settings import BackendName, DecoderPlace, Settings
 from service.telemetry.metrics import Metrics
 
 
@@ -29,6 +29,7 @@ class LocalClient:
     """
 
     def __init__(self, settings: Settings, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        settings = settings.model_copy(update={"backend": BackendName.IN_PROCESS})
         self._timeout = timeout
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="local-client", daemon=True)

@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from actionlens.v1 import job_pb2, job_pb2_grpc, service_pb2, service_pb2_grpc
+from service import data_folder
 from service.backends.canary import service_canary
 from service.backends.factory import make_backend
 from service.backends.protocol import InferenceBackend
@@ -25,11 +26,13 @@ from service.gateway.monitoring import make_monitoring_app, monitoring_routes
 from service.gateway.rpc_bridge import RpcBridge
 from service.gateway.schema import make_schema
 from service.gateway.server import HttpServer
+from service.ingress.hosts import AllowedHosts
+from service.ingress.ingress import Ingress
 from service.jobs.lifecycle import JobService
 from service.jobs.metrics import JobMetrics
 from service.rpc.health_servicer import EXPLANATION_SERVICE, Health
 from service.rpc.interceptor import CallInterceptor
-from service.rpc.job_servicer import JOB_SERVICE, MAX_WATCHERS, ExplanationJobServicer
+from service.rpc.job_servicer import JOB_SERVICE, ExplanationJobServicer
 from service.rpc.servicers import ExplanationServicer
 from service.settings import Settings
 from service.streaming.manager import StreamManager
@@ -37,10 +40,13 @@ from service.telemetry.log import configure, get_logger
 from service.telemetry.metrics import Metrics
 from service.telemetry.span_export import exporting
 
-# Calls beside clips and streams that may run at once: health, reflection, model lists.
-_SMALL_CALLS = 64
+# Calls beyond those that have places: they are told why they have none.
+_TURNED_AWAY = 256
 # Scrapers and probes hold one connection each; more are no scrapers, and their files are those of clips.
 _MONITORING_CONNECTIONS = 256
+_IDLE_MS = 300_000
+# Further ones wait at the client.
+_CALLS_PER_CONNECTION = 256
 
 
 class Server:
@@ -51,6 +57,7 @@ class Server:
         self.settings = settings
         self.backend = backend
         self.metrics = Metrics(backend)
+        self.ingress = Ingress(settings)
         self.explain = ExplainService(settings, backend, self.metrics)
         self.jobs = JobService(settings, self.metrics.live) if jobs else None
         self._job_servicer: ExplanationJobServicer | None = None
@@ -72,6 +79,8 @@ class Server:
         Raises Unavailable when a port is taken, the backend does not start, or a canary is not answered. After a
         failure everything is closed again. Without the database of jobs it serves all but jobs until that opens.
         """
+        if self.jobs is not None and (warning := data_folder.prepare(self.settings.data)):
+            self._log.warning(warning)
         try:
             await self._listen()
             await self.backend.start()
@@ -120,6 +129,7 @@ class Server:
             await self._monitoring.stop(0.0)
             self._monitoring = None
         self.explain.close()
+        self.ingress.close()
 
     async def __aenter__(self) -> Server:
         await self.start()
@@ -135,10 +145,17 @@ class Server:
         servicers = self._make_grpc_server()
         await self.health.set(False)
         monitoring = monitoring_routes(self.metrics, lambda: self.health.serving)
-        self._monitoring = HttpServer(make_monitoring_app(monitoring), connections=_MONITORING_CONNECTIONS)
+        self._monitoring = HttpServer(
+            make_monitoring_app(monitoring, AllowedHosts(settings.host, settings.hosts)),
+            connections=_MONITORING_CONNECTIONS,
+            first_seconds=settings.quotas.first_seconds,
+        )
+        schema = make_schema(*(service for service, _ in servicers))
         self._gateway = HttpServer(
-            make_app(settings, RpcBridge(*servicers), make_schema(*(service for service, _ in servicers)), monitoring),
+            make_app(settings, self.ingress, RpcBridge(*servicers), schema, monitoring),
             message_bytes=settings.limits.message_bytes,
+            connections=settings.quotas.connections,
+            first_seconds=settings.quotas.first_seconds,
         )
         try:
             self.port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")
@@ -157,9 +174,9 @@ class Server:
         """Make the gRPC server with all its services. Returns those that the gateway serves too."""
         settings = self.settings
         self._grpc = grpc.aio.server(
-            interceptors=[CallInterceptor(self.metrics)],
-            maximum_concurrent_rpcs=settings.stream.max_streams + 2 * settings.queue + MAX_WATCHERS + _SMALL_CALLS,
-            options=channel_options(settings),
+            interceptors=[CallInterceptor(self.metrics, self.ingress)],
+            maximum_concurrent_rpcs=self.ingress.quotas.calls + _TURNED_AWAY,
+            options=server_options(settings),
         )
         servicer = ExplanationServicer(self.explain, self.streams)
         service_pb2_grpc.add_ExplanationServiceServicer_to_server(servicer, self._grpc)  # type: ignore[no-untyped-call]
@@ -235,6 +252,19 @@ async def run(settings: Settings, ready: Callable[[Server], None] | None = None)
         await server.stop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def server_options(settings: Settings) -> list[tuple[str, int]]:
+    """gRPC options of the server."""
+    return [
+        *channel_options(settings),
+        ("grpc.max_allowed_incoming_connections", settings.quotas.connections),
+        # Connections that do not say what they are.
+        ("grpc.server_handshake_timeout_ms", round(settings.quotas.first_seconds * 1000)),
+        # Clients open them again by themselves.
+        ("grpc.max_connection_idle_ms", _IDLE_MS),
+        ("grpc.max_concurrent_streams", _CALLS_PER_CONNECTION),
+    ]
 
 
 def channel_options(settings: Settings) -> list[tuple[str, int]]:

@@ -1,4 +1,5 @@
-"""The one settings class. Every field is also an environment variable: ACTIONLENS_PORT, ACTIONLENS_LIMITS__PIXELS."""
+"""The one settings class. Every field is also an environment variable, ACTIONLENS_PORT or ACTIONLENS_LIMITS__PIXELS, or
+the content of a file that such a variable with _FILE behind it names."""
 
 from __future__ import annotations
 
@@ -8,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from actionlens.store import bundled_store
+from service.setting_files import VariablesAndFiles, variable
 
 
 class BackendName(StrEnum):
@@ -180,6 +182,28 @@ class JobSettings(BaseModel):
     """When ended jobs hold more than this, the oldest are removed earlier."""
 
 
+class Quotas(BaseModel):
+    """What one caller may take of the service, over gRPC and the page together. A caller is an address."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    principal_share: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """Share of the places for calls, streams, watches and probes, and of `bytes`, that one caller may hold; 8 places of
+    each it may always."""
+    connection_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The same of one connection."""
+    bytes: Annotated[int, Field(ge=2**20)] = 2**30
+    """Bytes of requests that may be in work at once, of all callers."""
+    compute_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds that workers may compute per minute for the live requests of one caller; 0: no bound."""
+    first_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """Time in which the first message of a call, the head of an HTTP request or its next bytes must come."""
+    receive_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Time in which a whole request must come; not of streams."""
+    connections: Annotated[int, Field(ge=8)] = 512
+    """Connections that the gRPC port and the page's port have open at once, each."""
+
+
 class Traces(BaseModel):
     """Where traces of answers go; needs the extra `tracing`."""
 
@@ -203,10 +227,16 @@ def _own_store(data: Path) -> Path:
 class Settings(BaseSettings):
     """Everything that can be configured."""
 
-    model_config = SettingsConfigDict(env_prefix="ACTIONLENS_", env_nested_delimiter="__", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="ACTIONLENS_", env_nested_delimiter="__", extra="ignore", hide_input_in_errors=True
+    )
 
     host: str = "127.0.0.1"
     """Address that all ports are opened on; 0.0.0.0 for all interfaces."""
+    hosts: tuple[str, ...] = ()
+    """Names beside localhost by which the ports for HTTP may be called, `["explain.example", "*.cluster.local"]`;
+    `["*"]`: any. Where `host` is not loopback's, numeric addresses may be used too. Other names are refused (DNS
+    rebinding)."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8470
     """gRPC port; 0 picks a free one."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8471
@@ -259,6 +289,19 @@ class Settings(BaseSettings):
     stream: StreamSettings = StreamSettings()
     jobs: JobSettings = JobSettings()
     traces: Traces = Traces()
+    quotas: Quotas = Quotas()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where values come from, the first that has one: what is passed; variables, or the files that they name."""
+        return init_settings, VariablesAndFiles(settings_cls)
 
     @property
     def stores(self) -> tuple[Path, ...]:
@@ -275,7 +318,7 @@ class Settings(BaseSettings):
     @classmethod
     def _database_by_its_short_name(cls, given: dict[str, Any]) -> dict[str, Any]:
         jobs = given.get("jobs", {})
-        url = os.environ.get("ACTIONLENS_JOBS_DB", "")
+        url = variable("ACTIONLENS_JOBS_DB")
         if url and isinstance(jobs, dict) and not jobs.get("db"):
             return {**given, "jobs": {**jobs, "db": url}}
         return given

@@ -48,7 +48,7 @@ def test_every_package_says_what_it_is_for(top: str) -> None:
 
 
 def test_every_folder_of_tests_mirrors_one_of_the_product() -> None:
-    apart = {"tests", "tests/e2e"}
+    apart = {"tests", "tests/e2e", "tests/hostile"}
     for folder in {path.parent for path in (ROOT / "tests").rglob("test_*.py")}:
         name = folder.relative_to(ROOT).as_posix()
         assert name in apart or (ROOT / name.removeprefix("tests/")).is_dir(), name

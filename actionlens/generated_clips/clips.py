@@ -49,7 +49,7 @@ def _attempt(rng: np.random.Generator, label: int, frames: int, size: int, plain
     for its label to be true of the frames."""
     aspect = float(rng.choice((4 / 3, 16 / 9, 1.0, 0.75), p=(0.45, 0.35, 0.1, 0.1)))
     scene = make_scene(rng, frames, size, aspect, calm=label == labels.STILL, plain=plain)
-    sprite, path = _mover(rng, label, frames, size, aspect, plain)
+    sprite, path = mover(rng, label, frames, size, aspect, plain)
     index = np.arange(frames) if plain else cameras.repeats(rng, frames)
     shutter = rng.uniform(0.1, 0.9) if rng.random() < 0.75 else 0.0
     shot = Shot(scene, sprite, path, aspect, shutter, flutter=rng.uniform(0, 0.6))
@@ -64,10 +64,10 @@ def _attempt(rng: np.random.Generator, label: int, frames: int, size: int, plain
     return Sample(filmed, mask, lasts & mask.any(axis=(1, 2)), label)
 
 
-def _mover(
+def mover(
     rng: np.random.Generator, label: int, frames: int, size: int, aspect: float, plain: bool
 ) -> tuple[Sprite, Path]:
-    """The object that performs the class, and its path (the forearm's direction is part of the path's angle)."""
+    """A random object that performs the class, and its path (the forearm's direction is part of the path's angle)."""
     is_hand = rng.random() < 0.65
     spins = label in (labels.CLOCKWISE, labels.COUNTER)
     has_arm = is_hand and rng.random() < (0.45 if spins else 0.85)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from actionlens.generated_clips.paths import Path
-from actionlens.generated_clips.scenes import Scene, paste, warp
+from actionlens.generated_clips.scenes import Frame, paste, warp
 from actionlens.generated_clips.shapes import Sprite
 
 _MOVING = np.array((0.004, 0.004, 0.012, 0.03))  # least change per frame (x, y, log-scale, angle) that counts as moving
@@ -17,17 +18,32 @@ _LEAST_AREA = 0.01  # of the frame
 _LEAST_CONTRAST = 10.0  # mean difference in 0..255
 
 
+class Background(Protocol):
+    """All but the mover. `camera` [T, 2]: where the camera's own movement puts the frame's centre, in shares of the
+    frame; `occluder`: what hides the mover, premultiplied RGBA."""
+
+    @property
+    def camera(self) -> NDArray[np.float64]: ...
+    @property
+    def occluder(self) -> NDArray[np.uint8] | None: ...
+    def draw(self, time: int, size: int) -> Frame:
+        """Frame `time` without the mover, uint8 RGB [size, size, 3]."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Shot:
     """All that a clip shows. `sprite` None: nobody there. `aspect`: width over height of the camera image, which is
-    squashed into a square. `shutter`: share of the frame time the shutter is open. `flutter`: how fast fingers move."""
+    squashed into a square. `shutter`: share of the frame time the shutter is open. `flutter`: how fast fingers move;
+    `restless`: whether that alone counts as moving."""
 
-    scene: Scene
+    scene: Background
     sprite: Sprite | None
     path: Path
     aspect: float
     shutter: float
     flutter: float
+    restless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +62,7 @@ def render(shot: Shot, index: NDArray[np.intp], size: int) -> Rendering:
     clip = np.empty((frames, size, size, 3), np.uint8)
     mask = np.zeros((frames, size, size), np.bool_)
     seen = np.zeros(frames, np.bool_)
-    moving = _moving(shot.path, frames)
+    moving = _moving(shot.path, frames) | shot.restless
     for time in range(frames):
         source = int(index[time])
         if source < time:

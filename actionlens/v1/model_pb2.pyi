@@ -99,7 +99,7 @@ class MeasureSupport(_message.Message):
     def __init__(self, measure: _Optional[str] = ..., supported: bool = ..., reason: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., description: _Optional[str] = ..., source: _Optional[str] = ..., needs: _Optional[_Iterable[str]] = ..., subject: _Optional[str] = ..., forwards: _Optional[int] = ...) -> None: ...
 
 class Parameter(_message.Message):
-    __slots__ = ("name", "type", "default_value", "description", "minimum", "maximum", "above_minimum", "below_maximum", "choices", "most_entries")
+    __slots__ = ("name", "type", "default_value", "description", "minimum", "maximum", "above_minimum", "below_maximum", "choices", "most_entries", "whole", "fewest_entries")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -110,6 +110,8 @@ class Parameter(_message.Message):
     BELOW_MAXIMUM_FIELD_NUMBER: _ClassVar[int]
     CHOICES_FIELD_NUMBER: _ClassVar[int]
     MOST_ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
+    FEWEST_ENTRIES_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: str
     default_value: str
@@ -120,4 +122,6 @@ class Parameter(_message.Message):
     below_maximum: bool
     choices: _containers.RepeatedScalarFieldContainer[str]
     most_entries: int
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default_value: _Optional[str] = ..., description: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., above_minimum: bool = ..., below_maximum: bool = ..., choices: _Optional[_Iterable[str]] = ..., most_entries: _Optional[int] = ...) -> None: ...
+    whole: bool
+    fewest_entries: int
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default_value: _Optional[str] = ..., description: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., above_minimum: bool = ..., below_maximum: bool = ..., choices: _Optional[_Iterable[str]] = ..., most_entries: _Optional[int] = ..., whole: bool = ..., fewest_entries: _Optional[int] = ...) -> None: ...

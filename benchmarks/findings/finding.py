@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from service.evaluation import measurement
 from service.evaluation.sign_flips import mean_intervals, p_values
 from service.evaluation.welch import welch
 
@@ -116,14 +116,6 @@ def interval(numbers: Sequence[float], seed: int = 0) -> tuple[float, float, flo
     return float(values.mean()), float(low), float(high)
 
 
-def correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Pearson's r; NaN where one of them does not vary."""
-    one, other = np.asarray(first, float), np.asarray(second, float)
-    if len(one) < 2 or one.std() == 0 or other.std() == 0:
-        return math.nan
-    return float(np.corrcoef(one, other)[0, 1])
-
-
 def welch_p(one: Sequence[float], other: Sequence[float]) -> float | None:
     """Two-sided p of Welch's test; None where it says nothing: below two numbers, or none that vary."""
     try:
@@ -138,5 +130,5 @@ def verdict(whole: bool, part: bool = False) -> Same:
 
 
 def p_text(p: float) -> str:
-    """A p-value as text."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    """A p-value as text, "p = 0.02"."""
+    return f"p {measurement.p_text(p)}"

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from benchmarks.findings.finding import PAPERS, ordered, p_text
-from benchmarks.findings.meanings import MEANINGS
+from benchmarks.findings.meanings import MEANINGS, OPEN, TESTED
 
 _HEAD = """# The papers' findings, obtained again
 
@@ -22,8 +22,8 @@ Read it with this in mind:
   compared one to one; the direction is.
 * Clips are generated (`actionlens/generated_clips`), were never trained on, and come with exact masks of what moves.
   Where real clips are used the table says so; there are few of them.
-* "Same?" is the direction: yes, partly, or no. Intervals are 95 % bootstrap intervals over clips; p-values are of
-  paired sign-flip tests over clips, or of Welch's test between two models, and are not corrected for the number of
+* "Same?" is the direction: yes, partly, or no. Intervals are 95 % bootstrap intervals over clips. p is of what is named
+  in brackets: a paired sign-flip test over clips, or Welch's test where it says so; not corrected for the number of
   findings on this page.
 
 Measure them yourself:
@@ -68,7 +68,7 @@ def write_page(results: Path, page: Path) -> None:
     parts = [
         _HEAD,
         f"Of {len(measured)} findings measured, {counts['yes']} show the paper's direction, {counts['partly']} do in "
-        f"part, and {counts['no']} do not.\n",
+        f"part, and {counts['no']} do not; {len(ordered()) - len(measured) + len(OPEN)} are open.\n",
     ]
     for letter, title in PAPERS.items():
         entries = [entry for entry in measured if entry.name.startswith(letter)]
@@ -77,7 +77,7 @@ def write_page(results: Path, page: Path) -> None:
         parts.append(f"## {title}\n\n| | finding | paper | ours | n | same? |\n|---|---|---|---|---|---|")
         for entry in entries:
             record = found[entry.name]
-            p = "" if record["p"] is None else f" ({p_text(record['p'])})"
+            p = "" if record["p"] is None else f"; {p_text(record['p'])} ({TESTED[entry.name]})"
             cells = (entry.name, entry.claim, entry.published, record["ours"] + p, record["n"], record["same"])
             parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         parts.append("")
@@ -87,8 +87,11 @@ def write_page(results: Path, page: Path) -> None:
     if table := _networks(results):
         parts.append(table)
     missing = [entry.name for entry in ordered() if entry.name not in found]
+    parts.append("## Open\n")
     if missing:
         parts.append(f"Not measured yet: {', '.join(missing)}.\n")
+    parts += [f"* **{name}** {claim} ({published}): {why}" for name, (claim, published, why) in OPEN.items()]
+    parts.append("")
     seeds = sorted({record["seed"] for record in found.values()})
     seconds = sum(record["cpu_seconds"] for record in found.values())
     parts.append(

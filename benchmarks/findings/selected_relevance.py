@@ -172,11 +172,15 @@ def kept(options: Options) -> Result:
 )
 def static(options: Options) -> Result:
     """Motion share of DTD on three networks."""
-    own = [b for _, b in _measured(options).kept["DTD"]]
+    method = "dtd"
+    bundle = bundled("motion-primitives")
+    own = [
+        _kept(explain_map(bundle, sample.clip, sample.label, "selective-relevance", base=method))[1]
+        for sample in samples(options.count(200), options, moving=True)
+    ]
     shares = {"motion-primitives": interval([share for share in own if np.isfinite(share)])}
     engine = lrcn(options)
     clips = [lrcn_clip(file) for file in sorted((real_assets(options) / "clips" / "ucf101").glob("*.avi"))]
-    method = "dtd"
     numbers = [_kept(explain_map(engine, clip, None, "selective-relevance", base=method))[1] for clip in clips]
     shares["LRCN"] = (float(np.nanmean(numbers)), np.nan, np.nan)
     net, swipe = gesture(options)

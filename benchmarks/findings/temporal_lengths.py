@@ -15,7 +15,6 @@ from benchmarks.findings.finding import (
     NotHere,
     Options,
     Result,
-    correlation,
     finding,
     interval,
     p_text,
@@ -24,6 +23,7 @@ from benchmarks.findings.finding import (
 )
 from benchmarks.findings.subjects import Clip, Known, bundled, explain_matrix, known, samples, trained
 from handlers.engine.engine import Engine
+from handlers.evaluation.common.correlation import pearson
 from handlers.evaluation.measure import Measured
 from handlers.evaluation.measures.partial_sampling import (
     FixedWindowParameters,
@@ -53,18 +53,29 @@ class Lengths:
 
 
 @cache
-def _sets(options: Options) -> list[Lengths]:
-    """The clips that motion-primitives is right about with p > 0.5, with both matrices."""
+def _sure(options: Options) -> list[Known]:
+    """The clips that motion-primitives is right about with p > 0.5."""
+    return [clip for clip in known(bundled("motion-primitives"), options, options.count(200)) if clip.sure]
+
+
+@cache
+def _matrices(options: Options, relevance: str) -> list[RelevanceMatrix]:
+    """Of these clips, by one rule."""
     engine = bundled("motion-primitives")
-    found = []
-    for clip in known(engine, options, options.count(200)):
-        if clip.sure:
-            label, pixels = clip.sample.label, clip.sample.clip
-            clrp = explain_matrix(engine, pixels, label, relevance="clrp", rectify="element")
-            lrp = explain_matrix(engine, pixels, label, relevance="lrp", rectify="element")
-            if clrp.average_length is not None and lrp.average_length is not None:
-                found.append(Lengths(clip, clrp, lrp))
-    return found
+    return [
+        explain_matrix(engine, clip.sample.clip, clip.sample.label, relevance=relevance, rectify="element")
+        for clip in _sure(options)
+    ]
+
+
+def _sets(options: Options) -> list[Lengths]:
+    """Those of these clips that have lengths, with both matrices."""
+    found = zip(_sure(options), _matrices(options, "clrp"), _matrices(options, "lrp"), strict=True)
+    return [
+        Lengths(clip, clrp, lrp)
+        for clip, clrp, lrp in found
+        if clrp.average_length is not None and lrp.average_length is not None
+    ]
 
 
 def _averages(matrices: list[RelevanceMatrix]) -> tuple[list[float], list[float]]:
@@ -246,7 +257,7 @@ def no_correlation(options: Options) -> Result:
             for s in clips[: len(clips) // 2]
         ]
         length.append(float(np.mean([m.average_length for m in matrices if m.average_length is not None])))
-    found = correlation(accuracy, length)
+    found = pearson(torch.tensor(accuracy), torch.tensor(length))
     return Result(
         f"r = {found:+.2f} over {len(steps)} checkpoints (accuracy {min(accuracy):.2f} to {max(accuracy):.2f}, avg-ATR "
         f"{min(length):.1f} to {max(length):.1f})",
@@ -281,14 +292,13 @@ def fewer_steps(options: Options) -> Result:
 @finding("A8", "the middle and the diagonal matter; relevance lies on the action", "mean matrices (Fig. 2)")
 def the_diagonal(options: Options) -> Result:
     """The mean matrix over clips, and the share of relevance in the frames of the stroke."""
-    found = _sets(options)
     matrices, inside, chance = [], [], []
-    for entry in found:
-        matrix = normalised_matrix(entry.clrp.values, entry.clrp.row_logits)
+    for clip, clrp in zip(_sure(options), _matrices(options, "clrp"), strict=True):
+        matrix = normalised_matrix(clrp.values, clrp.row_logits)
         if matrix is None:
             continue
         matrices.append(matrix)
-        stroke = torch.from_numpy(entry.known.sample.stroke)
+        stroke = torch.from_numpy(clip.sample.stroke)
         columns = matrix.clamp(min=0).sum(0)
         if stroke.any() and float(columns.sum()) > 0:
             inside.append(float(columns[stroke].sum() / columns.sum()))

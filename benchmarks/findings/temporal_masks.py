@@ -305,15 +305,27 @@ def swipe(options: Options) -> Result:
     shown = (mask.values > 0.5).nonzero()[:, 0].tolist()
     windows = {first: float(scores(engine.model, [_frozen(clip, first, 5)])[0, 0]) for first in range(0, 30, 5)}
     lowest = min(windows, key=lambda first: windows[first])
-    meets = bool(set(shown) & set(range(20, 25)))
+    held = set(range(20, 25)) <= set(on)
     return Result(
         f"of the windows of 5 frames the one from {lowest} on lowers the score most ({whole:.3f} to "
-        f"{windows[lowest]:.3f}); learned mask: frames {on}; shown: {shown}, which leaves "
+        f"{windows[lowest]:.3f}); learned mask: {_spans(on)}; shown: {_spans(shown)}, which leaves "
         f"{measures.get('shown_score', float('nan')):.3f}",
         "1 real clip",
-        verdict(lowest == 20 and meets, lowest == 20 or meets),
+        verdict(lowest == 20 and held and set(on) <= set(range(18, 27)), lowest == 20 or held),
         numbers={"learned": learned.tolist(), "shown": shown, "windows": windows},
     )
+
+
+def _spans(frames: Sequence[int]) -> str:
+    """Frames as text: "frames 9 to 12 and 20"."""
+    spans: list[list[int]] = []
+    for frame in frames:
+        if spans and frame == spans[-1][-1] + 1:
+            spans[-1].append(frame)
+        else:
+            spans.append([frame])
+    text = [f"{span[0]} to {span[-1]}" if len(span) > 1 else str(span[0]) for span in spans]
+    return f"frames {' and '.join(text)}" if text else "no frame"
 
 
 def _frozen(clip: Clip, first: int, length: int) -> Clip:

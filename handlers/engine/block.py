@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,7 +35,8 @@ class JobBlock:
 def advance(engine: Engine, request: ClipRequest, state: bytes, seconds: float, seed: int, result: bool) -> JobBlock:
     """Take a request's one method further from a serialised state, empty at the start.
 
-    The clip's logits and target are found at the start and travel in the state. Raises RequestError.
+    The clip's logits and target are found at the start and travel in the state. Raises RequestError; also for a state
+    or an objective that is not finite: no later block would make it a number again, and no database takes it.
     """
     engine.model.check_clip(request.clip)
     if len(request.methods) != 1:
@@ -57,6 +59,7 @@ def advance(engine: Engine, request: ClipRequest, state: bytes, seconds: float, 
         if before is None:
             before = method.start(question)
         after = before if before.done else method.advance(question, before, seconds)
+        _check_finite(method.name, after)
         after = replace(
             after,
             arrays={**after.arrays, _LOGITS: logits},
@@ -66,6 +69,19 @@ def advance(engine: Engine, request: ClipRequest, state: bytes, seconds: float, 
     except MemoryLimitExceeded as error:
         raise RequestError(str(error), reason="MEMORY_LIMIT", code=RESOURCE_EXHAUSTED) from None
     return JobBlock(after, logits, target, method.name, as_used(parameters.model_dump(), found), found)
+
+
+def _check_finite(method: str, state: State) -> None:
+    lost = [name for name, array in state.arrays.items() if not bool(array.isfinite().all())]
+    if state.objective is not None and not math.isfinite(state.objective):
+        lost.append("objective")
+    if lost:
+        raise RequestError(
+            f"{method} does not converge on this clip: after {state.iteration} iterations {', '.join(sorted(lost))} "
+            "is no longer finite; parameters nearer to their defaults may",
+            reason="VALUES_NOT_FINITE",
+            code=INTERNAL,
+        )
 
 
 @torch.inference_mode()

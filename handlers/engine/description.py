@@ -75,6 +75,8 @@ def described_parameter(name: str, schema: Mapping[str, Any]) -> model_pb2.Param
         below_maximum="exclusiveMaximum" in bounds,
         choices=rule.get("enum", ()),
         most_entries=rule.get("maxItems", 0),
+        whole=bounds.get("type") == "integer",
+        fewest_entries=rule.get("minItems", 0),
     )
     if "const" in rule:
         parameter.choices.append(rule["const"])

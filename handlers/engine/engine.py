@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import operator
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,9 +18,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from handlers.engine.frame_cache import FrameCache
-from handlers.errors import FAILED_PRECONDITION, INTERNAL, RESOURCE_EXHAUSTED, RequestError
+from handlers.errors import CANCELLED, FAILED_PRECONDITION, INTERNAL, RESOURCE_EXHAUSTED, RequestError
 from handlers.explainers import Explainer, Method, Parameters, explainer
 from handlers.explainers.attribution import Attribution, Target, as_used
+from handlers.interruption import Interrupted, always, while_wanted
 from handlers.models.action_model import ActionModel
 from handlers.relevance import MEMORY, MemoryLimitExceeded, Pass, Precision, RelevanceError
 
@@ -39,12 +40,16 @@ class MethodCall:
 
 @dataclass(frozen=True)
 class ClipRequest:
-    """clip: uint8 RGB [T, H, W, 3] at the model's size. target, contrast: class number or label; None is top-1."""
+    """clip: uint8 RGB [T, H, W, 3] at the model's size. target, contrast: class number or label; None is top-1.
+
+    wanted: says whether the answer is still waited for; asked in every operation of the network.
+    """
 
     clip: NDArray[np.uint8]
     methods: Sequence[MethodCall] = ()
     target: int | str | None = None
     contrast: int | str | None = None
+    wanted: Callable[[], bool] = always
 
 
 @dataclass(frozen=True)
@@ -101,11 +106,15 @@ class Engine:
 
         Each item is answered as it would be alone. One that cannot be answered is a RequestError in its position, with
         the reason ENGINE_FAILED and the exception as its cause where it is nothing that the request is to blame for; a
-        method that cannot be, one as its result. Explanations not asked for are not computed.
+        method that cannot be, one as its result. Explanations not asked for are not computed. What is not wanted any
+        longer ends with the reason INTERRUPTED: a clip, its further methods, or a batch in the middle of an operation,
+        as soon as none of those that share it is wanted.
         """
         answers: list[ClipAnswer | RequestError | None] = [None] * len(requests)
         for index, request in enumerate(requests):
             try:
+                if not request.wanted():
+                    raise interrupted()
                 self.model.check_clip(request.clip)
                 self.class_index(request.target, "target.explained")
                 self.class_index(request.contrast, "target.contrast")
@@ -125,7 +134,10 @@ class Engine:
     def _answered(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
         """Answer clips of one length together; each by itself where they cannot be answered together."""
         try:
-            return self._batch(requests)
+            with while_wanted(_any_wanted(requests)):
+                return self._batch(requests)
+        except Interrupted:
+            return [interrupted() for _ in requests]
         except Exception as error:  # a bug or lack of memory that one clip leads to must not take the others' answers
             if len(requests) == 1:
                 return [engine_error(error)]
@@ -185,7 +197,7 @@ class Engine:
         targets = [
             self.target(request, logits[item]) if not broken[item] else None for item, request in enumerate(requests)
         ]
-        for call, result, seconds in self._attribute(forward, calls, targets):
+        for call, result, seconds in self._attribute(forward, requests, calls, targets):
             parameters = as_used(call.parameters.model_dump(), None if isinstance(result, RequestError) else result)
             explained[call.item][call.slot] = MethodAnswer(call.explainer.name, parameters, result, seconds)
         answers: list[ClipAnswer | RequestError] = []
@@ -230,7 +242,11 @@ class Engine:
         return Target(int(logits.argmax()) if index is None else index, contrast)
 
     def _attribute(
-        self, forward: Pass, calls: Sequence[_FittedCall], targets: Sequence[Target | None]
+        self,
+        forward: Pass,
+        requests: Sequence[ClipRequest],
+        calls: Sequence[_FittedCall],
+        targets: Sequence[Target | None],
     ) -> list[tuple[_FittedCall, Attribution | RequestError, float]]:
         """Run each method once for all items that ask for it with the same parameters."""
         groups: dict[tuple[str, str], list[tuple[_FittedCall, Target]]] = {}
@@ -249,10 +265,16 @@ class Engine:
                 continue
             groups.setdefault((call.explainer.name, call.parameters.model_dump_json()), []).append((call, target))
         for group in sorted(groups.values(), key=lambda group: not group[0][0].explainer.goes_first):
+            wanted = {call.item for call, _ in group if requests[call.item].wanted()}
+            done += [(call, interrupted(), 0.0) for call, _ in group if call.item not in wanted]
+            members = [(call, target) for call, target in group if call.item in wanted]
+            if not members:
+                continue
             start = time.perf_counter()
-            results = self._explained(forward, group)
-            seconds = (time.perf_counter() - start) / len(group)
-            done += [(call, result, seconds) for (call, _), result in zip(group, results, strict=True)]
+            with while_wanted(_any_wanted([requests[call.item] for call, _ in members])):
+                results = self._explained(forward, members)
+            seconds = (time.perf_counter() - start) / len(members)
+            done += [(call, result, seconds) for (call, _), result in zip(members, results, strict=True)]
         return done
 
     def _explained(self, forward: Pass, group: _Grouped) -> Sequence[Attribution | RequestError]:
@@ -261,10 +283,17 @@ class Engine:
         items = [(call.item, target) for call, target in group]
         try:
             return first.explainer.attribute(self.model, forward, items, first.parameters)
+        except Interrupted:
+            return [interrupted() for _ in group]
         except Exception as error:
             if len(group) == 1:
                 return [_method_error(error)]
         return [result for member in group for result in self._explained(forward, [member])]
+
+
+def interrupted() -> RequestError:
+    """The answer to what is not waited for any longer."""
+    return RequestError("nobody waits for the answer any longer", reason="INTERRUPTED", code=CANCELLED)
 
 
 def engine_error(error: Exception) -> RequestError:
@@ -285,6 +314,10 @@ def _method_error(error: Exception) -> RequestError:
             return RequestError(str(error), reason="METHOD_UNSUPPORTED", code=FAILED_PRECONDITION)
         case _:
             return engine_error(error)
+
+
+def _any_wanted(requests: Sequence[ClipRequest]) -> Callable[[], bool]:
+    return lambda: any(request.wanted() for request in requests)
 
 
 def _whole_number(given: object) -> int | None:

@@ -342,10 +342,14 @@ class _Evaluation:
 def _finite(measured: Measured) -> Measured:
     """What is not finite is no number."""
     values = {name: value for name, value in measured.values.items() if math.isfinite(value.number)}
-    lost = {name: "it is not finite" for name in measured.values if name not in values}
+    curves = tuple(curve for curve in measured.curves if all(map(math.isfinite, (*curve.x, *curve.y))))
+    arrays = {name: array for name, array in measured.arrays.items() if bool(array.isfinite().all())}
+    names = (*measured.values, *(curve.name for curve in measured.curves), *measured.arrays)
+    kept = (*values, *(curve.name for curve in curves), *arrays)
+    lost = {name: "it is not finite" for name in names if name not in kept}
     if not lost:
         return measured
-    return replace(measured, values=values, left_out={**measured.left_out, **lost})
+    return replace(measured, values=values, curves=curves, arrays=arrays, left_out={**measured.left_out, **lost})
 
 
 def _mixed(seed: int, request: ClipRequest) -> int:

@@ -17,9 +17,10 @@ from handlers.models.action_model import ActionModel
 
 
 class MeasureParameters(BaseModel):
-    """Parameters of a measure; the defaults are those of the paper or of METRICS."""
+    """Parameters of a measure; the defaults are those of the paper or of METRICS. Every number has a lower and an upper
+    bound, which GetModel tells and the service checks at its door; every list has a most of entries."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 P = TypeVar("P", bound=MeasureParameters)

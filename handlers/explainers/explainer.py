@@ -15,9 +15,10 @@ from handlers.relevance import Pass
 
 
 class Parameters(BaseModel):
-    """Parameters of a method. Field names are those of its protobuf message."""
+    """Parameters of a method. Field names are those of its protobuf message. Every number has a lower and an upper
+    bound, by what it means or by `Method.largest`: GetModel tells them, and the service checks them at its door."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 P = TypeVar("P", bound=Parameters)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +26,14 @@ def frame_profile(attribution: Attribution, target: int) -> Tensor:
             return values[row_logits > 0].double().clamp(min=0).sum(0)
         case FrameAttribution(values=values):
             return (values[:, target] if values.ndim > 1 else values).double().clamp(min=0)
+
+
+def on_frames(values: Tensor, positions: Sequence[float], frames: int) -> Tensor:
+    """Values of time steps, linear between the frames at which they lie, constant before the first and after the last.
+
+    values: float [T']. positions: [T'] rising, in frames. Returns float64 [frames].
+    """
+    return torch.from_numpy(np.interp(np.arange(frames), positions, values.double().cpu().numpy()))
 
 
 def frame_entropy(attribution: Attribution, target: int) -> float | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from actionlens import frame_agreement
 from handlers.explainers.attribution import Attribution, SaliencyVolume
-from handlers.explainers.frame_profile import frame_profile
+from handlers.explainers.frame_profile import frame_profile, on_frames
 
 
 def profile_on_frames(attribution: Attribution, target: int, frames: int) -> Tensor:
@@ -19,10 +17,8 @@ def profile_on_frames(attribution: Attribution, target: int, frames: int) -> Ten
     """
     profile = frame_profile(attribution, target)
     if isinstance(attribution, SaliencyVolume):
-        positions = np.asarray(attribution.frame_positions, dtype=np.float64)
-    else:
-        positions = (np.arange(len(profile)) + 0.5) * frames / len(profile) - 0.5
-    return torch.from_numpy(np.interp(np.arange(frames), positions, profile.cpu().numpy()))
+        return on_frames(profile, attribution.frame_positions, frames)
+    return on_frames(profile, [(step + 0.5) * frames / len(profile) - 0.5 for step in range(len(profile))], frames)
 
 
 def spearman(one: Tensor, other: Tensor) -> float | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from actionlens.documents import DocumentError, read_yaml
 from handlers.errors import ModelError
 from handlers.labels import Labels, labels_of, read_labels
 
@@ -17,8 +16,8 @@ def card_document(path: Path) -> tuple[dict[str, Any], Labels | None]:
     Raises ModelError naming the file, that of the labels where these are at fault.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        document = read_yaml(path)
+    except DocumentError as error:
         raise ModelError(f"{path}: {error}") from error
     if not isinstance(document, dict):
         raise ModelError(f"{path}: a card is a YAML mapping")

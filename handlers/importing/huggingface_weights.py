@@ -6,7 +6,6 @@ with a variant, the same under the variant's names. Everything else in the direc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from actionlens.documents import DocumentError, read_json
 from handlers.errors import ModelError
 from handlers.tensor_files.weights import read_weights
 
@@ -64,8 +64,8 @@ def pretrained_weights(folder: Path, config: Mapping[str, Any], variant: str = "
 def read_document(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises ModelError naming the file."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        document = read_json(path)
+    except DocumentError as error:
         raise ModelError(f"{path}: {error}") from error
     if not isinstance(document, dict):
         raise ModelError(f"{path}: is not a JSON object")
@@ -129,8 +129,13 @@ def _shards(folder: Path, index: Path) -> tuple[dict[str, Tensor], list[str]]:
 def _beside(folder: Path, blamed: Path, name: str) -> Path:
     """A file that another names; it must lie in the directory."""
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()) and Path(name).name != name:
+    try:
+        outside = not path.resolve().is_relative_to(folder.resolve()) and Path(name).name != name
+        there = path.is_file()
+    except (OSError, ValueError):  # a name that no file can have: too long, or with a null character
+        outside = there = False
+    if outside:
         raise ModelError(f"{blamed}: names {name!r}, which is outside the directory")
-    if not path.is_file():
+    if not there:
         raise ModelError(f"{blamed}: names {name}, which is missing")
     return path

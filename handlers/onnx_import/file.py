@@ -12,6 +12,7 @@ from handlers.onnx_import.ending import sorted_nodes
 
 if TYPE_CHECKING:
     import onnx
+    from google.protobuf.message import Message
 
 NEEDS = "reading .onnx files needs onnx and onnxruntime: pip install 'actionlens[onnx]'"
 
@@ -81,6 +82,7 @@ def read_onnx(path: Path) -> OnnxFile:
 
     try:
         model = onnx.load(path, load_external_data=False)
+        _check_names(model)
     except (OSError, DecodeError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as .onnx: {_first_line(error)}") from error
     outside = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
@@ -96,7 +98,7 @@ def read_onnx(path: Path) -> OnnxFile:
         notes = ("its nodes were put in order: converters to half precision leave them out of it",)
     try:
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, ValueError) as error:  # ValueError: its reason quotes what is no UTF-8
         raise ModelError(f"{path}: cannot be read as .onnx: {_first_line(error)}") from error
     if any(entry.key == _EXPORTED for entry in model.metadata_props):
         raise ModelError(
@@ -104,6 +106,21 @@ def read_onnx(path: Path) -> OnnxFile:
             "serve that: actionlens serve --backend onnx --store FOLDER"
         )
     return OnnxFile(path, model, _input(path, model.graph), _output(path, model.graph), notes)
+
+
+def _check_names(message: Message) -> None:
+    """Raise ValueError for text anywhere in a message that is no UTF-8: its format checks none, and who reads it gets
+    bytes, or an error."""
+    for field in message.DESCRIPTOR.fields:
+        if field.type == field.TYPE_STRING:
+            found = getattr(message, field.name)
+            for text in found if field.is_repeated else (found,):
+                if not isinstance(text, str):
+                    raise ValueError(f"{field.full_name} is no UTF-8: {text!r:.60}")
+        elif field.type == field.TYPE_MESSAGE and (field.is_repeated or message.HasField(field.name)):
+            found = getattr(message, field.name)
+            for inner in found if field.is_repeated else (found,):
+                _check_names(inner)
 
 
 def _input(path: Path, graph: onnx.GraphProto) -> Entry:

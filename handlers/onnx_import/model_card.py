@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from actionlens.card import ModelCard
+from actionlens.documents import DocumentError, parse_json
 from handlers.errors import ModelError
 from handlers.labels import labels_of
 from handlers.onnx_import.file import OnnxFile, read_onnx
@@ -104,6 +104,6 @@ def _last_map(module: nn.Module, size: tuple[int, int, int]) -> str:
 
 def _json(file: OnnxFile, name: str) -> Any:
     try:
-        return json.loads(file.metadata[name])
-    except ValueError as error:
+        return parse_json(file.metadata[name])
+    except DocumentError as error:
         raise ModelError(f"{file.path}: its metadata {name!r} is not JSON: {error}") from error

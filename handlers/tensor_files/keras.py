@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from actionlens.documents import parse_json
 from handlers.errors import ModelError
 from handlers.tensor_files.weights import check_growth
 
@@ -47,7 +47,7 @@ def read_layers(path: Path) -> tuple[tuple[int, ...], list[KerasLayer]]:
         with h5py.File(path, "r") as file:
             if "model_config" not in file.attrs:
                 raise ModelError(f"{path}: holds weights alone; save the whole model: model.save('NAME.h5')")
-            document = json.loads(file.attrs["model_config"])
+            document = parse_json(file.attrs["model_config"])
             if document["class_name"] != "Sequential":
                 raise ModelError(f"{path}: holds a {document['class_name']} model; only Sequential ones are read")
             entries = document["config"]["layers"]

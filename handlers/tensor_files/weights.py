@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import math
 import mmap
 import pickle
 import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -181,6 +184,8 @@ def _read(path: Path) -> object:
         case ".npz":
             _check_archive(path)
             with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+                assert archive.zip is not None
+                _check_shapes(archive.zip)
                 return {name: torch.from_numpy(np.ascontiguousarray(archive[name])) for name in archive.files}
         case ".onnx":
             raise ModelError(f"{path}: holds a network, not tensors alone: --family onnx")
@@ -193,9 +198,32 @@ def _unpickled(path: Path, settings: Sequence[str]) -> object:
     functions of which nothing is kept."""
     known: list[Any] = [(_Setting, name) for name in settings]
     known += [(dict, name) for name in _MAPPINGS]
-    with torch.serialization.safe_globals(known):
-        document: object = torch.load(path, map_location="cpu", weights_only=True)
+    with torch.serialization.safe_globals(known), _opened(path) as file:
+        document: object = torch.load(file, map_location="cpu", weights_only=True)
         return document
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Path | _Within]:
+    """What torch reads a checkpoint from: an archive by its path, faster; an old file so that no more is ever asked of
+    it, and room made for that, than it has."""
+    if zipfile.is_zipfile(path):
+        yield path
+    else:
+        with _Within(path) as file:
+            yield file
+
+
+class _Within(io.BufferedReader):
+    """A file that makes no room for more bytes than are left in it, whatever lengths stand in it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most so many bytes."""
+        return super().read(size if size is None or size < 0 else min(size, self._size))
 
 
 def _contains(path: Path, word: bytes) -> bool:
@@ -240,6 +268,18 @@ def _every_tensor(document: object) -> Iterator[Tensor]:
     elif isinstance(document, Mapping):
         for part in document.values():
             yield from _every_tensor(part)
+
+
+def _check_shapes(archive: zipfile.ZipFile) -> None:
+    """Raise ValueError where the shape of an array is not that of its values: NumPy makes room for it first."""
+    for entry in archive.infolist():
+        with archive.open(entry) as member:
+            version = np.lib.format.read_magic(member)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(member)
+            size, stored = math.prod(shape) * dtype.itemsize, entry.file_size - member.tell()
+            if size != stored and not dtype.hasobject:
+                raise ValueError(f"{entry.filename}: {shape} of {dtype} take {size} bytes, and it holds {stored}")
 
 
 def _check_plain(path: Path, name: str, tensor: Tensor) -> None:

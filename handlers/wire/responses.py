@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -147,16 +148,26 @@ def _fill(explanation: explanation_pb2.Explanation, result: Attribution, encodin
 def _fill_quality(message: explanation_pb2.Quality, quality: Quality) -> None:
     for name, value in vars(quality).items():
         if value is not None:
+            _check_finite(name, value)
             setattr(message, name, value)
 
 
 def _fill_details(explanation: explanation_pb2.Explanation, details: Details) -> None:
     for curve in details.curves:
+        _check_finite(curve.name, *curve.x, *curve.y)
         explanation.curves.add(name=curve.name, x_name=curve.x_name, x=curve.x, y=curve.y, unit=curve.unit)
     explanation.notes.extend(details.notes)
-    explanation.measures.update(details.measures)
+    for name, number in details.measures.items():
+        _check_finite(name, number)
+        explanation.measures[name] = number
     for name, values in details.arrays.items():
         explanation.arrays[name].CopyFrom(array_message(values))
+
+
+def _check_finite(name: str, *numbers: float) -> None:
+    """Raises TensorError: one such number makes an answer that no JSON and no database takes."""
+    if not all(map(math.isfinite, numbers)):
+        raise TensorError(f"{name}: NaN or infinity")
 
 
 def array_message(values: Tensor) -> tensor_pb2.Tensor:
@@ -166,7 +177,10 @@ def array_message(values: Tensor) -> tensor_pb2.Tensor:
 
 
 def _tensor(values: Tensor, encoding: answer_pb2.ValueEncoding) -> tensor_pb2.Tensor:
-    return to_tensor(values.detach().float().numpy(), encoding)
+    values = values.detach().float()
+    if not bool(values.isfinite().all()):
+        raise TensorError("NaN or infinity among them")
+    return to_tensor(values.numpy(), encoding)
 
 
 def _bytes(values: Tensor) -> tensor_pb2.Tensor:

@@ -26,7 +26,12 @@ class InProcessBackend(ThreadBackend):
         from handlers.wire.requests import answer
 
         def answer_all(engine: Engine, batch: Sequence[Work]) -> list[worker_pb2.ComputeResponse]:
-            return answer(engine, [work.request for work in batch], [work.pixels for work in batch])
+            return answer(
+                engine,
+                [work.request for work in batch],
+                [work.pixels for work in batch],
+                [work.wanted for work in batch],
+            )
 
         settings = self.settings
         threads = settings.threads or len(os.sched_getaffinity(0))
@@ -34,5 +39,7 @@ class InProcessBackend(ThreadBackend):
             try:
                 engine = Engine.load(folder, threads, settings.relevance_bytes, settings.precision)
             except ModelError as error:
-                raise Unavailable(f"model {name!r} cannot be loaded: {error}", reason="MODEL_UNFIT") from error
+                raise Unavailable(
+                    f"model {name!r} cannot be loaded", reason="MODEL_UNFIT", detail=str(error)
+                ) from error
             yield name, partial(answer_all, engine), settings.batch_size

@@ -19,17 +19,21 @@ def chosen_models(settings: Settings) -> dict[str, Path]:
     try:
         found = stored_models(settings.stores)
     except CardError as error:
-        raise Unavailable(f"model store: {error}", reason="MODEL_STORE_INVALID") from error
+        raise Unavailable(
+            "a card of the model store does not fit", reason="MODEL_STORE_INVALID", detail=str(error)
+        ) from error
     missing = sorted(set(settings.models) - set(found))
     if missing:
         raise NotFound(
-            f"models: {', '.join(missing)} not in {settings.model_store}; it holds: {', '.join(found) or 'none'}",
+            f"models: {', '.join(missing)} not in the model store; it holds: {', '.join(found) or 'none'}",
             field="models",
+            detail=str(settings.model_store),
         )
     chosen = {name: folder for name, folder in found.items() if not settings.models or name in settings.models}
     if not chosen:
         raise Unavailable(
-            f"model store {settings.model_store} holds no model; add one with `actionlens models import`",
+            "the model store holds no model; add one with `actionlens models import`",
             reason="MODEL_STORE_EMPTY",
+            detail=str(settings.model_store),
         )
     return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,6 +33,8 @@ class Work:
     pixels: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
     """The clip, RGB [T, height, width, 3] at the model's size. A backend uses this memory itself: nobody may
     write into it while the work may still be computed."""
+    wanted: Callable[[], bool] = lambda: True
+    """Says whether the answer is still waited for; a backend sets it and asks it while it computes, in any thread."""
 
 
 class InferenceBackend(Protocol):

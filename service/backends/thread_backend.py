@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
@@ -28,6 +28,8 @@ class _Clip:
     done: asyncio.Future[worker_pb2.ComputeResponse]
     begun: float = 0.0
     """When its batch began, by the loop's clock."""
+    left: bool = False
+    """The caller waits no longer."""
 
 
 class ThreadBackend(ABC):
@@ -100,6 +102,8 @@ class ThreadBackend(ABC):
                 response = await asyncio.shield(clip.done)
         except TimeoutError as error:
             raise DeadlineExceeded(f"model {model!r} did not answer within {deadline:g} s") from error
+        finally:
+            clip.left = True
         return Reply(response, clip.begun - called, max(0.0, loop.time() - clip.begun - response.timings.total))
 
     def models(self) -> dict[str, model_pb2.Model]:
@@ -156,7 +160,7 @@ class ThreadBackend(ABC):
         for clip in clips:
             clip.begun = begun
         try:
-            return list(self._answers[name]([clip.work for clip in clips]))
+            return list(self._answers[name]([_followed(clip) for clip in clips]))
         except Exception as error:  # one bad batch must not end the model's service
             if len(clips) == 1:
                 return [Unavailable(f"{type(error).__name__} while computing the batch")]
@@ -165,7 +169,7 @@ class ThreadBackend(ABC):
         return [found for clip in clips for found in self._answer(name, [clip])]
 
     def _dropped(self, clip: _Clip, now: float) -> bool:
-        if now < clip.at:
+        if now < clip.at and not clip.left:
             return False
         clip.done.set_exception(DeadlineExceeded("the deadline passed before the clip was computed"))
         return True
@@ -188,3 +192,8 @@ class ThreadBackend(ABC):
         for done in tuple(self._inside):
             done.set_exception(Unavailable("the service stopped before the clip was computed"))
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _followed(clip: _Clip) -> Work:
+    """The clip's work, which knows whether the caller still waits."""
+    return replace(clip.work, wanted=lambda: not clip.left)

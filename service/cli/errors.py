@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actionlens.extras import explain_missing
+from service.printable import printable
 
 
 def explain_failure(error: BaseException) -> str:
@@ -11,6 +12,9 @@ def explain_failure(error: BaseException) -> str:
         return missing
     field = getattr(error, "field", "")
     message = getattr(error, "message", "") or str(error) or type(error).__name__
+    if getattr(error, "detail", ""):  # of an error that arose here: who reads it runs the service
+        message = str(error)
+    message = printable(message, keep="\n\t")
     if isinstance(error, OSError) and error.strerror:
         message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     elif not hasattr(error, "reason"):

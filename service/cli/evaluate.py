@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     from service.cli.terminal import Stage
     from service.client import Client, GroundTruth
     from service.client.evaluations.clip_truth import ClipTruth
+    from service.evaluation.earlier_evaluation import EarlierEvaluation
     from service.evaluation.evaluated_set import EvaluatedClip, EvaluatedSet
     from service.local import LocalClient
 
 _PATIENCE = 30.0
+_GAP_FORWARDS = 12
+"""Clips through the network for the insertion-deletion gap of one explanation (OutputOptions, answer.proto)."""
+_FASTEST = 0.1
+"""Share of the time of a forward alone below which a forward in a batch has not been run."""
 
 
 def evaluate(
@@ -104,6 +109,17 @@ def evaluate(
             "what is there; plots need the extra `media`.",
         ),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="Also compare with what an earlier evaluation, most often of another model, wrote with -o DIR: by "
+            "Welch's t-test.",
+        ),
+    ] = None,
     list_measures: Annotated[
         bool, typer.Option("--list-measures", help="Say what can be measured on the model, and stop.")
     ] = False,
@@ -145,6 +161,7 @@ def evaluate(
     from service.cli.terminal import out, stages
     from service.client import Client, evaluation
     from service.client.job_requests import JobOptions
+    from service.evaluation.earlier_evaluation import earlier_evaluation
     from service.settings import Settings
 
     given = [name for name, there in (("CLIP", clips), ("--generated", generated), ("--job", job)) if there]
@@ -157,6 +174,7 @@ def evaluate(
         raise typer.BadParameter("is for --in-process; a running service has its own store", param_hint="--store")
     if in_process and job:
         raise typer.BadParameter("is for a running service; jobs of --in-process end with it", param_hint="--job")
+    earlier = earlier_evaluation(against) if against is not None else None
     settings = Settings() if store is None else Settings(model_store=store)
     console = out()
     with stages() as report, client_of(in_process, settings, model, address, _PATIENCE, report) as client:
@@ -168,6 +186,7 @@ def evaluate(
         else:
             served = client.get_model(model) if model else _default_model(client)
             if list_measures:
+                report("")
                 show_measures(console, served)
                 return
             methods = chosen_methods(method)
@@ -180,7 +199,9 @@ def evaluate(
             if not as_json:
                 slow = [text for text in methods if _is_job(text, served)]
                 seconds = _seconds(client, measured, served, [text for text in methods if text not in slow], plan)
+                report("")
                 show_plan(console, f"{served.name} {served.version}", len(measured), methods, plan, seconds, slow)
+            report("")
             if dry_run:
                 if as_json:
                     print(json.dumps(_plan_document(plan, len(measured)), ensure_ascii=False))
@@ -200,11 +221,12 @@ def evaluate(
                 sent = []
                 with _leaving(sent, output, address):
                     submit(client, measured, asked, options, sent, report)
+                report("")
                 found = _followed(client, sent, served.labels, output, address, as_json)
             else:
                 with _leaving((), output, address), live_table(as_json) as progress:
                     found = measure_here(client, measured, asked, options, served.labels, progress, _printing(as_json))
-        _finish(found, about, output, report, as_json)
+        _finish(found, about, output, earlier, report, as_json)
     if found.failed:
         raise typer.Exit(1)
 
@@ -287,16 +309,28 @@ def _seconds(
     live: Sequence[str],
     plan: job_pb2.EvaluationPlan,
 ) -> float | None:
-    """The time of all clips by that of the first one, explained live; None where it cannot be explained so."""
+    """The time of all clips by that of the first one, explained live; None where it cannot be explained so.
+
+    A forward in a batch takes a good deal less than one alone: where many are to come, some are tried as a batch.
+    """
     from service.errors import ActionLensError
 
     try:
         clip, _ = measured[0].read()
-        timings = client.explain_clip(clip, model=model.name, version=model.version, methods=live).timings
+        timings = client.explain_clip(
+            clip,
+            model=model.name,
+            version=model.version,
+            methods=live,
+            insertion_deletion_gap=plan.forwards > len(live) * _GAP_FORWARDS,
+        ).timings
     except (ActionLensError, OSError):
         return None  # the job says what is wrong with the clip
-    each = timings.forward / max(1, timings.batch_size) * (1 + plan.forwards) + sum(timings.explain)
-    return len(measured) * each
+    alone = timings.forward / max(1, timings.batch_size)
+    # The first gap also blurs the clip, and one of an explanation without voxels measures nothing.
+    together = [seconds / _GAP_FORWARDS for seconds in timings.measure]
+    each = min([alone, *(seconds for seconds in together if seconds > _FASTEST * alone)])
+    return len(measured) * (alone + each * plan.forwards + sum(timings.explain))
 
 
 def _plan_document(plan: job_pb2.EvaluationPlan, clips: int) -> dict[str, object]:
@@ -369,28 +403,42 @@ def _about_job(job: job_pb2.Job) -> dict[str, Any]:
     return _about(job.model, job.version, int(job.seed), job.method)
 
 
-def _finish(found: EvaluatedSet, about: dict[str, Any], output: Path | None, report: Stage, as_json: bool) -> None:
+def _finish(
+    found: EvaluatedSet,
+    about: dict[str, Any],
+    output: Path | None,
+    earlier: EarlierEvaluation | None,
+    report: Stage,
+    as_json: bool,
+) -> None:
     """Show the table, and write the files when there is a folder."""
     from service.cli.evaluation_terminal import show_evaluation
     from service.cli.terminal import out
     from service.evaluation.report_files import report_document
 
     report("testing differences")
-    document = report_document(found, about)
+    document = report_document(found, about, earlier)
     console = out()
+    report("")
     if as_json:
         print(json.dumps(document, ensure_ascii=False))
     else:
-        show_evaluation(console, found)
+        show_evaluation(console, found, earlier)
     if output is None:
         return
-    for path in _write(output, found, document, f"{about['model']} {about['version']}", report):
-        if not as_json:
-            console.print(f"  {path}", style="blue", soft_wrap=True)
+    written = list(_write(output, found, document, f"{about['model']} {about['version']}", earlier, report))
+    report("")
+    for path in () if as_json else written:
+        console.print(f"  {path}", style="blue", soft_wrap=True)
 
 
 def _write(
-    folder: Path, found: EvaluatedSet, document: dict[str, object], heading: str, report: Stage
+    folder: Path,
+    found: EvaluatedSet,
+    document: dict[str, object],
+    heading: str,
+    earlier: EarlierEvaluation | None,
+    report: Stage,
 ) -> Iterator[Path]:
     from actionlens.extras import how_to_install, lacks
     from service.cli.result_files import write_file
@@ -410,5 +458,5 @@ def _write(
     report("writing tables")
     yield write_file(folder / "table.json", json_file(document))
     yield write_file(folder / "table.csv", csv_text(found).encode())
-    yield write_file(folder / "table.md", markdown_text(found, heading, plots).encode())
+    yield write_file(folder / "table.md", markdown_text(found, heading, plots, earlier).encode())
     yield write_file(folder / "clips.npz", npz_file(clip_arrays(found)))

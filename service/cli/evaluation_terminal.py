@@ -8,12 +8,14 @@ from contextlib import contextmanager
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from actionlens.v1 import job_pb2, model_pb2
 from service.cli.evaluation_jobs import Report
 from service.cli.terminal import duration
+from service.evaluation.earlier_evaluation import EarlierEvaluation, compare_sets, compared_sets
 from service.evaluation.evaluated_set import EvaluatedSet
 from service.evaluation.measurement import EXACT_MASK, HIGHER, LOWER, RANDOM, title_of
 from service.evaluation.report_files import cell
@@ -66,7 +68,7 @@ def show_plan(
         console.print(f"  {measure.measure}: {times} a clip", soft_wrap=True)
     line = f"  {whole} forwards in all"
     if seconds is not None:
-        line += f", about {duration(seconds)} on one worker, by the time of one forward of the first clip"
+        line += f", about {duration(seconds)} on one worker, as the first clip has it"
     if jobs:
         line += f"; {', '.join(jobs)} take{'s' if len(jobs) == 1 else ''} more, as a job does"
     console.print(line, soft_wrap=True)
@@ -88,7 +90,7 @@ def live_table(lines: bool) -> Iterator[Report]:
         yield report
         return
     console = Console(stderr=True)
-    with Live(console=console, transient=True, auto_refresh=False) as live:
+    with Live(console=console, transient=True, auto_refresh=False, redirect_stdout=False) as live:
         shown: Group | Text = Text("")
 
         def draw(found: EvaluatedSet | None, done: str, now: str) -> None:
@@ -96,7 +98,8 @@ def live_table(lines: bool) -> Iterator[Report]:
             if found is not None and found.clips:
                 own = [(measure, found.own_value(measure)) for measure in found.measures]
                 known = [method for method in found.methods if method not in found.baselines or method in _EVERYWHERE]
-                shown = Group(*value_tables(found, own, known, console.width))
+                tables = value_tables(found, own, known, console.width)
+                shown = Group(*(part for table in tables for part in (table, "")))
             live.update(Group(shown, Text(", ".join(filter(None, (done, now))), "dim")), refresh=True)
 
         yield draw
@@ -171,8 +174,12 @@ def _best(found: EvaluatedSet, measure: str, value: str) -> str | None:
     return (max if better == HIGHER else min)(means, key=means.__getitem__)
 
 
-def show_evaluation(console: Console, found: EvaluatedSet) -> None:
-    """The whole table, and below it what the tests say, what to be careful about, and what was left out."""
+def show_evaluation(console: Console, found: EvaluatedSet, earlier: EarlierEvaluation | None = None) -> None:
+    """The whole table, and below it what the tests say, what to be careful about, and what was left out.
+
+    earlier: what to compare with.
+    """
+    against = compared_sets(compare_sets(found, earlier), earlier.name) if earlier else []
     there = {(line.measure, line.method) for line in found.summaries}
     for measure in found.measures:
         values = [(own, value) for own, value in found.values if own == measure]
@@ -184,13 +191,13 @@ def show_evaluation(console: Console, found: EvaluatedSet) -> None:
         f"mean ± standard deviation over {len(found.clips)} clips, or as many as in brackets; ↑ {direction(HIGHER)}, "
         f"↓ {direction(LOWER)}",
         style="dim",
-        soft_wrap=True,
     )
     right, known = found.correct
     if known:
         console.print(f"the model has {right} of {known} clips right", style="dim")
     for title, sentences, style in (
         ("comparisons, paired by clip, p after Holm's correction", findings(found), ""),
+        (f"against {earlier.name if earlier else ''}, by Welch's test, p after Holm's correction", against, ""),
         ("be careful", warnings(found), "yellow"),
         ("left out", left_out(found), "dim"),
         ("without a result", [f"{name}: {reason}" for name, reason in found.failed.items()], "red"),
@@ -199,6 +206,6 @@ def show_evaluation(console: Console, found: EvaluatedSet) -> None:
             console.print()
             console.print(title, style="bold")
             for sentence in sentences[:_MOST_SENTENCES]:
-                console.print(Text(f"  {sentence}", style), soft_wrap=True)
+                console.print(Padding(Text(sentence, style), (0, 0, 0, 2), expand=False))
             if len(sentences) > _MOST_SENTENCES:
                 console.print(f"  ... and {len(sentences) - _MOST_SENTENCES} more; -o DIR writes all", style="dim")

@@ -122,8 +122,10 @@ def explain(
                 if len(clips) == 1:
                     raise
                 failed = True
+                report("")
                 _complain(clip, error)
                 continue
+            report("")
             if as_json:
                 print(json.dumps({"clip": str(clip), **answer_document(result.message)[0]}, ensure_ascii=False))
             else:

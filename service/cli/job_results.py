@@ -68,14 +68,16 @@ def show_results(
             name = names.get(index, f"clip {index}")
             report(f"fetching {name}")
             result = client.jobs.result(identifier, index)
+            report("")
             if as_json:
                 document = {"clip": name, **answer_document(result.message)[0]}
                 print(json.dumps(document, ensure_ascii=False), flush=True)
             else:
                 show_result(console, name, result)
-            for path in _write(client, identifier, index, output, report) if output is not None else ():
-                if not as_json:
-                    console.print(f"  {path}", style="blue", soft_wrap=True)
+            written = _write(client, identifier, index, output, report) if output is not None else ()
+            report("")
+            for path in () if as_json else written:
+                console.print(f"  {path}", style="blue", soft_wrap=True)
 
 
 def _write(client: Client, identifier: str, index: int, output: Path, report: Stage) -> list[Path]:

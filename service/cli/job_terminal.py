@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actionlens.v1 import job_pb2
-from service.cli.terminal import duration
+from service.cli.terminal import SafeConsole, duration
 from service.client.async_job_client import JobCallback
 from service.client.job_requests import CLIP_STATES, JOB_STATES, state_name
 from service.validation.request import method_name
@@ -74,7 +74,7 @@ def following(job: job_pb2.Job) -> Iterator[JobCallback]:
         TextColumn("{task.fields[objective]}", style="cyan"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=SafeConsole(stderr=True), transient=True, redirect_stdout=False) as progress:
         task = progress.add_task(f"{method_name(job.method)}: queued", total=1.0, objective="")
 
         def report(update: job_pb2.WatchJobResponse) -> None:

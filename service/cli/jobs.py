@@ -195,6 +195,52 @@ def result(
         show_results(client, identifier, indices, output, as_json=as_json)
 
 
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="A new file; none is overwritten.")],
+) -> None:
+    """Copy the jobs of this machine's data folder to a file, while they go on. Results stay where they are.
+
+    For jobs in SQLite; of PostgreSQL pg_dump makes the copies.
+    """
+    from service.jobs.backup import backup
+    from service.settings import Settings
+
+    done = backup(Settings(), file)
+    typer.echo(f"{file}: {_number(done.jobs, 'job')}, {_number(done.waiting, 'clip')} still to be computed")
+    typer.echo(f"results and large uploads are not in it; copy them too: {done.artefacts}")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="What `actionlens jobs backup` made.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Move a database that is there aside; it is kept beside the new one.")
+    ] = False,
+) -> None:
+    """Bring a copy back. Stop the service and its job workers first; clips that waited go on when they start."""
+    import time
+
+    from service.jobs.backup import restore
+    from service.settings import Settings
+
+    done = restore(Settings(), file, replace=replace)
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(done.taken))
+    typer.echo(f"as of {when}: {_number(done.jobs, 'job')}, {_number(done.waiting, 'clip')} still to be computed")
+    if done.moved is not None:
+        typer.echo(f"the database that was there is {done.moved}")
+    if done.missing:
+        typer.echo(
+            f"{_number(done.missing, 'result or upload', 'results or uploads')} not there; when the copy was made they "
+            f"were in {done.artefacts}",
+            err=True,
+        )
+
+
+def _number(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def _do(address: str, call: Callable[[Jobs], job_pb2.Job]) -> None:
     from service.cli.job_terminal import job_state
 

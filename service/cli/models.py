@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from actionlens.extras import explain_missing
+from service.cli import signatures
 from service.cli.options import Address, AsJson, Store, connect
+from service.cli.signatures import PublicKey, check_signature
+from service.data_folder import prepare
 
 if TYPE_CHECKING:
     from actionlens.v1 import model_pb2
@@ -114,6 +117,7 @@ def import_(
         int, typer.Option(metavar="N", min=0, show_default="as published", help="With --family: of the clips it takes.")
     ] = 0,
     weights_key: WeightsKey = "",
+    public_key: PublicKey = "",
     store: Store = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
 ) -> None:
@@ -122,7 +126,14 @@ def import_(
         raise typer.BadParameter("give either a card or --family", param_hint="CARD")
     if card is not None and (labels is not None or name or frames):
         raise typer.BadParameter("a card has its own", param_hint="--labels, --name, --frames")
+    if public_key:
+        if not weights.is_file():
+            raise typer.BadParameter("a directory is not signed as one file", param_hint="--public-key")
+        signature = weights.with_name(weights.name + signatures.SUFFIX)
+        typer.echo(f"signed: {check_signature(weights, signature, public_key)}")
     settings = settings_of(store)
+    if settings.model_store.is_relative_to(settings.data) and (warning := prepare(settings.data)):
+        typer.echo(warning, err=True)
     arguments = ["--weights", str(weights), "--store", str(settings.model_store), *(["--replace"] if replace else [])]
     of_family = ["--family", family, "--name", name, "--frames", str(frames)]
     arguments += ["--card", str(card)] if card is not None else of_family

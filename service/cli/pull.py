@@ -9,6 +9,7 @@ import typer
 
 from service.cli.models import WeightsKey, import_, settings_of
 from service.cli.options import Store
+from service.cli.signatures import PublicKey, check_signature
 
 
 def pull(
@@ -23,13 +24,14 @@ def pull(
         Path | None, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="A label a line, JSON or CSV.")
     ] = None,
     weights_key: WeightsKey = "",
+    public_key: PublicKey = "",
     store: Store = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
 ) -> None:
-    """Download published weights (resumed where they broke off, checked by digest) and import them."""
+    """Download published weights (resumed where they broke off, checked by digest and signature) and import them."""
     from actionlens.store import bundled_store
     from service.cli.terminal import out, transfer
-    from service.cli.weights_download import fetch, find_entry, read_catalogue
+    from service.cli.weights_download import fetch, fetch_signature, find_entry, read_catalogue
 
     entries = read_catalogue(catalogue or bundled_store() / "catalogue.yaml")
     if not name:
@@ -41,7 +43,11 @@ def pull(
     with transfer(entry.file) as report:
         file = fetch(entry, folder / ".pull" / name, report)
     typer.echo(f"{entry.url}: {entry.licence}")
-    typer.echo(f"sha256 {entry.digest_line}")
+    typer.echo(f"sha256 {entry.sha256}: as in the catalogue")
+    if public_key:
+        signature = fetch_signature(entry, file.parent)
+        typer.echo(f"signed: {check_signature(file, signature, public_key)}")
+        signature.unlink()
     import_(
         weights=file,
         family=entry.family,

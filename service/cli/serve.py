@@ -101,6 +101,7 @@ def serve(
     from pydantic import ValidationError
 
     from service.cli.terminal import stages
+    from service.setting_files import SettingFileError
     from service.settings import Settings
 
     if once and not demo:
@@ -124,6 +125,8 @@ def serve(
     except ValidationError as error:
         first = error.errors()[0]
         raise typer.BadParameter(f"{first['msg']}", param_hint=".".join(map(str, first["loc"]))) from error
+    except SettingFileError as error:
+        raise typer.BadParameter(str(error)) from error
     sample = _sample(settings)
     if demo and sample is None:
         typer.echo(
@@ -217,7 +220,7 @@ def _announce(server: Server, clip: Path | None) -> None:
         console.print(f"  [bold]{name:<8}[/bold] {value}", soft_wrap=True)
     if server.jobs is not None and not server.jobs.is_open():
         trouble = server.jobs.engine.trouble
-        why = trouble.message if trouble is not None else "their database has not answered yet"
+        why = str(trouble) if trouble is not None else "their database has not answered yet"
         console.print("  jobs     ", style="bold yellow", end="")
         console.print(f"not available, trying again: {why}", style="yellow", soft_wrap=True, markup=False)
     address = "" if _address(server) == "127.0.0.1:8470" else f" --address {_address(server)}"

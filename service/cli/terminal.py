@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -18,40 +18,59 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from actionlens.v1 import explanation_pb2
 from service.client.results import ExplanationResult, Result
+from service.printable import printable
 from service.webcam.sparkline import bar
 
 _FILE_WIDTH = 400
 _LONG_SECONDS = 10.0
 
 
+class SafeConsole(Console):
+    """A console that writes control characters of texts as escapes: names and notes are of other people."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As the base class."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text, keep="\n\t"), style, control)
+
+
 class Stage(Protocol):
-    """Takes a description of the work that begins now."""
+    """Takes a description of the work that begins now; an empty one before something is printed."""
 
     def __call__(self, doing: str) -> None: ...
 
 
 def out() -> Console:
     """Standard output; wide where it is not a terminal, so that lines stay lines for other programs."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    return SafeConsole(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
 
 
 @contextmanager
 def stages() -> Iterator[Stage]:
-    """A spinner on standard error with what is being done and for how long; nothing where that is no terminal."""
+    """A spinner on standard error with what is being done and for how long; nothing where that is no terminal.
+
+    It is erased by an empty description, for whatever is printed would begin in its line. Standard output stays what it
+    is: rich would send it to the spinner's terminal, and none to the file that it is written to.
+    """
     if not sys.stderr.isatty():
         yield lambda _doing: None
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
         task = progress.add_task("")
 
         def report(doing: str) -> None:
+            if not doing:
+                progress.stop()
+                return
             progress.reset(task, description=doing)
+            progress.start()
 
         yield report
 
@@ -63,7 +82,8 @@ def transfer(name: str) -> Iterator[Callable[[int, int | None], None]]:
         yield lambda _done, _whole: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+    left = TimeRemainingColumn()
+    with Progress(*columns, left, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
         task = progress.add_task(name, total=None)
         yield lambda done, whole: progress.update(task, completed=done, total=whole)
 

@@ -1,17 +1,20 @@
-"""Fetches published weights by catalogue: resumed where they broke off, refused when their digest is another."""
+"""Fetches published weights by catalogue, over https alone: resumed where they broke off, refused when they are longer
+than was published or their digest is another."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import httpx
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from actionlens.documents import DocumentError, read_yaml
+from service.cli import signatures
 from service.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 
 Progress = Callable[[int, int | None], None]
@@ -19,29 +22,28 @@ Progress = Callable[[int, int | None], None]
 
 _TIMEOUT = httpx.Timeout(30.0)
 _CHUNK = 1 << 20
-_DIGITS = 64
+_REDIRECTS = 5
+_HTTPS = r"^https://[^\s/@]+/(\S+/)?[A-Za-z0-9][A-Za-z0-9._-]*$"
+_MOST_BYTES = 32 * 2**30
+"""Of a file of which the catalogue says nothing: more than any network of a known family."""
 
 
 class CatalogueEntry(BaseModel):
     """One published checkpoint.
 
-    sha256: of the file, in hexadecimal; where the publisher gives only its beginning (as in the file's name), that.
+    sha256: of the file, 64 hexadecimal digits. bytes: the file's length, where it is known. signature: where its
+    minisign signature is published; beside the file, with .minisig behind its name, unless told.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     family: str
-    url: Annotated[str, Field(pattern=r"^https?://.+/[A-Za-z0-9._-]+$")]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
+    url: Annotated[str, Field(pattern=_HTTPS)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    bytes: Annotated[int, Field(gt=0)] | None = None
+    signature: Annotated[str, Field(pattern=_HTTPS)] | None = None
     licence: Annotated[str, Field(min_length=1)]
     description: str = ""
-
-    @property
-    def digest_line(self) -> str:
-        """The digest and how much of it was compared, for people."""
-        digits = len(self.sha256)
-        whole = "as published" if digits == _DIGITS else f"begins as published; no more than {digits} digits are"
-        return f"{self.sha256}: {whole}"
 
     @property
     def file(self) -> str:
@@ -52,10 +54,8 @@ class CatalogueEntry(BaseModel):
 def read_catalogue(path: Path) -> dict[str, CatalogueEntry]:
     """Entries by name. Raises InvalidArgument naming the file and the field that does not fit."""
     try:
-        return TypeAdapter(dict[str, CatalogueEntry]).validate_python(
-            yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        )
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return TypeAdapter(dict[str, CatalogueEntry]).validate_python(read_yaml(path) or {})
+    except DocumentError as error:
         raise InvalidArgument(f"catalogue: {path}: {error}", field="catalogue") from error
     except ValidationError as error:
         first = error.errors()[0]
@@ -74,12 +74,12 @@ def fetch(entry: CatalogueEntry, folder: Path, report: Progress) -> Path:
     """The entry's file in this folder, downloaded as far as it is not there yet, with the right digest.
 
     A connection that breaks is taken up again as long as each attempt brings something. Raises Unavailable when the
-    server cannot be reached or does not have it (what came is kept for the next time), and FailedPrecondition for a
-    wrong digest (nothing is kept) or while another process fetches the same.
+    server cannot be reached, does not have it or sends elsewhere than by https (what came is kept for the next time),
+    and FailedPrecondition for a wrong length or digest (nothing is kept) or while another process fetches the same.
     """
     folder.mkdir(parents=True, exist_ok=True)
     done, part = folder / entry.file, folder / f"{entry.file}.part"
-    if done.exists() and _digest(done).startswith(entry.sha256):
+    if done.exists() and _digest(done) == entry.sha256:
         return done
     with part.open("ab") as file:
         try:
@@ -89,14 +89,17 @@ def fetch(entry: CatalogueEntry, folder: Path, report: Progress) -> Path:
         while True:
             before = file.tell()
             try:
-                _download(entry.url, file, report)
+                _download(entry.url, file, report, entry.bytes or _MOST_BYTES)
                 break
+            except _TooLong as error:
+                part.unlink()
+                raise FailedPrecondition(f"{entry.url}: {error}; what came was deleted", reason="TOO_LONG") from error
             except httpx.TransportError as error:
                 if file.tell() == before:
                     kept = f"; {before / 1e6:.1f} MB are kept, and the next pull continues there" if before else ""
                     raise Unavailable(f"{entry.url}: {str(error) or type(error).__name__}{kept}") from error
         digest = _digest(part)
-        if not digest.startswith(entry.sha256):
+        if digest != entry.sha256:
             part.unlink()
             raise FailedPrecondition(
                 f"{entry.url}: sha256 is {digest}, the catalogue says {entry.sha256}; what came was deleted",
@@ -105,11 +108,44 @@ def fetch(entry: CatalogueEntry, folder: Path, report: Progress) -> Path:
         return part.rename(done)
 
 
-def _download(url: str, file: BinaryIO, report: Progress) -> None:
-    """Append what is missing. Raises httpx.TransportError when the connection breaks, Unavailable for a refusal."""
+def fetch_signature(entry: CatalogueEntry, folder: Path) -> Path:
+    """The signature of the entry's file, downloaded into this folder. Raises Unavailable, and FailedPrecondition for
+    one that is too long."""
+    path = folder / f"{entry.file}{signatures.SUFFIX}"
+    url = entry.signature or f"{entry.url}{signatures.SUFFIX}"
+    try:
+        with path.open("wb") as file:
+            _download(url, file, lambda _done, _whole: None, signatures.MOST_BYTES)
+    except _TooLong as error:
+        raise FailedPrecondition(f"{url}: {error}", reason="TOO_LONG") from error
+    except httpx.TransportError as error:
+        raise Unavailable(f"{url}: {str(error) or type(error).__name__}") from error
+    return path
+
+
+class _TooLong(Exception):
+    """More is sent, or announced, than was published."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"is longer than {most} bytes")
+
+
+def _download(url: str, file: BinaryIO, report: Progress, most: int) -> None:
+    """Append what is missing. Raises httpx.TransportError when the connection breaks, Unavailable for a refusal and
+    _TooLong before more than `most` bytes are in the file."""
     start = file.tell()
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    with httpx.stream("GET", url, headers=headers, timeout=_TIMEOUT, follow_redirects=True) as answer:
+
+    def check(request: httpx.Request) -> None:
+        if request.url.scheme != "https":
+            raise Unavailable(f"{url}: the server sends to {request.url}; only https is followed")
+
+    with (
+        httpx.Client(
+            timeout=_TIMEOUT, follow_redirects=True, max_redirects=_REDIRECTS, event_hooks={"request": [check]}
+        ) as client,
+        _answer(client, url, headers) as answer,
+    ):
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             # All of it is there already, or too much; the digest shows which.
             return
@@ -121,10 +157,24 @@ def _download(url: str, file: BinaryIO, report: Progress) -> None:
             file.seek(start := 0)
         length = answer.headers.get("Content-Length")
         whole = start + int(length) if length else None
-        for chunk in answer.iter_bytes(_CHUNK):
+        if whole is not None and whole > most:
+            raise _TooLong(most)
+        # As it is sent: a server that compresses all the same could send gigabytes in a few bytes.
+        for chunk in answer.iter_raw(_CHUNK):
+            if file.tell() + len(chunk) > most:
+                raise _TooLong(most)
             file.write(chunk)
             report(file.tell(), whole)
         file.flush()
+
+
+@contextmanager
+def _answer(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+    try:
+        with client.stream("GET", url, headers=headers) as answer:
+            yield answer
+    except httpx.TooManyRedirects as error:
+        raise Unavailable(f"{url}: the server sends elsewhere more than {_REDIRECTS} times") from error
 
 
 def _digest(path: Path) -> str:

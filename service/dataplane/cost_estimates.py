@@ -15,6 +15,8 @@ from service.telemetry.records import explain_seconds
 _SAMPLES = 7
 # What is not measured again is believed less and less: it was expensive once, and only trying again can tell.
 _HALF_LIFE_SECONDS = 600.0
+# Nobody is refused for long because of what was measured on a busier machine.
+_REFUSAL_HALF_LIFE_SECONDS = 60.0
 # Parameters are part of the key, and clients choose them.
 _MOST_KEYS = 1024
 
@@ -49,6 +51,8 @@ class CostEstimates:
         failed = any(explanation.HasField("failure") for explanation in response.explanations)
         if methods and predict and not failed:
             self._note(_key(model, methods, gap), explain_seconds(times) / predict)
+            for method, seconds in zip(methods, times.explain, strict=False):
+                self._note(_single_key(model, method), seconds / predict)
 
     def predict(self, model: str) -> float | None:
         """Seconds of one clip's share of a forward; None before the first."""
@@ -72,6 +76,24 @@ class CostEstimates:
         age = self._clock() - samples.at
         return predict * sorted(samples.values)[len(samples.values) // 4] * float(0.5 ** (age / _HALF_LIFE_SECONDS))
 
+    def least(self, model: str, methods: Sequence[method_pb2.Method], gap: bool = False) -> float:
+        """Seconds that these methods take at the very least, as far as is known, whatever is.
+
+        As they were together, or where they never were, each as it was in any company and with any parameters. Always
+        too low rather than too high: a refusal must be right.
+        """
+        predict = self.predict(model)
+        if predict is None:
+            return 0.0
+        known = self._least(_key(model, methods, gap))
+        return predict * (known or sum(self._least(_single_key(model, method)) for method in methods))
+
+    def _least(self, key: tuple[str | bytes, ...]) -> float:
+        samples = self._measured.get(key)
+        if samples is None:
+            return 0.0
+        return min(samples.values) * float(0.5 ** ((self._clock() - samples.at) / _REFUSAL_HALF_LIFE_SECONDS))
+
     def _note(self, key: tuple[str | bytes, ...], value: float) -> None:
         # What was measured longest ago stands first, and is forgotten first.
         samples = self._measured[key] = self._measured.pop(key, _Samples())
@@ -83,3 +105,7 @@ class CostEstimates:
 
 def _key(model: str, methods: Sequence[method_pb2.Method], gap: bool) -> tuple[str | bytes, ...]:
     return model, *(method.SerializeToString(deterministic=True) for method in methods), *(("gap",) if gap else ())
+
+
+def _single_key(model: str, method: method_pb2.Method) -> tuple[str | bytes, ...]:
+    return model, "each", method.WhichOneof("method") or ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,13 +25,16 @@ from service.decoding.clip import DecodedClip
 from service.decoding.process.confinement import can_filter
 from service.decoding.process.decoder import make_decoder
 from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
-from service.settings import DecoderPlace, Settings
+from service.ingress.compute_budget import ComputeBudget
+from service.settings import BackendName, DecoderPlace, Settings
 from service.telemetry import spans as tracing
 from service.telemetry.decoder_metrics import DecoderMetrics
 from service.telemetry.log import get_logger
 from service.telemetry.metrics import Metrics
 from service.telemetry.records import record_answer
 
+TOO_COSTLY = "TOO_COSTLY"
+"""Reason of the refusal of what takes a worker longer than it may for one batch, whatever the caller would wait."""
 _RETRY_SECONDS = 1.0
 
 
@@ -50,6 +54,7 @@ class ExplainService:
         self.metrics = metrics
         self.served_models = ServedModels(backend, settings.default_model)
         self.costs = CostEstimates()
+        self._budget = ComputeBudget(settings.quotas.compute_seconds)
         # Two pools, because the decoding of one long file may take its threads for many seconds, and a live stream
         # must not wait for that.
         self._clip_pool = Pool(settings.decode_threads, "clip")
@@ -89,6 +94,7 @@ class ExplainService:
         """
         started = time.perf_counter()
         resolved = resolve_clip(request, self.served_models)
+        self._check_cost(resolved, deadline)
         stage = _Stage()
         with tracing.answering("clip", resolved.model.name, since=started):
             try:
@@ -129,16 +135,45 @@ class ExplainService:
         placement: answer_pb2.Placement,
         deadline: float,
     ) -> Reply:
-        """Let the backend answer uint8 [T, height, width, 3]. Raises as the backend does, and the worker's refusals."""
+        """Let the backend answer uint8 [T, height, width, 3].
+
+        Raises as the backend does, the worker's refusals, and QuotaExceeded.
+        """
         if deadline <= 0:
             raise DeadlineExceeded("the deadline passed before the clip could be computed")
+        self._check_cost(resolved, deadline)
+        self._budget.check()
         begun = time.perf_counter()
         work = Work(worker_pb2.ComputeRequest(compute=resolved.compute(placement)), frames)
         reply = await self.backend.compute(resolved.model.name, work, deadline)
         tracing.computed(begun, reply)
+        self._budget.spend(reply.response.timings.total / max(1, reply.response.timings.batch_size))
         check_response(resolved, reply.response)
         self.costs.add(resolved.model.name, resolved.methods, reply.response, resolved.full.gap)
         return reply
+
+    def _check_cost(self, resolved: ResolvedRequest, deadline: float) -> None:
+        """Raise DeadlineExceeded for what surely takes longer than the caller waits, ResourceExhausted for what takes
+        longer than a worker may for one batch before it is killed."""
+        needed = self.costs.least(resolved.model.name, resolved.methods, resolved.full.gap)
+        most = self.settings.response_seconds if self.settings.backend is BackendName.TORCHSERVE else math.inf
+        if not needed or needed <= min(deadline, most):
+            return
+        count = len(resolved.methods)
+        what = "the method takes" if count == 1 else f"the {count} methods take"
+        if needed > most:
+            raise ResourceExhausted(
+                f"{what} about {needed:.3g} s here, and one request may take {most:.3g} s; ask for "
+                f"{'a cheaper one' if count == 1 else 'fewer'} at a time",
+                field=f"{resolved.path}methods",
+                reason=TOO_COSTLY,
+            )
+        raise DeadlineExceeded(
+            f"{what} about {needed:.3g} s here, longer than the deadline of {deadline:.3g} s; allow more time or ask "
+            f"for {'a cheaper one' if count == 1 else 'fewer'}",
+            field=f"{resolved.path}methods",
+            reason="DEADLINE_TOO_SHORT",
+        )
 
     async def decode(
         self, clip: clip_pb2.Clip, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput

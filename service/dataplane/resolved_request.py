@@ -13,6 +13,8 @@ from service.dataplane.truth_mapping import visible_part
 from service.errors import InvalidArgument
 from service.validation.request import check_message, check_methods, resolve_target
 
+_LONGEST_LATENCY = 3600.0
+_LARGEST_SHARE = 1000.0
 _METHOD_PATH = re.compile(r"methods\[(\d+)]")
 
 
@@ -112,15 +114,17 @@ def updated(request: ResolvedRequest, update: service_pb2.StreamUpdate) -> Resol
 
 def _budget(budget: service_pb2.Budget, path: str) -> service_pb2.Budget | None:
     """Check a budget's bounds; None when it has none. Raises InvalidArgument."""
-    if budget.HasField("latency_seconds") and budget.latency_seconds <= 0:
+    if budget.HasField("latency_seconds") and not 0 < budget.latency_seconds <= _LONGEST_LATENCY:
         raise InvalidArgument(
-            f"{path}.latency_seconds: {budget.latency_seconds:g} leaves no time for an answer; give seconds above 0",
+            f"{path}.latency_seconds: {budget.latency_seconds:g} is no time for an answer; give seconds above 0 and at "
+            f"most {_LONGEST_LATENCY:g}, or leave it out",
             field=f"{path}.latency_seconds",
             reason="BAD_BUDGET",
         )
-    if budget.overhead_share < 0:
+    if not 0 <= budget.overhead_share <= _LARGEST_SHARE:
         raise InvalidArgument(
-            f"{path}.overhead_share: {budget.overhead_share:g} is negative; 0.3 is 30 %, 0 predictions only",
+            f"{path}.overhead_share: {budget.overhead_share:g} is no share; use 0 to {_LARGEST_SHARE:g}: 0.3 is "
+            "30 %, 0 predictions only",
             field=f"{path}.overhead_share",
             reason="BAD_BUDGET",
         )

@@ -19,7 +19,7 @@ from service.evaluation.measure_reliability import (
     measure_agreements,
     reliability,
 )
-from service.evaluation.measurement import BASELINES, EXACT_MASK, RANDOM, ClipMeasurement
+from service.evaluation.measurement import BASELINES, EXACT_MASK, RANDOM, WEIGHT, ClipMeasurement
 from service.evaluation.measurement_table import MeasurementTable, Summary
 from service.evaluation.pooling import ArrayPool, CurvePool, PooledCurve
 
@@ -63,11 +63,12 @@ class MeanMatrix:
 
 @dataclass(frozen=True)
 class ClassLine:
-    """A value of one method by the clips' classes."""
+    """A value of one method by the clips' classes. weight: value by which clips weigh in the means; "": all alike."""
 
     measure: str
     value: str
     method: str
+    weight: str
     averages: ClassAverages
 
 
@@ -158,10 +159,11 @@ class EvaluatedSet:
             value = self.own_value(measure)
             if not self.table.better(measure, value):
                 continue
+            weight = WEIGHT if WEIGHT in self._values[measure] else ""
             for method in self.methods:
-                averages = class_averages(self.table, method, measure, value, classes)
+                averages = class_averages(self.table, method, measure, value, classes, weight)
                 if averages.macro is not None:
-                    found.append(ClassLine(measure, value, method, averages))
+                    found.append(ClassLine(measure, value, method, weight, averages))
         return found
 
     def _label(self, clip: EvaluatedClip) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from actionlens.frame_agreement import spearman
 from service.evaluation.comparisons import LEVEL, compare_pairs
-from service.evaluation.measurement import BASELINES, EXACT_MASK, HIGHER, LOWER, RANDOM, title_of
+from service.evaluation.measurement import BASELINES, EXACT_MASK, HIGHER, LOWER, RANDOM, p_text, title_of
 from service.evaluation.measurement_table import MeasurementTable, Summary
 from service.evaluation.sign_flips import DRAWS
 
@@ -54,7 +54,7 @@ def _reliability(table: MeasurementTable, measure: str, value: str, seed: int, d
     (found,) = compared
     n, p, on = found.n, found.p, f"on {'this clip' if found.n == 1 else f'these {found.n} clips'}"
     right = (found.difference > 0) == (table.better(measure, value) == HIGHER) and found.difference != 0
-    numbers = f"exact minus random {found.difference:+.3g}, p {_p(p)}"
+    numbers = f"exact minus random {found.difference:+.3g}, p {p_text(p)}"
     if right and p < LEVEL:
         separates, said = True, f"prefers the exact mask to random {on}"
     elif p < LEVEL:
@@ -64,10 +64,6 @@ def _reliability(table: MeasurementTable, measure: str, value: str, seed: int, d
     else:
         separates, said = False, f"does not separate the exact mask from random {on}: do not rank methods by it"
     return Reliability(measure, value, separates, n, found.difference, p, f"{name} {said} ({numbers})")
-
-
-def _p(p: float) -> str:
-    return f"= {p:.2g}" if p >= 0.001 else "< 0.001"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ EXACT_MASK = "exact-mask"
 BASELINES = (RANDOM, "centre", "edges", "uniform")
 """Methods that have not looked at the clip's scores."""
 
+WEIGHT = "annotated-frames"
+"""Value of a measure by which its clips weigh in the means of classes; where there is none, all weigh alike."""
+
 HIGHER, LOWER = "higher", "lower"
 """Which way a number is good; "" where it is neither."""
 
@@ -39,3 +42,8 @@ class ClipMeasurement:
 def title_of(measure: str, value: str) -> str:
     """A number by its measure: "insertion:steps=16", "frame-discard removable"."""
     return measure if value in (measure, measure.partition(":")[0]) else f"{measure} {value}"
+
+
+def p_text(p: float) -> str:
+    """A p-value after the letter: "= 0.02", "< 0.001"."""
+    return f"= {p:.2g}" if p >= 0.001 else "< 0.001"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.evaluation.earlier_evaluation import EarlierEvaluation, compare_sets, compared_sets
 from service.evaluation.evaluated_set import EvaluatedSet
 from service.evaluation.measurement import title_of
 from service.evaluation.measurement_table import Summary
@@ -20,12 +21,18 @@ from service.evaluation.sentences import compared, direction, left_out, own_comp
 COLUMNS = ("measure", "value", "method", "better", "unit", "mean", "sd", "median", "n", "left_out", "reasons")
 
 
-def report_document(found: EvaluatedSet, about: Mapping[str, Any]) -> dict[str, Any]:
+def report_document(
+    found: EvaluatedSet, about: Mapping[str, Any], earlier: EarlierEvaluation | None = None
+) -> dict[str, Any]:
     """Everything but the plots as JSON: `about`, then "table", "comparisons", "reliability" and so on.
 
-    Numbers that are not finite are null.
+    Numbers that are not finite are null. earlier: what to compare with, as "against".
     """
     right, known = found.correct
+    against: dict[str, Any] = {}
+    if earlier is not None:
+        compared_with = [asdict(entry) for entry in compare_sets(found, earlier)]
+        against["against"] = {"model": earlier.name, "comparisons": compared_with}
     document: dict[str, Any] = _plain(
         {
             **about,
@@ -46,7 +53,9 @@ def report_document(found: EvaluatedSet, about: Mapping[str, Any]) -> dict[str, 
                     "measure": line.measure,
                     "value": line.value,
                     "method": line.method,
+                    "weight": line.weight,
                     "mean_over_classes": line.averages.macro,
+                    "mean": line.averages.micro,
                     "means": dict(line.averages.by_class),
                     "n": dict(line.averages.n),
                 }
@@ -54,6 +63,7 @@ def report_document(found: EvaluatedSet, about: Mapping[str, Any]) -> dict[str, 
             ],
             "comparisons": [asdict(entry) for entry in found.comparisons],
             "reliability": [asdict(entry) for entry in found.reliability],
+            **against,
             "measure_agreements": [asdict(entry) for entry in found.agreements],
             "warnings": warnings(found),
             "curves": [
@@ -88,8 +98,11 @@ def csv_text(found: EvaluatedSet) -> str:
     return text.getvalue()
 
 
-def markdown_text(found: EvaluatedSet, heading: str, plots: Sequence[str] = ()) -> str:
-    """A table for each measure, then what the tests, the exact mask and the reasons say. plots: files beside it."""
+def markdown_text(
+    found: EvaluatedSet, heading: str, plots: Sequence[str] = (), earlier: EarlierEvaluation | None = None
+) -> str:
+    """A table for each measure, then what the tests, the exact mask and the reasons say. plots: files beside it.
+    earlier: what to compare with."""
     right, known = found.correct
     parts = [f"# {heading}", ""]
     facts = f"{len(found.clips)} clips"
@@ -118,6 +131,7 @@ def markdown_text(found: EvaluatedSet, heading: str, plots: Sequence[str] = ()) 
     parts += _class_tables(found)
     for title, said in (
         ("Comparisons", [compared(entry) for entry in own_comparisons(found)]),
+        (f"Against {earlier.name}", compared_sets(compare_sets(found, earlier), earlier.name)) if earlier else ("", []),
         ("Does each measure prefer the exact mask?", [entry.text for entry in found.reliability]),
         (
             "Do the measures agree on the ranking?",
@@ -138,19 +152,22 @@ def markdown_text(found: EvaluatedSet, heading: str, plots: Sequence[str] = ()) 
 
 
 def _class_tables(found: EvaluatedSet) -> list[str]:
-    """A table per measure: methods by classes, and the mean over classes, in which all count alike."""
+    """A table per measure: methods by classes, the mean over classes, in which all count alike, and that over clips."""
     parts: list[str] = []
     for measure in dict.fromkeys(line.measure for line in found.by_class):
         lines = [line for line in found.by_class if line.measure == measure]
         classes = sorted({label for line in lines for label in line.averages.by_class})
         parts += [f"## {_escaped(title_of(measure, lines[0].value))} by class", ""]
-        parts.append(f"| method | mean over classes | {' | '.join(map(_escaped, classes))} |")
-        parts.append("|---|---|" + "---|" * len(classes))
+        if lines[0].weight:
+            parts += [f"Clips weigh by their {lines[0].weight}.", ""]
+        parts.append(f"| method | mean over classes | mean | {' | '.join(map(_escaped, classes))} |")
+        parts.append("|---|---|---|" + "---|" * len(classes))
         for line in lines:
             means, n = line.averages.by_class, line.averages.n
             cells = [f"{means[label]:.3g} ({n[label]})" if label in means else "-" for label in classes]
             parts.append(
-                f"| {_escaped(line.method or 'each clip')} | {line.averages.macro:.3g} | {' | '.join(cells)} |"
+                f"| {_escaped(line.method or 'each clip')} | {line.averages.macro:.3g} | {line.averages.micro:.3g} | "
+                f"{' | '.join(cells)} |"
             )
         parts.append("")
     return parts

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.evaluation.evaluated_set import EvaluatedSet, MeanCurve
+from service.evaluation.measurement import WEIGHT
 from service.evaluation.sentences import direction
 from service.rendering.charts import (
     CurvePanel,
@@ -33,7 +34,7 @@ def report_plots(found: EvaluatedSet) -> Iterator[tuple[str, bytes]]:
     stems = dict(zip(found.measures, distinct(map(_stem, found.measures)), strict=True))
     clips = f"{len(found.clips)} clip{'s' if len(found.clips) != 1 else ''}"
     for measure, stem in stems.items():
-        if panels := _curve_panels([curve for curve in found.curves if curve.measure == measure]):
+        if panels := _curve_panels([curve for curve in found.curves if curve.measure == measure], len(found.clips)):
             title = f"{measure}: mean over {clips}, and standard error"
             yield f"{stem}.curves.png", _png(curve_chart(title, panels))
         if histograms := _histogram_panels(found, measure):
@@ -49,10 +50,16 @@ def report_plots(found: EvaluatedSet) -> Iterator[tuple[str, bytes]]:
             yield f"{own}.png", _png(matrix_chart(f"{measure}: mean {name}", matrices, "input frame", "output step"))
 
 
-def _curve_panels(curves: list[MeanCurve]) -> list[CurvePanel]:
+def _curve_panels(curves: list[MeanCurve], usual: int) -> list[CurvePanel]:
+    """usual: the number of clips that need not be said."""
     panels: dict[tuple[str, str, str], list[Line]] = {}
+    clips: dict[str, int] = {}
     for curve in curves:
-        line = Line(curve.method or "each clip", curve.pooled.x, curve.pooled.mean, curve.pooled.error, curve.baseline)
+        clips[curve.method] = max(clips.get(curve.method, 0), int(curve.pooled.n.max(initial=0)))
+    for curve in curves:
+        count = clips[curve.method]
+        name = (curve.method or "each clip") + ("" if count == usual else f" ({count})")
+        line = Line(name, curve.pooled.x, curve.pooled.mean, curve.pooled.error, curve.baseline)
         panels.setdefault((curve.name, curve.x_name, curve.unit), []).append(line)
     return [
         CurvePanel(name, x_name, unit, lines)
@@ -64,7 +71,7 @@ def _curve_panels(curves: list[MeanCurve]) -> list[CurvePanel]:
 def _histogram_panels(found: EvaluatedSet, measure: str) -> list[HistogramPanel]:
     panels = []
     for own, value in found.values:
-        if own != measure:
+        if own != measure or value == WEIGHT:
             continue
         lines = [line for line in found.summaries if (line.measure, line.value) == (measure, value) and line.n]
         numbers = {line.method: found.table.numbers(measure, value, [line.method])[:, 0] for line in lines}

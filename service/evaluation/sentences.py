@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from service.evaluation.comparisons import LEVEL, Comparison
 from service.evaluation.evaluated_set import EvaluatedSet
-from service.evaluation.measurement import HIGHER, LOWER, title_of
+from service.evaluation.measurement import HIGHER, LOWER, p_text, title_of
 
 FEWEST = 6
 """Clips below which the paired test cannot find anything: 2 of 2^5 sign patterns are more than 5 %."""
@@ -22,7 +22,7 @@ def compared(comparison: Comparison) -> str:
     name = title_of(comparison.measure, comparison.value)
     numbers = (
         f"{comparison.difference:+.3g}, 95 % {comparison.low:+.3g} to {comparison.high:+.3g}, "
-        f"p {_p(comparison.adjusted)}, {comparison.n} clips"
+        f"p {p_text(comparison.adjusted)}, {comparison.n} clips"
     )
     if comparison.better:
         other = comparison.second if comparison.better == comparison.first else comparison.first
@@ -36,14 +36,22 @@ def compared(comparison: Comparison) -> str:
 def findings(found: EvaluatedSet) -> list[str]:
     """The comparisons by the measures' own numbers in few sentences: each difference, and the pairs without one."""
     said: list[str] = []
-    without: dict[str, list[str]] = {}
+    without: dict[str, list[tuple[str, str]]] = {}
     for comparison in own_comparisons(found):
         if comparison.adjusted < LEVEL:
             said.append(compared(comparison))
         else:
-            pair = f"{comparison.first} and {comparison.second}"
+            pair = (comparison.first, comparison.second)
             without.setdefault(title_of(comparison.measure, comparison.value), []).append(pair)
-    return said + [f"{name}: no difference found between {'; '.join(pairs)}" for name, pairs in without.items()]
+    return said + [f"{name}: no difference found between {_pairs(pairs)}" for name, pairs in without.items()]
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
+    """Pairs of methods; where they are all that their methods make, the methods."""
+    methods = dict.fromkeys(method for pair in pairs for method in pair)
+    if len(methods) > 2 and len(pairs) == len(methods) * (len(methods) - 1) // 2:
+        return f"any two of {', '.join(methods)}"
+    return "; ".join(f"{first} and {second}" for first, second in pairs)
 
 
 def own_comparisons(found: EvaluatedSet) -> list[Comparison]:
@@ -98,7 +106,3 @@ def _counted(count: int, one: str, more: str) -> str:
 def _of(methods: Sequence[str]) -> str:
     names = [name for name in dict.fromkeys(methods) if name]
     return f" of {', '.join(names)}" if names else ""
-
-
-def _p(p: float) -> str:
-    return f"= {p:.2g}" if p >= 0.001 else "< 0.001"

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from service.errors import ActionLensError, NotFound, ResourceExhausted
-from service.gateway.middleware import SameOriginMiddleware
+from service.errors import ActionLensError, DeadlineExceeded, NotFound, ResourceExhausted
+from service.gateway.caller_presence import while_connected
+from service.gateway.middleware import GuardMiddleware
 from service.gateway.rpc_bridge import RpcBridge
 from service.gateway.websocket import error_document, incident_error, serve_socket
+from service.ingress.caller import http_caller
+from service.ingress.hosts import AllowedHosts
+from service.ingress.ingress import Ingress
+from service.ingress.quotas import Kind
 from service.settings import Settings
 
 _STATIC = Path(__file__).parent / "static"
+_MODEL = re.compile(r"[\w][\w.+-]{0,127}")
 _PROTOBUF = "application/x-protobuf"
 _HTTP = {
     "INVALID_ARGUMENT": 400,
@@ -32,7 +40,9 @@ _HTTP = {
 }
 
 
-def make_app(settings: Settings, rpcs: RpcBridge, schema: bytes, monitoring: Sequence[BaseRoute]) -> Starlette:
+def make_app(
+    settings: Settings, ingress: Ingress, rpcs: RpcBridge, schema: bytes, monitoring: Sequence[BaseRoute]
+) -> Starlette:
     """Make the ASGI application of the page's port.
 
     schema: JSON by `make_schema` of the services behind `rpcs`. monitoring: the routes of /metrics and /healthz.
@@ -50,31 +60,43 @@ def make_app(settings: Settings, rpcs: RpcBridge, schema: bytes, monitoring: Seq
     async def sample(request: Request) -> Response:
         """Send the sample clip of a model of the store."""
         name = request.path_params["model"]
-        path = None if name.startswith(".") else settings.sample_clip(name)
+        path = settings.sample_clip(name) if _MODEL.fullmatch(name) else None
         if path is None:
-            return _refuse(NotFound(f"model {name!r} has no sample clip", reason="NO_SAMPLE"))
+            return _refuse(NotFound(f"model {name[:100]!r} has no sample clip", reason="NO_SAMPLE"))
         return FileResponse(path, media_type="video/mp4")
 
     async def unary(request: Request) -> Response:
         name = request.path_params["call"]
+        caller = http_caller(request.scope.get("client"))
         try:
             call = rpcs.find(name, streaming=False)
-            answer = await call.answer(call.parse(await _body(request, settings.limits.message_bytes)))
+            async with ingress.admitted(call.method, caller):
+                body = await _body(request, settings)
+                with ingress.quotas.holding(Kind.BYTES, caller, len(body)):
+                    message = await ingress.parser.parse(call.method.input_type, body, caller.principal)
+                    answer = await while_connected(request, call.answer(message))
         except ActionLensError as error:
             return _refuse(error)
+        except ClientDisconnect:
+            # Nobody reads this.
+            return Response(status_code=400)
         except Exception:
-            return _refuse(incident_error(name))
+            return _refuse(incident_error(call.method.name))
         return Response(answer.SerializeToString(), media_type=_PROTOBUF)
 
     async def streaming(socket: WebSocket) -> None:
-        await socket.accept()
+        caller = http_caller(socket.scope.get("client"))
         try:
-            call = rpcs.find(socket.path_params["call"], streaming=True)
-        except NotFound as error:
-            await socket.send_json(error_document(error))
-            await socket.close()
+            await socket.accept()
+            try:
+                call = rpcs.find(socket.path_params["call"], streaming=True)
+                async with ingress.admitted(call.method, caller):
+                    await serve_socket(socket, call, ingress, caller, settings.stream.idle_seconds)
+            except ActionLensError as error:
+                await socket.send_json(error_document(error))
+                await socket.close()
+        except WebSocketDisconnect:
             return
-        await serve_socket(socket, call, settings.stream.idle_seconds)
 
     routes: list[BaseRoute] = [
         *monitoring,
@@ -86,10 +108,22 @@ def make_app(settings: Settings, rpcs: RpcBridge, schema: bytes, monitoring: Seq
         WebSocketRoute("/call/{call}", streaming),
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(SameOriginMiddleware, host=settings.host)])
+    hosts = AllowedHosts(settings.host, settings.hosts)
+    return Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, hosts=hosts)])
 
 
-async def _body(request: Request, most: int) -> bytes:
+async def _body(request: Request, settings: Settings) -> bytes:
+    seconds = settings.quotas.receive_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            return await _whole(request, settings.limits.message_bytes)
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"message: did not come within {seconds:g} s", field="message", reason="MESSAGE_LATE"
+        ) from None
+
+
+async def _whole(request: Request, most: int) -> bytes:
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)

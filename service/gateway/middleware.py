@@ -1,14 +1,16 @@
-"""Lets only pages that the gateway has served itself use it."""
+"""Lets only requests in that mean this service, and only pages that it has served itself."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+from service.ingress.hosts import AllowedHosts
+
 _HEADERS = {
     # Nothing from elsewhere is loaded, and nothing is sent elsewhere.
     "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
@@ -21,35 +23,54 @@ _HEADERS = {
 }
 
 
-class SameOriginMiddleware:
-    """Refuses other sites' pages (Origin), other names for a loopback address (DNS rebinding); adds safe headers."""
+class GuardMiddleware:
+    """Refuses what is not meant for this service, before anything reads it; adds safe headers to every answer.
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
+    Refused are other names than the service's (Host: DNS rebinding), other sites' pages (Origin), and requests whose
+    length is said in two ways, which a proxy may read otherwise than we do.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts) -> None:
         self._app = app
-        self._local = host in _LOOPBACK
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        reason = self._refusal(Headers(scope=scope))
+        status, reason = self._refusal(Headers(scope=scope))
         if reason and scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": reason})
             return
-        app = PlainTextResponse(f"{reason}\n", 403) if reason else self._app
+        # Closed afterwards: where the refused request ends is what is in doubt.
+        app = PlainTextResponse(f"{reason}\n", status, {"connection": "close"}) if reason else self._app
+        await app(scope, receive, _with_headers(send))
 
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
-            await send(message)
-
-        await app(scope, receive, sending)
-
-    def _refusal(self, headers: Headers) -> str:
+    def _refusal(self, headers: Headers) -> tuple[int, str]:
+        """The status and the reason; no reason when there is none."""
+        if "transfer-encoding" in headers and "content-length" in headers:
+            return 400, "content-length and transfer-encoding: say the length of a request in one way"
+        # Probes of old may have no Host; every browser has.
         host, origin = headers.get("host", ""), headers.get("origin")
-        if self._local and urlsplit(f"//{host}").hostname not in _LOOPBACK:
-            return f"host {host!r}: this service answers to 127.0.0.1 and localhost only; set ACTIONLENS_HOST"
-        if origin is not None and urlsplit(origin).netloc != host:
-            return f"origin {origin!r}: only the page served here, {host}, may call"
-        return ""
+        if "host" in headers and not self._hosts.allows(host):
+            return 403, f"host {host[:100]!r}: is no name of this service; ACTIONLENS_HOSTS lists its names"
+        if origin is not None and not _is_of(origin, host):
+            return 403, f"origin {origin[:100]!r}: only the page served here, {host[:100]}, may call"
+        return 0, ""
+
+
+def _is_of(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:
+        return False
+
+
+def _with_headers(send: Send) -> Callable[[Message], Awaitable[None]]:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(_HEADERS)
+        await send(message)
+
+    return sending

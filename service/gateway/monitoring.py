@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPEN_METRICS
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from service.gateway.middleware import GuardMiddleware
+from service.ingress.hosts import AllowedHosts
 from service.telemetry.metrics import Metrics
 
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
@@ -30,11 +33,8 @@ def monitoring_routes(metrics: Metrics, serving: Callable[[], bool]) -> list[Rou
     return [Route("/metrics", scrape), Route("/healthz", health)]
 
 
-def make_monitoring_app(routes: list[Route]) -> Starlette:
-    """Make the ASGI application of the metrics port.
-
-    It has these routes alone, under any Host: scrapers and probes come by whatever name the machine has for them.
-    """
-    app = Starlette(routes=routes)
+def make_monitoring_app(routes: list[Route], hosts: AllowedHosts) -> Starlette:
+    """Make the ASGI application of the metrics port, which has these routes alone."""
+    app = Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, hosts=hosts)])
     app.router.redirect_slashes = False
     return app

@@ -8,11 +8,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
-from service.errors import InvalidArgument, NotFound
+from service.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +25,6 @@ class Rpc:
     def streaming(self) -> bool:
         """Whether it needs a socket: messages flow for a while, in one direction at least."""
         return bool(self.method.client_streaming or self.method.server_streaming)
-
-    def parse(self, data: bytes) -> Message:
-        """Parse a request off the wire. Raises InvalidArgument."""
-        kind = message_factory.GetMessageClass(self.method.input_type)
-        try:
-            return kind.FromString(data)
-        except DecodeError:
-            raise InvalidArgument(
-                f"message: {len(data)} bytes that are no {self.method.input_type.full_name}",
-                field="message",
-                reason="MESSAGE_UNREADABLE",
-            ) from None
 
     async def answer(self, request: Message) -> Message:
         """Run a unary call. Raises ActionLensError."""
@@ -75,7 +62,7 @@ class RpcBridge:
         if call is None or call.streaming != streaming:
             names = ", ".join(sorted(key for key, known in self._known.items() if known.streaming == streaming))
             transport = "as WebSockets" if streaming else "by POST"
-            raise NotFound(f"{name}: is no call; {transport} there are {names}", reason="UNKNOWN_CALL")
+            raise NotFound(f"{name[:100]}: is no call; {transport} there are {names}", reason="UNKNOWN_CALL")
         return call
 
 

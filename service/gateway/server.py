@@ -6,9 +6,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from service.gateway.connections import Connections, HttpConnection, WebSocketConnection
 
 
 class _Inside(uvicorn.Server):
@@ -22,15 +26,22 @@ class _Inside(uvicorn.Server):
 class HttpServer:
     """Serves an ASGI application on one port.
 
-    message_bytes: largest WebSocket message. connections: with so many open ones, requests are answered with 503; None:
-    any number. By uvicorn's own bounds a request's head has at most 16 KiB, and a connection is closed 5 s after its
-    last answer; one that never asks is not.
+    message_bytes: largest WebSocket message. connections: how many may be open; see `Connections`. first_seconds: time
+    in which the head of a request, and its next bytes, must come; then the connection is closed. By uvicorn's own
+    bounds a request's head has at most 16 KiB, and a connection is closed 5 s after its last answer.
     """
 
-    def __init__(self, app: ASGIApp, *, message_bytes: int = 2**16, connections: int | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, message_bytes: int = 2**16, connections: int = 256, first_seconds: float = 10.0
+    ) -> None:
+        places = Connections(connections)
+        # uvicorn makes one per connection, with its own arguments by name.
+        http: Any = partial(HttpConnection, places=places, first_seconds=first_seconds)
+        ws: Any = partial(WebSocketConnection, places=places)
         config = uvicorn.Config(
             app,
-            ws="websockets-sansio",
+            http=http,
+            ws=ws,
             ws_max_size=message_bytes,
             # JPEGs and float tensors do not get smaller.
             ws_per_message_deflate=False,
@@ -38,7 +49,6 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=connections,
             timeout_graceful_shutdown=1,
         )
         self._server = _Inside(config)

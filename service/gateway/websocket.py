@@ -10,8 +10,11 @@ from collections.abc import AsyncIterator, Awaitable
 from google.protobuf.message import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from service.errors import ActionLensError, InvalidArgument
+from service.errors import ActionLensError, DeadlineExceeded, InvalidArgument
 from service.gateway.rpc_bridge import Rpc
+from service.ingress.caller import Caller
+from service.ingress.ingress import Ingress
+from service.ingress.quotas import Kind
 from service.telemetry.log import get_logger
 
 # Requests that wait for a call that is not reading; the socket's own flow control holds the rest back.
@@ -19,12 +22,12 @@ _WAITING = 4
 _NORMAL, _GONE, _ENDED_WITH_ERROR = 1000, 1006, 4000
 
 
-async def serve_socket(socket: WebSocket, call: Rpc, patience: float) -> None:
+async def serve_socket(socket: WebSocket, call: Rpc, ingress: Ingress, caller: Caller, patience: float) -> None:
     """Run the call over an accepted socket, and close it. patience: seconds that the browser may take to accept a
     message; then it counts as gone."""
-    inbox: asyncio.Queue[Message | InvalidArgument] = asyncio.Queue(_WAITING)
-    running = asyncio.create_task(_run(socket, call, inbox, patience))
-    reading = asyncio.create_task(_read(socket, call, inbox))
+    inbox: asyncio.Queue[Message | ActionLensError] = asyncio.Queue(_WAITING)
+    running = asyncio.create_task(_run(socket, call, _requests(inbox, ingress.first_seconds), patience))
+    reading = asyncio.create_task(_read(socket, call, inbox, ingress, caller))
     try:
         await asyncio.wait((running, reading), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -52,13 +55,13 @@ def incident_error(name: str) -> ActionLensError:
     return ActionLensError(f"internal error; incident {incident}")
 
 
-async def _run(socket: WebSocket, call: Rpc, inbox: asyncio.Queue[Message | InvalidArgument], patience: float) -> None:
+async def _run(socket: WebSocket, call: Rpc, requests: AsyncIterator[Message], patience: float) -> None:
     async def send(message: Message) -> None:
         await _within(socket.send_bytes(message.SerializeToString()), patience)
 
     error: ActionLensError | None = None
     try:
-        await call.run(_requests(inbox), send)
+        await call.run(requests, send)
     except WebSocketDisconnect:
         return
     except ActionLensError as wrong:
@@ -79,7 +82,13 @@ async def _within(sending: Awaitable[None], patience: float) -> None:
         raise WebSocketDisconnect(_GONE) from None
 
 
-async def _read(socket: WebSocket, call: Rpc, inbox: asyncio.Queue[Message | InvalidArgument]) -> None:
+async def _read(
+    socket: WebSocket,
+    call: Rpc,
+    inbox: asyncio.Queue[Message | ActionLensError],
+    ingress: Ingress,
+    caller: Caller,
+) -> None:
     while True:
         frame = await socket.receive()
         if frame["type"] == "websocket.disconnect":
@@ -94,15 +103,26 @@ async def _read(socket: WebSocket, call: Rpc, inbox: asyncio.Queue[Message | Inv
                 )
             )
             continue
+        entry: Message | ActionLensError
         try:
-            await inbox.put(call.parse(data))
-        except InvalidArgument as error:
-            await inbox.put(error)
+            with ingress.quotas.holding(Kind.BYTES, caller, len(data)):
+                entry = await ingress.parser.parse(call.method.input_type, data, caller.principal)
+        except ActionLensError as error:
+            entry = error
+        await inbox.put(entry)
 
 
-async def _requests(inbox: asyncio.Queue[Message | InvalidArgument]) -> AsyncIterator[Message]:
+async def _requests(inbox: asyncio.Queue[Message | ActionLensError], patience: float) -> AsyncIterator[Message]:
+    """The messages as they come, the first within `patience` seconds. Raises what the reader found wrong."""
+    try:
+        async with asyncio.timeout(patience):
+            entry = await inbox.get()
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"message: none came within {patience:g} s", field="message", reason="MESSAGE_LATE"
+        ) from None
     while True:
-        entry = await inbox.get()
-        if isinstance(entry, InvalidArgument):
+        if isinstance(entry, ActionLensError):
             raise entry
         yield entry
+        entry = await inbox.get()

@@ -7,6 +7,7 @@ import asyncio
 
 from service.errors import ActionLensError
 from service.jobs.store.counts import Counts
+from service.jobs.store.database_failures import first_line
 from service.jobs.store.job_engine import DatabaseJobEngine
 from service.jobs.worker.live_notice import LiveNotice
 from service.jobs.worker.worker_supervisor import WorkerSupervisor
@@ -15,7 +16,9 @@ from service.telemetry.live_latency import LiveLatency
 from service.telemetry.log import get_logger
 
 _PUBLISH_SECONDS = 1.0
-_COUNT_SECONDS = 5.0
+_LOOK_SECONDS = 5.0
+# A database that takes longer to answer is none that jobs can be taken with.
+_PATIENCE_SECONDS = 10.0
 # Between attempts to open the database, twice as long every time.
 _PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE = 30.0
@@ -35,18 +38,20 @@ class JobService:
         self._live = live
         self._notice = LiveNotice(settings.data)
         self._supervisor: WorkerSupervisor | None = None
+        self._answers = False
+        self._restarts = self._looked = 0
         self._starting: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._running: asyncio.Task[None] | None = None
 
     def is_open(self) -> bool:
-        """Whether jobs can be taken."""
-        return self._supervisor is not None
+        """Whether jobs can be taken, as of some seconds ago."""
+        return self._supervisor is not None and self._answers
 
     @property
     def restarts(self) -> int:
         """Times that a job worker had to be started again."""
-        return self._supervisor.restarts if self._supervisor is not None else 0
+        return self._restarts + (self._supervisor.restarts if self._supervisor is not None else 0)
 
     async def start(self) -> None:
         """Open the engine and start the workers. An engine that cannot be opened now is tried again until it opens:
@@ -60,13 +65,11 @@ class JobService:
 
     async def stop(self) -> None:
         """Stop the workers after their blocks, then the engine. Safe to call twice, and before jobs are open."""
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.wait((self._starting,))
-        for task in self._tasks:
+        tasks = [task for task in (self._starting, self._running) if task is not None]
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)
         if self._supervisor is not None:
             await self._supervisor.stop()
         self._notice.publish(None)
@@ -79,7 +82,7 @@ class JobService:
                 await self.engine.start()
                 break
             except ActionLensError as error:
-                get_logger().warning("jobs are not available; trying again", error=error.message, seconds=pause)
+                get_logger().warning("jobs are not available; trying again", error=str(error), seconds=pause)
             self._tried.set()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -87,7 +90,15 @@ class JobService:
             get_logger().info("jobs are available now")
         self._supervisor = WorkerSupervisor(self._settings, self.engine.database)
         self._supervisor.start()
-        self._tasks = [asyncio.create_task(self._publish()), asyncio.create_task(self._count())]
+        self._answers = True
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        """Publish the notice and follow the database, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._publish())
+            group.create_task(self._follow())
 
     async def _publish(self) -> None:
         while True:
@@ -95,10 +106,51 @@ class JobService:
             await asyncio.to_thread(self._notice.publish, p95)
             await asyncio.sleep(_PUBLISH_SECONDS)
 
-    async def _count(self) -> None:
+    async def _follow(self) -> None:
+        """Count jobs, and find out whether they can be taken. A database that is lost is opened again when it is back;
+        one that does not answer is asked again."""
         while True:
+            looking = asyncio.create_task(self._look())
             try:
-                self.counts = await self.engine.counts()
-            except ActionLensError as error:
-                get_logger().warning("jobs cannot be counted", error=error.message)
-            await asyncio.sleep(_COUNT_SECONDS)
+                done, _ = await asyncio.wait((looking,), timeout=_PATIENCE_SECONDS)
+                if not done:
+                    self._say(f"their database has not answered for {_PATIENCE_SECONDS:g} seconds")
+                # No second question while the first has no answer: it would take another thread.
+                self._say(await looking)
+            finally:
+                looking.cancel()
+            if self.engine.is_lost():
+                await self._reopen()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _look(self) -> str:
+        """Why jobs cannot be taken now; empty: they can."""
+        try:
+            if self.restarts != self._looked:  # a worker reads pages that nobody else does
+                self._looked = self.restarts
+                await self.engine.check()
+            await self.engine.probe()
+            self.counts = await self.engine.counts()
+        except ActionLensError as error:
+            return str(error)
+        except Exception as error:
+            get_logger().error("jobs cannot be counted", exc_info=error)
+            return first_line(error)
+        return ""
+
+    def _say(self, trouble: str) -> None:
+        if trouble and self._answers:
+            get_logger().error("jobs are not available; trying again", error=trouble)
+        if not trouble and not self._answers:
+            get_logger().info("jobs are available now")
+        self._answers = not trouble
+
+    async def _reopen(self) -> None:
+        """Without workers and connections, which would go on with what is lost."""
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            await supervisor.stop(at_once=True)
+            self._restarts += supervisor.restarts
+        await self.engine.let_go()
+        self._tried.set()
+        await self._open()

@@ -50,7 +50,7 @@ class JobMetrics(Collector):
             oldest.add_metric((name,), 0.0 if since is None else max(0.0, time.time() - since))
         yield GaugeMetricFamily(
             "actionlens_jobs_available",
-            "1 when jobs are taken, 0 while their database is not open",
+            "1 when jobs are taken, 0 while their database is not open, lost or damaged",
             self._jobs.is_open(),
         )
         yield jobs

@@ -14,20 +14,19 @@ from service.errors import InvalidArgument
 from service.jobs.input_root import input_file
 from service.unique_names import distinct
 from service.validation.measures import check_evaluate
-from service.validation.request import EVALUATE, check_message, check_method, resolve_target
-from service.validation.truth_checks import complete_truth
+from service.validation.request import EVALUATE, check_message, check_method, check_text, resolve_target
+from service.validation.truth_checks import check_measurements, complete_truth
 
-MAX_CLIPS = 10_000
 _LARGEST_PAGE = 1000
 _PAGE = 100
 # Names become parts of file names on all systems.
-_NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|]{1,100}")
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f/\\:*?\"<>|]")
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f/\\:*?\"<>|]{1,100}")
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:*?\"<>|]")
 
 
 def complete_job(request: job_pb2.CreateJobRequest, served: ServedModels, root: Path | None) -> None:
-    """Check a new job, of which `check_message` has nothing to say, and fill in, in place, the fields that it leaves
-    open: model, version, priority, class numbers and the clips' names.
+    """Check a new job, of which `check_counts` and `check_message` have nothing to say, and fill in, in place, the
+    fields that it leaves open: model, version, priority, class numbers and the clips' names.
 
     A clip's content is looked at when it is computed: one that cannot be read fails alone. root: the input root.
     Raises InvalidArgument, NotFound and FailedPrecondition naming the field.
@@ -35,6 +34,7 @@ def complete_job(request: job_pb2.CreateJobRequest, served: ServedModels, root: 
     model = served.find(request.model, request.version)
     if request.method.WhichOneof("method") == EVALUATE:
         check_evaluate(request.method.evaluate, model, f"method.{EVALUATE}")
+        check_measurements(len(request.clips), request.method.evaluate)
         check_target(request)
     else:
         check_method(request.method, model, "method", job=True)
@@ -55,10 +55,10 @@ def complete_page(request: job_pb2.ListJobsRequest | job_pb2.ListJobClipsRequest
     """Check a request for a page and fill in its size, in place. Raises InvalidArgument naming the field."""
     check_message(request)
     request.page_size = min(request.page_size or _PAGE, _LARGEST_PAGE)
-    for index, state in enumerate(request.states):
-        if not state:
-            raise InvalidArgument(f"states[{index}]: names no state", field=f"states[{index}]")
-    states = sorted({int(state) for state in request.states})  # each is a variable of the query
+    states = sorted(set(request.states))  # each is a variable of the query
+    if states and not states[0]:
+        index = list(request.states).index(states[0])
+        raise InvalidArgument(f"states[{index}]: names no state", field=f"states[{index}]")
     del request.states[:]
     request.states.extend(states)  # type: ignore[arg-type]  # numbers of the one enum or the other
     if isinstance(request, job_pb2.ListJobsRequest) and request.method:
@@ -74,20 +74,16 @@ def complete_page(request: job_pb2.ListJobsRequest | job_pb2.ListJobClipsRequest
 
 
 def check_identifier(identifier: str) -> str:
-    """The id itself. Raises InvalidArgument when it is empty, or holds a null character, which no id does."""
-    if not identifier or "\0" in identifier:
-        wrong = "holds a null character" if identifier else "is empty"
-        raise InvalidArgument(f"id: {wrong}; CreateJob and ListJobs tell the ids", field="id")
+    """The id itself. Raises InvalidArgument when it is empty, or no text that an id could be."""
+    if not identifier:
+        raise InvalidArgument("id: is empty; CreateJob and ListJobs tell the ids", field="id")
+    check_text(identifier, "id")
     return identifier
 
 
 def _check_clips(clips: Sequence[job_pb2.JobClip], root: Path | None) -> None:
     if not clips:
         raise InvalidArgument("clips: names none; give at least one", field="clips", reason="NO_CLIPS")
-    if len(clips) > MAX_CLIPS:
-        raise InvalidArgument(
-            f"clips: {len(clips)} are more than {MAX_CLIPS}; make several jobs", field="clips", reason="TOO_MANY_CLIPS"
-        )
     if root is not None and any(clip.path for clip in clips):
         root = root.resolve()
     seen: dict[str, int] = {}

@@ -57,6 +57,8 @@ _INSET = 5
 _LEGEND = 300
 _ROW = 40
 _MOST_ACROSS = 3
+_BAND, _BAND_EDGE = 44, 120
+"""Opacity of 255 of error bands, and of their edges."""
 _TALLEST_MATRIX = 420
 
 
@@ -223,13 +225,19 @@ def _curve_panel(panel: CurvePanel, colours: Mapping[str, Colour], width: int, h
         (_, at), *_ = points(np.array([x_low]), np.array([tick]))
         draw.line((0, at, across * _FINE, at), fill=LINE, width=2)
         write(canvas, (_LEFT - 8, _HEAD + at / _FINE), number(tick), _SMALL, FAINT, "rm")
+    bands = []
     for line, there in known:
         x, y, error = line.x[there], line.y[there], line.error[there]
         banded = np.isfinite(error)
         if banded.sum() > 1 and not line.baseline:
             upper = points(x[banded], np.clip((y + error)[banded], y_low, y_high))
             lower = points(x[banded], np.clip((y - error)[banded], y_low, y_high))
-            draw.polygon([*upper, *lower[::-1]], fill=(*colours[line.name], 44))
+            bands.append((upper, lower, colours[line.name]))
+    for upper, lower, colour in bands:
+        # Many bands over one another would be a fog; their edges are seen through it.
+        draw.polygon([*upper, *lower[::-1]], fill=(*colour, min(_BAND, 2 * _BAND // len(bands))))
+        for edge in (upper, lower):
+            draw.line(edge, fill=(*colour, _BAND_EDGE), width=_FINE)
     # Baselines first, so that the methods lie on them.
     for line, there in sorted(known, key=lambda pair: not pair[0].baseline):
         drawn = points(line.x[there], line.y[there])

@@ -1,4 +1,4 @@
-"""Turns the errors of every RPC, unary or streaming, into statuses, and measures the call."""
+"""Lets every RPC in, unary or streaming, reads its requests, turns its errors into statuses, and measures it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import inspect
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor
 
-from service.errors import ActionLensError
+from service.errors import ActionLensError, DeadlineExceeded, InvalidArgument
+from service.ingress.caller import Caller, grpc_caller
+from service.ingress.ingress import Ingress
+from service.ingress.quotas import Kind
 from service.rpc.status import abort
 from service.telemetry.log import get_logger
 from service.telemetry.metrics import Metrics
-from service.telemetry.spans import caller
+from service.telemetry.spans import caller as tracing_caller
 
 # The names that go-grpc-prometheus gave them, which dashboards know.
 _TYPES = {
@@ -35,11 +40,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
     """Turns ActionLensError into its status with details and any other exception into INTERNAL with an incident id.
 
     Counts and times the call for grpc_server_* metrics. Covers the four kinds of RPC, and handlers written as async
-    generators as well as those that call context.write.
+    generators as well as those that call context.write. gRPC hands requests over as bytes, also of unary calls as a
+    stream of them: so a call has its place before its request is read, and what cannot be read is refused like any
+    other mistake.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, ingress: Ingress) -> None:
         self._metrics = metrics
+        self._ingress = ingress
         self._log = get_logger()
 
     async def intercept_service(
@@ -51,47 +59,59 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         handler: Any = await continuation(handler_call_details)
         if handler is None:
             return None
-        service, _, method = handler_call_details.method.strip("/").rpartition("/")
         kind = _kind(handler)
-        call = (_TYPES[kind], service, method)
+        method = _describe(handler_call_details.method)
+        call = (_TYPES[kind], method.containing_service.full_name, method.name)
         behaviour = getattr(handler, kind)
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
+        make = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.stream_unary_rpc_method_handler
+        )
         wrap = self._wrap_generator if inspect.isasyncgenfunction(behaviour) else self._wrap_coroutine
-        return make(wrap(behaviour, call), handler.request_deserializer, handler.response_serializer)
+        return make(wrap(behaviour, call, method), None, handler.response_serializer)
 
-    def _wrap_coroutine(self, behaviour: Any, call: tuple[str, str, str]) -> Any:
-        async def wrapped(request: Any, context: Any) -> Any:
-            async with self._around(call, context) as counted:
-                response = await behaviour(counted.incoming(request), counted)
+    def _wrap_coroutine(self, behaviour: Any, call: tuple[str, str, str], method: MethodDescriptor) -> Any:
+        async def wrapped(_: Any, context: Any) -> Any:
+            async with self._around(call, method, context) as counted:
+                response = await behaviour(await counted.request(), counted)
                 counted.sent += response is not None
                 return response
 
         return wrapped
 
-    def _wrap_generator(self, behaviour: Any, call: tuple[str, str, str]) -> Any:
-        async def wrapped(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with self._around(call, context) as counted:
-                async for response in behaviour(counted.incoming(request), counted):
+    def _wrap_generator(self, behaviour: Any, call: tuple[str, str, str], method: MethodDescriptor) -> Any:
+        async def wrapped(_: Any, context: Any) -> AsyncIterator[Any]:
+            async with self._around(call, method, context) as counted:
+                async for response in behaviour(await counted.request(), counted):
                     counted.sent += 1
                     yield response
 
         return wrapped
 
     @asynccontextmanager
-    async def _around(self, call: tuple[str, str, str], context: Any) -> AsyncIterator[_CountingContext]:
-        counted = _CountingContext(context)
+    async def _around(
+        self, call: tuple[str, str, str], method: MethodDescriptor, context: Any
+    ) -> AsyncIterator[_CountingContext]:
+        caller = grpc_caller(context.peer())
+        counted = _CountingContext(context, method, self._ingress, caller)
         started = time.monotonic()
         self._metrics.rpcs.started(call)
         code = grpc.StatusCode.OK
         try:
             try:
-                with caller(_text(context.invocation_metadata())):
-                    yield counted
+                async with counted.held, self._ingress.admitted(method, caller):
+                    with tracing_caller(_text(context.invocation_metadata())):
+                        yield counted
             except (grpc.aio.AbortError, asyncio.CancelledError):
                 raise
             except ClientGone:
                 raise asyncio.CancelledError from None
             except ActionLensError as error:
+                if error.reason == "MESSAGE_UNREADABLE":
+                    self._log.warning(
+                        "a request could not be read", method="/".join(call[1:]), caller=caller.connection
+                    )
                 await self._abort(context, error)
             except Exception:
                 incident = uuid.uuid4().hex[:12]
@@ -123,33 +143,62 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
 
 
 class _CountingContext:
-    """A call's context that counts the messages; everything else is the context's own."""
+    """A call's context that reads, counts and parses the messages; everything else is the context's own.
 
-    def __init__(self, context: Any) -> None:
+    held: until it is left, the bytes of the last request count as in work.
+    """
+
+    def __init__(self, context: Any, method: MethodDescriptor, ingress: Ingress, caller: Caller) -> None:
         self._context = context
+        self._method = method
+        self._ingress = ingress
+        self._caller = caller
+        self.held = AsyncExitStack()
         self.received = 0
         self.sent = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
 
-    def incoming(self, request: Any) -> Any:
-        """The request, or the requests of a stream, counted."""
-        if not hasattr(request, "__aiter__"):
-            self.received += 1
-            return request
-        return self._count(request)
+    async def request(self) -> Any:
+        """The request of a unary call, or the requests of a stream as they come. Raises InvalidArgument,
+        DeadlineExceeded and QuotaExceeded."""
+        if self._method.client_streaming:
+            return self._requests()
+        message = await self.read()
+        if message is grpc.aio.EOF:  # type: ignore[attr-defined]
+            raise InvalidArgument(
+                f"message: none came; send one {self._method.input_type.full_name}",
+                field="message",
+                reason="MESSAGE_MISSING",
+            )
+        return message
 
-    async def _count(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        async for request in requests:
-            self.received += 1
-            yield request
+    async def _requests(self) -> AsyncIterator[Any]:
+        while (message := await self.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]
+            yield message
 
     async def read(self) -> Any:
-        """As the context's, counted."""
-        message = await self._context.read()
-        self.received += message is not grpc.aio.EOF  # type: ignore[attr-defined]
-        return message
+        """The next request, parsed, or EOF. Raises as `request` does."""
+        await self.held.aclose()
+        data = await self._next()
+        if data is grpc.aio.EOF:  # type: ignore[attr-defined]
+            return data
+        self.received += 1
+        self.held.enter_context(self._ingress.quotas.holding(Kind.BYTES, self._caller, len(data)))
+        return await self._ingress.parser.parse(self._method.input_type, data, self._caller.principal)
+
+    async def _next(self) -> Any:
+        if self.received:
+            return await self._context.read()
+        patience = self._ingress.first_seconds if self._method.client_streaming else self._ingress.receive_seconds
+        try:
+            async with asyncio.timeout(patience):
+                return await self._context.read()
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"message: none came within {patience:g} s", field="message", reason="MESSAGE_LATE"
+            ) from None
 
     async def write(self, message: Any) -> None:
         """As the context's, counted. Raises ClientGone when the call is over."""
@@ -169,3 +218,10 @@ def _text(metadata: Any) -> dict[str, str]:
 def _kind(handler: Any) -> str:
     incoming = "stream" if handler.request_streaming else "unary"
     return f"{incoming}_{'stream' if handler.response_streaming else 'unary'}"
+
+
+def _describe(path: str) -> MethodDescriptor:
+    """The description of an RPC that has a handler, "/package.Service/Method"."""
+    service, _, method = path.strip("/").rpartition("/")
+    found: MethodDescriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[method]
+    return found

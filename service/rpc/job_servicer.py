@@ -15,6 +15,7 @@ from service.dataplane.evaluation import plan_evaluation
 from service.dataplane.served_models import ServedModels
 from service.decoding.process.decoder import Decoder
 from service.errors import ResourceExhausted, Unavailable
+from service.ingress.quotas import MAX_WATCHERS
 from service.jobs.downloads import make_download
 from service.jobs.protocol import JobEngine
 from service.jobs.requests import check_identifier, complete_job, complete_page
@@ -22,7 +23,6 @@ from service.validation.request import check_message
 from service.validation.truth_checks import check_counts
 
 JOB_SERVICE = "actionlens.v1.ExplanationJobService"
-MAX_WATCHERS = 64
 _MAX_DOWNLOADS = 4
 _RETRY_SECONDS = 1.0
 

@@ -8,6 +8,7 @@ from typing import Any
 from actionlens.v1 import service_pb2, service_pb2_grpc
 from service.dataplane.explain_service import ExplainService
 from service.streaming.manager import StreamManager
+from service.validation.request import check_message
 
 DEFAULT_DEADLINE = 30.0
 """Seconds that a clip may take when its call has no deadline."""
@@ -34,8 +35,10 @@ class ExplanationServicer(service_pb2_grpc.ExplanationServiceServicer):
 
     async def ListModels(self, request: service_pb2.ListModelsRequest, context: Any) -> service_pb2.ListModelsResponse:
         """See the proto."""
+        check_message(request)
         return self._service.served_models.list(request)
 
     async def GetModel(self, request: service_pb2.GetModelRequest, context: Any) -> service_pb2.GetModelResponse:
         """See the proto."""
+        check_message(request)
         return self._service.served_models.get(request)

@@ -8,7 +8,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from service.errors import ActionLensError
+from service.errors import ActionLensError, QuotaExceeded
 
 DOMAIN = "actionlens"
 # The key under which gRPC carries a google.rpc.Status in the trailing metadata.
@@ -18,7 +18,7 @@ _LONGEST_MESSAGE = 1000
 
 
 def rich_status(error: ActionLensError, incident: str = "") -> status_pb2.Status:
-    """Make the error a google.rpc.Status with ErrorInfo, and BadRequest and RetryInfo where they apply."""
+    """Make the error a google.rpc.Status with ErrorInfo, and BadRequest, RetryInfo, QuotaFailure where they apply."""
     message = error.message
     if len(message) > _LONGEST_MESSAGE:
         message = message[: _LONGEST_MESSAGE - 1] + "…"
@@ -37,6 +37,10 @@ def rich_status(error: ActionLensError, incident: str = "") -> status_pb2.Status
         delay = duration_pb2.Duration()
         delay.FromNanoseconds(round(error.retry_after * 1e9))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    if isinstance(error, QuotaExceeded):
+        info.metadata["quota"] = error.quota
+        exceeded = error_details_pb2.QuotaFailure.Violation(subject=error.subject, description=message)
+        details.append(error_details_pb2.QuotaFailure(violations=[exceeded]))
     status = status_pb2.Status(code=error.code.value[0], message=message)
     for detail in details:
         packed = any_pb2.Any()

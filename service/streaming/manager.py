@@ -38,19 +38,15 @@ class StreamManager:
 
     async def serve(self, requests: AsyncIterator[service_pb2.ExplainStreamRequest], send: Send) -> None:
         """Serve one stream from its first message on. Raises ActionLensError; cancelled when the client leaves."""
-        settings = self._service.settings
         if self._draining:
             raise Unavailable("the service is shutting down; another instance may answer", retry_after=1.0)
-        if self._open >= settings.stream.max_streams:
-            raise ResourceExhausted(
-                f"{self._open} streams are open, the most that are served at once; try again later",
-                reason="TOO_MANY_STREAMS",
-                retry_after=_RETRY_SECONDS,
-            )
+        self._check_places()
+        # A stream that says nothing takes nobody's place.
+        config = await self._read_config(requests)
+        self._check_places()
         self._open += 1
         self._service.metrics.streams.inc()
         try:
-            config = await self._read_config(requests)
             self._check_room(config)
             planner = BudgetPlanner(self._service.costs, self._permits)
             session = StreamSession(self._service, config, send, self._scheduler, planner)
@@ -64,6 +60,14 @@ class StreamManager:
         finally:
             self._open -= 1
             self._service.metrics.streams.dec()
+
+    def _check_places(self) -> None:
+        if self._open >= self._service.settings.stream.max_streams:
+            raise ResourceExhausted(
+                f"{self._open} streams are open, the most that are served at once; try again later",
+                reason="TOO_MANY_STREAMS",
+                retry_after=_RETRY_SECONDS,
+            )
 
     def _check_room(self, config: StreamConfig) -> None:
         model = config.request.model.name

@@ -10,7 +10,7 @@ import numpy as np
 from actionlens.v1 import answer_pb2
 from service.dataplane import timings
 from service.dataplane.answer import build_answer
-from service.dataplane.explain_service import ExplainService
+from service.dataplane.explain_service import TOO_COSTLY, ExplainService
 from service.dataplane.resolved_request import ResolvedRequest
 from service.errors import (
     ActionLensError,
@@ -63,7 +63,7 @@ async def answer_window(
             if not patient:
                 return error
             pause = min(error.retry_after or 0.1, _LONGEST_PAUSE)
-            passing = isinstance(error, Unavailable | ResourceExhausted)
+            passing = isinstance(error, Unavailable | ResourceExhausted) and error.reason != TOO_COSTLY
             if not passing or time.perf_counter() + pause >= deadline:
                 raise
             await asyncio.sleep(pause)

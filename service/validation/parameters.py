@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -67,6 +68,8 @@ def _check(value: Any, parameter: model_pb2.Parameter, path: str) -> None:
         entries: Sequence[float] = value
         if parameter.most_entries and len(entries) > parameter.most_entries:
             raise _bad(path, f"{len(entries)} numbers; give at most {parameter.most_entries}")
+        if len(entries) < parameter.fewest_entries:
+            raise _bad(path, f"{len(entries)} numbers; give at least {parameter.fewest_entries}")
         seen: dict[str, int] = {}
         for index, entry in enumerate(entries):
             _check_number(entry, parameter, f"{path}[{index}]")
@@ -79,17 +82,32 @@ def _check(value: Any, parameter: model_pb2.Parameter, path: str) -> None:
 
 
 def _check_number(value: float, parameter: model_pb2.Parameter, path: str) -> None:
+    if not math.isfinite(value):
+        raise _bad(path, f"{_say(value)} is not a finite number; use {_allowed(parameter)}")
+    if parameter.whole and value != math.floor(value):
+        raise _bad(path, f"{_say(value)} is not a whole number; use {_allowed(parameter)}")
     low = parameter.minimum if parameter.HasField("minimum") else None
     high = parameter.maximum if parameter.HasField("maximum") else None
     too_low = low is not None and (value < low or (parameter.above_minimum and value == low))
     too_high = high is not None and (value > high or (parameter.below_maximum and value == high))
     if too_low or too_high:
-        allowed = []
-        if low is not None:
-            allowed.append(f"{'more than' if parameter.above_minimum else 'at least'} {low:g}")
-        if high is not None:
-            allowed.append(f"{'less than' if parameter.below_maximum else 'at most'} {high:g}")
-        raise _bad(path, f"{value:g} is out of range; use {' and '.join(allowed)}")
+        raise _bad(path, f"{_say(value)} is out of range; use {_allowed(parameter)}")
+
+
+def _say(value: float) -> str:
+    """Short, but for a number that would look like another one: a bound that it only just misses."""
+    short = f"{value:g}"
+    return short if float(short) == value or not math.isfinite(value) else repr(value)
+
+
+def _allowed(parameter: model_pb2.Parameter) -> str:
+    """The bounds, in words."""
+    allowed = []
+    if parameter.HasField("minimum"):
+        allowed.append(f"{'more than' if parameter.above_minimum else 'at least'} {parameter.minimum:g}")
+    if parameter.HasField("maximum"):
+        allowed.append(f"{'less than' if parameter.below_maximum else 'at most'} {parameter.maximum:g}")
+    return " and ".join(allowed) or "another"
 
 
 def _bad(path: str, why: str) -> InvalidArgument:

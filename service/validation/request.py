@@ -13,6 +13,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from actionlens.v1 import method_pb2, model_pb2
 from service.errors import FailedPrecondition, InvalidArgument
+from service.printable import has_controls, printable
 from service.validation.parameters import check_parameters
 
 MAX_METHODS = 16
@@ -21,6 +22,20 @@ EVALUATE = "evaluate"
 
 _MAX_TEXT = 256
 _MAX_ENTRIES = 64
+# Lists that are long: each has a bound of its own that its owner checks and explains; this one is for what walks it.
+_MANY = 100_000
+_ENTRIES = {
+    "actionlens.v1.CreateJobRequest.clips": _MANY,
+    "actionlens.v1.EncodedFrames.timestamps": _MANY,
+    "actionlens.v1.Evaluate.measures": 1000,
+    "actionlens.v1.Evaluate.methods": 1000,
+    "actionlens.v1.GroundTruth.boxes": _MANY,
+    "actionlens.v1.IndexSampling.values": _MANY,
+    "actionlens.v1.Masks.frames": _MANY,
+    "actionlens.v1.RawFrames.timestamps": _MANY,
+    "actionlens.v1.ListJobsRequest.states": 10 * _MANY,
+    "actionlens.v1.ListJobClipsRequest.states": 10 * _MANY,
+}
 _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 
 
@@ -30,12 +45,15 @@ def method_name(method: method_pb2.Method) -> str:
 
 
 def check_message(message: Message, path: str = "") -> None:
-    """Check every set field: numbers finite, enum values known, texts at most 256 characters and without nulls.
+    """Check every set field: few entries, numbers finite, enum values known, texts at most 256 characters and without
+    control characters.
 
     Raises InvalidArgument naming the field, written below `path` ("methods[1].selective_relevance.threshold").
     """
     for field, value in message.ListFields():
         name = f"{path}.{field.name}" if path else field.name
+        if field.is_repeated and field.type != FieldDescriptor.TYPE_BYTES:
+            check_entries(field, len(value), name)
         if isinstance(value, Struct):
             _check_struct(value, name)
             continue
@@ -43,14 +61,26 @@ def check_message(message: Message, path: str = "") -> None:
             for entry_path, entry in _entries(name, value):
                 check_message(entry, entry_path)
         elif field.cpp_type in _FLOATS:
+            if field.is_repeated and all(map(math.isfinite, value)):
+                continue
             for entry_path, number in _entries(name, value):
                 _check_finite(number, entry_path)
         elif field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
+            known = field.enum_type.values_by_number if field.enum_type is not None else {}
+            if field.is_repeated and all(number in known for number in set(value)):
+                continue
             for entry_path, number in _entries(name, value):
                 _check_enum(field, number, entry_path)
         elif field.type == FieldDescriptor.TYPE_STRING:
             for entry_path, text in _entries(name, value):
-                _check_text(text, entry_path)
+                check_text(text, entry_path)
+
+
+def check_entries(field: FieldDescriptor, count: int, path: str) -> None:
+    """Check how many entries a list has, before anything looks at each. Raises InvalidArgument."""
+    most = _ENTRIES.get(field.full_name, _MAX_ENTRIES)
+    if count > most:
+        raise InvalidArgument(f"{path}: {count} entries; use at most {most}", field=path, reason="TOO_MANY_ENTRIES")
 
 
 def check_methods(methods: Sequence[method_pb2.Method], model: model_pb2.Model, path: str) -> None:
@@ -164,13 +194,18 @@ def _check_finite(number: float, path: str) -> None:
         raise InvalidArgument(f"{path}: {number} is not a finite number", field=path)
 
 
-def _check_text(text: str, path: str) -> None:
+def check_text(text: str, path: str) -> None:
+    """Check a text of a client: at most 256 characters, none of them a control character. Raises InvalidArgument."""
     if len(text) > _MAX_TEXT:
         raise InvalidArgument(
             f"{path}: {len(text)} characters; use at most {_MAX_TEXT}", field=path, reason="TEXT_TOO_LONG"
         )
     if "\0" in text:  # databases and file systems would refuse it one by one, each in its own way
         raise InvalidArgument(f"{path}: holds a null character", field=path, reason="NULL_CHARACTER")
+    if has_controls(text):  # terminals and logs would obey them
+        raise InvalidArgument(
+            f"{path}: {printable(text)!r} holds a control character", field=path, reason="CONTROL_CHARACTER"
+        )
 
 
 def _check_struct(given: Struct, path: str) -> None:
@@ -178,7 +213,7 @@ def _check_struct(given: Struct, path: str) -> None:
     if len(given.fields) > _MAX_ENTRIES:
         raise InvalidArgument(f"{path}: {len(given.fields)} values; use at most {_MAX_ENTRIES}", field=path)
     for name in sorted(given.fields):
-        _check_text(name, path)
+        check_text(name, path)
         _check_value(given.fields[name], f"{path}.{name}")
 
 
@@ -187,7 +222,7 @@ def _check_value(value: Value, path: str, *, within: bool = False) -> None:
         case "number_value":
             _check_finite(value.number_value, path)
         case "string_value":
-            _check_text(value.string_value, path)
+            check_text(value.string_value, path)
         case "bool_value":
             pass
         case "list_value" if not within:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from actionlens.v1 import job_pb2, model_pb2
+from actionlens.v1 import job_pb2, method_pb2, model_pb2
 from service.errors import InvalidArgument
 from service.validation.request import class_index
 
+MAX_CLIPS = 10_000
+MAX_MEASUREMENTS = 1_000_000
 MAX_BOXES = 20_000
 MAX_JOB_BOXES = 200_000
 MAX_MASKS = 9000
@@ -16,7 +18,11 @@ MAX_MASK_BITS = 2**28
 
 
 def check_counts(clips: Sequence[job_pb2.JobClip]) -> None:
-    """Check how many boxes a job has before anything looks at each. Raises InvalidArgument."""
+    """Check how many clips and boxes a job has before anything looks at each. Raises InvalidArgument."""
+    if len(clips) > MAX_CLIPS:
+        raise InvalidArgument(
+            f"clips: {len(clips)} are more than {MAX_CLIPS}; make several jobs", field="clips", reason="TOO_MANY_CLIPS"
+        )
     whole = 0
     for index, clip in enumerate(clips):
         count = len(clip.ground_truth.boxes)
@@ -25,6 +31,18 @@ def check_counts(clips: Sequence[job_pb2.JobClip]) -> None:
         whole += count
     if whole > MAX_JOB_BOXES:
         raise _wrong("clips", f"{whole} boxes in all; give at most {MAX_JOB_BOXES}, or make several jobs")
+
+
+def check_measurements(clips: int, evaluate: method_pb2.Evaluate) -> None:
+    """Check how many times a job takes a measure of a method. Raises InvalidArgument."""
+    count = clips * max(1, len(evaluate.methods)) * len(evaluate.measures)
+    if count > MAX_MEASUREMENTS:
+        raise InvalidArgument(
+            f"clips: {clips} times {len(evaluate.methods)} methods times {len(evaluate.measures)} measures are more "
+            f"than {MAX_MEASUREMENTS}; make several jobs",
+            field="clips",
+            reason="TOO_MANY_MEASUREMENTS",
+        )
 
 
 def complete_truth(truth: job_pb2.GroundTruth, model: model_pb2.Model, path: str) -> None:

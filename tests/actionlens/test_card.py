@@ -54,6 +54,8 @@ def test_a_card_survives_the_disk(tmp_path: Path) -> None:
         ({"input": FLOW | {"height": 15}}, "input: .*16 x 16 pixels or more"),
         ({"input": FLOW | {"mean": [0.5, 0.5, 0.5]}}, "input: .*leave mean and std out"),
         ({"input": FLOW | {"std": [0.5, 0.5, 0.5]}}, "input: .*leave mean and std out"),
+        ({"input": SIZE | {"mean": [float("nan"), 0, 0]}}, r"input\.mean: .*finite"),
+        ({"weights": {"file": "a\0.onnx", "sha256": "ab" * 32}}, r"weights\.file: "),
         ({"class_prior": [1.0]}, "1 numbers for 2 labels"),
         ({"learning_rate": 0.1}, "learning_rate: "),
     ],

@@ -67,6 +67,12 @@ def test_compose_mounts_what_there_is_and_the_parts_find_each_other() -> None:
     services = load(DEPLOY / "compose.yaml")["services"]
     targets = {}
     for service in services.values():
+        # Nothing is written but to volumes and memory, no privilege gained, and one container cannot starve the others.
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert {"mem_limit", "pids_limit"} <= set(service)
+        assert not {"privileged", "cap_add", "network_mode", "pid", "ipc"} & set(service)
         for volume in service["volumes"]:
             source, target = volume.split(":")[:2]
             if source.startswith("."):

@@ -77,6 +77,7 @@ def _is_installed(name: str) -> bool:
 def test_settings_exist(page: str) -> None:
     known = {row.variable for row in settings_table.rows()} | _OF_TESTS
     known |= set(re.findall(r"^\| `(\w+)` \|", settings_table.page(), re.MULTILINE))
+    known |= {f"{variable}_FILE" for variable in known}
     assert set(_VARIABLE.findall(text_of(page))) - known == set()
 
 

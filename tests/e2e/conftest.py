@@ -43,7 +43,8 @@ class Service:
 
     def workers(self) -> list[psutil.Process]:
         """The TorchServe workers of all models for live answers."""
-        return [child for child in self._live() if any("model_service_worker" in part for part in child.cmdline())]
+        lines = ((child, " ".join(child.cmdline())) for child in self._live())
+        return [child for child, line in lines if "model_service_worker" in line and "worker_launcher" not in line]
 
     def job_worker(self) -> psutil.Process:
         """The process that takes jobs; its TorchServe is below it."""

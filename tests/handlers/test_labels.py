@@ -103,6 +103,9 @@ def test_numbers_that_belong_to_the_names_stay(tmp_path: Path, text: str, names:
         ("l.json", b'"abc"', r"neither a list nor a map"),
         ("l.csv", b"id,name\n0,a\n1\n", r"row 3 has 1 columns"),
         ("l.csv", b"a,b\nc,d\n", r"2 columns of text"),
+        ("l.csv", b"id,name\n", r"without a column of names"),
+        ("l.csv", b'id,name\n0,"' + b"x" * 200_000 + b'"\n', r"field larger than field limit"),
+        ("l.json", b"[" * 5000, r"deeper than 64"),
     ],
 )
 def test_mistakes_name_the_file(tmp_path: Path, name: str, content: bytes, message: str) -> None:

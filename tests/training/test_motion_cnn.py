@@ -45,6 +45,16 @@ def test_a_time_step_sees_thirteen_frames(model: MotionCNN) -> None:
     assert seen == list(range(9, 22))
 
 
+def test_the_network_for_half_the_size_has_as_many_cells_and_sees_nine_frames() -> None:
+    small = MotionCNN(11, half_size=True, depth=3).eval()
+    clip = torch.randn(1, 3, 21, 56, 56, requires_grad=True)
+    features = small.features(clip)
+    assert features.shape == (1, 96, 21, 7, 7)
+    features[:, :, 10].sum().backward()
+    assert clip.grad is not None
+    assert clip.grad.abs().sum(dim=(0, 1, 3, 4)).nonzero().flatten().tolist() == list(range(6, 15))
+
+
 def test_it_is_small_and_made_of_plain_layers(model: MotionCNN) -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) < 1_200_000
     kinds = {type(layer) for layer in model.features}

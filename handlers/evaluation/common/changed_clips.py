@@ -9,12 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from handlers.evaluation.common.perturbed_clips import batch_of
 from handlers.evaluation.measure import LeftOut
 from handlers.models.action_model import ActionModel
 from handlers.relevance import Pass
-
-_MOST_NUMBERS = 2**23
-_MOST_CLIPS = 16
 
 
 def passes(model: ActionModel, clips: Iterator[NDArray[np.uint8]]) -> Iterator[Pass]:
@@ -24,8 +22,7 @@ def passes(model: ActionModel, clips: Iterator[NDArray[np.uint8]]) -> Iterator[P
     see the motion of the changed clip. Raises LeftOut where logits are not finite.
     """
     for first in clips:
-        batch = max(1, min(_MOST_CLIPS, _MOST_NUMBERS // first.size))
-        some = [first, *islice(clips, batch - 1)]
+        some = [first, *islice(clips, batch_of(first.size) - 1)]
         with torch.inference_mode():
             found = model.program.forward(model.prepare(some), (), relevance=False)
             if not bool(found.logits.isfinite().all()):

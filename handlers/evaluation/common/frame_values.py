@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -14,6 +12,7 @@ from handlers.evaluation.common.voxels import native_map
 from handlers.evaluation.measure import LeftOut
 from handlers.evaluation.subject import Subject
 from handlers.explainers.attribution import Attribution, FrameAttribution, RelevanceMatrix, SaliencyVolume
+from handlers.explainers.frame_profile import on_frames
 
 
 def step_values(values: Tensor, seen: Tensor, of_step: Literal["sum", "max"] = "sum") -> Tensor:
@@ -26,14 +25,6 @@ def step_values(values: Tensor, seen: Tensor, of_step: Literal["sum", "max"] = "
     within = functional.interpolate(values.float()[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
     shown = within.clamp(min=0)[:, seen].double()
     return shown.sum(1) if of_step == "sum" else shown.amax(1)
-
-
-def on_frames(values: Tensor, positions: Sequence[float], frames: int) -> Tensor:
-    """Values of time steps, linear between the frames at which they lie, constant before the first and after the last.
-
-    values: float [T']. positions: [T'] rising, in frames. Returns float64 [frames].
-    """
-    return torch.from_numpy(np.interp(np.arange(frames), positions, values.double().numpy()))
 
 
 def over_blocks(values: Tensor, frames: int) -> Tensor:

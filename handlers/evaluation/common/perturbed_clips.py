@@ -21,15 +21,15 @@ Score = Callable[[Tensor], Tensor]
 """From prepared clips, float [B, C, T, H, W], to one row of numbers each: [B] of a class, [B, K] of all classes."""
 
 _MOST_NUMBERS = 2**23
-"""Of the clips that are perturbed and run together, and most of them: more of them are no faster."""
+"""Of all changed clips that run together, and most of them: more of them are no faster."""
 _MOST_CLIPS = 16
 _PAYS = 0.5
 """Share of the first convolution's outputs that a step may change, for adding what changes to pay."""
 
 
-def batch_of(clip: Tensor) -> int:
-    """How many perturbed versions of a clip to run together: small clips many, large ones alone."""
-    return max(1, min(_MOST_CLIPS, _MOST_NUMBERS // clip.numel()))
+def batch_of(numbers: int) -> int:
+    """How many versions of a clip of so many numbers to run together: of small clips many, large ones alone."""
+    return max(1, min(_MOST_CLIPS, _MOST_NUMBERS // numbers))
 
 
 def replaced(start: Tensor, end: Tensor, voxels: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def replacement_curve(score: Score, start: Tensor, end: Tensor, ranking: Ranking
         after = cast(Program, score.model.program).after_first_convolution
         found = [score.of_logits(after(some)) for some in _first_outputs(first, start, end, ranking, steps)]
     else:
-        found = [score(clips) for clips in perturbed_clips(start, end, ranking, steps, batch_of(start))]
+        found = [score(clips) for clips in perturbed_clips(start, end, ranking, steps, batch_of(start.numel()))]
     return torch.cat(found).double()
 
 
@@ -131,7 +131,7 @@ def _first_outputs(
 ) -> Iterator[Tensor]:
     """What the first convolution makes of `perturbed_clips`, in batches [b, C', T', H', W'], in one buffer."""
     current, difference = first.rows(start), end - start
-    size, batch = first.output_size(start.shape[1:]), batch_of(start)
+    size, batch = first.output_size(start.shape[1:]), batch_of(start.numel())
     units = (torch.arange(steps + 1) * len(ranking) // steps).tolist()
     ends = [0, *ranking.sizes.cumsum(0).tolist()]
     buffer = current.new_empty((min(batch, steps + 1), len(current) - 1, current.shape[1]))

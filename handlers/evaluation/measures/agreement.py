@@ -80,7 +80,7 @@ class Agreement(AgreementMeasure[MeasureParameters]):
                 left_out[f"overlap, {pair}"] = a if isinstance(a, str) else str(b)
             else:
                 found = overlap(a, b)
-                shares = {"overlap": found.iou, f"of {one}": found.of_first, f"of {other}": found.of_second}
+                shares = {"overlap": found.iou, f"share of {one}": found.of_first, f"share of {other}": found.of_second}
                 for kind, share in shares.items():
                     if share is None:
                         left_out[f"{kind}, {pair}"] = "no voxel has positive relevance"

@@ -89,7 +89,7 @@ class BlobParameters(MeasureParameters):
         float, Field(gt=0, le=1, description="share of the clip's highest value that a blob's pixels reach")
     ] = 0.5
     least_area: Annotated[
-        float, Field(ge=0, allow_inf_nan=False, description="pixels of a frame of 224; smaller components do not count")
+        float, Field(ge=0, le=50_176, description="pixels of a frame of 224; smaller components do not count")
     ] = 9.0
     detector: Annotated[
         Literal["components", "simple"],

@@ -89,7 +89,7 @@ class FrameDiscard(MapMeasure[FrameDiscardParameters]):
 
     Models that take any number of frames see what is left (the subsequence; an element is what they have features of, a
     frame or a snippet). Others see a clip of the same length in which discarded frames repeat the nearest that is left;
-    the curves then count "frames held". Explanations of voxels count by frame, their positive part summed.
+    the curves then count "frames discarded (held)". Explanations of voxels count by frame, their positive part summed.
     """
 
     name = "frame-discard"
@@ -110,7 +110,9 @@ class FrameDiscard(MapMeasure[FrameDiscardParameters]):
             values = by_element(values, network.snippet)
         rank, tied = order(values, subject.generator(len(values)))
         highest, lowest = discard_scores(rank.tolist(), _scores(subject))
-        elements = "frames held" if network is None else f"{'frames' if network.snippet == 1 else 'snippets'} discarded"
+        elements = "frames discarded (held)"
+        if network is not None:
+            elements = f"{'frames' if network.snippet == 1 else 'snippets'} discarded"
         return _measured(subject, highest, lowest, elements, tied)
 
     def baselines(self, subject: Subject, parameters: FrameDiscardParameters) -> Mapping[str, Attribution]:
@@ -159,7 +161,7 @@ def _scores(subject: Subject) -> ScoreSets:
         consensus, features = network_of(model).consensus, element_features(subject)
         return lambda sets: model.probabilities(subsequence_logits(consensus, features, sets))
     elements, score = Elements(subject.shape[0], subject.shape[0]), ModelScore(model)
-    batch = batch_of(model.prepare([subject.clip])[0])
+    batch = batch_of(model.prepare([subject.clip])[0].numel())
 
     def held(sets: Sequence[Kept]) -> Tensor:
         # Of pixels, not of prepared frames: optical flow between held frames is that of what is seen.

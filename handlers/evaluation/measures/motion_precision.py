@@ -77,9 +77,7 @@ class MotionPrecisionParameters(MeasureParameters):
     motion: Annotated[
         Literal["flow", "exact"], Field(description="what moves: by optical flow, or the exact masks of the clip")
     ] = "flow"
-    threshold: Annotated[
-        float, Field(ge=0, allow_inf_nan=False, description="pixels a frame; flow below it is no motion")
-    ] = 0.5
+    threshold: Annotated[float, Field(ge=0, le=1000, description="pixels a frame; flow below it is no motion")] = 0.5
     centre: Annotated[Centre, Field(description="what is taken off the relevance before its sign is read")] = "none"
 
 

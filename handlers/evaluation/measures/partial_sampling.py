@@ -86,7 +86,8 @@ class FixedWindowParameters(PartialSamplingParameters):
     """Parameters of windows of one size for all time steps."""
 
     sizes: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...], Field(description="frames of the windows; 1 to all when left out")
+        tuple[Annotated[int, Field(ge=1, le=1000)], ...],
+        Field(max_length=32, description="frames of the windows; 1 to all when left out"),
     ] = ()
 
 

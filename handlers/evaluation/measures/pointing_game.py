@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import cv2
@@ -21,6 +18,9 @@ from handlers.explainers.attribution import Attribution
 from handlers.models.action_model import ActionModel
 
 Shape = Literal["disc", "square"]
+
+ANNOTATED_FRAMES = "annotated-frames"
+"""Value by which clips weigh in the means of classes (service/evaluation/measurement.py knows it by this name)."""
 
 
 def usual_radius(height: int, width: int) -> int:
@@ -60,28 +60,6 @@ def hits(points: Tensor, reach: Tensor) -> Tensor:
     return reach[torch.arange(len(points)), points[:, 0], points[:, 1]]
 
 
-@dataclass(frozen=True)
-class HitRates:
-    """macro: hits of all counted frames of a class, averaged over the classes, as in the paper's tables. micro: hits of
-    all frames. Both in 0 .. 1."""
-
-    macro: float
-    micro: float
-
-
-def hit_rates(clips: Iterable[tuple[int, int, int]]) -> HitRates | None:
-    """Over a set of clips: (class, hits, counted frames) each. None where no frame counts."""
-    by_class: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    for label, hit, counted in clips:
-        by_class[label][0] += hit
-        by_class[label][1] += counted
-    found = [(hit, counted) for hit, counted in by_class.values() if counted]
-    if not found:
-        return None
-    macro = sum(hit / counted for hit, counted in found) / len(found)
-    return HitRates(macro, sum(hit for hit, _ in found) / sum(counted for _, counted in found))
-
-
 class PointingGameParameters(MeasureParameters):
     """Parameters of the pointing game."""
 
@@ -106,7 +84,8 @@ class PointingGame(MapMeasure[PointingGameParameters]):
     def measure(self, subject: Subject, attribution: Attribution, parameters: PointingGameParameters) -> Measured:
         """Frames without annotation, and annotated ones without an object, count neither as hit nor as miss.
 
-        hits: uint8 [T], for `hit_rates` over classes; counted: uint8 [T], the frames that count.
+        annotated-frames: how many count, by which clips weigh in the means of classes. hits: uint8 [T]; counted: uint8
+        [T], the frames that count.
         """
         truth, seen = subject.truth, subject.seen
         if truth.objects is None:
@@ -126,6 +105,7 @@ class PointingGame(MapMeasure[PointingGameParameters]):
             self.name: Value(100 * int(hit.sum()) / int(counted.sum()), Better.HIGHER, "%"),
             "chance": Value(100 * float(reach[counted][:, seen].double().mean()), unit="%"),
             "tied": Value(100 * int((several & counted).sum()) / int(counted.sum()), unit="%"),
+            ANNOTATED_FRAMES: Value(int(counted.sum())),
         }
         return Measured(values, arrays={"hits": hit.to(torch.uint8), "counted": counted.to(torch.uint8)})
 

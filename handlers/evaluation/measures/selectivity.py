@@ -32,12 +32,10 @@ def selectivity_by_threshold(
 class SelectivityParameters(MeasureParameters):
     """Parameters of selectivity."""
 
-    threshold: Annotated[
-        float, Field(ge=0, le=100, allow_inf_nan=False, description="n of |dR/dt| > n * std(dR/dt)")
-    ] = 4.0
+    threshold: Annotated[float, Field(ge=0, le=100, description="n of |dR/dt| > n * std(dR/dt)")] = 4.0
     sweep: Annotated[
-        tuple[Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)], ...],
-        Field(description="further n, for the curves"),
+        tuple[Annotated[float, Field(ge=0, le=100)], ...],
+        Field(max_length=32, description="further n, for the curves"),
     ] = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
     upsample: Annotated[
         bool | None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -46,19 +45,6 @@ def mean_matrix(matrices: Sequence[Tensor]) -> MeanMatrix | None:
     stacked = torch.stack([matrix.double() for matrix in matrices])
     deviation = stacked.std(0) if len(stacked) > 1 else torch.zeros_like(stacked[0])
     return MeanMatrix(stacked.mean(0), deviation, len(stacked))
-
-
-def pearson(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Pearson's correlation, -1 .. 1, of two series of one length: models' accuracies and avg-ATRs (Fig. 7).
-
-    None where it is not defined: fewer than two pairs, or a series that does not vary.
-    """
-    a, b = (torch.tensor(list(series), dtype=torch.float64) for series in (first, second))
-    if len(a) < 2:
-        return None
-    a, b = a - a.mean(), b - b.mean()
-    scale = math.sqrt(float(a.square().sum() * b.square().sum()))
-    return float(a @ b) / scale if scale > 0 else None
 
 
 class RelevanceLengthParameters(MeasureParameters):

@@ -39,7 +39,8 @@ _STILL_THERE = 0.5
 _EDGE = 1.5
 """Pixels by which the edges of a cut are softened beside the hard ones, which can serve as content by themselves."""
 
-Share = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=1e-4, lt=1)]
+"""A smaller share is less than a voxel of a small clip."""
 
 
 class StPerturbationParameters(Parameters):
@@ -56,7 +57,8 @@ class StPerturbationParameters(Parameters):
         Literal["blur", "fade"], Field(description="what is not kept is blurred, or fades to black")
     ] = "blur"
     blur: Annotated[
-        float, Field(gt=0, le=1, description="strongest blur: its standard deviation as a share of the shorter side")
+        float,
+        Field(ge=0.001, le=1, description="strongest blur: its standard deviation as a share of the shorter side"),
     ] = 0.18
     iterations: Annotated[int, Field(ge=1, le=20_000, description="most iterations")] = 2000
     early_stop: Annotated[bool, Field(description="stop a mask when its score stands still and it is near binary")] = (
@@ -66,7 +68,7 @@ class StPerturbationParameters(Parameters):
         int | None, Field(ge=1, le=64, description="pixels between the seeds of a mask; 7 of 112 pixels of a side")
     ] = None
     sigma: Annotated[
-        float | None, Field(gt=0, le=256, description="reach of a seed in pixels; 11 of 112 pixels of a side")
+        float | None, Field(ge=0.25, le=256, description="reach of a seed in pixels; 11 of 112 pixels of a side")
     ] = None
     smoothing: Annotated[float, Field(ge=0, le=64, description="frames over which masks are smoothed; 0: off")] = 0.0
     shape: Annotated[bool, Field(description="ask for one compact shape in space and time")] = False

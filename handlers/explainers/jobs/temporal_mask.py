@@ -41,8 +41,9 @@ class TemporalMaskParameters(Parameters):
 
     perturbation: Annotated[Literal["freeze", "reverse"], Field(description="what becomes of masked frames")] = "freeze"
     iterations: Annotated[int, Field(ge=1, le=10_000, description="steps of Adam")] = 300
-    sparsity: Annotated[float, Field(ge=0, allow_inf_nan=False, description="weight of the mask's length")] = 0.01
-    smoothness: Annotated[float, Field(ge=0, allow_inf_nan=False, description="weight of its total variation")] = 0.02
+    # The score that they stand beside is at most 1: far above that, a weight alone decides.
+    sparsity: Annotated[float, Field(ge=0, le=1000, description="weight of the mask's length")] = 0.01
+    smoothness: Annotated[float, Field(ge=0, le=1000, description="weight of its total variation")] = 0.02
     power: Annotated[float, Field(ge=1, le=8, description="power of the total variation")] = 3.0
 
 

@@ -31,15 +31,9 @@ class DtdParameters(PropagationParameters):
     rule: Annotated[
         Literal["z-plus", "alpha-beta", "gamma"], Field(description="rule of convolutions and linear layers")
     ] = "z-plus"
-    alpha: Annotated[
-        float, Field(gt=0, le=100, allow_inf_nan=False, description="of alpha-beta; conserves for alpha - beta = 1")
-    ] = 2.0
-    beta: Annotated[
-        float, Field(ge=0, le=100, allow_inf_nan=False, description="of alpha-beta; conserves for alpha - beta = 1")
-    ] = 1.0
-    gamma: Annotated[
-        float, Field(ge=0, le=1000, allow_inf_nan=False, description="of gamma: how far positive evidence is favoured")
-    ] = 0.25
+    alpha: Annotated[float, Field(gt=0, le=100, description="of alpha-beta; conserves for alpha - beta = 1")] = 2.0
+    beta: Annotated[float, Field(ge=0, le=100, description="of alpha-beta; conserves for alpha - beta = 1")] = 1.0
+    gamma: Annotated[float, Field(ge=0, le=1000, description="of gamma: how far positive evidence is favoured")] = 0.25
 
     @field_validator("alpha", "beta", "gamma")
     @classmethod

@@ -23,9 +23,7 @@ from handlers.relevance import Pass
 class SelectiveParameters(Parameters):
     """Parameters of selective relevance."""
 
-    threshold: Annotated[
-        float, Field(ge=0, le=100, allow_inf_nan=False, description="n of |dR/dt| > n * std(dR/dt)")
-    ] = 4.0
+    threshold: Annotated[float, Field(ge=0, le=100, description="n of |dR/dt| > n * std(dR/dt)")] = 4.0
     signed: Annotated[bool, Field(description="keep rises only, the equation as printed")] = False
     peer: Annotated[
         bool, Field(description="as the published code: zero padding, threshold * std(|dR/dt|), unbiased")

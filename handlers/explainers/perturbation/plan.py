@@ -50,7 +50,10 @@ class PerturbationPlan:
 
     def weight(self, iteration: int) -> float:
         """lambda at an iteration, counted from 0."""
-        return min(self.ranking * self.growth ** min(iteration, 10_000), max(self.ranking, MOST_RANKING))
+        most = max(self.ranking, MOST_RANKING)
+        if iteration * math.log(self.growth) >= math.log(most / self.ranking):  # the power may be larger than any float
+            return most
+        return self.ranking * self.growth**iteration
 
 
 MOST_RANKING = 10.0

@@ -25,27 +25,30 @@ class MotionCNN(nn.Module):
     H = W = 112. Output: logits float32 [B, classes].
 
     `features` gives [B, 4 * width, T, H / 16, W / 16] (7 x 7 for 112 x 112), non-negative; each of its time steps sees
-    13 input frames. `head` is linear on the mean over T, H and W, so the logits are exactly the mean over t of the
-    per-frame logits `head(features.mean((3, 4))[:, :, t])`.
+    13 input frames with the default `depth`. `head` is linear on the mean over T, H and W, so the logits are exactly
+    the mean over t of the per-frame logits `head(features.mean((3, 4))[:, :, t])`.
 
     The first layer takes 10 x 10 pixels at a stride of 4: in one layer, a 5 x 5 kernel at a stride of 2 on 2 x 2 means,
     which is how it is trained. Motion needs no finer detail, and a clip costs a quarter.
 
     The widths 24, 48 and 96 are deliberate: on AVX-512 processors convolutions of these run two to three times faster
     than of 16, 32 and 64 channels.
+
+    half_size: the first layer takes 5 x 5 pixels at a stride of 2, for frames of half the size (56 x 56 has 7 x 7
+    features). depth: layers behind the third, which alternately look around in space and in time; 3 see 9 frames.
     """
 
-    def __init__(self, classes: int, width: int = 24) -> None:
+    def __init__(self, classes: int, width: int = 24, half_size: bool = False, depth: int = 6) -> None:
         super().__init__()
         wide = 4 * width
+        first = ((3, 5, 5), 2) if half_size else ((3, 10, 10), 4)
         layers = [
-            *_convolution(3, width, (3, 10, 10), stride=4),
+            *_convolution(3, width, *first),
             *_convolution(width, 2 * width, (3, 3, 3), stride=2),
             *_convolution(2 * width, wide, (3, 3, 3), stride=2),
         ]
-        for _ in range(3):  # space, then time: each pair widens the view by 32 pixels and 2 frames
-            layers += _convolution(wide, wide, (1, 3, 3))
-            layers += _convolution(wide, wide, (3, 1, 1))
+        for layer in range(depth):  # in full-size frames each pair widens the view by 32 pixels and 2 frames
+            layers += _convolution(wide, wide, (3, 1, 1) if layer % 2 else (1, 3, 3))
         self.features = nn.Sequential(*layers)
         self.head = nn.Linear(wide, classes)
 

@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from handlers.interruption import check
 from handlers.relevance.errors import BadClip, NoFrameLogits, NotKept, UnknownLayer
 from handlers.relevance.program.clip_checks import check_clip, check_logits, refuse_misfit
 from handlers.relevance.rules import Rules
@@ -62,6 +63,7 @@ class PlainPass:
             raise NotKept("forward: ran with relevance=False; run it again with relevance=True")
         if not self._logits.requires_grad:
             return torch.zeros_like(source)
+        check()
         with torch.inference_mode(False), torch.enable_grad():
             weights = cotangent.to(self._logits.dtype, copy=True)
             (slope,) = torch.autograd.grad(self._logits, source, weights, retain_graph=True, allow_unused=True)
@@ -122,6 +124,7 @@ class PlainNetwork:
 
     def _run(self, clip: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
         """The logits, and the wanted activations by layer."""
+        check()
         self._current.begin(wanted)
         try:
             found = self._module(clip.contiguous())

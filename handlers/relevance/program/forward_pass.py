@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from handlers.interruption import check
 from handlers.relevance.errors import BadClip, NoFrameLogits, NotKept, UnknownLayer
 from handlers.relevance.operations.base import AS_TRACED, Manner, Site
 from handlers.relevance.operations.weighted import Weighted
@@ -206,6 +207,7 @@ class ForwardPass:
             arriving = pending.pop(step.number, None)
             if arriving is None or step.number not in above:
                 continue
+            check()
             for value, part in zip(
                 step.inputs, step.operation.gradient(arriving, self.site(step), guided), strict=True
             ):

@@ -8,6 +8,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor, nn
 
+from handlers.interruption import check
 from handlers.relevance.errors import NoFrameLogits, NotKept, UnknownLayer
 from handlers.relevance.program.clip_checks import check_clip, check_logits, refuse_misfit
 from handlers.relevance.rules import Rules
@@ -63,6 +64,7 @@ class OpaqueNetwork:
 
     def forward(self, clip: Tensor, keep: Iterable[str] = (), relevance: bool = True) -> OpaquePass:
         """See `Network`. relevance makes no difference."""
+        check()
         check_clip(clip)
         for layer in keep:
             raise UnknownLayer(f"layer: {layer!r} is not known: {self.no_relevance}")

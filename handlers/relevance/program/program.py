@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from handlers.interruption import check
 from handlers.relevance.operations.opaque_module import OpaqueCall
 from handlers.relevance.operations.pointwise import Relu
 from handlers.relevance.operations.reshaping import Identity, Pad
@@ -195,6 +196,7 @@ def execute(
     for step in graph.steps:
         if step.number <= first:
             continue
+        check()
         noted: dict[str, Tensor] | None = {} if notes and step.number > lowest else None
         try:
             values[step.number] = step.operation.forward([values[i] for i in step.inputs], noted)

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from handlers.interruption import check
 from handlers.relevance.errors import BadClip, UnknownClass
 from handlers.relevance.messages import Message, scaled, total
 from handlers.relevance.operations.base import AS_TRACED, Manner
@@ -154,6 +155,7 @@ def descend(
         arriving = pending.pop(step.number, None)
         if arriving is None:
             continue
+        check()
         site = forward.site(step, item, manner)
         steps = site.output.shape[2] if site.output.dim() == 5 else 0
         message = total(arriving, steps)

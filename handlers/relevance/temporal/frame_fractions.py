@@ -7,6 +7,7 @@ Jacobian-vector product of the operator of which relevance is the vector-Jacobia
 
 from __future__ import annotations
 
+from handlers.interruption import check
 from handlers.relevance.operations.base import AS_TRACED, Manner, Portion
 from handlers.relevance.program.forward_pass import ForwardPass
 from handlers.relevance.program.graph import Graph, Step
@@ -44,6 +45,7 @@ def ascend(
     last = {value: step.number for step in steps for value in step.inputs}
     found: dict[int, Portion] = {0: Portion(frames)}
     for step in steps:
+        check()
         tensors = [value for value in step.operation.signals(step.inputs) if value in found]
         site = forward.site(step, item, manner)
         found[step.number] = step.operation.portions([found[v] for v in tensors], site)

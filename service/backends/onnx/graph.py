@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -14,6 +13,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from numpy.typing import NDArray
 
 from actionlens.card import Scores
+from actionlens.documents import parse_json
 from actionlens.v1 import model_pb2
 from service.backends.onnx.time_shares import Shares
 from service.errors import Unavailable
@@ -76,9 +76,10 @@ class Graph:
             whole = self._open(path)
             self._extractor = onnx.utils.Extractor(onnx.load(path))
         except Exception as error:  # their own, of many classes
-            raise Unavailable(f"{path}: {str(error).splitlines()[0]}", reason="MODEL_UNFIT") from error
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            raise Unavailable(f"{path}: {said}", reason="MODEL_UNFIT") from error
         try:
-            about = json.loads(whole.get_modelmeta().custom_metadata_map[_METADATA])
+            about = parse_json(whole.get_modelmeta().custom_metadata_map[_METADATA])
             self.model = ParseDict(about["model"], model_pb2.Model())
             self.one_by_one = about["card"].get("scores") == Scores.SIGMOID
             """Whether a class's probability is its logit's sigmoid, else the softmax of all."""
@@ -86,7 +87,7 @@ class Graph:
                 name: Held(entry["parameters"], entry["layer"], tuple(entry["frame_positions"]))
                 for name, entry in about["explanations"].items()
             }
-        except (KeyError, ValueError, TypeError, ParseError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, ParseError) as error:
             raise Unavailable(
                 f"{path}: was not written by this version of `actionlens models export`; export the model again",
                 reason="MODEL_UNFIT",

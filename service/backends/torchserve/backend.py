@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.admission import Admission
@@ -13,9 +15,12 @@ from service.backends.torchserve import config, replies
 from service.backends.torchserve.http_client import ConnectionLost, HttpReply
 from service.backends.torchserve.replies import Verdict
 from service.backends.torchserve.server import TorchServe
+from service.backends.torchserve.shared_memory import Envelope
 from service.backends.torchserve.supervisor import MARGIN_SECONDS, Supervisor
 from service.errors import DeadlineExceeded, NotFound, Unavailable
 from service.settings import Settings
+
+_log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 2
 _RETRY_AFTER_SECONDS = 3.0
@@ -61,9 +66,14 @@ class TorchServeBackend:
         at = called + deadline
         await admission.enter(at)
         entered = loop.time()
+        try:
+            sent = Envelope(work)
+        except BaseException:
+            admission.leave(0.0)
+            raise
         # A task of its own, because the slot stays taken until the worker is done with the clip, also when the
-        # caller has left: workers cannot be interrupted.
-        call = loop.create_task(self._call(supervisor, admission, model, work, at))
+        # caller has left: the worker notices within an operation of its network.
+        call = loop.create_task(self._call(supervisor, admission, model, sent, at))
         self._calls.add(call)
         call.add_done_callback(self._finished)
         try:
@@ -71,6 +81,9 @@ class TorchServeBackend:
                 response, seconds = await asyncio.shield(call)
         except TimeoutError as error:
             raise DeadlineExceeded(f"model {model!r} did not answer within {deadline:g} s") from error
+        finally:
+            if not call.done():
+                sent.withdraw()
         return Reply(response, entered - called, max(0.0, seconds - response.timings.total))
 
     def models(self) -> dict[str, model_pb2.Model]:
@@ -108,7 +121,7 @@ class TorchServeBackend:
         supervisor: Supervisor,
         admission: Admission,
         model: str,
-        work: Work,
+        sent: Envelope,
         at: float,
     ) -> tuple[worker_pb2.ComputeResponse, float]:
         """Send until answered, at most twice. Returns the response and the seconds of the round trip."""
@@ -118,18 +131,21 @@ class TorchServeBackend:
             reason = ""
             for _ in range(_ATTEMPTS):
                 server = await supervisor.running(at)
-                sent = loop.time()
+                if sent.withdrawn:
+                    raise DeadlineExceeded("the caller has left")
+                posted = loop.time()
                 try:
-                    reply = await self._hop(supervisor, server, model, work)
+                    reply = await self._hop(supervisor, server, model, sent.body)
                 except (ConnectionLost, TimeoutError) as error:
-                    reason = f"the connection to TorchServe was lost ({error})"
+                    _log.warning("the connection to TorchServe was lost", model=model, error=str(error))
+                    reason = "the connection to the workers was lost"
                     await supervisor.note_loss(server)
                     continue
                 match replies.verdict(reply):
                     case Verdict.SERVED:
-                        return replies.parse(model, reply.body), loop.time() - sent
+                        return replies.parse(model, reply.body), loop.time() - posted
                     case Verdict.WORKER_DIED:
-                        if loop.time() - sent >= self._settings.response_seconds:
+                        if loop.time() - posted >= self._settings.response_seconds:
                             raise DeadlineExceeded(
                                 f"model {model!r} took longer than {self._settings.response_seconds:g} s for one batch",
                                 reason="COMPUTE_TOO_LONG",
@@ -139,16 +155,17 @@ class TorchServeBackend:
                         raise replies.refusal(model, reply)
             raise Unavailable(f"{reason}, twice", reason="WORKER_DIED", retry_after=_RETRY_AFTER_SECONDS)
         finally:
+            sent.close()
             admission.leave(loop.time() - begun)
 
-    async def _hop(self, supervisor: Supervisor, server: TorchServe, model: str, work: Work) -> HttpReply:
+    async def _hop(self, supervisor: Supervisor, server: TorchServe, model: str, body: bytes) -> HttpReply:
         loop = asyncio.get_running_loop()
         watch = supervisor.watch
         number = watch.sent(model, loop.time())
         heard = False
         try:
             # The second batch in line may start only when the first has used up its time.
-            reply = await server.predict(model, work, 2 * (self._settings.response_seconds + MARGIN_SECONDS))
+            reply = await server.predict(model, body, 2 * (self._settings.response_seconds + MARGIN_SECONDS))
             heard = True
         finally:
             watch.returned(number, loop.time(), heard=heard)

@@ -1,8 +1,9 @@
 """Guards one TorchServe: a small process between the service and java, run as a script.
 
-    python -I -S child_guard.py FOLDER COMMAND...
+    python -I -S child_guard.py FOLDER COMMAND... [-- HELPER...]
 
-It starts the command in FOLDER, in a process group of its own, and writes "started PID" to standard output, then
+It starts the command in FOLDER, in a process group of its own, and in the same group a helper of it, whose end nobody
+minds. It writes "started PID" to standard output, then
 "exited STATUS" once the command has ended. Standard input is the service's lifeline: when it closes, the guard kills
 the whole group, removes FOLDER and ends. A number of seconds written there before closing is the time the command
 gets to stop by itself. So nothing survives the service, not even when it is killed without a chance to tidy up: the
@@ -30,7 +31,11 @@ _REAP_SECONDS = 5.0
 
 def main() -> None:
     """Run the command until it ends and the lifeline closes."""
-    folder, command = sys.argv[1], sys.argv[2:]
+    folder, *command = sys.argv[1:]
+    helper: list[str] = []
+    if "--" in command:
+        place = command.index("--")
+        command, helper = command[:place], command[place + 1 :]
     # Orphaned workers become children of this process, so that all can be waited for.
     prctl(_PR_SET_CHILD_SUBREAPER, 1)
     # The lifeline alone decides. Handlers, because ignored signals would stay ignored in java.
@@ -51,15 +56,23 @@ def main() -> None:
     java = None
     try:
         with open(os.path.join(folder, "java.out"), "ab") as output:
-            java = subprocess.Popen(
-                command,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                process_group=0,
-                preexec_fn=die_with_guard,
-            )
+
+            def start(program: list[str], group: int) -> subprocess.Popen[bytes]:
+                return subprocess.Popen(
+                    program,
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    process_group=group,
+                    preexec_fn=die_with_guard,
+                )
+
+            java = start(command, 0)
+            helping = []
+            if helper:
+                with contextlib.suppress(OSError, subprocess.SubprocessError):  # the command can do without
+                    helping.append(start(helper, java.pid))
         say(f"started {java.pid}")
         attend(java, woken)
     finally:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from actionlens.archive import write_archive
 from actionlens.card import read_card
 from service.backends.torch_threads import SHORT_SPIN
+from service.backends.torchserve import worker_launcher
+from service.child_processes.child_environment import child_environment
 from service.errors import Unavailable
 from service.settings import Settings
 
@@ -21,12 +25,17 @@ WIRE_BYTES = 32 * 2**20
 THREADS_VARIABLE = "ACTIONLENS_WORKER_THREADS"
 MEMORY_VARIABLE = "ACTIONLENS_WORKER_RELEVANCE_BYTES"
 PRECISION_VARIABLE = "ACTIONLENS_WORKER_PRECISION"
+SECONDS_VARIABLE = "ACTIONLENS_WORKER_SECONDS"
 REPLY_VARIABLE = "ACTIONLENS_MAX_REPLY_BYTES"
 LOG_FILE = "torchserve.log"
 OUTPUT_FILE = "java.out"
 """File into which the guard lets java write its standard output and error."""
 
+_LAUNCHER = "python"
 _STARTUP_SECONDS = 600
+# A worker stops so much sooner than it would be killed, as a share of the time and in seconds: it notices between two
+# operations only.
+_MARGIN, _LONGEST_MARGIN = 0.1, 5.0
 # Room for TorchServe's own framing of a message.
 _FRAMING_BYTES = 64 * 1024
 _LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
@@ -67,11 +76,11 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
-    """Loopback ports of one TorchServe."""
+class Sockets:
+    """Unix sockets of one TorchServe, in its private folder: no other user of the machine reaches them."""
 
-    inference: int
-    management: int
+    inference: Path
+    management: Path
 
 
 def shape(settings: Settings, cores: int | None = None) -> Shape:
@@ -87,8 +96,8 @@ def shape(settings: Settings, cores: int | None = None) -> Shape:
     )
 
 
-def prepare(folder: Path, models: dict[str, Path], settings: Settings) -> Ports:
-    """Write archives, config.properties and log configuration into the work folder.
+def prepare(folder: Path, models: dict[str, Path], settings: Settings) -> Sockets:
+    """Write archives, config.properties, log configuration and the workers' launcher into the work folder.
 
     Blocking: it copies the weights. Raises CardError or OSError.
     """
@@ -111,11 +120,13 @@ def prepare(folder: Path, models: dict[str, Path], settings: Settings) -> Ports:
                 "startupTimeout": _STARTUP_SECONDS,
             }
         }
-    inference, management, metrics, grpc_inference, grpc_management = _free_ports(5)
+    sockets = Sockets(folder / "inference.sock", folder / "management.sock")
+    # It cannot be kept from listening for gRPC, and that on ports alone. Nobody calls there, and the token holds.
+    grpc_inference, grpc_management = _free_ports(2)
     properties = {
-        "inference_address": f"http://127.0.0.1:{inference}",
-        "management_address": f"http://127.0.0.1:{management}",
-        "metrics_address": f"http://127.0.0.1:{metrics}",
+        "inference_address": f"unix:{sockets.inference}",
+        "management_address": f"unix:{sockets.management}",
+        "metrics_address": f"unix:{folder / 'metrics.sock'}",
         "grpc_inference_address": "127.0.0.1",
         "grpc_management_address": "127.0.0.1",
         "grpc_inference_port": grpc_inference,
@@ -133,15 +144,28 @@ def prepare(folder: Path, models: dict[str, Path], settings: Settings) -> Ports:
         "enable_envvars_config": "false",
         "disable_system_metrics": "true",
         "enable_metrics_api": "false",
-        # Other users of the machine can reach a loopback port, so the token stays on. It must outlive the server:
-        # by default it expires after an hour and locks its owner out.
+        # Other users of the machine can reach the ports for gRPC, so the token stays on. It must outlive the server: by
+        # default it expires after an hour and locks its owner out.
         "disable_token_authorization": "false",
         "token_expiration_min": 100 * 365 * 24 * 60,
     }
     text = "".join(f"{key}={value}\n" for key, value in properties.items())
     (folder / "config.properties").write_text(text, encoding="ascii")
     (folder / "log4j2.xml").write_text(_LOG4J.format(log=folder / LOG_FILE), encoding="ascii")
-    return Ports(inference, management)
+    launcher = (sys.executable, "-I", "-S", worker_launcher.__file__, str(forkserver_socket(folder)), sys.executable)
+    (folder / _LAUNCHER).write_text(f'#!/bin/sh\nexec {shlex.join(launcher)} "$@"\n', encoding="utf-8")
+    (folder / _LAUNCHER).chmod(0o700)
+    return sockets
+
+
+def forkserver_socket(folder: Path) -> Path:
+    """Where the fork server of the workers listens."""
+    return folder / "forkserver.sock"
+
+
+def forkserver(folder: Path) -> list[str]:
+    """Command line of the fork server."""
+    return [sys.executable, "-m", "handlers.worker_forkserver", str(forkserver_socket(folder))]
 
 
 def command(folder: Path) -> list[str]:
@@ -168,7 +192,7 @@ def command(folder: Path) -> list[str]:
         str(site / "ts" / "frontend" / "*"),
         "org.pytorch.serve.ModelServer",
         "--python",
-        sys.executable,
+        str(folder / _LAUNCHER),
         "-f",
         "config.properties",
         "-s",
@@ -177,25 +201,32 @@ def command(folder: Path) -> list[str]:
     ]
 
 
-def environment(folder: Path, threads: int, settings: Settings) -> dict[str, str]:
-    """Environment of java and, through it, of the workers."""
+def environment(folder: Path, threads: int, settings: Settings, more: Mapping[str, str]) -> dict[str, str]:
+    """Environment of java and, through it, of the workers. more: variables beside those that follow from the rest."""
     root = Path(__file__).resolve().parents[3]
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH", ""))))
     count = str(threads)
-    return {
-        **SHORT_SPIN,
-        **os.environ,
-        "PYTHONPATH": path,
-        "TMPDIR": str(folder / "tmp"),
-        "LOG_LOCATION": str(folder),
-        "METRICS_LOCATION": str(folder),
-        THREADS_VARIABLE: count,
-        MEMORY_VARIABLE: str(settings.relevance_bytes),
-        PRECISION_VARIABLE: settings.precision.value,
-        REPLY_VARIABLE: str(WIRE_BYTES),
-        "OMP_NUM_THREADS": count,
-        "MKL_NUM_THREADS": count,
-    }
+    return SHORT_SPIN | child_environment(
+        **{
+            "PYTHONPATH": path,
+            "TMPDIR": str(folder / "tmp"),
+            "LOG_LOCATION": str(folder),
+            "METRICS_LOCATION": str(folder),
+            THREADS_VARIABLE: count,
+            MEMORY_VARIABLE: str(settings.relevance_bytes),
+            SECONDS_VARIABLE: str(own_seconds(settings.response_seconds)),
+            PRECISION_VARIABLE: settings.precision.value,
+            REPLY_VARIABLE: str(WIRE_BYTES),
+            "OMP_NUM_THREADS": count,
+            "MKL_NUM_THREADS": count,
+            **more,
+        }
+    )
+
+
+def own_seconds(response_seconds: float) -> float:
+    """Seconds after which a worker stops by itself, that it need not be killed."""
+    return response_seconds - min(_LONGEST_MARGIN, _MARGIN * response_seconds)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 
 _HEAD_BYTES = 64 * 1024
 _READ_AHEAD = 1024 * 1024
@@ -26,11 +27,11 @@ class HttpReply:
 
 
 class HttpClient:
-    """Calls one port of this machine. Keeps as many connections as there are calls at the same time."""
+    """Calls one Unix socket. Keeps as many connections as there are calls at the same time."""
 
-    def __init__(self, port: int, token: str, max_reply: int) -> None:
+    def __init__(self, socket: Path, token: str, max_reply: int) -> None:
         """token: sent as bearer token. max_reply: longest reply body in bytes."""
-        self._port = port
+        self._socket = socket
         self._token = token
         self._max_reply = max_reply
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
@@ -46,7 +47,7 @@ class HttpClient:
             async with asyncio.timeout(timeout):
                 reader, writer = await self._connection()
                 head = (
-                    f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self._token}\r\n"
+                    f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self._token}\r\n"
                     f"Content-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n\r\n"
                 )
                 writer.write(head.encode("ascii"))
@@ -79,7 +80,7 @@ class HttpClient:
             if not (reader.at_eof() or writer.is_closing()):
                 return reader, writer
             writer.transport.abort()
-        return await asyncio.open_connection("127.0.0.1", self._port, limit=_READ_AHEAD)
+        return await asyncio.open_unix_connection(self._socket, limit=_READ_AHEAD)
 
     async def _read(self, reader: asyncio.StreamReader) -> tuple[HttpReply, bool]:
         head = await reader.readuntil(b"\r\n\r\n")

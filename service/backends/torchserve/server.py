@@ -9,13 +9,14 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from service.backends.protocol import Work
 from service.backends.torchserve import child_guard, config
 from service.backends.torchserve import startup_log as log
 from service.backends.torchserve.http_client import ConnectionLost, HttpClient, HttpReply
-from service.backends.torchserve.shared_memory import envelope
+from service.child_processes.heartbeats import is_stopped
 from service.errors import Unavailable
 from service.settings import Settings
 
@@ -38,9 +39,9 @@ class TorchServe:
     It is never repaired: when it fails it is closed and another one launched.
     """
 
-    def __init__(self, folder: Path, ports: config.Ports, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, folder: Path, sockets: config.Sockets, process: asyncio.subprocess.Process) -> None:
         self._folder = folder
-        self._ports = ports
+        self._sockets = sockets
         self._guard = process
         self._java: int | None = None
         self._inference: HttpClient | None = None
@@ -50,9 +51,10 @@ class TorchServe:
         self._listener = asyncio.create_task(self._listen())
 
     @classmethod
-    async def launch(cls, models: dict[str, Path], settings: Settings) -> TorchServe:
+    async def launch(cls, models: dict[str, Path], settings: Settings, variables: Mapping[str, str]) -> TorchServe:
         """Write the work folder and start java in it. It is not ready when this returns.
 
+        variables: of the environment of java and its workers.
         Raises Unavailable when TorchServe is not installed or an archive cannot be built.
         """
         # /tmp, not $TMPDIR: the workers' socket paths must stay below 107 characters.
@@ -60,22 +62,25 @@ class TorchServe:
         preparing = asyncio.create_task(asyncio.to_thread(config.prepare, folder, models, settings))
         try:
             try:
-                ports = await asyncio.shield(preparing)
+                sockets = await asyncio.shield(preparing)
             except (OSError, ValueError) as error:
-                raise Unavailable(f"cannot build the model archives: {error}", reason="ARCHIVE_FAILED") from error
+                raise Unavailable(
+                    "cannot build the model archives", reason="ARCHIVE_FAILED", detail=str(error)
+                ) from error
             threads = config.shape(settings).threads
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", child_guard.__file__, str(folder), *config.command(folder)),
+                *("--", *config.forkserver(folder)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 start_new_session=True,  # a terminal's Ctrl-C is for the service, which then stops us in order
-                env=config.environment(folder, threads, settings),
+                env=config.environment(folder, threads, settings, variables),
             )
         except BaseException:
             await asyncio.wait({preparing})  # a thread cannot be cancelled, and it writes into the folder
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return cls(folder, ports, process)
+        return cls(folder, sockets, process)
 
     @property
     def folder(self) -> Path:
@@ -102,10 +107,10 @@ class TorchServe:
         except TimeoutError as error:
             raise self._failure(f"the workers were not ready within {seconds:g} s") from error
 
-    async def workers(self, model: str) -> dict[int, bool]:
+    async def workers(self, model: str, timeout: float = _CALL_SECONDS) -> dict[int, bool]:
         """Process ids of a model's workers, and whether each is ready. Raises ConnectionLost or TimeoutError."""
         client = self._client("management")
-        reply = await client.call("GET", f"/models/{model}", timeout=_CALL_SECONDS)
+        reply = await client.call("GET", f"/models/{model}", timeout=timeout)
         if reply.status != 200:
             raise ConnectionLost(f"status {reply.status} of model {model!r}")
         try:
@@ -113,16 +118,28 @@ class TorchServe:
         except (ValueError, LookupError, TypeError) as error:
             raise ConnectionLost(f"unexpected description of model {model!r}") from error
 
-    async def predict(self, model: str, work: Work, timeout: float) -> HttpReply:
-        """Send work to a model. Raises ConnectionLost or TimeoutError (seconds: `timeout`)."""
-        with envelope(work) as body:
-            return await self._client("inference").call("POST", f"/predictions/{model}", body, timeout=timeout)
+    async def predict(self, model: str, body: bytes, timeout: float) -> HttpReply:
+        """Send a worker message to a model. Raises ConnectionLost or TimeoutError (seconds: `timeout`)."""
+        return await self._client("inference").call("POST", f"/predictions/{model}", body, timeout=timeout)
+
+    def kill_worker(self, pid: int) -> None:
+        """Kill one of the workers, frozen or not; TorchServe starts another. Spares processes that are none of them."""
+        with suppress(ProcessLookupError, PermissionError):
+            if self._java is not None and os.getpgid(pid) == self._java:
+                os.kill(pid, signal.SIGKILL)
+
+    def wake_guard(self) -> None:
+        """Let the guard go on if somebody has stopped it: it must be able to end java when this process ends."""
+        if is_stopped(self._guard.pid):
+            with suppress(ProcessLookupError):
+                self._guard.send_signal(signal.SIGCONT)
 
     async def close(self, grace: float = 0.0) -> None:
         """End java and its workers and remove the folder. grace: seconds that java gets to stop by itself."""
         for client in (self._inference, self._management):
             if client is not None:
                 client.close()
+        self.wake_guard()
         if (lifeline := self._guard.stdin) is not None and not lifeline.is_closing():
             if grace > 0:
                 lifeline.write(b"%g" % grace)
@@ -156,7 +173,7 @@ class TorchServe:
         for model, count in log.deaths(lines).items():
             why = log.reason(lines, model)
             if count > _DEATHS_TOLERATED or any(name in why for name in _FINAL):
-                raise self._failure(f"a worker of model {model!r} died while starting: {why or 'see the log'}")
+                raise self._failure(f"a worker of model {model!r} died while starting", why)
         if self.ended.is_set():
             lines += log.tail(self._folder / config.OUTPUT_FILE)
             if any("Address already in use" in line for line in lines):
@@ -178,16 +195,17 @@ class TorchServe:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise ConnectionLost("TorchServe has not written its tokens") from error
             limit = config.WIRE_BYTES + 1024 * 1024
-            self._inference = HttpClient(self._ports.inference, tokens["inference"], limit)
-            self._management = HttpClient(self._ports.management, tokens["management"], limit)
+            self._inference = HttpClient(self._sockets.inference, tokens["inference"], limit)
+            self._management = HttpClient(self._sockets.management, tokens["management"], limit)
         return self._inference if purpose == "inference" else self._management
 
-    def _failure(self, what: str) -> Unavailable:
+    def _failure(self, what: str, why: str = "see the log") -> Unavailable:
         lines = [line for name in (config.OUTPUT_FILE, config.LOG_FILE) for line in log.tail(self._folder / name)]
         end = "\n".join(lines[-_TAIL_LINES:])
         return Unavailable(
-            f"TorchServe did not start: {what}\nEnd of its log:\n{end}",
+            f"TorchServe did not start: {what}",
             reason="TORCHSERVE_START_FAILED",
+            detail=f"{why}\nEnd of its log:\n{end}",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -16,7 +17,9 @@ from service.backends.torchserve import replies
 from service.backends.torchserve.http_client import ConnectionLost
 from service.backends.torchserve.replies import Verdict
 from service.backends.torchserve.server import PortTaken, TorchServe
+from service.backends.torchserve.shared_memory import Envelope
 from service.backends.torchserve.watchdog import Watch
+from service.child_processes.heartbeats import LOOK_SECONDS, Heartbeats, Stillness
 from service.errors import DeadlineExceeded, Unavailable
 from service.settings import Settings
 
@@ -26,7 +29,9 @@ MARGIN_SECONDS = 10.0
 """How much later than settings.response_seconds a batch must have been answered or given up."""
 
 _PORT_ATTEMPTS = 3
-_WATCH_SECONDS = 0.5
+_ANSWER_SECONDS = 0.6
+# With LOOK_SECONDS between them and _ANSWER_SECONDS for each, less than five seconds.
+_JAVA_LOOKS = 4
 _NOTICE_SECONDS = 1.0
 _BACK_OFF_SECONDS = 30.0
 _GRACE_SECONDS = 5.0
@@ -50,6 +55,7 @@ class Supervisor:
         self._restarter: asyncio.Task[None] | None = None
         self._ready: dict[str, int] = {}
         self._pids: dict[str, set[int]] = {}
+        self._heartbeats = Heartbeats()
         self.watch = self._new_watch(0.0)
         """Of the TorchServe that runs now."""
 
@@ -77,6 +83,7 @@ class Supervisor:
         self._up.set()  # those who wait for a successor find that there will be none
         if server is not None:
             await server.close(_GRACE_SECONDS)
+        self._heartbeats.close()
 
     async def running(self, at: float) -> TorchServe:
         """The TorchServe to send to, waiting for a restart if need be, until the loop's clock shows `at`.
@@ -116,7 +123,7 @@ class Supervisor:
         except BaseException as error:
             await asyncio.shield(server.close())
             if isinstance(error, ConnectionLost | TimeoutError):
-                raise Unavailable(f"TorchServe failed its canary: {error}") from error
+                raise Unavailable("TorchServe failed its canary", detail=str(error)) from error
             raise
         self.models = dict(zip(self._folders, described, strict=True))
         self._ready = dict.fromkeys(self._folders, self._workers)
@@ -127,7 +134,7 @@ class Supervisor:
     async def _serving(self) -> TorchServe:
         """A TorchServe whose workers are all ready."""
         for attempt in itertools.count(1):
-            server = await TorchServe.launch(self._folders, self._settings)
+            server = await TorchServe.launch(self._folders, self._settings, self._heartbeats.environment)
             try:
                 await server.wait_workers(dict.fromkeys(self._folders, self._workers), self._settings.start_seconds)
                 break
@@ -140,7 +147,8 @@ class Supervisor:
     async def _try_out(self, server: TorchServe, name: str, end: float) -> model_pb2.Model:
         async def send(work: Work, stage: str) -> worker_pb2.ComputeResponse:
             left = end - asyncio.get_running_loop().time()
-            reply = await server.predict(name, work, left)
+            with Envelope(work) as sent:
+                reply = await server.predict(name, sent.body, left)
             if replies.verdict(reply) is not Verdict.SERVED:
                 raise Unavailable(f"model {name!r} failed its {stage}: TorchServe answered status {reply.status}")
             return checked(name, stage, replies.parse(name, reply.body))
@@ -172,29 +180,47 @@ class Supervisor:
             _log.info("TorchServe is back")
 
     async def _trouble(self) -> str:
-        """Watch the running TorchServe; returns why it must be replaced."""
+        """Watch the running TorchServe and kill its workers that are frozen; returns why it must be replaced."""
         loop = asyncio.get_running_loop()
         server = self._server
         assert server is not None
+        java, unheard = Stillness(server.java or 0, _JAVA_LOOKS), 0
+        killed: set[int] = set()
         while True:
             try:
-                async with asyncio.timeout(_WATCH_SECONDS):
+                async with asyncio.timeout(LOOK_SECONDS):
                     await server.ended.wait()
                 return "java ended"
             except TimeoutError:
                 pass
+            server.wake_guard()
+            found = await self._workers_of(server)
+            unheard = 0 if len(found) == len(self._folders) else unheard + 1
             for name in self._folders:
-                try:
-                    workers = await server.workers(name)
-                except (ConnectionLost, TimeoutError):
-                    workers = {}
-                ready = {pid for pid, is_ready in workers.items() if is_ready}
-                self._ready[name] = len(ready)
+                ready = {pid for pid, is_ready in found.get(name, {}).items() if is_ready}
+                if name in found or unheard >= _JAVA_LOOKS:  # it may be busy for a moment
+                    self._ready[name] = len(ready)
                 self.watch.workers(name, len(ready), loop.time())
                 self.restarts += len(ready - self._pids[name])
                 self._pids[name] |= ready
+            if not unheard:
+                frozen = self._heartbeats.frozen(pid for workers in found.values() for pid in workers)
+                for pid in frozen - killed:  # TorchServe names it until the next one is there
+                    _log.warning("killing a frozen worker", pid=pid)
+                    server.kill_worker(pid)
+                killed = frozen
+            if java.look(alive=not unheard):
+                return "java is frozen"
             if reason := self.watch.trouble(loop.time()):
                 return reason
+
+    async def _workers_of(self, server: TorchServe) -> dict[str, dict[int, bool]]:
+        """The workers by model, of as many models as are described in time."""
+        found = {}
+        with suppress(ConnectionLost, TimeoutError):
+            for name in self._folders:
+                found[name] = await server.workers(name, _ANSWER_SECONDS)
+        return found
 
     def _new_watch(self, started_in: float) -> Watch:
         return Watch(self._settings.response_seconds, MARGIN_SECONDS, started_in)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Any
 
+from actionlens.documents import DocumentError, parse_json
 from actionlens.v1 import method_pb2, model_pb2
 from service.client.clip_messages import class_message
 from service.client.evaluations.clip_truth import MOST_BOXES, Box, ClipTruth
@@ -217,11 +217,11 @@ def _json_rows(text: str) -> Rows:
         if not written.strip():
             continue
         try:
-            row = json.loads(written, object_pairs_hook=_object, parse_constant=_constant)
+            row = parse_json(written, _object, _constant)
         except _Wrong as error:
             yield line, _raising(error)
             continue
-        except (ValueError, RecursionError) as error:
+        except DocumentError as error:
             yield line, _raising(_Wrong("", f"is not JSON ({error}); write one whole object per line"))
             continue
         if not isinstance(row, dict):

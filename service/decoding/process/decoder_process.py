@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from service.child_processes.child_environment import child_environment
 from service.decoding.process import messages
 from service.errors import Unavailable
 from service.settings import Settings
@@ -75,11 +76,11 @@ class DecoderProcess:
                         *map(str, (theirs.fileno(), self._memory, os.getpid())),
                         self._bounds,
                     ],
-                    env={
-                        "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
-                        # Threads that it may not start later.
-                        "OPENBLAS_NUM_THREADS": "1",
-                    },
+                    env=child_environment(
+                        PYTHONPATH=os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
+                        # It may not start threads later.
+                        OPENBLAS_NUM_THREADS="1",
+                    ),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(), self._memory),

@@ -45,8 +45,9 @@ class Artefacts:
                 self._try()
         except Exception as error:  # fsspec's, and those of the store's own client
             raise Unavailable(
-                f"artefacts: {where} cannot be opened: {_first_line(error)}; set ACTIONLENS_JOBS__ARTEFACTS",
+                "the store of artefacts cannot be opened; set ACTIONLENS_JOBS__ARTEFACTS",
                 reason="ARTEFACTS_UNAVAILABLE",
+                detail=f"{where}: {_first_line(error)}",
             ) from error
 
         # Clients of object stores raise errors of their own kinds.
@@ -71,7 +72,10 @@ class Artefacts:
         except self._failures as error:
             if isinstance(error, OSError) and error.errno in _FULL:
                 raise ResourceExhausted(
-                    f"the disk of the artefacts is full: {error}", reason="DISK_FULL", retry_after=_RETRY_SECONDS
+                    "the disk of the artefacts is full",
+                    reason="DISK_FULL",
+                    retry_after=_RETRY_SECONDS,
+                    detail=str(error),
                 ) from None
             raise _unavailable(error) from None
         return key
@@ -157,8 +161,9 @@ def _written(entry: dict[str, Any]) -> float:
 
 def _unavailable(error: Exception) -> Unavailable:
     return Unavailable(
-        f"the artefacts cannot be reached: {_first_line(error)}",
+        "the artefacts cannot be reached",
         reason="ARTEFACTS_UNAVAILABLE",
+        detail=_first_line(error),
         retry_after=_RETRY_SECONDS,
     )
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from dbos import DBOSClient, DBOSPortableJSONSerializer
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from service.errors import ActionLensError, InvalidArgument, ResourceExhausted, Unavailable
+from service.errors import InvalidArgument, Unavailable
+from service.jobs.store.database_failures import first_line
+from service.jobs.store.sqlite_file import identity
 from service.jobs.store.tables import BLOCKS, BOUNDS, METADATA
 from service.settings import Settings
 
@@ -23,8 +25,6 @@ _CREATION = 0x4163_4C6E
 _POOL = 20
 _WAIT_SECONDS = 30.0
 _FROZEN_SECONDS = 10.0
-_RETRY_SECONDS = 2.0
-_FULL = ("disk is full", "No space left", "disk I/O error")
 
 
 class Database:
@@ -33,6 +33,8 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self.sqlite = engine.dialect.name == "sqlite"
+        self._path = Path(engine.url.database or "") if self.sqlite else None
+        self._identity = identity(self._path) if self._path else None
         self.dbos = "" if self.sqlite else "dbos."
         """The prefix of the names of DBOS's tables."""
         self.client = DBOSClient(
@@ -44,10 +46,13 @@ class Database:
         )
 
     @classmethod
-    def open(cls, settings: Settings) -> Database:
-        """Connect and bring all tables to this release's form. Raises InvalidArgument as `database_url` does, and
-        Unavailable, naming the setting."""
+    def open(cls, settings: Settings, *, create: bool = True) -> Database:
+        """Connect and bring all tables to this release's form. create: a SQLite file that is not there is made, else
+        missed: by who knows that there was one. Raises InvalidArgument as `database_url` does, and Unavailable, naming
+        the setting."""
         url = database_url(settings)
+        if not create and url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+            raise _gone(Path(url.database or ""))
         engine = None
         try:
             engine = _engine(url)
@@ -58,15 +63,17 @@ class Database:
             database.client._sys_db.run_migrations()
             with database.writing() as connection:
                 database._create(connection)
+            database._identity = identity(database._path) if database._path else None
         except (SQLAlchemyError, OSError, ImportError) as error:
             if engine is not None:
                 engine.dispose()
             # A password may also stand behind the question mark.
             shown = url.set(query={}).render_as_string(hide_password=True)
             raise Unavailable(
-                f"the database of jobs, {shown}, cannot be opened: {_first_line(error)}; ACTIONLENS_JOBS_DB names "
-                "another, ACTIONLENS_DATA another folder for the default one",
+                "the database of jobs cannot be opened; ACTIONLENS_JOBS_DB names another, ACTIONLENS_DATA another "
+                "folder for the default one",
                 reason="JOB_DATABASE_UNAVAILABLE",
+                detail=f"{shown}: {first_line(error)}",
             ) from error
         return database
 
@@ -79,6 +86,21 @@ class Database:
         missing = [{"bound": bound} for bound in BOUNDS if bound not in there]
         if missing:
             connection.execute(sa.insert(BLOCKS), missing)
+
+    def check_there(self) -> None:
+        """Raises Unavailable when the SQLite file is no longer the one that was opened. Whoever has that open could go
+        on as before, and would lose all that it writes."""
+        if self._path is not None and identity(self._path) != self._identity:
+            raise _gone(self._path)
+
+    def probe(self) -> None:
+        """Raises as `check_there`, Unavailable when the database takes no changes, and what SQLAlchemy raises when it
+        does not answer."""
+        self.check_there()
+        with self.writing() as connection:
+            if not self.sqlite and connection.scalar(sa.text("SHOW transaction_read_only")) == "on":
+                why = "the job database takes no changes: it is a standby, or read-only"
+                raise Unavailable(why, reason="JOB_DATABASE_UNAVAILABLE")
 
     def close(self) -> None:
         """Give the connections back."""
@@ -109,18 +131,6 @@ class Database:
         return float(connection.scalar(sa.text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
 
 
-def reported(error: DBAPIError) -> ActionLensError:
-    """A database's failure as clients see it: try again later."""
-    text = _first_line(error)
-    if any(sign in text for sign in _FULL):
-        return ResourceExhausted(
-            f"the disk of the job database is full: {text}", reason="DISK_FULL", retry_after=_RETRY_SECONDS
-        )
-    return Unavailable(
-        f"the job database does not answer: {text}", reason="JOB_DATABASE_UNAVAILABLE", retry_after=_RETRY_SECONDS
-    )
-
-
 def database_url(settings: Settings) -> sa.URL:
     """Where the database is. Raises InvalidArgument for what is no URL of one, and shows nothing of it: where in it a
     password begins is unknown."""
@@ -144,6 +154,15 @@ def _no_database(why: str) -> InvalidArgument:
     return InvalidArgument(
         f"ACTIONLENS_JOBS_DB: {why}; set postgresql://USER:PASSWORD@HOST:PORT/NAME or the path of a SQLite file",
         reason="BAD_JOB_DATABASE",
+    )
+
+
+def _gone(path: Path) -> Unavailable:
+    return Unavailable(
+        "the database of jobs is gone, or another file has its name; bring it back (`actionlens jobs restore FILE`), "
+        "or start the service again for an empty one",
+        reason="JOB_DATABASE_GONE",
+        detail=str(path),
     )
 
 
@@ -176,7 +195,3 @@ def _engine(url: sa.URL) -> sa.Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
-
-
-def _first_line(error: BaseException) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -13,21 +14,25 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, job_pb2
 from service.concurrency.thread_pool import Pool
-from service.errors import FailedPrecondition, NotFound, Unavailable
+from service.errors import ActionLensError, FailedPrecondition, NotFound, Unavailable
 from service.jobs.protocol import Complete
 from service.jobs.store import actions, queries
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.clip_sources import read_clip
 from service.jobs.store.counts import Counts
-from service.jobs.store.database import Database, database_url, reported
+from service.jobs.store.database import Database, database_url
+from service.jobs.store.database_failures import DAMAGED, reported
+from service.jobs.store.sqlite_file import check
 from service.jobs.store.submission import submit
 from service.settings import Settings
+from service.telemetry.log import get_logger
 
 T = TypeVar("T")
 
 _THREADS = 4
 _WATCH_SECONDS = 0.3
 _RETRY_SECONDS = 5.0
+_LOST = (DAMAGED, "JOB_DATABASE_GONE")
 
 
 class DatabaseJobEngine:
@@ -41,8 +46,9 @@ class DatabaseJobEngine:
         self._database: Database | None = None
         self._artefacts: Artefacts | None = None
         self._stopped = False
-        self.trouble: Unavailable | None = None
-        """Why the last `start` failed."""
+        self._opened = False
+        self.trouble: ActionLensError | None = None
+        """Why the last `start`, or the last `probe`, failed."""
 
     @property
     def database(self) -> Database:
@@ -55,6 +61,10 @@ class DatabaseJobEngine:
         why = self.trouble
         raise Unavailable(f"jobs are not available: {why.message}", reason=why.reason, retry_after=_RETRY_SECONDS)
 
+    def is_lost(self) -> bool:
+        """Whether the database must be opened again before it can be of use: its file is damaged, or gone."""
+        return self.trouble is not None and self.trouble.reason in _LOST
+
     async def start(self) -> None:
         """See JobEngine. After a failure it may be called again."""
         try:
@@ -65,12 +75,45 @@ class DatabaseJobEngine:
         self.trouble = None
 
     def _open(self) -> None:
+        self._check()
         self._artefacts = Artefacts(self._settings)
-        database = Database.open(self._settings)
+        database = Database.open(self._settings, create=not self._opened)
+        self._opened = True
         if self._stopped:  # while it was being opened
             database.close()
         else:
             self._database = database
+
+    async def probe(self) -> None:
+        """Find out whether jobs could be taken now; `trouble` says why not. Raises as `counts` does. Once lost, it is
+        lost until it is opened again."""
+        try:
+            if self.trouble is not None and self.is_lost():
+                raise self.trouble
+            await self._run(Database.probe)
+        except ActionLensError as error:
+            self.trouble = error
+            raise
+        self.trouble = None
+
+    async def check(self) -> None:
+        """Have a SQLite file read for damage. Raises Unavailable, as `trouble` says from then on."""
+        try:
+            await self._pool.run(self._check)
+        except Unavailable as error:
+            self.trouble = error
+            raise
+
+    def _check(self) -> None:
+        url = database_url(self._settings)
+        if url.get_backend_name() == "sqlite" and not check(path := Path(url.database or "")):
+            get_logger().warning("the database of jobs is large, and was not checked to its end", path=str(path))
+
+    async def let_go(self) -> None:
+        """Close a database that is lost; `start` opens it again, and makes no new one in its place."""
+        database, self._database = self._database, None
+        if database is not None:
+            await asyncio.to_thread(database.close)
 
     async def stop(self) -> None:
         """See JobEngine."""
@@ -176,7 +219,11 @@ class DatabaseJobEngine:
         try:
             result, _, _ = await self._pool.run(lambda: work(database))
         except DBAPIError as error:
-            raise reported(error) from error
+            found = reported(error)
+            get_logger().warning("a call for jobs failed", error=str(found))
+            if found.reason == DAMAGED:
+                self.trouble = found
+            raise found from error
         except PoolTimeout as error:
             raise Unavailable("the job database is overloaded; try again", retry_after=1.0) from error
         return result

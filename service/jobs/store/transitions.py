@@ -168,6 +168,21 @@ def finish(
     return True
 
 
+def abandon(database: Database, clip: ClipKey, failure: explanation_pb2.Failure) -> None:
+    """The clip can be neither computed nor ended as it should: it fails. One that could not even be begun fails with
+    all of its job that wait, since nothing but their job is looked at by then."""
+    with database.writing() as connection:
+        said = failure.SerializeToString()
+        if _move(connection, clip, job_pb2.CLIP_STATE_RUNNING, job_pb2.CLIP_STATE_FAILED):
+            values = {"failure": said, "partial": None, "remaining": None, "tries": 0}
+            connection.execute(sa.update(CLIPS).where(clip.row(job_pb2.CLIP_STATE_FAILED)).values(values))
+        elif connection.scalar(sa.select(sa.exists().where(clip.row(job_pb2.CLIP_STATE_QUEUED)))):
+            move_all(connection, clip.job, (job_pb2.CLIP_STATE_QUEUED,), job_pb2.CLIP_STATE_FAILED, failure=said)
+        else:
+            return
+        end_job(connection, clip.job)
+
+
 def end_job(connection: sa.Connection, job: str) -> None:
     """Give a job its last state when none of its clips is left to be computed."""
     row = connection.execute(sa.select(JOBS).where(JOBS.c.id == job)).one()

@@ -100,7 +100,10 @@ class BackendPool:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             since = time.monotonic() - self._settings.jobs.idle_seconds
-            await self._unload(*(name for name in self._idle() if self._loaded[name].left < since))
+            try:
+                await self._unload(*(name for name in self._idle() if self._loaded[name].left < since))
+            except Exception as error:  # one that does not end as it should must not keep the others for ever
+                self._log.error("a model of jobs was not unloaded as it should be", exc_info=error)
 
     async def stop(self) -> None:
         """Stop all backends."""

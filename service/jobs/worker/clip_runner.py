@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import Any
 
@@ -25,12 +26,15 @@ from service.jobs.store.tables import CLIPS, JOBS
 from service.jobs.store.transitions import Advance, ClipKey, Entry
 from service.jobs.worker.backend_pool import NoRoom
 from service.jobs.worker.context import WorkerContext
-from service.jobs.worker.outcome import Fault, Outcome, Report, failure_of, fault_of
+from service.jobs.worker.outcome import Fault, Outcome, Report, failure_of, fault_of, trouble_of
 from service.telemetry.log import get_logger
 from service.validation.request import EVALUATE
 
 _LONGEST_WAIT = 30.0
 _MODEL_WAIT = 2.0
+_LARGEST = 2**31 - 1
+"""Of the integers of tables."""
+_NOT_FINITE = "VALUES_NOT_FINITE"
 
 
 class _Over(Exception):
@@ -42,7 +46,8 @@ class _Over(Exception):
 
 
 class ClipRunner:
-    """One clip in work, on the worker's event loop; nothing it raises is expected.
+    """One clip in work, on the worker's event loop. What fails in a block fails its clip, after some attempts where it
+    may pass; what `block` and `end` raise all the same is expected by nobody.
 
     Private methods that are no coroutines block, and are called in threads, one at a time.
     """
@@ -111,8 +116,10 @@ class ClipRunner:
                 return await self._in_turn(state, final=final)
             except _Over as over:
                 return over.report
-            except ActionLensError as error:
-                self._trouble = error
+            except Exception as error:
+                if not isinstance(error, ActionLensError):
+                    self._log.exception("unforeseen in a block of a job")
+                self._trouble = trouble_of(error)
             self.put_down()
             match fault_of(self._trouble):
                 case Fault.CLIP:
@@ -225,11 +232,14 @@ class ClipRunner:
     # Both may be done twice, when the database did not answer the first time: blobs have the names of their contents.
     def _record_block(self, resolved: ResolvedRequest, response: worker_pb2.ComputeResponse, seconds: float) -> Report:
         context, key, advanced = self._context, self._key, response.advanced
+        objective = advanced.objective if advanced.HasField("objective") else None
+        if objective is not None and not math.isfinite(objective):  # no number, and databases differ in taking it
+            raise ActionLensError(f"the objective of iteration {advanced.iteration} is {objective}", reason=_NOT_FINITE)
         stored = context.artefacts.write(key.job, f"state-{key.clip_index}-{advanced.iteration}", advanced.state)
         done = Advance(
-            iteration=advanced.iteration,
-            iterations=advanced.iterations,
-            objective=advanced.objective if advanced.HasField("objective") else None,
+            iteration=min(advanced.iteration, _LARGEST),
+            iterations=min(advanced.iterations, _LARGEST),
+            objective=objective,
             seconds=seconds,
             partial=self._store_partial(resolved, response) if response.explanations else None,
         )

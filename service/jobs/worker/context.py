@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.decoding.process.decoder import Decoder
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import Database
+from service.jobs.store.database_failures import first_line, is_damage, is_outage
 from service.jobs.worker.backend_pool import BackendPool
 from service.jobs.worker.live_notice import LiveNotice
 from service.settings import Settings
@@ -22,8 +23,12 @@ from service.telemetry.log import get_logger
 
 T = TypeVar("T")
 
+CRASHED = 70
+"""Exit status of a worker that has lost its database or its lease."""
+
 _LONGEST_WAIT = 5.0
 _LOOK_SECONDS = 0.5
+_DRAIN_WAIT = 0.1
 
 
 @dataclass(slots=True)
@@ -74,15 +79,29 @@ class WorkerContext:
             await self.pause(_LOOK_SECONDS)
 
     async def patiently(self, work: Callable[[], T]) -> T:
-        """Do something with the database in a thread, again and again while it does not answer or has no room."""
+        """Do something with the database in a thread, again and again while it does not answer or has no room. Where
+        its file is damaged the process ends. Raises what `work` does otherwise, such as for a value that no database
+        takes."""
         wait = 0.1
         while True:
             try:
                 return await asyncio.to_thread(work)
-            except (OperationalError, InterfaceError, PoolTimeout) as error:
-                get_logger().warning("the job database does not answer", error=str(error).splitlines()[0])
+            except SQLAlchemyError as error:
+                if not is_outage(error):
+                    raise
+                if is_damage(error):
+                    end_damaged(error)
+                get_logger().warning("the job database does not answer", error=first_line(error))
                 await self.pause(wait)
+                if self._stopping.is_set():  # then no pause is one
+                    await asyncio.sleep(_DRAIN_WAIT)
                 wait = min(2 * wait, _LONGEST_WAIT)
+
+
+def end_damaged(error: BaseException) -> NoReturn:
+    """End the process: no waiting mends a damaged file, and the service looks at it when a worker has ended."""
+    get_logger().error("the job database is damaged; this worker ends", error=first_line(error))
+    os._exit(CRASHED)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

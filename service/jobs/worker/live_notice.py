@@ -33,7 +33,7 @@ class LiveNotice:
         """Seconds that live answers take now at the slowest service of this machine; 0 without live traffic."""
         worst = 0.0
         for path in self._folder.glob("*.json"):
-            with contextlib.suppress(OSError, ValueError, KeyError):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 noted = json.loads(path.read_text(encoding="ascii"))
                 if time.time() - float(noted["at"]) < _STALE_SECONDS:
                     worst = max(worst, float(noted["p95"]))

@@ -1,29 +1,32 @@
 """The DBOS workflow of one clip. Its steps leave names of artefacts in DBOS's record; a worker that takes the clip
 over reads them there and goes on with the first block that is not on record.
 
-Nothing may be raised out of a step, since DBOS would take the error for the step's result: an unforeseen error ends
-the whole process. Its clips are put back and another process takes them; one that does this again and again fails.
+Nothing may be raised out of a step, since DBOS would take the error for the step's result. Nothing that a clip holds
+may end the process either, which has others' clips in work: what nobody foresaw is tried again, and then fails the
+clip. Only where DBOS itself cannot keep its record does the process end; its clips are put back for the next one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from dbos import DBOS
+from sqlalchemy.exc import SQLAlchemyError
 
+from actionlens.v1 import explanation_pb2
 from service.jobs.store.queue import WORKFLOW
-from service.jobs.store.transitions import ClipKey, begin
+from service.jobs.store.transitions import ClipKey, abandon, begin
 from service.jobs.worker.clip_runner import ClipRunner
-from service.jobs.worker.context import WorkerContext
-from service.jobs.worker.outcome import Outcome, Report
+from service.jobs.worker.context import CRASHED, WorkerContext
+from service.jobs.worker.outcome import Outcome, Report, failure_of, trouble_of
 from service.telemetry.log import get_logger
 
 T = TypeVar("T")
 
-CRASHED = 70
-"""Exit status of a worker that met an unforeseen error."""
+_PAUSE = 0.5
+_UNFORESEEN = failure_of(trouble_of(Exception()))
 
 
 def register_workflow(context: WorkerContext) -> None:
@@ -32,35 +35,58 @@ def register_workflow(context: WorkerContext) -> None:
     # No bound on recoveries: each block counts its own starts.
     @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
     async def clip(job: str, clip_index: int, attempt: int) -> str:
-        key = ClipKey(job, clip_index, attempt)
+        try:
+            return await _computed(context, ClipKey(job, clip_index, attempt))
+        except SQLAlchemyError:  # of DBOS: ours are waited for, or are the clip's
+            get_logger().exception("the record of jobs cannot be kept; this worker ends and another takes over")
+            os._exit(CRASHED)
 
-        async def first() -> bool:
-            return await _or_crash(context.patiently(lambda: begin(context.database, key)))
 
-        async def block() -> Report:
-            return await _or_crash(runner.block(state))
+async def _computed(context: WorkerContext, key: ClipKey) -> str:
+    """Take a clip to its end. Returns how it ended."""
 
-        async def end() -> Report:
-            return await _or_crash(runner.end(report, state))
+    async def first() -> bool:
+        return await _contained(context, key, lambda: context.patiently(lambda: begin(context.database, key)), False)
 
-        if not await DBOS.run_step_async({"name": "begin"}, first):
-            return Outcome.DROPPED
-        runner = await _or_crash(context.patiently(lambda: ClipRunner(context, key)))
-        state = ""
-        while True:
-            report = await DBOS.run_step_async({"name": "block"}, block)
-            runner.put_down()
-            state = report.get("state", state)
-            if report["outcome"] != Outcome.GOING:
-                break
-        ended = await DBOS.run_step_async({"name": "end"}, end)
+    async def block() -> Report:
+        failed: Report = {"outcome": Outcome.FAILED, "failure": _UNFORESEEN}
+        return await _contained(context, key, lambda: runner.block(state), failed)
+
+    async def end() -> Report:
+        failed: Report = {"outcome": Outcome.FAILED, "failure": _UNFORESEEN}
+        return await _contained(context, key, lambda: runner.end(report, state), failed)
+
+    if not await DBOS.run_step_async({"name": "begin"}, first):
+        return Outcome.DROPPED
+    made = await _contained(context, key, lambda: context.patiently(lambda: ClipRunner(context, key)), None)
+    if made is None:
+        return Outcome.FAILED
+    runner = made
+    state = ""
+    while True:
+        report = await DBOS.run_step_async({"name": "block"}, block)
         runner.put_down()
-        return str(ended["outcome"])
+        state = report.get("state", state)
+        if report["outcome"] != Outcome.GOING:
+            break
+    ended = await DBOS.run_step_async({"name": "end"}, end)
+    runner.put_down()
+    return str(ended["outcome"])
 
 
-async def _or_crash(work: Awaitable[T]) -> T:
+async def _contained(context: WorkerContext, key: ClipKey, work: Callable[[], Awaitable[T]], otherwise: T) -> T:
+    """Do something for a clip; again when that raises, and after some attempts fail the clip and return `otherwise`."""
+    log = get_logger().bind(job=key.job, clip=key.clip_index)
+    for attempt in range(context.settings.jobs.attempts):
+        if attempt:
+            await context.pause(_PAUSE * 2.0**attempt)
+        try:
+            return await work()
+        except Exception as error:
+            log.exception("unforeseen in a job; trying again, and then its clip fails")
+            failure = explanation_pb2.Failure(**failure_of(trouble_of(error)))
     try:
-        return await work
+        await context.patiently(lambda: abandon(context.database, key, failure))
     except Exception:
-        get_logger().exception("unforeseen in a job; this worker ends and another takes over")
-        os._exit(CRASHED)
+        log.exception("the failure of a clip cannot be put on record")
+    return otherwise

@@ -140,6 +140,10 @@ def test_the_file_that_the_configuration_names_is_read(folder: Path, tmp_path: P
     shutil.move(folder / "best.safetensors", tmp_path / "best.safetensors")
     with pytest.raises(ModelError, match=r"config\.json: names '\.\./best\.safetensors', which is outside"):
         import_checkpoint(FAMILY, folder, tmp_path / "store")
+    for name in ("a\0b.safetensors", "x" * 300):  # what no file can be called
+        directories.changed(folder, transformers_weights=name)
+        with pytest.raises(ModelError, match=r"config\.json: names .*, which is missing"):
+            import_checkpoint(FAMILY, folder, tmp_path / "store")
 
 
 def test_what_the_library_would_refuse_is_refused(folder: Path, tmp_path: Path) -> None:

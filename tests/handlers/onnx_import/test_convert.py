@@ -177,6 +177,11 @@ def unknown_operator(path: Path) -> None:
     onnx.save(model, path)
 
 
+def renamed(path: Path) -> None:
+    onnx_files.write(path, *onnx_files.network())
+    path.write_bytes(path.read_bytes().replace(b"stem.weight", b"\xfftem.weight"))
+
+
 BAD = {
     "fixed batch": (
         dims(1, 3, *SIZE),
@@ -187,6 +192,7 @@ BAD = {
     "bytes": (dims("batch", 3, *SIZE, kind=TensorProto.UINT8), "another type than float32"),
     "open size": (dims("batch", 3, "time", 12, 16), r"input\.frames: net\.onnx takes any; write a card"),
     "partial": (partial_file, r"net\.onnx: cannot be read as \.onnx"),
+    "no UTF-8": (renamed, r"net\.onnx: cannot be read as \.onnx: .*no UTF-8"),
     "not ONNX": (lambda path: path.write_bytes(b"hello" * 30), r"net\.onnx: cannot be read as \.onnx"),
     "weights elsewhere": (outside, r"stem\.weight and \d more tensors lie in other files; save it as one"),
     "an export of ours": (exported, "holds explanations already.*--backend onnx"),

@@ -6,7 +6,9 @@ import argparse
 import io
 import pickle
 import sys
+import tracemalloc
 import types
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -125,3 +127,23 @@ def test_an_old_pickle_that_claims_memory_without_bytes_is_refused(tmp_path: Pat
     path.write_bytes(data[:keys] + b"\x80\x02]q\x00.")
     with pytest.raises(ModelError, match="8590 MB, the file holds"):
         read_weights(path)
+
+
+@pytest.mark.parametrize("length", [2**31 - 1, 2**33])
+def test_no_room_is_made_for_what_a_file_only_says(tmp_path: Path, length: int) -> None:
+    text = b"\x80\x02X" + (2**31 - 1).to_bytes(4, "little") + b"abc"
+    (tmp_path / "old.pt").write_bytes(text)
+    np.savez(tmp_path / "net.npz", a=np.zeros((3, 4), np.float32))
+    with zipfile.ZipFile(tmp_path / "net.npz") as archive:
+        stated = archive.read("a.npy").replace(b"(3, 4), }          ", f"({length},), }}".ljust(19).encode())
+    with zipfile.ZipFile(tmp_path / "net.npz", "w") as archive:
+        archive.writestr("a.npy", stated)
+    tracemalloc.start()
+    try:
+        for name, says in (("old.pt", ""), ("net.npz", f"take {4 * length} bytes, and it holds 48")):
+            with pytest.raises(ModelError, match=f"{name}: .*{says}"):
+                read_weights(tmp_path / name)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2**24

@@ -11,7 +11,7 @@ from tests.waiting import eventually
 
 
 def family(root: int | None = None) -> list[psutil.Process]:
-    """Guards, javas and workers below a process (this one by default)."""
+    """Guards, javas and workers below a process (this one by default), not the workers' launchers and fork server."""
     return [process for process in psutil.Process(root).children(recursive=True) if _role(process)]
 
 
@@ -46,4 +46,6 @@ def _role(process: psutil.Process) -> str:
         return "guard"
     if "org.pytorch.serve.ModelServer" in line:
         return "java"
+    if "worker_launcher" in line or line.startswith("/bin/sh"):
+        return ""
     return "worker" if "model_service_worker" in line else ""

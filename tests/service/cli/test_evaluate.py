@@ -16,10 +16,12 @@ from typer.testing import CliRunner, Result
 
 from service.cli import evaluation_jobs
 from service.cli.main import app
+from service.settings import BackendName
 from tests.handlers import networks
 from tests.service.cli.absent import EVERYTHING, command_without
 from tests.service.cli.service_process import PROGRAM, environment, serving
 from tests.service.client.numbered_video import write_video
+from tests.service.job_service import job_settings, served
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -110,6 +112,9 @@ def test_clips_are_measured_by_a_job(address: str, clips: list[Path], truth: Pat
     assert back.exit_code == 0, back.output
     for name in ("table.csv", "table.json", "table.md", "insertion-steps-4.curves.png"):
         assert (again / name).read_bytes() == (out / name).read_bytes()
+    compared = run("evaluate", "--job", job, "-a", address, "--against", out)
+    assert "against tiny 1" in compared.stdout
+    assert "no difference found in" in compared.stdout
 
 
 def test_without_a_service_the_table_is_the_same(
@@ -123,6 +128,24 @@ def test_without_a_service_the_table_is_the_same(
     assert [line["clip"] for line in lines[0][:-1]] == ["a", "b"]
     assert lines[0][-1]["table"] == lines[1][-1]["table"]
     assert lines[0][-1]["comparisons"] == lines[1][-1]["comparisons"]
+
+
+@pytest.mark.timeout(600)
+def test_a_job_over_torchserve_has_the_same_table(store: Path, clips: list[Path], truth: Path, tmp_path: Path) -> None:
+    # Only what the job's worker computes with is TorchServe: the other end of the service is not asked for numbers.
+    patient = {"backend": BackendName.TORCHSERVE, "start_seconds": 3600}
+    arguments = ("evaluate", *clips[:2], "--truth", truth, *MEASURES, "-m", "tiny")
+    with served(job_settings(store, tmp_path / "data").model_copy(update=patient)) as there:
+        done = run(*arguments, "-a", there, "-o", tmp_path / "served")
+    assert done.exit_code == 0, done.output
+    here = run(*arguments, "--in-process", "--store", store, "-o", tmp_path / "here")
+    assert here.exit_code == 0, here.output
+    found, expected = rows(tmp_path / "served"), rows(tmp_path / "here")
+    assert found.keys() == expected.keys()
+    for line, own in found.items():
+        assert (own["n"], own["reasons"]) == (expected[line]["n"], expected[line]["reasons"])
+        if own["mean"]:
+            assert float(own["mean"]) == pytest.approx(float(expected[line]["mean"]), rel=1e-3, abs=1e-3)
 
 
 def test_generated_clips_have_exact_masks(store: Path) -> None:
@@ -211,6 +234,7 @@ def test_measures_are_listed(address: str) -> None:
         (("{clip}", "--truth", "{bad}"), 1, "bad.csv line 2: class: "),
         (("{clip}", "--truth", "{others}"), 1, "others.csv speaks of none of these clips"),
         (("--job", "absent"), 1, "absent"),
+        (("{clip}", "--against", "{folder}"), 1, "holds no evaluation to compare with"),
     ],
 )
 def test_failures_say_what_to_do(
@@ -219,7 +243,7 @@ def test_failures_say_what_to_do(
     bad, others = tmp_path / "bad.csv", tmp_path / "others.csv"
     bad.write_text("clip,class\na.mp4,lefd\n")
     others.write_text("clip,class\nz.mp4,left\n")
-    given = [part.format(clip=clips[0], truth=truth, bad=bad, others=others) for part in arguments]
+    given = [part.format(clip=clips[0], truth=truth, bad=bad, others=others, folder=tmp_path) for part in arguments]
     done = run("evaluate", *given, "-a", address)
     # Boxes of usage errors break lines.
     said = " ".join(done.stderr.replace("│", " ").split()) if code == 2 else str(done.exception or "") + done.stderr

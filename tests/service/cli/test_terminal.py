@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 from rich.console import Console
 
 from actionlens.v1 import answer_pb2, explanation_pb2
 from service.cli.model_terminal import show_model
-from service.cli.terminal import show_readings, show_result
+from service.cli.terminal import show_readings, show_result, stages
 from service.client.results import Result
 from service.dataplane.levels import computed, computed_briefly
 
@@ -99,3 +100,27 @@ def test_a_model_says_how_it_sees_a_clip_and_what_its_card_leaves_open(capsys: p
     said = capsys.readouterr().out
     assert "windows" not in said
     assert "a second" not in said
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_is_printed_beside_a_spinner_goes_where_it_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, file = Terminal(), io.StringIO()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(sys, "stdout", file)
+    with stages() as report:
+        report("explaining")
+        print("while it turns")
+        report("")
+        before = len(screen.getvalue())
+        print("after")
+        assert len(screen.getvalue()) == before
+        assert screen.getvalue().endswith("\x1b[2K")  # the line of the spinner is empty
+        report("writing")
+    assert file.getvalue() == "while it turns\nafter\n"
+    assert "explaining" in screen.getvalue()[:before]
+    assert "writing" in screen.getvalue()[before:]

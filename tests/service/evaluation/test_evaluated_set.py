@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.evaluation.evaluated_set import EvaluatedSet
+from actionlens.v1 import explanation_pb2
+from service.evaluation.evaluated_set import EvaluatedClip, EvaluatedSet
 from service.evaluation.measurement import title_of
-from service.evaluation.sentences import compared, left_out, own_comparisons, warnings
+from service.evaluation.sentences import compared, findings, left_out, own_comparisons, warnings
 from tests.service.evaluation.evaluated_clips import eight_clips, evaluated
 
 
@@ -69,6 +70,13 @@ def test_tests_are_said_in_words() -> None:
     assert found.correct == (8, 8)
 
 
+def test_methods_without_any_difference_are_named_once() -> None:
+    three = EvaluatedSet(eight_clips()[:3])
+    assert findings(three) == ["insertion: no difference found between any two of dtd, grad-cam, random"]
+    both = EvaluatedSet([evaluated(name, {"dtd": number, "random": 2.0}) for name, number in (("a", 1.0), ("b", 3.0))])
+    assert findings(both) == ["insertion: no difference found between dtd and random"]
+
+
 def test_few_clips_and_a_measure_that_does_not_separate_are_warned_of() -> None:
     found = EvaluatedSet(eight_clips()[:3], {"broken": "no video"})
     said = warnings(found)
@@ -92,6 +100,21 @@ def test_few_clips_and_a_measure_that_does_not_separate_are_warned_of() -> None:
 )
 def test_titles(measure: str, value: str, title: str) -> None:
     assert title_of(measure, value) == title
+
+
+def test_hits_are_counted_over_all_annotated_frames_of_a_class() -> None:
+    # left: 50 % of 2 frames and 100 % of 6, 7 of 8 hit; right: 1 of 4. Mean over classes 56.25, of frames 8 / 12.
+    given = [("a", 0, 50.0, 2), ("b", 0, 100.0, 6), ("c", 1, 25.0, 4)]
+    clips = []
+    for name, label, rate, frames in given:
+        found = explanation_pb2.Evaluation(label=label)
+        row = {"method": "dtd", "measure": "pointing-game"}
+        found.rows.add(**row, value="pointing-game", number=rate, better="higher", unit="%")
+        found.rows.add(**row, value="annotated-frames", number=frames, unit="frames")
+        clips.append(EvaluatedClip(name, found))
+    (line,) = EvaluatedSet(clips, labels=("left", "right")).by_class
+    assert dict(line.averages.by_class) == {"left": pytest.approx(87.5), "right": 25.0}
+    assert (line.averages.macro, line.averages.micro) == (pytest.approx(56.25), pytest.approx(100 * 8 / 12))
 
 
 def test_classes_count_alike_whatever_their_clips() -> None:

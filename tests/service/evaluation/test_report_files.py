@@ -39,10 +39,10 @@ MARKDOWN = """\
 
 ## insertion by class
 
-| method | mean over classes | left | right |
-|---|---|---|---|
-| dtd | 25 | 30 (1) | 20 (1) |
-| random | 1.5 | 2 (1) | 1 (1) |
+| method | mean over classes | mean | left | right |
+|---|---|---|---|---|
+| dtd | 25 | 25 | 30 (1) | 20 (1) |
+| random | 1.5 | 1.5 | 2 (1) | 1 (1) |
 
 ## Comparisons
 
@@ -116,7 +116,9 @@ def test_json_has_everything_and_no_number_that_json_lacks() -> None:
         "measure": "insertion",
         "value": "insertion",
         "method": "dtd",
+        "weight": "",
         "mean_over_classes": 25.0,
+        "mean": 25.0,
         "means": {"left": 30.0, "right": 20.0},
         "n": {"left": 1, "right": 1},
     }

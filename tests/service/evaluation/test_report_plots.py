@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
+import pytest
 from PIL import Image
 
+from service.evaluation import report_plots as report_plots_module
 from service.evaluation.evaluated_set import EvaluatedSet
 from service.evaluation.report_plots import report_plots
+from service.rendering.charts import CurvePanel, curve_chart
 from tests.service.evaluation.evaluated_clips import eight_clips, evaluated
 
 
@@ -18,6 +22,18 @@ def test_each_measure_has_its_curves_and_histograms() -> None:
         with Image.open(io.BytesIO(data)) as image:
             assert image.format == "PNG"
             assert image.width >= 900
+
+
+def test_a_curve_of_fewer_clips_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[CurvePanel] = []
+
+    def noted(title: str, panels: Sequence[CurvePanel]) -> Image.Image:
+        drawn.extend(panels)
+        return curve_chart(title, panels)
+
+    monkeypatch.setattr(report_plots_module, "curve_chart", noted)
+    dict(report_plots(EvaluatedSet([evaluated("a", {"dtd": 1.0, "atr": 2.0}), evaluated("b", {"dtd": 3.0})])))
+    assert [line.name for line in drawn[0].lines] == ["dtd", "atr (1)"]
 
 
 def test_names_of_measures_become_names_of_files() -> None:

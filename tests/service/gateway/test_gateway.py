@@ -16,6 +16,7 @@ from actionlens.v1 import clip_pb2, job_pb2, service_pb2
 from service.gateway.app import make_app
 from service.gateway.rpc_bridge import RpcBridge
 from service.gateway.server import HttpServer
+from service.ingress.ingress import Ingress
 from service.server import Server
 from service.settings import Settings
 from tests.service.backend import FRAMES, PixelBackend
@@ -187,7 +188,7 @@ async def test_a_browser_that_reads_nothing_is_given_up() -> None:
     endless = Endless()
     calls = RpcBridge((job_pb2.DESCRIPTOR.services_by_name["ExplanationJobService"], endless))
     settings = Settings(stream={"idle_seconds": 0.3})
-    gateway = HttpServer(make_app(settings, calls, b"{}", []), message_bytes=2**20)
+    gateway = HttpServer(make_app(settings, Ingress(settings), calls, b"{}", []), message_bytes=2**20)
     port = await gateway.start("127.0.0.1", 0)
     address = f"ws://127.0.0.1:{port}/call/DownloadResult"
     async with connect(address, open_timeout=PATIENCE, max_queue=1, max_size=None, close_timeout=0.1) as wire:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from actionlens.v1 import job_pb2
 from service.jobs.store.job_engine import DatabaseJobEngine
 from service.jobs.store.tables import CLIPS
-from service.jobs.worker.workflow import CRASHED
+from service.jobs.worker.context import CRASHED
 from service.settings import Settings
 from tests.service.jobs.postgres import Postgres
 from tests.service.jobs.workers import (

@@ -16,7 +16,9 @@ from actionlens.client import Client, GroundTruth, evaluation
 from actionlens.local import LocalClient
 from actionlens.v1 import explanation_pb2, job_pb2
 from service.errors import FailedPrecondition, InvalidArgument
+from service.evaluation.evaluated_set import EvaluatedClip, EvaluatedSet
 from service.evaluation.measurement import ClipMeasurement
+from service.evaluation.report_files import csv_text
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.clip_sources import read_truth
 from service.jobs.store.job_engine import DatabaseJobEngine
@@ -183,7 +185,11 @@ async def all_rows(engine: DatabaseJobEngine, job: str, count: int) -> list[expl
     return [(await engine.result(job, index)).explanations[0].evaluation for index in range(count)]
 
 
-async def test_a_killed_worker_ends_with_the_same_rows(
+def table(evaluations: list[explanation_pb2.Evaluation]) -> str:
+    return csv_text(EvaluatedSet(EvaluatedClip(f"clip {n}", found) for n, found in enumerate(evaluations)))
+
+
+async def test_a_killed_worker_ends_with_the_same_table(
     settings: Settings,
     open_engine: Callable[[Settings], Awaitable[DatabaseJobEngine]],
     start_worker: Callable[..., Worker],
@@ -201,11 +207,16 @@ async def test_a_killed_worker_ends_with_the_same_rows(
     ]
     assert (await ended(engine, job.id)).state == job_pb2.JOB_STATE_SUCCEEDED
     interrupted = await all_rows(engine, job.id, 2)
+    alone = []
     with LocalClient(settings) as client:
-        for index, found in enumerate(interrupted):
+        for index in range(2):
             truth = GroundTruth(label=index, masks=MASKS)
-            alone = await asyncio.to_thread(client.evaluate_clip, networks.clip(index), FEW, ground_truth=truth, seed=1)
-            assert alone.explanations["evaluate"].message.evaluation == found
+            result = await asyncio.to_thread(
+                client.evaluate_clip, networks.clip(index), FEW, ground_truth=truth, seed=1
+            )
+            alone.append(result.explanations["evaluate"].message.evaluation)
+    assert interrupted == alone
+    assert table(interrupted) == table(alone)
     # Two measures of two methods, the mask and one draw, and their further values.
     assert len(interrupted[0].rows) > 8
     # The table can be watched as it grows; a fast worker may be done before anybody looks.

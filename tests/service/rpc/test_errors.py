@@ -185,12 +185,17 @@ async def test_more_clips_than_there_is_room_for_are_sent_away(serve: Serve, bac
 
 
 async def test_more_calls_than_the_server_takes_are_sent_away(serve: Serve, backend: PixelBackend) -> None:
-    async with serve(queue=1, stream={"max_streams": 1}) as server, connect(server) as stub:
+    async with serve(queue=1) as server, connect(server) as stub:
         backend.open.clear()
         backend.places = 1000
-        calls = [asyncio.ensure_future(stub.ExplainClip(clip_request())) for _ in range(144)]
-        await eventually(lambda: sum(call.done() for call in calls) == 144 - 131)
-        assert all(call.exception().code() is grpc.StatusCode.RESOURCE_EXHAUSTED for call in calls if call.done())
+        # Of the 66 places for calls, a connection may hold half.
+        calls = [asyncio.ensure_future(stub.ExplainClip(clip_request())) for _ in range(40)]
+        await eventually(lambda: sum(call.done() for call in calls) == 7)
+        for call in calls:
+            if call.done():
+                found = refusal(call.exception())
+                assert (found.code, found.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED")
+                assert found.retry is not None
         backend.open.set()
         await asyncio.gather(*calls, return_exceptions=True)
 

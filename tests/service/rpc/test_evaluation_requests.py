@@ -24,9 +24,9 @@ def model() -> model_pb2.Model:
     made = describe()
     made.methods.add(method="occlusion", supported=True, job=True)
     insertion = made.measures.add(measure="insertion", supported=True, subject="explanation")
-    insertion.parameters.add(name="steps", type="number", minimum=1, maximum=256)
+    insertion.parameters.add(name="steps", type="number", minimum=1, maximum=256, whole=True)
     insertion.parameters.add(name="blank", type="string", choices=("blur", "grey"))
-    insertion.parameters.add(name="shares", type="numbers", minimum=0, maximum=1, most_entries=3)
+    insertion.parameters.add(name="shares", type="numbers", minimum=0, maximum=1, most_entries=3, fewest_entries=1)
     insertion.parameters.add(name="fast", type="bool")
     made.measures.add(measure="whole-clip", supported=True, subject="clip")
     made.measures.add(measure="partial-sampling", reason="it has no logits of frames", subject="clip")
@@ -101,6 +101,18 @@ BAD: dict[str, tuple[Any, grpc.StatusCode, str, str]] = {
         INVALID,
         f"{EVALUATE}.measures[0].parameters.steps",
         "at least 1 and at most 256",
+    ),
+    "a part of a step": (
+        request(evaluate(measures=[measure(steps=2.5)])),
+        INVALID,
+        f"{EVALUATE}.measures[0].parameters.steps",
+        "2.5 is no whole number",
+    ),
+    "no numbers": (
+        request(evaluate(measures=[measure(shares=[])])),
+        INVALID,
+        f"{EVALUATE}.measures[0].parameters.shares",
+        "give at least 1",
     ),
     "a parameter of another type": (
         request(evaluate(measures=[measure(steps="many")])),

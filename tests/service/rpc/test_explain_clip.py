@@ -15,6 +15,7 @@ from actionlens.tensors import to_array
 from actionlens.v1 import answer_pb2, clip_pb2, explanation_pb2, method_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.errors import Unavailable
+from service.server import Server
 from tests.service.backend import PixelBackend, frames_seen
 from tests.service.requests import DTD, GRAD_CAM, SELECTIVE, clip_request, png, raw_clip, refusal
 from tests.waiting import eventually
@@ -61,6 +62,38 @@ async def test_a_failed_explanation_lowers_the_level_and_says_why(backend: Pixel
     assert answer.level_reason == "grad-cam: all logits negative"
     assert answer.explanations[0].failure.reason == "NO_EVIDENCE"
     assert answer.prediction.top
+
+
+@pytest.mark.parametrize(
+    ("seconds", "code", "reason", "said"),
+    [
+        (
+            30.0,
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            "DEADLINE_TOO_SHORT",
+            "about 30 s here, longer than the deadline of ",
+        ),
+        (90.0, grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_COSTLY", "about 90 s here, and one request may take 60 s"),
+    ],
+)
+async def test_what_cannot_be_done_in_time_is_refused_before_anything_is_done(
+    server: Server, backend: PixelBackend, stub: Any, seconds: float, code: grpc.StatusCode, reason: str, said: str
+) -> None:
+    measured = worker_pb2.ComputeResponse(timings=worker_pb2.ComputeTimings(forward=0.1, explain=[seconds]))
+    server.explain.costs.add("colours", [DTD], measured)
+    computed = len(backend.requests)
+    # The parameters were never seen, nor the two together, nor does the clip decode.
+    gamma = method_pb2.Method(dtd=method_pb2.Dtd(norm="fold"))
+    broken = clip_pb2.Clip(video=b"no film")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.ExplainClip(clip_request(gamma, GRAD_CAM, clip=broken), timeout=20)
+    refused = refusal(caught.value)
+    assert (refused.code, refused.reason, refused.field) == (code, reason, "methods")
+    assert said in refused.message
+    assert "fewer" in refused.message
+    assert len(backend.requests) == computed
+    # What is not known to be expensive is done.
+    assert (await stub.ExplainClip(clip_request(GRAD_CAM), timeout=20)).answer.explanations
 
 
 async def test_encoded_images_and_given_indices(stub: Any) -> None:

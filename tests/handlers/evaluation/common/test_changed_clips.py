@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from actionlens.card import ColorOrder, Input
-from handlers.evaluation.common import changed_clips
+from handlers.evaluation.common import perturbed_clips
 from handlers.evaluation.common.changed_clips import passes, reordered
 from handlers.evaluation.measure import LeftOut
 from tests.handlers import networks
 
 
 def test_batches_keep_the_order_and_answer_as_single_clips_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changed_clips, "_MOST_NUMBERS", 3 * networks.clip().size)
+    monkeypatch.setattr(perturbed_clips, "_MOST_NUMBERS", 3 * networks.clip().size)
     model, clips = networks.model(), [networks.clip(seed) for seed in range(7)]
     found = list(passes(model, iter(clips)))
     assert [len(forward) for forward in found] == [3, 3, 1]
@@ -23,7 +23,7 @@ def test_batches_keep_the_order_and_answer_as_single_clips_do(monkeypatch: pytes
 
 
 def test_a_clip_larger_than_the_bound_runs_alone_and_none_gives_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changed_clips, "_MOST_NUMBERS", 1)
+    monkeypatch.setattr(perturbed_clips, "_MOST_NUMBERS", 1)
     assert [len(forward) for forward in passes(networks.model(), iter([networks.clip()] * 2))] == [1, 1]
     assert list(passes(networks.model(), iter([]))) == []
 

@@ -56,10 +56,10 @@ def test_a_map_agrees_with_its_own_multiple_and_hardly_with_noise() -> None:
     values[1:3, 2:6, 3:9] = torch.arange(1.0, 3.0)[:, None, None]
     noise = random_map(subject(), 0)
     found = numbers(measured({"a": saliency(values), "b": saliency(5e4 * values), "noise": noise}))
-    assert found["overlap, a & b"] == found["of a, a & b"] == found["of b, a & b"] == 100
+    assert found["overlap, a & b"] == found["share of a, a & b"] == found["share of b, a & b"] == 100
     assert found["frames, a & b"] == pytest.approx(1)
     # Half of the noise lies above its mean: in common 24 of 48, of 48 + 576 - 24 together.
-    assert found["of a, a & noise"] == pytest.approx(50, abs=20)
+    assert found["share of a, a & noise"] == pytest.approx(50, abs=20)
     assert found["overlap, a & noise"] == pytest.approx(4, abs=2)
     assert next(iter(found)) == "agreement"
     assert found["agreement"] == pytest.approx((100 + found["overlap, a & noise"] + found["overlap, b & noise"]) / 3)

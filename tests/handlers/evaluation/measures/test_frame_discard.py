@@ -135,7 +135,7 @@ def test_other_models_see_held_frames():
     values = torch.tensor([0.0, 5, 1, 4, 2, 3])
     found = MEASURE.measure(subject, FrameAttribution(values), PARAMETERS)
     (highest,) = (curve for curve in found.curves if curve.name == "probability, highest first")
-    assert highest.x_name == "frames held"
+    assert highest.x_name == "frames discarded (held)"
     # Highest first: 1, 3, 5, 4, 2 go. After three, 0, 2 and 4 are left; 1 is held by 0, 3 by 2, 5 by 4.
     held = subject.model.prepare([subject.clip[[0, 0, 2, 2, 4, 4]]])
     assert highest.y[3] == pytest.approx(float(subject.model.module(held)[0].softmax(0)[1]), abs=1e-6)

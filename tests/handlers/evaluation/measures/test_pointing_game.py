@@ -15,7 +15,6 @@ from handlers.evaluation.measures.pointing_game import (
     PointingGame,
     PointingGameParameters,
     highest_pixels,
-    hit_rates,
     hits,
     near,
     usual_radius,
@@ -83,7 +82,9 @@ def test_the_object_hits_in_every_frame_that_has_one() -> None:
     assert one.truth.objects is not None
     found = PointingGame().measure(one, saliency(one.truth.objects.float()), CLOSE)
     # The 4 x 4 box and the pixels beside its sides: 16 + 4 * 4 of 12 * 16.
-    assert numbers(found) == pytest.approx({"pointing-game": 100, "chance": 100 * 32 / 192, "tied": 100})
+    assert numbers(found) == pytest.approx(
+        {"pointing-game": 100, "chance": 100 * 32 / 192, "tied": 100, "annotated-frames": 3}
+    )
     assert found.arrays["counted"].tolist() == found.arrays["hits"].tolist() == [0, 1, 1, 1, 0, 0]
 
 
@@ -119,17 +120,6 @@ def test_padding_is_never_pointed_at() -> None:
     found = numbers(PointingGame().measure(one, saliency(values), CLOSE))
     assert found["pointing-game"] == 100
     assert found["chance"] == pytest.approx(100 * (16 + 2 * 4) / 64)
-
-
-def test_rates_over_clips_by_class_and_all_together() -> None:
-    # Class 0: 3 of 4 and 1 of 4, class 1: 1 of 2: macro (1/2 + 1/2) / 2; class 2 has no frame. Micro 5 of 10.
-    found = hit_rates([(0, 3, 4), (0, 1, 4), (1, 1, 2), (2, 0, 0)])
-    assert found is not None
-    assert (found.macro, found.micro) == (0.5, 0.5)
-    uneven = hit_rates([(0, 8, 8), (1, 0, 2)])
-    assert uneven is not None
-    assert (uneven.macro, uneven.micro) == (0.5, 0.8)
-    assert hit_rates([(0, 0, 0)]) is None
 
 
 def test_what_has_no_such_number_is_left_out() -> None:

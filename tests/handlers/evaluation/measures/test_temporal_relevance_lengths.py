@@ -15,7 +15,6 @@ from handlers.evaluation.measures.temporal_relevance_lengths import (
     TemporalRelevanceLengths,
     mean_matrix,
     normalised_matrix,
-    pearson,
 )
 from handlers.evaluation.subject import GroundTruth, Subject
 from handlers.explainers.attribution import FrameAttribution, RelevanceMatrix, Target
@@ -52,13 +51,6 @@ def test_mean_and_deviation_of_two_by_hand() -> None:
     assert mean_matrix([]) is None
     with pytest.raises(ValueError, match="different length"):
         mean_matrix([torch.zeros(2, 2), torch.zeros(3, 3)])
-
-
-def test_pearson_by_hand() -> None:
-    # Less their means: (-1, 0, 1) and (-2, 1, 1): 3 / sqrt(2 * 6).
-    assert pearson([1, 2, 3], [0, 3, 3]) == pytest.approx(3 / 12**0.5)
-    assert pearson([1, 2], [5, 5]) is None
-    assert pearson([1], [5]) is None
 
 
 def explained(

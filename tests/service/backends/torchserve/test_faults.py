@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import pytest_asyncio
 
 from service.backends.protocol import Reply
 from service.backends.torchserve import TorchServeBackend, config
 from service.backends.torchserve.server import TorchServe
-from service.errors import ActionLensError, DeadlineExceeded, Unavailable
+from service.errors import ActionLensError, Unavailable
 from service.settings import Settings
 from tests.service.backends import processes, requests
 from tests.service.backends.requests import TINY
@@ -70,7 +71,7 @@ class HeldStart:
         self._going_on = threading.Event()
         loop, known, prepare = asyncio.get_running_loop(), processes.having(stage), config.prepare
 
-        def hold_archives(*given: Any) -> config.Ports:
+        def hold_archives(*given: Any) -> config.Sockets:
             loop.call_soon_threadsafe(self._reached.set)
             self._going_on.wait(WHOLE_SECONDS)
             return prepare(*given)
@@ -154,21 +155,22 @@ async def test_a_killed_server_is_replaced(
     assert len(folders - processes.folders()) == 1
 
 
-@pytest.mark.alone
 async def test_frozen_processes_are_replaced_and_stop_leaves_nothing(settings: Settings) -> None:
+    """Not because they are late: a worker may take an hour for one batch here."""
     known, folders = processes.family(), processes.folders()
-    backend = TorchServeBackend(settings.model_copy(update={"models": (TINY,), "response_seconds": 4.0}))
+    two = {"models": (TINY,), "workers": 2, "response_seconds": 3600.0}
+    backend = TorchServeBackend(settings.model_copy(update=two))
     await backend.start()
     try:
         new = [process for process in processes.family() if process not in known]
-        assert len(new) == 3
+        assert len(new) == 4
         assert len(processes.folders() - folders) == 1
 
-        (worker,) = [process for process in processes.having("worker") if process in new]
+        worker, _ = [process for process in processes.having("worker") if process in new]
         worker.send_signal(signal.SIGSTOP)
-        with pytest.raises(DeadlineExceeded, match="longer than 4 s"):
-            await backend.compute(TINY, requests.tiny(), WHOLE_SECONDS)
-        assert isinstance(await backend.compute(TINY, requests.tiny(), WHOLE_SECONDS), Reply)
+        # The other worker answers what comes, and once the frozen one is killed, what that had in work.
+        calls = (backend.compute(TINY, requests.tiny(), WHOLE_SECONDS) for _ in range(8))
+        assert all(isinstance(reply, Reply) for reply in await asyncio.gather(*calls))
         await eventually(lambda: backend.restarts() == 1, WHOLE_SECONDS)
         assert backend.healthy()
 
@@ -178,6 +180,12 @@ async def test_frozen_processes_are_replaced_and_stop_leaves_nothing(settings: S
         assert isinstance(await backend.compute(TINY, requests.tiny(), WHOLE_SECONDS), Reply)
         assert backend.restarts() == 2
         assert not java.is_running()
+
+        # A guard that somebody stopped must be able to end java when this process ends.
+        (guard,) = [process for process in processes.having("guard") if process not in known]
+        guard.send_signal(signal.SIGSTOP)
+        await eventually(lambda: guard.status() != psutil.STATUS_STOPPED, WHOLE_SECONDS)
+        assert backend.restarts() == 2
     finally:
         await backend.stop()
     assert processes.family() == known
@@ -230,7 +238,8 @@ async def test_a_model_that_does_not_load_is_named_as_soon_as_it_fails(settings:
     backend = TorchServeBackend(settings.model_copy(update={"model_store": store, "start_seconds": 3600}))
     with pytest.raises(Unavailable, match=r"model 'tiny' died while starting: .*ModelError.*sha256") as caught:
         await backend.start()
-    assert "End of its log" in caught.value.message
+    assert "End of its log" in caught.value.detail
+    assert "sha256" not in caught.value.message  # what a client of a job sees
     assert processes.family() == known
     assert processes.folders() == folders
     await backend.stop()
@@ -240,7 +249,7 @@ async def test_ports_taken_meanwhile_cost_another_launch_each(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = processes.folders()
-    choose, steal, chosen = config._free_ports, [0, 4], []  # the first is HTTP, the last gRPC
+    choose, steal, chosen = config._free_ports, [0, 1], []
     with socket.socket() as thief:
         thief.bind(("127.0.0.1", 0))
         thief.listen()

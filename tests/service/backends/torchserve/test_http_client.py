@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +24,7 @@ class Server:
         self.connections = 0
         self.heads: list[bytes] = []
         self.bodies: list[bytes] = []
-        self.port = 0
+        self.socket = Path()
         self.served: set[asyncio.Task[None] | None] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -45,15 +47,16 @@ class Server:
 @asynccontextmanager
 async def serving(talk: Talk) -> AsyncIterator[tuple[Server, HttpClient]]:
     server = Server(talk)
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**24)
-    server.port = listener.sockets[0].getsockname()[1]
-    client = HttpClient(server.port, "secret", 10_000_000)
-    try:
-        yield server, client
-    finally:
-        client.close()
-        listener.close()
-        await asyncio.gather(*filter(None, server.served))
+    with tempfile.TemporaryDirectory() as folder:
+        server.socket = Path(folder, "socket")
+        listener = await asyncio.start_unix_server(server.serve, server.socket, limit=2**24)
+        client = HttpClient(server.socket, "secret", 10_000_000)
+        try:
+            yield server, client
+        finally:
+            client.close()
+            listener.close()
+            await asyncio.gather(*filter(None, server.served))
 
 
 async def echo(body: bytes, writer: asyncio.StreamWriter) -> None:
@@ -150,6 +153,6 @@ async def test_silence_ends_at_the_timeout_and_its_late_reply_reaches_nobody() -
 
 async def test_nobody_listening_is_a_lost_connection() -> None:
     async with serving(echo) as (server, _):
-        port = server.port
+        gone = server.socket
     with pytest.raises(ConnectionLost):
-        await HttpClient(port, "", 10).call("GET", "/", timeout=PATIENCE)
+        await HttpClient(gone, "", 10).call("GET", "/", timeout=PATIENCE)

@@ -40,25 +40,37 @@ def test_threads_of_one_model_never_outnumber_the_cores(workers: int, threads: i
 
 def test_the_workers_are_told_the_settings_that_they_compute_with(tmp_path: Path) -> None:
     given = Settings(relevance_bytes=3 * 2**20, precision=Precision.AUTO)
-    environment = config.environment(tmp_path, 2, given)
+    environment = config.environment(tmp_path, 2, given, {})
     assert environment["ACTIONLENS_WORKER_THREADS"] == "2"
     assert environment["ACTIONLENS_WORKER_RELEVANCE_BYTES"] == str(3 * 2**20)
     assert environment["ACTIONLENS_WORKER_PRECISION"] == "auto"
+    # Before TorchServe would kill them.
+    assert 0 < float(environment["ACTIONLENS_WORKER_SECONDS"]) < given.response_seconds
+
+
+def test_java_and_the_workers_get_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACTIONLENS_JOBS_DB", "postgresql://user:secret@host/jobs")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    environment = config.environment(tmp_path, 2, Settings(), {"BESIDE": "this"})
+    assert not any("secret" in value for value in environment.values())
+    assert environment["BESIDE"] == "this"
 
 
 def test_the_folder_has_what_torchserve_reads(model_store: Path, settings: Settings, tmp_path: Path) -> None:
     models = chosen_models(settings)
-    ports = config.prepare(tmp_path, models, settings)
+    sockets = config.prepare(tmp_path, models, settings)
     lines = (tmp_path / "config.properties").read_text().splitlines()
     properties = dict(line.split("=", 1) for line in lines)
     assert all(":0" not in value and "0.0.0.0" not in value for value in properties.values())
     addresses = [value for name, value in properties.items() if name.endswith("_address")]
     assert len(addresses) == 5
-    assert all("127.0.0.1" in address for address in addresses)
-    numbers = {address.rpartition(":")[2] for address in addresses if "://" in address}
-    numbers |= {properties["grpc_inference_port"], properties["grpc_management_port"]}
-    assert len(numbers) == 5
-    assert {str(ports.inference), str(ports.management)} < numbers
+    # Nobody else reaches what lies in the private folder; gRPC knows ports only.
+    private = {address.removeprefix("unix:") for address in addresses if address.startswith("unix:")}
+    assert len(private) == 3
+    assert {str(sockets.inference), str(sockets.management)} < private
+    assert {Path(each).parent for each in private} == {tmp_path}
+    assert all(address == "127.0.0.1" for address in addresses if not address.startswith("unix:"))
+    assert properties["grpc_inference_port"] != properties["grpc_management_port"]
     assert int(properties["job_queue_size"]) > config.shape(settings).slots
     registered = json.loads(properties["models"])
     assert registered[TINY]["1.0"]["batchSize"] == settings.batch_size
@@ -125,6 +137,6 @@ def test_the_tail_is_bounded(tmp_path: Path) -> None:
 
 def test_workers_spin_briefly_unless_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    assert config.environment(tmp_path, 1, Settings())["GOMP_SPINCOUNT"] == "1000"
+    assert config.environment(tmp_path, 1, Settings(), {})["GOMP_SPINCOUNT"] == "1000"
     monkeypatch.setenv("GOMP_SPINCOUNT", "5")
-    assert config.environment(tmp_path, 1, Settings())["GOMP_SPINCOUNT"] == "5"
+    assert config.environment(tmp_path, 1, Settings(), {})["GOMP_SPINCOUNT"] == "5"

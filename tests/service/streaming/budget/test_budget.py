@@ -140,7 +140,9 @@ async def test_late_answers_lose_the_expensive_method_and_say_so(backend: PixelB
     ("budget", "field"),
     [
         (service_pb2.Budget(latency_seconds=0), "latency_seconds"),
+        (service_pb2.Budget(latency_seconds=1e300), "latency_seconds"),
         (service_pb2.Budget(overhead_share=-0.1), "overhead_share"),
+        (service_pb2.Budget(overhead_share=1e300), "overhead_share"),
         (service_pb2.Budget(latency_seconds=float("nan")), "latency_seconds"),
     ],
 )
@@ -289,6 +291,28 @@ def test_costs_are_medians_and_fade_when_nothing_is_measured() -> None:
     for _ in range(99):
         costs.add("net", [], measured(0.0, forward=0.06))
     assert costs.explain("net", [ATR]) == pytest.approx(0.3)
+
+
+def test_the_least_that_methods_take_is_never_too_high_and_soon_forgotten() -> None:
+    now = 0.0
+    costs = CostEstimates(lambda: now)
+    atrs = [method_pb2.Method(atr=method_pb2.Atr(share=0.5 + 0.01 * step)) for step in range(16)]
+    assert costs.least("net", atrs) == 0
+    for seconds in (9.0, 2.0, 3.0):
+        costs.add("net", [ATR], measured(seconds))
+    assert costs.least("net", [ATR]) == pytest.approx(2.0)
+    assert costs.least("other", [ATR]) == 0
+    # Never computed together, nor with these parameters; of the method that was never computed nothing is known.
+    assert costs.least("net", [*atrs, DTD]) == pytest.approx(32.0)
+    # Together they share what one leaves for the next, as it turns out.
+    together = measured(0.0)
+    del together.timings.explain[:]
+    together.timings.explain.extend([2.0] + 15 * [0.2])
+    costs.add("net", atrs, together)
+    assert costs.least("net", atrs) == pytest.approx(5.0)
+    assert costs.least("net", atrs[:4]) == pytest.approx(0.8)
+    now = 60.0
+    assert costs.least("net", atrs) == pytest.approx(2.5)
 
 
 def test_what_is_measured_often_is_remembered_longest() -> None:
