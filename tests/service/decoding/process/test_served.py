@@ -44,6 +44,7 @@ async def test_a_hostile_picture_and_a_lost_process_harm_nobody_else(serve: Serv
         client = await StreamClient.open(stub)
         await client.feed(range(6))
         await client.send(6, image=LIE)
+        await eventually(lambda: bool(server.explain.frame_decoder.pids))
         (pid,) = server.explain.frame_decoder.pids
         os.kill(pid, signal.SIGKILL)
         await client.feed(range(7, 12))
