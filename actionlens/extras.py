@@ -25,6 +25,7 @@ MODULES = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "keras": ("h5py",),
     "s3": ("s3fs",),
+    "seccomp": ("pyseccomp",),
     "signatures": ("minisign",),
     "tracing": ("opentelemetry",),
 }

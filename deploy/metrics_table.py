@@ -12,6 +12,7 @@ from service.backends.in_process import InProcessBackend
 from service.jobs.metrics import JobMetrics
 from service.jobs.store.counts import Counts
 from service.settings import Settings
+from service.telemetry.decoder_metrics import DecoderMetrics
 from service.telemetry.explanation_metrics import CLASSES
 from service.telemetry.metrics import Metrics
 from service.telemetry.records import AnswerRecord, FrameCounts, MethodRecord
@@ -69,6 +70,7 @@ def families() -> Iterable[Metric]:
     """Collect every metric of a service, each with a sample at least where it has labels."""
     metrics = Metrics(InProcessBackend(Settings()))
     metrics.register(JobMetrics(NoJobs()))
+    metrics.register(DecoderMetrics(lambda: 0))
     call = ("", "", "")
     metrics.rpcs.started(call)
     metrics.rpcs.ended(call, "OK", 0.0, 0, 0)

@@ -17,7 +17,7 @@ from service.client.job_requests import JobOptions, JobQuestion, PlanOptions, jo
 from service.client.results import Result
 from service.dataplane.evaluation import Progress, evaluate_clip, plan_evaluation
 from service.dataplane.explain_service import ExplainService
-from service.settings import BackendName, Settings
+from service.settings import BackendName, DecoderPlace, Settings
 from service.telemetry.metrics import Metrics
 
 
@@ -35,6 +35,9 @@ class LocalClient:
         self._thread = threading.Thread(target=self._loop.run_forever, name="local-client", daemon=True)
         self._thread.start()
         self._backend = InProcessBackend(settings)
+        # One's own files need no process of their own, which would take longer to start than to decode.
+        decoder = settings.decoder.model_copy(update={"place": DecoderPlace.IN_PROCESS})
+        settings = settings.model_copy(update={"decoder": decoder})
         self._service = ExplainService(settings, self._backend, Metrics(self._backend))
         try:
             self._run(self._backend.start())

@@ -229,7 +229,11 @@ class Server:
         ]
         if self.jobs is not None:
             self._job_servicer = ExplanationJobServicer(
-                self.jobs.engine, self.explain.served_models, self.backend, settings.limits, settings.jobs.input_root
+                self.jobs.engine,
+                self.explain.served_models,
+                self.backend,
+                self.explain.clip_decoder,
+                settings.jobs.input_root,
             )
             job_pb2_grpc.add_ExplanationJobServiceServicer_to_server(  # type: ignore[no-untyped-call]
                 self._job_servicer, self._grpc
@@ -269,6 +273,7 @@ def serve(settings: Settings, ready: Callable[[Server], None] | None = None) -> 
 async def run(settings: Settings, ready: Callable[[Server], None] | None = None) -> None:
     """The same within a running event loop, without touching the logging."""
     server = Server(settings, make_backend(settings), jobs=True)
+    server.explain.start_decoders()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

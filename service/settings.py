@@ -79,6 +79,25 @@ class Limits(BaseModel):
     """Longest time that decoding one clip may take."""
 
 
+class DecoderPlace(StrEnum):
+    """Where what clients send is decoded."""
+
+    PROCESS = "process"
+    IN_PROCESS = "in-process"
+
+
+class DecoderSettings(BaseModel):
+    """Decoding of films and pictures apart from the service, so that a fault in a library's decoder is not its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    place: DecoderPlace = DecoderPlace.PROCESS
+    """In processes of few rights, as many for clips and as many for frames of streams as there are threads for them; or
+    in the service's own, which saves their memory. Commands that compute by themselves decode in their own."""
+    memory_bytes: Annotated[int, Field(ge=2**28)] = 2**30
+    """Most memory that one such process takes beyond its libraries; what needs more is refused."""
+
+
 class StreamSettings(BaseModel):
     """Bounds of one live stream."""
 
@@ -357,6 +376,7 @@ class Settings(BaseSettings):
     log_level: Annotated[str, Field(pattern=r"^(debug|info|warning|error)$")] = "info"
     """Least severe messages that are logged."""
     limits: Limits = Limits()
+    decoder: DecoderSettings = DecoderSettings()
     stream: StreamSettings = StreamSettings()
     jobs: JobSettings = JobSettings()
     traces: Traces = Traces()

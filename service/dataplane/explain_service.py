@@ -21,11 +21,15 @@ from service.dataplane.answer import build_answer, check_response
 from service.dataplane.cost_estimates import CostEstimates
 from service.dataplane.resolved_request import ResolvedRequest, resolve_clip
 from service.dataplane.served_models import ServedModels
-from service.decoding.clip import DecodedClip, decode_clip
+from service.decoding.clip import DecodedClip
+from service.decoding.process.confinement import can_filter
+from service.decoding.process.decoder import make_decoder
 from service.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from service.ingress.compute_budget import ComputeBudget
-from service.settings import BackendName, Settings
+from service.settings import BackendName, DecoderPlace, Settings
 from service.telemetry import spans as tracing
+from service.telemetry.decoder_metrics import DecoderMetrics
+from service.telemetry.log import get_logger
 from service.telemetry.metrics import Metrics
 from service.telemetry.records import record_answer
 
@@ -55,17 +59,32 @@ class ExplainService:
         # must not wait for that.
         self._clip_pool = Pool(settings.decode_threads, "clip")
         self.frame_pool = Pool(settings.decode_threads, "frame")
+        self.clip_decoder = make_decoder(settings)
+        self.frame_decoder = make_decoder(settings)
+        metrics.register(DecoderMetrics(lambda: self.clip_decoder.restarts + self.frame_decoder.restarts))
         self._in_flight = 0
         self._draining = False
+
+    def start_decoders(self) -> None:
+        """Let the decoders get ready, so that the first clip and frame need not wait. Raises Unavailable."""
+        self.clip_decoder.start()
+        self.frame_decoder.start()
+        if self.settings.decoder.place is DecoderPlace.PROCESS and not can_filter():
+            get_logger().info(
+                "decoders may make any system call, the network's too; "
+                "pip install 'actionlens[seccomp]', and libseccomp, bounds them"
+            )
 
     def drain(self) -> None:
         """Refuse new clips from now on."""
         self._draining = True
 
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads and decoders."""
         self._clip_pool.close()
         self.frame_pool.close()
+        self.clip_decoder.close()
+        self.frame_decoder.close()
 
     async def explain_clip(self, request: service_pb2.ExplainClipRequest, deadline: float) -> answer_pb2.Answer:
         """Answer one clip.
@@ -159,7 +178,7 @@ class ExplainService:
     async def decode(
         self, clip: clip_pb2.Clip, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput
     ) -> DecodedClip:
-        """Decode a clip in the threads for clips. Raises as `decode_clip`."""
+        """Decode a clip in the threads for clips. Raises as `Decoder.clip`."""
         decoded, _, _ = await self._decoded(clip, sampling, model_input)
         return decoded
 
@@ -167,7 +186,7 @@ class ExplainService:
         self, clip: clip_pb2.Clip, sampling: clip_pb2.Sampling, model_input: model_pb2.ModelInput
     ) -> tuple[DecodedClip, float, float]:
         """The clip, and the seconds that it waited and took."""
-        return await self._clip_pool.run(lambda: decode_clip(clip, sampling, model_input, self.settings.limits))
+        return await self._clip_pool.run(lambda: self.clip_decoder.clip(clip, sampling, model_input))
 
     @asynccontextmanager
     async def _admitted(self) -> AsyncIterator[None]:

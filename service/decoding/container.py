@@ -11,6 +11,16 @@ _MOST_SAMPLES = 2**17
 _MOST_INDEXED = 2**22
 _TABLES = ((b"stsz", 12), (b"stz2", 12), (b"trun", 8))
 """Boxes that promise samples, and where their number stands behind the box's name."""
+_ENTRIES: tuple[tuple[bytes, int], ...] = (
+    *((name, 8) for name in (b"stsd", b"stts", b"ctts", b"sbgp", b"dref", b"co64")),
+    *((name, 4) for name in (b"stco", b"stss", b"stps", b"saio")),
+    *((name, 12) for name in (b"stsc", b"elst", b"sidx")),
+)
+"""Boxes that state four bytes behind their name how many entries follow, and the fewest bytes that an entry takes."""
+_SINGLE = frozenset({b"stsd", b"stts", b"ctts", b"stsc", b"stsz", b"stz2", b"stco", b"co64", b"stss"})
+"""Tables of which a track has one."""
+_HEADERS = {b"moov": 8, b"trak": 8, b"mdia": 8, b"minf": 8, b"stbl": 8, b"edts": 8, b"moof": 8, b"traf": 8, b"stsd": 16}
+"""Boxes of boxes, and where the first one in them begins."""
 
 _BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"pnot", b"sidx"})
 _STARTS: tuple[tuple[bytes, str], ...] = (
@@ -68,8 +78,36 @@ def _samples(data: bytes) -> int:
         total += sum(sum(_promised(data, name, offset, begin, end)) for name, offset in _TABLES)
         edits += sum(_promised(data, b"elst", 8, begin, end))
         # Of the first version, whose number stands elsewhere, nobody makes room for anything.
+        if kind in _HEADERS and not _nested(data, kind, begin, end):
+            return _MOST_SAMPLES + 1
+        if any(
+            number * least > end - begin for name, least in _ENTRIES for number in _promised(data, name, 8, begin, end)
+        ):
+            return _MOST_SAMPLES + 1
         total += sum(_promised(data, b"sgpd\x01", 16, begin, end)) + sum(_promised(data, b"sgpd\x02", 16, begin, end))
     return total if total * edits <= _MOST_INDEXED else _MOST_SAMPLES + 1
+
+
+def _nested(data: bytes, kind: bytes, begin: int, end: int, depth: int = 8) -> bool:
+    """Whether every box lies in the one that it is in.
+
+    A demuxer goes on reading where a longer one ends, and takes what it finds there for lengths; a table that comes
+    twice it joins with the first.
+    """
+    begin += _HEADERS[kind]
+    tables = set()
+    while begin + 8 <= end:
+        size, inner = struct.unpack_from(">I4s", data, begin)
+        if size == 1 and begin + 16 <= end:
+            (size,) = struct.unpack_from(">Q", data, begin + 8)
+        stop = begin + size if size else end
+        if not begin + 8 <= stop <= end or (kind == b"stbl" and inner in tables and inner in _SINGLE):
+            return False
+        tables.add(inner)
+        if inner in _HEADERS and not (depth and _nested(data, inner, begin, stop, depth - 1)):
+            return False
+        begin = stop
+    return True
 
 
 def _promised(data: bytes, name: bytes, offset: int, begin: int, end: int) -> Iterator[int]:

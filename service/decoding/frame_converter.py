@@ -105,6 +105,7 @@ def _white(frame: av.VideoFrame) -> int:
 def _convert(frame: av.VideoFrame, form: str) -> NDArray[Any]:
     # Threads of every frame's own would live as long as it, and a frame whose side data was looked at lives until the
     # next collection of cycles.
+    # And a decoder process may start none.
     try:
         return np.asarray(frame.to_ndarray(format=form, threads=1))
     except av.FFmpegError:

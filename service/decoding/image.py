@@ -10,8 +10,10 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from actionlens.v1 import model_pb2
 from service.decoding.colour import Light, light_of, to_screen
 from service.decoding.exif import jpeg_orientation, png_orientation, swaps_sides, turned
+from service.decoding.fit import fit, refit
 from service.decoding.png_chunks import SIGNATURE, plain_png, png_chunk
 from service.errors import InvalidArgument
 from service.settings import Limits
@@ -40,6 +42,20 @@ def decode_image(encoded: bytes, limits: Limits, field: str) -> NDArray[np.uint8
     _stored_size(encoded, limits, field)
     image = _decode_jpeg(encoded, field) if encoded.startswith(_JPEG) else _decode_png(encoded, field)
     return turned(image, _orientation(encoded))
+
+
+def decode_frame(
+    encoded: bytes, model_input: model_pb2.ModelInput, first: tuple[int, int] | None, limits: Limits, field: str
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Decode a JPEG or PNG of a stream and fit it to the model.
+
+    first: width and height of the stream's first image, to which this one is brought; None for the first itself.
+    Returns uint8 [height, width, 3] RGB at the model's size, and the image's own width and height. Raises as
+    `decode_image` does.
+    """
+    image = decode_image(encoded, limits, field)
+    came_as = image.shape[1], image.shape[0]
+    return fit(refit(image, *(first or came_as)), model_input)[0], came_as
 
 
 def raw_image(data: bytes, height: int, width: int, limits: Limits, field: str) -> NDArray[np.uint8]:

@@ -9,12 +9,11 @@ from typing import TypeVar
 
 from actionlens.v1 import answer_pb2, clip_pb2, job_pb2
 from service.concurrency.thread_pool import Pool
-from service.decoding.display import display_frames
+from service.decoding.process.decoder import Decoder
 from service.errors import FailedPrecondition, InvalidArgument, NotFound
 from service.jobs.protocol import JobEngine
 from service.rendering.files import DISPLAY_SIDE, evaluation_png_file, mp4_file, png_file
 from service.rendering.json_document import answer_document, json_file, npz_file
-from service.settings import Limits
 from service.validation.request import EVALUATE
 
 _CHUNK = 2**20
@@ -43,7 +42,7 @@ class Download:
 
 
 async def make_download(
-    engine: JobEngine, pool: Pool, request: job_pb2.DownloadResultRequest, limits: Limits
+    engine: JobEngine, pool: Pool, request: job_pb2.DownloadResultRequest, decoder: Decoder
 ) -> Download:
     """A clip's result in the format asked for; images are drawn on the pool.
 
@@ -65,18 +64,18 @@ async def make_download(
             raise _nothing_to_lay_over(kind)
         case job_pb2.RESULT_FORMAT_MP4:
             source = await _source(engine, request)
-            return Download(f"{name}.mp4", "video/mp4", await _on(pool, lambda: _film(source, answer, limits)))
+            return Download(f"{name}.mp4", "video/mp4", await _on(pool, lambda: _film(source, answer, decoder)))
         case job_pb2.RESULT_FORMAT_PNG if kind == EVALUATE:
             return Download(f"{name}.png", "image/png", await _on(pool, lambda: evaluation_png_file(answer)))
         case job_pb2.RESULT_FORMAT_PNG:
             source = await _source(engine, request)
-            return Download(f"{name}.png", "image/png", await _on(pool, lambda: _sheet(source, answer, limits)))
+            return Download(f"{name}.png", "image/png", await _on(pool, lambda: _sheet(source, answer, decoder)))
         case _:
             return Download(f"{name}.pb", "application/x-protobuf", answer.SerializeToString())
 
 
-def _film(clip: clip_pb2.Clip, answer: answer_pb2.Answer, limits: Limits) -> bytes:
-    frames = display_frames(clip, answer.frames.used, DISPLAY_SIDE, limits)
+def _film(clip: clip_pb2.Clip, answer: answer_pb2.Answer, decoder: Decoder) -> bytes:
+    frames = decoder.display(clip, answer.frames.used, DISPLAY_SIDE)
     drawn = mp4_file(frames, answer.explanations[0], answer.frames)
     if drawn is None:
         raise _nothing_to_lay_over(answer.explanations[0].method)
@@ -91,8 +90,8 @@ def _nothing_to_lay_over(method: str) -> FailedPrecondition:
     )
 
 
-def _sheet(clip: clip_pb2.Clip, answer: answer_pb2.Answer, limits: Limits) -> bytes:
-    return png_file(display_frames(clip, answer.frames.used, DISPLAY_SIDE, limits), answer)
+def _sheet(clip: clip_pb2.Clip, answer: answer_pb2.Answer, decoder: Decoder) -> bytes:
+    return png_file(decoder.display(clip, answer.frames.used, DISPLAY_SIDE), answer)
 
 
 async def _source(engine: JobEngine, request: job_pb2.DownloadResultRequest) -> clip_pb2.Clip:

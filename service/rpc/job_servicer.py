@@ -13,6 +13,7 @@ from service.backends.protocol import InferenceBackend
 from service.concurrency.thread_pool import Pool
 from service.dataplane.evaluation import plan_evaluation
 from service.dataplane.served_models import ServedModels
+from service.decoding.process.decoder import Decoder
 from service.errors import ResourceExhausted, Unavailable
 from service.identity.current_caller import current_principal
 from service.ingress.quotas import MAX_WATCHERS
@@ -20,7 +21,6 @@ from service.jobs.downloads import make_download
 from service.jobs.protocol import JobEngine
 from service.jobs.requests import check_identifier, complete_job, complete_page
 from service.jobs.store.queries import unknown_job
-from service.settings import Limits
 from service.validation.request import check_message
 from service.validation.truth_checks import check_counts
 
@@ -30,15 +30,16 @@ _RETRY_SECONDS = 1.0
 
 
 class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
-    """Hands checked requests to the engine; the interceptor turns errors into statuses. root: the input root."""
+    """Hands checked requests to the engine; the interceptor turns errors into statuses. root: the input root. decoder:
+    of clips whose images are asked for."""
 
     def __init__(
-        self, engine: JobEngine, served: ServedModels, backend: InferenceBackend, limits: Limits, root: Path | None
+        self, engine: JobEngine, served: ServedModels, backend: InferenceBackend, decoder: Decoder, root: Path | None
     ) -> None:
         self._engine = engine
         self._served = served
         self._backend = backend
-        self._limits = limits
+        self._decoder = decoder
         self._root = root
         # Making one takes a clip's frames and their images in memory, so few are made at once; the rest wait.
         self._downloads = asyncio.Semaphore(_MAX_DOWNLOADS)
@@ -125,7 +126,7 @@ class ExplanationJobServicer(job_pb2_grpc.ExplanationJobServiceServicer):
         check_message(request)
         await self._own(request.id)
         async with self._downloads:
-            download = await make_download(self._engine, self._pool, request, self._limits)
+            download = await make_download(self._engine, self._pool, request, self._decoder)
         # Outside: a client that reads slowly must not hold up others.
         for message in download.messages():
             yield message

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from actionlens.v1 import answer_pb2, model_pb2, service_pb2
 from service.concurrency.thread_pool import Pool
 from service.dataplane.resolved_request import ResolvedRequest
-from service.decoding.fit import fit, refit
-from service.decoding.image import decode_image, raw_image
+from service.decoding.fit import fit, placement_of, refit
+from service.decoding.image import raw_image
+from service.decoding.process.decoder import Decoder
 from service.errors import InvalidArgument
 from service.settings import Limits
 from service.validation.request import check_message
@@ -67,8 +68,9 @@ def check_frame(frame: service_pb2.StreamFrame) -> None:
 class FrameDecoder:
     """Decodes the frames of one stream on a pool. Those of another size than the first are brought to its size."""
 
-    def __init__(self, pool: Pool, size: model_pb2.ModelInput, limits: Limits) -> None:
+    def __init__(self, pool: Pool, decoder: Decoder, size: model_pb2.ModelInput, limits: Limits) -> None:
         self._pool = pool
+        self._decoder = decoder
         self._input = size
         self._limits = limits
         self._first: tuple[int, int] | None = None
@@ -85,10 +87,10 @@ class FrameDecoder:
         self, message: service_pb2.StreamFrame
     ) -> tuple[NDArray[np.uint8], answer_pb2.Placement, tuple[int, int]]:
         if message.WhichOneof("picture") == "image":
-            image = decode_image(message.image, self._limits, "frame.image")
-        else:
-            raw = message.raw
-            image = raw_image(raw.data, raw.height, raw.width, self._limits, "frame.raw")
+            pixels, came_as = self._decoder.frame(message.image, self._input, self._first)
+            return pixels, placement_of(*(self._first or came_as), self._input), came_as
+        raw = message.raw
+        image = raw_image(raw.data, raw.height, raw.width, self._limits, "frame.raw")
         came_as = image.shape[1], image.shape[0]
         pixels, placement = fit(refit(image, *(self._first or came_as)), self._input)
         # The ring must not keep a whole message or a large image alive for the sake of a view of it.

@@ -63,7 +63,9 @@ class StreamSession:
         self._buffer = FrameBuffer(config.shape, config.drop_policy)
         self._ahead = 1 if self._newest_only else max(1, min(_AHEAD, service.backend.capacity()))
         self._notifier = Notifier()
-        decoder = FrameDecoder(service.frame_pool, config.request.model.input, service.settings.limits)
+        decoder = FrameDecoder(
+            service.frame_pool, service.frame_decoder, config.request.model.input, service.settings.limits
+        )
         self._receiver = FrameReceiver(config.request, self._buffer, decoder, self._notifier, credit)
         self._deliveries: asyncio.Queue[tuple[Window, Plan, asyncio.Task[Outcome]] | None] = asyncio.Queue()
         self._reader: asyncio.Task[None] | None = None

@@ -39,6 +39,8 @@ def serve(backend: PixelBackend, tmp_path: Path) -> Serve:
             "model_store": tmp_path,
             "data": tmp_path,
             "drain_seconds": 2,
+            # Processes take longer to start than most tests; tests/service/decoding/process has them.
+            "decoder": {"place": "in-process"},
         }
         async with Server(Settings(**{**defaults, **fields}), over or backend, jobs="jobs" in fields) as server:
             yield server

@@ -18,7 +18,7 @@ from service.dataplane.evaluation import evaluating
 from service.dataplane.explain_service import frame_report
 from service.dataplane.resolved_request import ResolvedRequest
 from service.dataplane.truth_mapping import truth_on_frames
-from service.decoding.clip import DecodedClip, decode_clip
+from service.decoding.clip import DecodedClip
 from service.errors import ActionLensError, FailedPrecondition
 from service.jobs.store import transitions
 from service.jobs.store.clip_sources import read_clip, read_truth
@@ -218,7 +218,7 @@ class ClipRunner:
     def _decode(self, size: model_pb2.ModelInput) -> DecodedClip:
         context, field = self._context, f"clips[{self._key.clip_index}]"
         clip = read_clip(context.settings, context.database, context.artefacts, self._row, field)
-        decoded = decode_clip(clip, self._request.sampling, size, context.settings.limits)
+        decoded = context.decoder.clip(clip, self._request.sampling, size)
         truth = read_truth(context.database, self._row) if self._measures else None
         if truth is not None:
             self._truth = truth_on_frames(truth, decoded, f"{field}.ground_truth")

@@ -12,6 +12,7 @@ from typing import NoReturn, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from service.decoding.process.decoder import Decoder
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import Database
 from service.jobs.store.database_failures import first_line, is_damage, is_outage
@@ -32,12 +33,13 @@ _DRAIN_WAIT = 0.1
 
 @dataclass(slots=True)
 class WorkerContext:
-    """Database, artefacts and compute processes of a worker, and whether it is stopping. For one event loop."""
+    """Database, artefacts, compute processes and decoders of a worker, and whether it stops. For one event loop."""
 
     settings: Settings
     database: Database
     artefacts: Artefacts
     pool: BackendPool
+    decoder: Decoder
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _busy: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)

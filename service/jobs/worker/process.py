@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from actionlens.heartbeat import start_beating
 from service import data_folder
 from service.backends.factory import make_backend
+from service.decoding.process.decoder import make_decoder
 from service.errors import Unavailable
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.database import APPLICATION, Database
@@ -72,7 +73,9 @@ class _Worker:
             self._log.warning(warning)
         database = await asyncio.to_thread(Database.open, settings, create=self._create)
         artefacts = await asyncio.to_thread(Artefacts, settings)
-        context = WorkerContext(settings, database, artefacts, BackendPool(settings, make_backend))
+        context = WorkerContext(
+            settings, database, artefacts, BackendPool(settings, make_backend), make_decoder(settings)
+        )
         lease = Lease(database, self._executor, settings.jobs.lease_seconds)
         await asyncio.to_thread(lease.begin)
         await self._launch(context)
@@ -89,6 +92,7 @@ class _Worker:
         tidying.cancel()
         await context.drain(settings.drain_seconds + settings.jobs.block_seconds)
         await context.pool.stop()
+        context.decoder.close()
         await asyncio.to_thread(self._give_up, database)
         # Tasks of DBOS hold clips that were not begun and never will be here.
         sys.stdout.flush()

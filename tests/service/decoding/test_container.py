@@ -83,7 +83,38 @@ def groups(film):
     return with_boxes(film, TABLES, box(b"sgpd", struct.pack(">IIII", 0x01000000, 0x73796E63, 1, BIG)))
 
 
+def lengthened(film):
+    """The description of the samples reaches beyond its table, and beyond the film."""
+    begin = film.index(b"stsd") + 12
+    return film[:begin] + struct.pack(">I", 2**18) + film[begin + 4 :]
+
+
+def twice(film):
+    return with_boxes(film, TABLES, box(b"stts", struct.pack(">IIII", 0, 1, 20, 512)))
+
+
+def nested(film):
+    """Lengths of all of them are right: 3000 boxes, each in the one before."""
+    count = 3000
+    return film[: film.index(b"moov") - 4] + b"".join(
+        struct.pack(">I4s", 8 * (count - number), b"moov") for number in range(count)
+    )
+
+
+def entries(name, size):
+    """A table that states more entries than the film has bytes."""
+    return lambda film: with_boxes(
+        film.replace(name, b"free"), TABLES, box(name, struct.pack(">II", 0, len(film)), bytes(size))
+    )
+
+
 PROMISES = {
+    "a long description": lengthened,
+    "times that come twice": twice,
+    "boxes in boxes": nested,
+    "more times than bytes": entries(b"stts", 8),
+    "more chunks than bytes": entries(b"stco", 4),
+    "more runs than bytes": entries(b"stsc", 12),
     "edits of many samples": lambda film: edits(many_samples(film, 100_000), 2000),
     "items of still images": items,
     "groups of samples": groups,

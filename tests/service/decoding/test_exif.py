@@ -21,7 +21,8 @@ from service.decoding.clip import decode_clip
 from service.decoding.display import decode_for_display, display_frames
 from service.decoding.exif import jpeg_orientation, png_orientation
 from service.decoding.image import decode_image, image_size
-from service.settings import Limits
+from service.decoding.process.decoder import InProcessDecoder
+from service.settings import Limits, Settings
 from service.streaming.frame_decoder import EncodedFrame, FrameDecoder
 from tests.waiting import cheap
 
@@ -81,10 +82,10 @@ async def test_frames_of_a_stream_are_upright(orientation: int) -> None:
     height, width = shown(encoded).shape[:2]
     takes = model_pb2.ModelInput(frames=2, height=height, width=width)
     message = frame_encoder({})(Frame(encoded, 0, 0.0)).frame
-    pool = Pool(1, "decode")
+    pool, decoder = Pool(1, "decode"), InProcessDecoder(Settings(limits=LIMITS))
     try:
         request: Any = None
-        frame = await FrameDecoder(pool, takes, LIMITS).decode(EncodedFrame(message, request))
+        frame = await FrameDecoder(pool, decoder, takes, LIMITS).decode(EncodedFrame(message, request))
     finally:
         pool.close()
     assert (frame.width, frame.height) == (width, height)

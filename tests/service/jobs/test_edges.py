@@ -11,6 +11,7 @@ import pytest
 
 from actionlens.v1 import answer_pb2, job_pb2
 from service.concurrency.thread_pool import Pool
+from service.decoding.process.decoder import InProcessDecoder
 from service.errors import FailedPrecondition, NotFound, ResourceExhausted
 from service.jobs.downloads import make_download
 from service.jobs.store.artefacts import Artefacts
@@ -66,7 +67,7 @@ async def test_pictures_of_a_clip_that_has_left_the_input_root_are_refused(
     pool = Pool(1, "pictures")
     asked_for = job_pb2.DownloadResultRequest(id=job.id, format=job_pb2.RESULT_FORMAT_PNG)
     with pytest.raises(NotFound, match="leaves the input root") as caught:
-        await make_download(idle, pool, asked_for, settings.limits)
+        await make_download(idle, pool, asked_for, InProcessDecoder(settings))
     pool.close()
     assert (caught.value.field, caught.value.reason) == ("clip", "SOURCE_GONE")
 

@@ -60,12 +60,12 @@ async def test_a_file_gets_every_window_in_order(stub: Any) -> None:
 
 
 async def test_windows_that_overlap_decode_and_fit_each_frame_once(stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from service.streaming import frame_decoder
+    from service.decoding import image as picture
 
     done = {"decode_image": 0, "fit": 0}
 
     def counted(name: str) -> Any:
-        made = getattr(frame_decoder, name)
+        made = getattr(picture, name)
 
         def call(*given: Any) -> Any:
             done[name] += 1
@@ -74,7 +74,7 @@ async def test_windows_that_overlap_decode_and_fit_each_frame_once(stub: Any, mo
         return call
 
     for name in done:
-        monkeypatch.setattr(frame_decoder, name, counted(name))
+        monkeypatch.setattr(picture, name, counted(name))
     client = await StreamClient.open(stub)
     for number in range(30):
         await client.send(number)
@@ -156,9 +156,9 @@ async def test_a_camera_gets_the_newest_window_and_every_drop_is_counted(
 async def test_frames_that_wait_undecoded_are_dropped_oldest_first(
     serve: Serve, backend: PixelBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from service.streaming import frame_decoder
+    from service.decoding import image as picture
 
-    decode, all_there, received = frame_decoder.decode_image, threading.Event(), 0
+    decode, all_there, received = picture.decode_image, threading.Event(), 0
 
     def slow(image: bytes, *rest: Any) -> Any:
         all_there.wait(PATIENCE)
@@ -168,7 +168,7 @@ async def test_frames_that_wait_undecoded_are_dropped_oldest_first(
         nonlocal received
         received += 1
 
-    monkeypatch.setattr(frame_decoder, "decode_image", slow)
+    monkeypatch.setattr(picture, "decode_image", slow)
     note_frames(monkeypatch, "receive", note)
     async with serve(stream={"credit": 3}) as server, connect(server) as stub:
         client = await StreamClient.open(stub, fill=DROP, consume=NEWEST)

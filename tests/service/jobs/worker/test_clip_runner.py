@@ -11,6 +11,7 @@ import pytest
 
 from actionlens.v1 import job_pb2
 from service.backends.factory import make_backend
+from service.decoding.process.decoder import InProcessDecoder
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.job_engine import DatabaseJobEngine
 from service.jobs.store.transitions import ClipKey, begin
@@ -63,7 +64,9 @@ async def test_a_clip_that_waits_for_its_store_can_be_cancelled(
     job, _ = await engine.create(request(1))
     key = ClipKey(job.id, 0, 1)
     assert begin(engine.database, key)
-    context = WorkerContext(settings, engine.database, Artefacts(settings), BackendPool(settings, make_backend))
+    context = WorkerContext(
+        settings, engine.database, Artefacts(settings), BackendPool(settings, make_backend), InProcessDecoder(settings)
+    )
     runner = ClipRunner(context, key)
     block = asyncio.create_task(runner.block(""))
     await eventually(lambda: pauses[id(context)] > 0 or block.done())
@@ -83,7 +86,9 @@ async def test_a_worker_that_stops_waits_until_the_last_block_is_on_record(
     job, _ = await engine.create(request(1))
     key = ClipKey(job.id, 0, 1)
     assert begin(engine.database, key)
-    context = WorkerContext(settings, engine.database, Artefacts(settings), BackendPool(settings, pixels))
+    context = WorkerContext(
+        settings, engine.database, Artefacts(settings), BackendPool(settings, pixels), InProcessDecoder(settings)
+    )
     runner = ClipRunner(context, key)
     assert (await engine.cancel(job.id)).cancelling
     assert await runner.block("") == {"outcome": Outcome.CANCELLED}
@@ -157,7 +162,10 @@ async def test_a_clip_that_waits_for_its_models_turn_holds_up_neither_a_stop_nor
     engine = await open_engine(settings)
     pool = BackendPool(settings, pixels)
     jobs = [(await engine.create(request(1)))[0] for _ in range(2)]
-    contexts = [WorkerContext(settings, engine.database, Artefacts(settings), pool) for _ in range(2)]
+    contexts = [
+        WorkerContext(settings, engine.database, Artefacts(settings), pool, InProcessDecoder(settings))
+        for _ in range(2)
+    ]
     runners = []
     for job, context in zip(jobs, contexts, strict=True):
         key = ClipKey(job.id, 0, 1)
