@@ -40,6 +40,7 @@ from service.jobs.lifecycle import JobService
 from service.jobs.metrics import JobMetrics
 from service.rpc.access_interceptor import AccessInterceptor
 from service.rpc.health_servicer import EXPLANATION_SERVICE, Health
+from service.rpc.identity_interceptor import IdentityInterceptor
 from service.rpc.interceptor import CallInterceptor
 from service.rpc.job_servicer import JOB_SERVICE, ExplanationJobServicer
 from service.rpc.servicers import ExplanationServicer
@@ -215,8 +216,9 @@ class Server:
         settings = self.settings
         self._grpc = grpc.aio.server(
             interceptors=[
-                CallInterceptor(self.metrics, self.ingress),
-                AccessInterceptor(self.authenticator, self.guard),
+                IdentityInterceptor(self.authenticator),
+                CallInterceptor(self.metrics, self.ingress, self.guard),
+                AccessInterceptor(self.guard),
             ],
             maximum_concurrent_rpcs=self.ingress.quotas.calls + _TURNED_AWAY,
             options=server_options(settings),

@@ -190,7 +190,7 @@ class Quotas(BaseModel):
 
     principal_share: Annotated[float, Field(gt=0, le=1)] = 0.75
     """Share of the places for calls, streams, watches and probes, and of `bytes`, that one caller may hold; 8 places of
-    each it may always."""
+    each it may always. A caller is a principal, wherever it calls from, or an address that no principal is known of."""
     connection_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """The same of one connection."""
     bytes: Annotated[int, Field(ge=2**20)] = 2**30

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli.options import Address, AsJson, Methods, Model, Store, Target, chosen_methods
+from service.printable import printable_json
 
 if TYPE_CHECKING:
     from actionlens.v1 import job_pb2, method_pb2, model_pb2
@@ -204,7 +204,7 @@ def evaluate(
             report("")
             if dry_run:
                 if as_json:
-                    print(json.dumps(_plan_document(plan, len(measured)), ensure_ascii=False))
+                    print(printable_json(_plan_document(plan, len(measured))))
                 return
             options: JobOptions = {
                 "model": served.name,
@@ -387,7 +387,7 @@ def _printing(as_json: bool) -> Callable[[EvaluatedClip], None]:
     def arrived(clip: EvaluatedClip) -> None:
         if as_json:
             document = {"clip": clip.name, "evaluation": message_document(clip.evaluation)}
-            print(json.dumps(document, ensure_ascii=False), flush=True)
+            print(printable_json(document), flush=True)
 
     return arrived
 
@@ -421,7 +421,7 @@ def _finish(
     console = out()
     report("")
     if as_json:
-        print(json.dumps(document, ensure_ascii=False))
+        print(printable_json(document))
     else:
         show_evaluation(console, found, earlier)
     if output is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from service.cli.options import (
     chosen_methods,
     connect,
 )
+from service.printable import printable_json
 
 if TYPE_CHECKING:
     from service.cli.terminal import Stage
@@ -127,7 +127,7 @@ def explain(
                 continue
             report("")
             if as_json:
-                print(json.dumps({"clip": str(clip), **answer_document(result.message)[0]}, ensure_ascii=False))
+                print(printable_json({"clip": str(clip), **answer_document(result.message)[0]}))
             else:
                 show_result(console, clip.name, result)
                 for path in written:

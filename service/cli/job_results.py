@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -15,6 +14,7 @@ from service.cli.result_files import write_file
 from service.cli.terminal import Stage, out, show_result, stages
 from service.client import Client
 from service.errors import FailedPrecondition, NotFound
+from service.printable import printable_json
 from service.rendering.json_document import answer_document, message_document
 
 _FORMATS = ("png", "mp4", "json", "npz")
@@ -37,7 +37,7 @@ def finish(
         typer.echo(f"\njob {job.id} goes on; watch it with `actionlens jobs watch {job.id}{where}`", err=True)
         raise typer.Exit(130) from None
     if as_json and not updates:
-        print(json.dumps(message_document(ended), ensure_ascii=False))
+        print(printable_json(message_document(ended)))
     counts = ended.clips
     typer.echo(f"{job.id}: {job_state(ended)}, {counts.succeeded} of {counts.total} clips have a result", err=True)
     failed = list(islice(client.jobs.clips(job.id, ["failed"]), _MOST_REASONS))
@@ -71,7 +71,7 @@ def show_results(
             report("")
             if as_json:
                 document = {"clip": name, **answer_document(result.message)[0]}
-                print(json.dumps(document, ensure_ascii=False), flush=True)
+                print(printable_json(document), flush=True)
             else:
                 show_result(console, name, result)
             written = _write(client, identifier, index, output, report) if output is not None else ()
@@ -98,4 +98,4 @@ def _write(client: Client, identifier: str, index: int, output: Path, report: St
 
 
 def _print_update(update: job_pb2.WatchJobResponse) -> None:
-    print(json.dumps(message_document(update), ensure_ascii=False), flush=True)
+    print(printable_json(message_document(update)), flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 
 from service.cli.connection import connecting
 from service.cli.options import Address, AsJson, Contrast, Model, Target, connect
+from service.printable import printable_json
 
 if TYPE_CHECKING:
     from actionlens.v1 import job_pb2
@@ -153,7 +153,7 @@ def show(identifier: Identifier, address: Address = "", as_json: AsJson = False)
         job, clips = client.jobs.get(identifier), list(client.jobs.clips(identifier))
     if as_json:
         document = {**message_document(job), "clip_states": [message_document(clip) for clip in clips]}
-        print(json.dumps(document, ensure_ascii=False))
+        print(printable_json(document))
     else:
         show_job(out(), job, clips)
 
@@ -261,4 +261,4 @@ def _do(address: str, call: Callable[[Jobs], job_pb2.Job]) -> None:
 def _print(job: job_pb2.Job) -> None:
     from service.rendering.json_document import message_document
 
-    print(json.dumps(message_document(job), ensure_ascii=False))
+    print(printable_json(message_document(job)))

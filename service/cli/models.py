@@ -18,6 +18,7 @@ from service.cli.connection import connecting
 from service.cli.options import Address, AsJson, Store, connect
 from service.cli.signatures import PublicKey, check_signature
 from service.data_folder import prepare
+from service.printable import printable_json
 
 if TYPE_CHECKING:
     from actionlens.v1 import model_pb2
@@ -50,7 +51,7 @@ def list_(address: Address = "", store: Store = None, as_json: AsJson = False) -
     rows = _stored(store) if store is not None else [_served(model) for model in _models(address)]
     if as_json:
         for row in rows:
-            print(json.dumps(row, ensure_ascii=False))
+            print(printable_json(row))
         return
     table = Table("name", "version", "architecture", "input", "classes", "explained by", box=None, header_style="bold")
     for row in rows:
@@ -88,7 +89,7 @@ def show(
     else:
         with connect(address) as client:
             row = _served(client.get_model(name))
-    print(json.dumps(row, ensure_ascii=False)) if as_json else show_model(row)
+    print(printable_json(row)) if as_json else show_model(row)
 
 
 @app.command("import")
@@ -170,7 +171,7 @@ def check(
     except ValueError:
         fail(done.stderr)
     if as_json:
-        print(json.dumps(report, ensure_ascii=False))
+        print(printable_json(report))
     else:
         from service.cli.model_terminal import show_report
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import threading
@@ -27,6 +26,7 @@ from service.cli.options import (
     chosen_methods,
     connect,
 )
+from service.printable import printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -202,7 +202,7 @@ def _follow(windows: ExplainedStream, ending: _Ending, console: Console, most: i
         if most is not None and shown > most:
             continue
         if as_json:
-            print(json.dumps(_document(window), ensure_ascii=False), flush=True)
+            print(printable_json(_document(window)), flush=True)
         else:
             if shown == 1:
                 console.print(_TITLES, style="bold")
@@ -273,7 +273,7 @@ def show_summary(windows: ExplainedStream, console: Console, as_json: bool) -> N
     if as_json:
         from service.rendering.json_document import message_document
 
-        print(json.dumps({"summary": message_document(summary)}, ensure_ascii=False))
+        print(printable_json({"summary": message_document(summary)}))
         return
     answered = summary.windows - summary.skipped_windows
     rate = f", {answered / elapsed:.1f} answers/s" if elapsed > 0 else ""

@@ -22,6 +22,7 @@ from service.gateway.middleware import GuardMiddleware
 from service.gateway.rpc_bridge import RpcBridge
 from service.gateway.websocket import error_document, incident_error, serve_socket
 from service.identity.access import PAGE
+from service.identity.current_caller import quota_holder
 from service.ingress.caller import http_caller
 from service.ingress.hosts import AllowedHosts
 from service.ingress.ingress import Ingress
@@ -72,7 +73,7 @@ def make_app(
 
     async def unary(request: Request) -> Response:
         name = request.path_params["call"]
-        caller = http_caller(request.scope.get("client"))
+        caller = quota_holder(http_caller(request.scope.get("client")))
         try:
             call = rpcs.find(name, streaming=False)
             async with ingress.admitted(call.method, caller):
@@ -91,7 +92,7 @@ def make_app(
         return Response(answer.SerializeToString(), media_type=_PROTOBUF)
 
     async def streaming(socket: WebSocket) -> None:
-        caller = http_caller(socket.scope.get("client"))
+        caller = quota_holder(http_caller(socket.scope.get("client")))
         try:
             await socket.accept()
             try:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from service.errors import ActionLensError
 from service.identity.principal import EVERYBODY, Credential, Principal
+from service.ingress.caller import Caller as QuotaHolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +48,16 @@ def current_principal() -> Principal:
 def set_principal(principal: Principal) -> None:
     """As `set_caller`, once the call is let through."""
     _PRINCIPAL.set(principal)
+
+
+def quota_holder(connected: QuotaHolder) -> QuotaHolder:
+    """To whom the current call's quotas belong: the principal that it has proved to be, else the address that it comes
+    from, `connected`. So a principal has one share from wherever it calls, and those behind one proxy have each theirs.
+    """
+    try:
+        principal = current_caller().credential()
+    except ActionLensError:
+        return connected
+    if principal == EVERYBODY:
+        return connected
+    return replace(connected, principal=principal.name, connection=f"{principal.name} {connected.connection}")

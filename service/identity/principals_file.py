@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from actionlens.documents import DocumentError, read_yaml
 from service.data_folder import prepare
 from service.errors import InvalidArgument, NotFound, Unauthenticated
 from service.identity.principal import Credential, Principal, Right
@@ -23,7 +24,7 @@ TOKEN_PREFIX = "alt_"
 """Begins every token, so that people and scanners of secrets know one."""
 _HEAD = """# Principals of ActionLens, written by `actionlens tokens`. Tokens are SHA-256 hashes: who has one keeps it.
 """
-_Word = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f]{1,100}$")]
+_Word = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f-\x9f]{1,100}$")]
 
 
 class Entry(BaseModel):
@@ -56,11 +57,11 @@ _ENTRIES: TypeAdapter[list[Entry]] = TypeAdapter(list[Entry])
 def read_entries(path: Path) -> list[Entry]:
     """The file's principals. Raises InvalidArgument for a file that cannot be read, or is none."""
     try:
-        found = _ENTRIES.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")) or [])
+        found = _ENTRIES.validate_python(read_yaml(path) or [])
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         raise _unreadable(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except DocumentError as error:
         raise _unreadable(path, str(error).replace("\n", " ")) from None
     names = [entry.name for entry in found]
     if twice := {name for name in names if names.count(name) > 1}:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,11 +12,16 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message_factory import GetMessageClass
 
 from service.errors import ActionLensError, DeadlineExceeded, InvalidArgument
+from service.identity.access import ACCESS, NOBODY, Access
+from service.identity.current_caller import quota_holder
+from service.identity.guard import Guard
 from service.ingress.caller import Caller, grpc_caller
 from service.ingress.ingress import Ingress
 from service.ingress.quotas import Kind
+from service.rpc.identity_interceptor import handler_kind
 from service.rpc.status import abort
 from service.telemetry.log import get_logger
 from service.telemetry.metrics import Metrics
@@ -39,15 +43,16 @@ class ClientGone(Exception):
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     """Turns ActionLensError into its status with details and any other exception into INTERNAL with an incident id.
 
-    Counts and times the call for grpc_server_* metrics. Covers the four kinds of RPC, and handlers written as async
-    generators as well as those that call context.write. gRPC hands requests over as bytes, also of unary calls as a
-    stream of them: so a call has its place before its request is read, and what cannot be read is refused like any
-    other mistake.
+    Counts and times the call for grpc_server_* metrics. Covers the four kinds of RPC, whose handlers are coroutine
+    functions. gRPC hands requests over as bytes, also of unary calls as a stream of them: so a call has its place
+    before its request is read, what cannot be read is refused like any other mistake, and what comes from somebody whom
+    the guard inside will refuse is not read at all.
     """
 
-    def __init__(self, metrics: Metrics, ingress: Ingress) -> None:
+    def __init__(self, metrics: Metrics, ingress: Ingress, guard: Guard) -> None:
         self._metrics = metrics
         self._ingress = ingress
+        self._guard = guard
         self._log = get_logger()
 
     async def intercept_service(
@@ -59,41 +64,37 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         handler: Any = await continuation(handler_call_details)
         if handler is None:
             return None
-        kind = _kind(handler)
+        kind = handler_kind(handler)
         method = _describe(handler_call_details.method)
         call = (_TYPES[kind], method.containing_service.full_name, method.name)
+        access = ACCESS.get(handler_call_details.method, NOBODY)
         behaviour = getattr(handler, kind)
+
+        async def wrapped(_: Any, context: Any) -> Any:
+            async with self._around(call, method, context) as counted:
+                response = await behaviour(await self._request(counted, access), counted)
+                counted.sent += response is not None
+                return response
+
         make = (
             grpc.stream_stream_rpc_method_handler
             if handler.response_streaming
             else grpc.stream_unary_rpc_method_handler
         )
-        wrap = self._wrap_generator if inspect.isasyncgenfunction(behaviour) else self._wrap_coroutine
-        return make(wrap(behaviour, call, method), None, handler.response_serializer)
+        return make(wrapped, None, handler.response_serializer)
 
-    def _wrap_coroutine(self, behaviour: Any, call: tuple[str, str, str], method: MethodDescriptor) -> Any:
-        async def wrapped(_: Any, context: Any) -> Any:
-            async with self._around(call, method, context) as counted:
-                response = await behaviour(await counted.request(), counted)
-                counted.sent += response is not None
-                return response
-
-        return wrapped
-
-    def _wrap_generator(self, behaviour: Any, call: tuple[str, str, str], method: MethodDescriptor) -> Any:
-        async def wrapped(_: Any, context: Any) -> AsyncIterator[Any]:
-            async with self._around(call, method, context) as counted:
-                async for response in behaviour(await counted.request(), counted):
-                    counted.sent += 1
-                    yield response
-
-        return wrapped
+    async def _request(self, counted: _CountingContext, access: Access) -> Any:
+        try:
+            self._guard.let_through(access)
+        except ActionLensError:
+            return counted.nothing()
+        return await counted.request()
 
     @asynccontextmanager
     async def _around(
         self, call: tuple[str, str, str], method: MethodDescriptor, context: Any
     ) -> AsyncIterator[_CountingContext]:
-        caller = grpc_caller(context.peer())
+        caller = quota_holder(grpc_caller(context.peer()))
         counted = _CountingContext(context, method, self._ingress, caller)
         started = time.monotonic()
         self._metrics.rpcs.started(call)
@@ -174,6 +175,10 @@ class _CountingContext:
             )
         return message
 
+    def nothing(self) -> Any:
+        """A request, or requests, of which nothing was read."""
+        return _no_requests() if self._method.client_streaming else GetMessageClass(self._method.input_type)()
+
     async def _requests(self) -> AsyncIterator[Any]:
         while (message := await self.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]
             yield message
@@ -215,9 +220,9 @@ def _text(metadata: Any) -> dict[str, str]:
     return {key: value for key, value in metadata or () if isinstance(value, str)}
 
 
-def _kind(handler: Any) -> str:
-    incoming = "stream" if handler.request_streaming else "unary"
-    return f"{incoming}_{'stream' if handler.response_streaming else 'unary'}"
+async def _no_requests() -> AsyncIterator[Any]:
+    return
+    yield
 
 
 def _describe(path: str) -> MethodDescriptor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from typing import Any
 
@@ -14,7 +15,7 @@ from actionlens.v1 import job_pb2, service_pb2
 from service.cli.terminal import SafeConsole
 from service.errors import InvalidArgument
 from service.jobs.requests import check_identifier
-from service.printable import has_controls, printable
+from service.printable import has_controls, printable, printable_json
 from service.settings import LogFormat
 from service.telemetry.log import configure, get_logger
 from service.validation.request import check_message
@@ -88,3 +89,11 @@ def test_a_log_shows_no_variables_and_no_controls(style: LogFormat, monkeypatch:
     assert password not in text
     assert "\x1b[2J" not in text
     assert "\nforged" not in text
+
+
+def test_json_has_no_controls_and_reads_the_same() -> None:
+    every = {chr(code): chr(code) for code in [*range(0x20), 0x22, 0x5C, *range(0x7F, 0xA0), 0x2028, 0x202E, 0xE9]}
+    text = printable_json(every)
+    assert not has_controls(text)
+    assert json.loads(text) == every
+    assert "\u00e9" in text

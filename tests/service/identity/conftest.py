@@ -8,8 +8,9 @@ import pytest
 
 from tests.service.conftest import backend, serve, server
 from tests.service.identity.people import People
+from tests.service.jobs.conftest import _server, postgres
 
-__all__ = ["backend", "people", "serve", "server"]
+__all__ = ["_server", "backend", "people", "postgres", "serve", "server"]
 
 
 @pytest.fixture

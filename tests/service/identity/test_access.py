@@ -39,11 +39,14 @@ def model() -> model_pb2.Model:
 
 
 @pytest.fixture
-async def secured(serve: Serve, people: People) -> AsyncIterator[Server]:
-    """A service that alice (tenant red) and bob (tenant blue) use; nothing computes the jobs."""
+async def secured(request: pytest.FixtureRequest, serve: Serve, people: People) -> AsyncIterator[Server]:
+    """A service that alice (tenant red) and bob (tenant blue) use, over SQLite or what the parameter names;
+    nothing computes the jobs."""
     people.add("alice", Right.EXPLAIN, Right.JOBS)
     people.add("bob", Right.EXPLAIN, Right.JOBS, tenants=("blue", "green"))
-    settings = {"authentication": {"tokens": people.path}, "jobs": {"workers": 0}}
+    settings: dict[str, Any] = {"authentication": {"tokens": people.path}, "jobs": {"workers": 0}}
+    if getattr(request, "param", "sqlite") == "postgresql":
+        settings["jobs"]["db"] = request.getfixturevalue("postgres").url
     async with serve(over=PixelBackend(model()), **settings) as server:
         yield server
 
@@ -146,6 +149,7 @@ async def test_a_stream_needs_the_right_to_explain_also_when_it_asks_later(serve
         assert await code(stubs.explanation.ExplainStream(iter([opened, asks, end]))) == DENIED
 
 
+@pytest.mark.parametrize("secured", ["sqlite", "postgresql"], indirect=True)
 async def test_two_principals_cannot_see_touch_or_count_each_others_jobs(secured: Server, people: People) -> None:
     async with calling(secured, people.tokens["alice"]) as alice, calling(secured, people.tokens["bob"]) as bob:
         job = (await alice.job.CreateJob(job_request())).job
@@ -170,6 +174,7 @@ async def test_two_principals_cannot_see_touch_or_count_each_others_jobs(secured
         assert (kept.state, kept.cancelling) == (job_pb2.JOB_STATE_QUEUED, False)
 
 
+@pytest.mark.parametrize("secured", ["sqlite", "postgresql"], indirect=True)
 async def test_tenants_are_ones_own_and_request_ids_are_theirs(secured: Server, people: People) -> None:
     async with calling(secured, people.tokens["alice"]) as alice, calling(secured, people.tokens["bob"]) as bob:
         for call in (
