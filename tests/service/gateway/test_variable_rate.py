@@ -22,8 +22,8 @@ from tests.service.gateway.running import PATIENCE, Running
 __all__ = ["encode", "number_of", "numbered"]
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
-# Milliseconds: one frame for 0.8 s, then 12 at 20 per second, over and over: every window holds such a rest, whenever it
-# is taken and however many of the frames the page had time to send.
+# Milliseconds: one frame for 0.8 s, then 12 at 20 per second, over and over: every window holds such a rest, whenever
+# it is taken and however many of the frames the page had time to send.
 _TIMES = [0, *range(800, 1400, 50)]
 _LENGTH = 1.39  # the last frame lasts 40 ms, as the file says
 _DROP = """(encoded) => {
