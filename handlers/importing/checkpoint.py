@@ -168,7 +168,21 @@ def _read(entry: Family | None, path: Path, weights_key: str) -> Checkpoint:
         return Checkpoint(state, notes=notes)
     state, more = unwrapped(entry, state, key)
     found = Checkpoint(state) if entry.reported is None else entry.reported(state)
-    return dataclasses.replace(found, notes=(*notes, *more, *found.notes))
+    arguments, said = _described(entry, file.arch, path)
+    return dataclasses.replace(
+        found, arguments={**found.arguments, **arguments}, notes=(*notes, *more, *found.notes, *said)
+    )
+
+
+def _described(entry: Family, arch: str, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The arguments by what a checkpoint calls its network, else by the names of file and folder, with a note."""
+    if entry.described is None:
+        return {}, ()
+    for name in [arch] if arch else [path.name, path.absolute().parent.name]:
+        if arguments := dict(entry.described(name)):
+            values = ", ".join(f"{key}: {value}" for key, value in arguments.items())
+            return arguments, (f"{values}, as the name {name!r} says",)
+    return {}, ()
 
 
 def _labels(

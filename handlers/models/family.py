@@ -67,6 +67,8 @@ class Family:
     read: reads files and directories of a kind of its own, None for any other, which `read_weights` or
         `read_pretrained` reads; raises ModelError.
     reported: reads the arguments off names and shapes of a file's tensors, where those are not always the same.
+    described: reads arguments that no tensor tells off a network's name, as training scripts write it into checkpoints
+        and call their files and folders; empty where it says nothing. Raises ModelError for networks of another kind.
     unused: pattern of whole tensor names that checkpoints have beside the classifier's; "": none.
     model_type: in the config.json of a Hugging Face transformers directory of this family, whose other fields are the
         arguments of `build`; "": there are no such directories.
@@ -85,6 +87,7 @@ class Family:
     traceable: bool = True
     read: Callable[[Path], Checkpoint | None] | None = None
     reported: Callable[[dict[str, Tensor]], Checkpoint] | None = None
+    described: Callable[[str], Mapping[str, Any]] | None = None
     unused: str = ""
     model_type: str = ""
     network: Callable[[Path, ModelCard], nn.Module] | None = None

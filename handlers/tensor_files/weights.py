@@ -81,12 +81,14 @@ class WeightsFile:
     """A file's tensors by name. notes: which were chosen of several and what was left out, for people.
 
     keys: of the networks in it, where it has several. by_key: whether the key that was asked for is one of them.
+    arch: what the training script calls the network; "": it does not say.
     """
 
     state: dict[str, Tensor]
     notes: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     by_key: bool = False
+    arch: str = ""
 
 
 def read_weights(path: Path, *, whole_names: bool = False) -> dict[str, Tensor]:
@@ -296,9 +298,11 @@ def _nothing(document: object, path: Path) -> WeightsFile:
 def _chosen(document: Mapping[object, object], path: Path, key: str) -> WeightsFile:
     """The network's tensors in what a training script saved. Raises ModelError where none is the usual one."""
     networks = _networks(document)
+    said = document.get("arch")
+    arch = said if isinstance(said, str) else ""
     if len(networks) < 2:
         ((found, tensors),) = networks.items() if networks else (("", document),)
-        return WeightsFile(_tensors(tensors, path), by_key=bool(key) and _is_key(key, found))
+        return WeightsFile(_tensors(tensors, path), by_key=bool(key) and _is_key(key, found), arch=arch)
     keys = tuple(networks)
     if wanted := [name for name in keys if _is_key(key, name)] if key else []:
         taken, why = wanted[0], "as was asked for"
@@ -306,7 +310,7 @@ def _chosen(document: Mapping[object, object], path: Path, key: str) -> WeightsF
         taken, why = _by_rule(document, networks, path)
     others = [name for name in keys if name != taken]
     note = f"weights are those under {taken!r} ({why}), not {', '.join(map(repr, others))}: --weights-key chooses"
-    return WeightsFile(_tensors(networks[taken], path), (note,), keys, bool(wanted))
+    return WeightsFile(_tensors(networks[taken], path), (note,), keys, bool(wanted), arch)
 
 
 def _networks(document: Mapping[object, object]) -> dict[str, Mapping[object, object]]:

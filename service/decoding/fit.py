@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +13,17 @@ from actionlens.v1 import answer_pb2, model_pb2
 
 # Shapes of one video at several sizes differ by so much at most: its encoders round to even numbers of pixels.
 _SAME_SHAPE = 0.03
+_MOST = 64
+"""Times the frame's pixels: an image that would be scaled to more of them has its middle cut out first."""
 
 
 def fit(image: NDArray[np.uint8], model_input: model_pb2.ModelInput) -> tuple[NDArray[np.uint8], answer_pb2.Placement]:
     """Make an image [H, W, 3] uint8 into the model's frame [height, width, 3] and say where the image lies in it.
 
     "stretch" scales both sides freely, "letterbox" scales the longer side and centres the rest on black, "crop"
-    scales the shorter side (to `shorter` pixels where the model says so) and keeps the centre. Shrinking averages over
-    areas (no aliasing), enlarging is bilinear. The placement is in pixels of the model's frame; for "crop" it reaches
-    beyond the frame.
+    scales the shorter side (to `shorter` pixels where the model says so), then cuts out the centre. Shrinking averages
+    over areas (no aliasing), enlarging is bilinear. The placement is in pixels of the model's frame; for "crop" it
+    reaches beyond the frame.
     Raises ValueError for an unknown resize rule.
     """
     placement = placement_of(image.shape[1], image.shape[0], model_input)
@@ -31,8 +35,12 @@ def fit(image: NDArray[np.uint8], model_input: model_pb2.ModelInput) -> tuple[ND
         frame[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
         return frame, placement
     if _rule(model_input) is Resize.CROP:
-        x, y, across, down = _kept(image.shape[1], image.shape[0], model_input)
-        return scale(image[y : y + down, x : x + across], width, height), placement
+        scaled = _scaled(image.shape[1], image.shape[0], model_input)
+        if _is_strip(scaled, model_input):
+            x, y, across, down = _kept(image.shape[1], image.shape[0], model_input)
+            return scale(image[y : y + down, x : x + across], width, height), placement
+        left, top = -int(placement.left), -int(placement.top)
+        return np.ascontiguousarray(scale(image, *scaled)[top : top + height, left : left + width]), placement
     return scale(image, width, height), placement
 
 
@@ -46,6 +54,9 @@ def placement_of(width: int, height: int, model_input: model_pb2.ModelInput) -> 
         across = min(frame_width, max(1, width * frame_height // height))
         down = min(frame_height, max(1, height * frame_width // width))
         left, top = (frame_width - across) // 2, (frame_height - down) // 2
+    elif rule is Resize.CROP and not _is_strip(scaled := _scaled(width, height, model_input), model_input):
+        across, down = scaled
+        left, top = -_middle(across, frame_width), -_middle(down, frame_height)
     elif rule is Resize.CROP:
         x, y, kept_width, kept_height = _kept(width, height, model_input)
         across, down = width * frame_width / kept_width, height * frame_height / kept_height
@@ -91,13 +102,29 @@ def _rule(model_input: model_pb2.ModelInput) -> Resize:
     return Resize(model_input.resize or Resize.STRETCH)
 
 
-def _kept(width: int, height: int, model_input: model_pb2.ModelInput) -> tuple[int, int, int, int]:
-    """The centred part of the source that becomes the frame: x, y, width, height in source pixels.
+def _scaled(width: int, height: int, model_input: model_pb2.ModelInput) -> tuple[int, int]:
+    """Width and height that a source is scaled to before the middle is cut out; the longer side is rounded down, as
+    torchvision, PyTorchVideo and PySlowFast do."""
+    least = min(width, height)
+    sides = ((model_input.width, width), (model_input.height, height), (model_input.shorter, least))
+    ratio = max(Fraction(*pair) for pair in sides)
+    return int(width * ratio), int(height * ratio)
 
-    Cut before scaling: a strip of 10000 x 1 pixels scaled as a whole would take gigabytes.
-    """
+
+def _kept(width: int, height: int, model_input: model_pb2.ModelInput) -> tuple[int, int, int, int]:
+    """The centred part of a strip that becomes the frame: x, y, width, height in source pixels."""
     filling = max(model_input.width / width, model_input.height / height)
     ratio = max(filling, model_input.shorter / min(width, height))
     across = min(width, max(1, round(model_input.width / ratio)))
     down = min(height, max(1, round(model_input.height / ratio)))
     return (width - across) // 2, (height - down) // 2, across, down
+
+
+def _middle(whole: int, part: int) -> int:
+    """Where the middle part begins, as torchvision's CenterCrop has it: halves to even."""
+    return round((whole - part) / 2)
+
+
+def _is_strip(scaled: tuple[int, int], model_input: model_pb2.ModelInput) -> bool:
+    """Whether it is cut before it is scaled: 10000 x 1 pixels scaled as a whole would take gigabytes."""
+    return scaled[0] * scaled[1] > _MOST * model_input.width * model_input.height

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -33,6 +35,14 @@ class I3DResNet(Classifier):
         super().__init__(classes, depth, stem, convolution, widths)
 
 
+_STRIDED = re.compile(r"i3d-resnet-\d+-ts(?![a-zA-Z0-9])")
+
+
+def _described(name: str) -> Mapping[str, Any]:
+    """Whether time is strided, by a name such as "kinetics400-rgb-i3d-resnet-50-ts-f32"."""
+    return {"temporal_pooling": True} if _STRIDED.search(name) else {}
+
+
 FAMILIES = tuple(
     Family(
         f"i3d-resnet{depth}",
@@ -40,6 +50,7 @@ FAMILIES = tuple(
         partial(I3DResNet, depth=depth),
         layer="layer4",
         input=INPUT,
+        described=_described,
         small=Small({"widths": [4, 6, 8, 8]}),
     )
     for depth in (18, 50, 101)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from handlers.errors import ModelError
 from handlers.models.blocks.frame_conv import FrameConv2d
 from handlers.models.blocks.resnet import INPUT, Classifier
 from handlers.models.family import Checkpoint, Family, Small
@@ -97,6 +98,32 @@ def _reported(state: dict[str, Tensor]) -> Checkpoint:
     return Checkpoint(state, {"kernel": len(found), "depthwise": found[0].shape[1] == 1})
 
 
+_BLENDED = re.compile(r"TAM-b\d+-(?P<blending>[a-z]+)")
+_POOLED = re.compile(r"resnet-\d+-ts(?:-(?P<pooling>[a-z]+))?(?![a-zA-Z0-9])")
+_POOLINGS = {"max": "max", "avg": "average"}
+
+
+def _described(name: str) -> Mapping[str, Any]:
+    """The temporal pooling, by a name such as "kinetics400-rgb-TAM-b3-sum-resnet-50-ts-max-f16".
+
+    Raises ModelError for neighbouring frames that are not summed, and for another pooling.
+    """
+    blended = _BLENDED.search(name)
+    if blended and blended["blending"] != "sum":
+        raise ModelError(
+            f"weights: {name!r} blends neighbouring frames by {blended['blending']!r}; TAM-ResNets of this service sum "
+            "them, and no tensor differs"
+        )
+    pooled = _POOLED.search(name)
+    if pooled is None:
+        return {}
+    pooling = pooled["pooling"] or "none given"
+    if pooling not in _POOLINGS:
+        known = ", ".join(f"-ts-{known}" for known in _POOLINGS)
+        raise ModelError(f"weights: {name!r} pools over time (-ts) by {pooling!r}; known are {known}")
+    return {"temporal_pooling": _POOLINGS[pooling]}
+
+
 FAMILIES = tuple(
     Family(
         f"tam-resnet{depth}",
@@ -105,6 +132,7 @@ FAMILIES = tuple(
         layer="layer4",
         input=INPUT,
         reported=_reported,
+        described=_described,
         small=Small({"widths": [4, 6, 8, 8]}),
     )
     for depth in (18, 50)

@@ -93,13 +93,28 @@ def test_the_middle_is_cut_out_of_an_image_whose_shorter_side_is_scaled(wide, hi
     image = np.stack([255 * columns / wide, 255 * rows / high, 0 * rows], 2).astype(np.uint8)
     asked = model_pb2.ModelInput(frames=1, width=112, height=112, resize="crop", shorter=128)
     frame, placement = fit(image, asked)
-    scaled = scale(image, round(wide * 128 / min(wide, high)), round(high * 128 / min(wide, high)))
-    top, left = (scaled.shape[0] - 112) // 2, (scaled.shape[1] - 112) // 2
-    expected = scaled[top : top + 112, left : left + 112]
-    a_pixel = 255 / min(wide, high)
-    assert np.abs(frame.astype(int) - expected).max() <= max(2, a_pixel)  # places differ by up to one of the image
-    assert (placement.width, placement.height) == pytest.approx(scaled.shape[1::-1], rel=0.02)
-    assert (placement.left, placement.top) == pytest.approx((-left, -top), abs=max(1.5, 128 / min(wide, high)))
+    scaled = scale(image, wide * 128 // min(wide, high), high * 128 // min(wide, high))
+    top, left = round((scaled.shape[0] - 112) / 2), round((scaled.shape[1] - 112) / 2)
+    assert np.array_equal(frame, scaled[top : top + 112, left : left + 112])
+    assert (placement.width, placement.height) == scaled.shape[1::-1]
+    assert (placement.left, placement.top) == (-left, -top)
+
+
+@pytest.mark.parametrize(
+    ("wide", "high", "side", "shorter", "expected"),
+    [
+        # As torchvision resizes and crops: 256 * 320 / 240 = 341.3; (341 - 224) / 2 = 58.5, to even.
+        (320, 240, 224, 256, (-58, -16, 341, 256)),
+        # 256 * 1920 / 1080 = 455.1; (455 - 224) / 2 = 115.5, to even.
+        (1920, 1080, 224, 256, (-116, -16, 455, 256)),
+        # Without `shorter` as little as fills the frame: 112 * 176 / 100 = 197.1; (197 - 112) / 2 = 42.5.
+        (176, 100, 112, 0, (-42, 0, 197, 112)),
+    ],
+)
+def test_the_crop_lies_where_torchvision_has_it(wide, high, side, shorter, expected):
+    asked = model_pb2.ModelInput(frames=1, width=side, height=side, resize="crop", shorter=shorter)
+    placement = placement_of(wide, high, asked)
+    assert (placement.left, placement.top, placement.width, placement.height) == expected
 
 
 def test_a_strip_takes_no_gigabytes():
