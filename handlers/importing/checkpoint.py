@@ -25,16 +25,19 @@ from handlers.engine.smoke_test import answer_noise
 from handlers.errors import ModelError
 from handlers.explainers import methods
 from handlers.importing.card_file import card_document
+from handlers.importing.code_packing import packed
 from handlers.importing.huggingface import read_pretrained
 from handlers.importing.recognition import FittedCheckpoint, fit, unwrapped
 from handlers.labels import Labels, read_labels
 from handlers.models.action_model import ActionModel
 from handlers.models.family import Checkpoint, Family, check_depth
 from handlers.models.family_registry import families, family
+from handlers.models.own_code import load_code, own_family, untrusted
 from handlers.onnx_import import about, settled
 from handlers.tensor_files.weights import SUFFIXES, read_weights_file
 
 WEIGHTS_FILE = "weights.safetensors"
+CODE_FILE = "code.zip"
 _LONGEST = 64
 """Characters of a card's name."""
 
@@ -49,18 +52,32 @@ class ImportedModel:
 
 
 def import_model(
-    card_path: Path, weights_path: Path, store: Path, *, weights_key: str = "", replace: bool = False
+    card_path: Path,
+    weights_path: Path,
+    store: Path,
+    *,
+    weights_key: str = "",
+    replace: bool = False,
+    trust_code: bool = False,
 ) -> ImportedModel:
     """Check that weights and card fit, answer one clip of noise, and write the folder `store/NAME`.
 
     The card's `weights` section is filled in; labels may be a `labels_file` beside the card, as `read_labels` takes it.
-    weights_key: which weights of a file, or which variant of a directory, where there are several.
+    weights_key: which weights of a file, or which variant of a directory, where there are several. trust_code: run the
+    code that the card names as its architecture, which is packed beside the weights.
     Raises ModelError naming the field or the first tensor that does not fit; nothing is written then.
     """
     document, labels = card_document(card_path)
     said = () if labels is None else labels.notes
     _folder(store)
-    entry = families().get(str(document.get("architecture")))
+    architecture, code = str(document.get("architecture")), b""
+    if ":" in architecture:
+        if not trust_code:
+            raise untrusted(f"architecture: {architecture}")
+        document["architecture"], code = packed(architecture, card_path.parent)
+        entry: Family | None = _own(document, code, str(card_path))
+    else:
+        entry = families().get(architecture)
     if entry is not None and entry.network is not None:
         _no_key(weights_path, weights_key)
         made = _write(document, weights_path, store, str(card_path), replace, labels)
@@ -78,10 +95,34 @@ def import_model(
         check_depth(given, state)
         fitted = fit(entry.with_arguments(given), state, checkpoint.says)
         state, notes = fitted.state, (*fitted.notes, *notes)
-        if labels is not None and labels.source != str(card_path) and len(labels.names) != fitted.classes:
+        of_file = labels is not None and labels.source != str(card_path)
+        if labels is not None and of_file and fitted.classes not in (0, len(labels.names)):
             raise ModelError(_other_number(labels, fitted.classes))
-    made = _write(document, state, store, str(card_path), replace, labels)
+    made = _write(document, state, store, str(card_path), replace, labels, code)
     return dataclasses.replace(made, notes=(*said, *notes, *made.notes))
+
+
+def _own(document: dict[str, Any], code: bytes, source: str) -> Family:
+    """What a card's own code makes, as a family; the code is imported."""
+    with tempfile.TemporaryDirectory() as work:
+        (Path(work) / CODE_FILE).write_bytes(code)
+        card = _card({**document, "code": _code(code), "weights": {"file": WEIGHTS_FILE, "sha256": "0" * 64}}, source)
+        load_code(card, Path(work), trust=True)
+    return own_family(card)
+
+
+def _code(code: bytes) -> dict[str, str]:
+    return {"file": CODE_FILE, "sha256": hashlib.sha256(code).hexdigest()}
+
+
+def _card(document: dict[str, Any], source: str) -> ModelCard:
+    """source: what a message blames for a field that does not fit."""
+    try:
+        return ModelCard.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "card"
+        raise ModelError(f"{source}: {field}: {first['msg']}") from error
 
 
 def import_checkpoint(
@@ -200,10 +241,12 @@ def _write(
     source: str,
     replace: bool,
     labels: Labels | None = None,
+    code: bytes = b"",
 ) -> ImportedModel:
     """Everything after a card and weights are there: tensors, or a file that is the network.
 
-    source: what a message blames for a field that does not fit. labels: with the file that they are blamed on.
+    code: packed, of a network that brings its own. source: what a message blames for a field that does not fit.
+    labels: with the file that they are blamed on.
     """
     with tempfile.TemporaryDirectory(dir=_folder(store), prefix=".import-") as work:
         made = Path(work) / "model"
@@ -218,18 +261,18 @@ def _write(
             save_file({name: tensor.contiguous().clone() for name, tensor in weights.items()}, file)
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
-        try:
-            card = ModelCard.model_validate({**document, "weights": {"file": file.name, "sha256": digest}})
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ModelError(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        document = {**document, "weights": {"file": file.name, "sha256": digest}}
+        if code:
+            (made / CODE_FILE).write_bytes(code)
+            document["code"] = _code(code)
+        card = _card(document, source)
         target = store / card.name
         if target.exists() and not replace:
             raise ModelError(f"name: {card.name!r} is already in {store}; replace it with --replace")
         if isinstance(weights, Path):
             card, notes = settled(card, weights, "" if labels is None or labels.source == source else labels.source)
         write_card(card, made)
-        model = ActionModel.load(made)
+        model = ActionModel.load(made, trust_code=bool(code))
         answer_noise(Engine(model))
         notes += model.notes
         if card.scores is None:
@@ -275,6 +318,9 @@ def main(arguments: list[str] | None = None) -> int:
         default="",
         help="which weights, where there are several: a key of a checkpoint (state_dict_ema), or a directory's variant",
     )
+    parser.add_argument(
+        "--trust-code", action="store_true", help="run the code that the card names as its architecture"
+    )
     parser.add_argument("--replace", action="store_true", help="replace a model of the same name")
     options = parser.parse_args(arguments)
     if options.card is not None and (options.labels is not None or options.name or options.frames):
@@ -288,6 +334,7 @@ def main(arguments: list[str] | None = None) -> int:
                 options.store,
                 weights_key=options.weights_key,
                 replace=options.replace,
+                trust_code=options.trust_code,
             )
         else:
             made = import_checkpoint(

@@ -15,7 +15,7 @@ import typer
 from actionlens.extras import explain_missing
 from service.cli import signatures
 from service.cli.connection import connecting
-from service.cli.options import Address, AsJson, Store, connect
+from service.cli.options import Address, AsJson, Store, TrustCode, connect
 from service.cli.signatures import PublicKey, check_signature
 from service.data_folder import prepare
 
@@ -121,6 +121,7 @@ def import_(
     ] = 0,
     weights_key: WeightsKey = "",
     public_key: PublicKey = "",
+    trust_code: TrustCode = False,
     store: Store = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
 ) -> None:
@@ -142,6 +143,7 @@ def import_(
     arguments += ["--card", str(card)] if card is not None else of_family
     arguments += ["--labels", str(labels)] if labels is not None else []
     arguments += ["--weights-key", weights_key] if weights_key else []
+    arguments += ["--trust-code"] if trust_code or settings.trust_code else []
     done = run_module("handlers.importing", arguments)
     if done.returncode:
         fail(done.stderr)
@@ -160,11 +162,16 @@ def import_(
 
 @app.command()
 def check(
-    model: Annotated[str, typer.Argument(metavar="NAME_OR_FOLDER")], store: Store = None, as_json: AsJson = False
+    model: Annotated[str, typer.Argument(metavar="NAME_OR_FOLDER")],
+    trust_code: TrustCode = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Load a model as the service would: card, digest, every tensor, one clip, and what can explain it and why not."""
-    stores = [part for folder in settings_of(store).stores for part in ("--store", str(folder))]
-    done = run_module("handlers.checking", [model, *stores])
+    settings = settings_of(store)
+    stores = [part for folder in settings.stores for part in ("--store", str(folder))]
+    trusted = ["--trust-code"] if trust_code or settings.trust_code else []
+    done = run_module("handlers.checking", [model, *stores, *trusted])
     try:
         report = json.loads(done.stdout)
     except ValueError:
