@@ -27,6 +27,7 @@ from handlers.explainers import methods
 from handlers.importing.card_file import card_document
 from handlers.importing.code_packing import packed
 from handlers.importing.huggingface import read_pretrained
+from handlers.importing.own_network import MEAN, STD, guessed_card, output_classes
 from handlers.importing.recognition import FittedCheckpoint, fit, unwrapped
 from handlers.labels import Labels, read_labels
 from handlers.models.action_model import ActionModel
@@ -38,6 +39,7 @@ from handlers.tensor_files.weights import SUFFIXES, read_weights_file
 
 WEIGHTS_FILE = "weights.safetensors"
 CODE_FILE = "code.zip"
+_NO_WEIGHTS = {"file": WEIGHTS_FILE, "sha256": "0" * 64}
 _LONGEST = 64
 """Characters of a card's name."""
 
@@ -102,11 +104,64 @@ def import_model(
     return dataclasses.replace(made, notes=(*said, *notes, *made.notes))
 
 
+def import_network(
+    architecture: str,
+    weights_path: Path,
+    store: Path,
+    *,
+    frames: int,
+    size: tuple[int, int],
+    labels_path: Path | None = None,
+    name: str = "",
+    weights_key: str = "",
+    replace: bool = False,
+    trust_code: bool = False,
+) -> ImportedModel:
+    """Write the folder of somebody's own network, whose card is guessed by running it and said in the notes.
+
+    architecture: `package.module:build` or `model.py:build`, looked for in the working folder first. size: height and
+    width of its clips. The others as `import_checkpoint` and `import_model` have them.
+    Raises ModelError naming the tensor, or what the network does with a clip, that does not fit.
+    """
+    if not trust_code:
+        raise untrusted(f"module: {architecture}")
+    architecture, code = packed(architecture, Path())
+    document: dict[str, Any] = {
+        "name": name or _called(weights_path),
+        "description": f"{architecture}, imported with a guessed card.",
+        "architecture": architecture,
+        "labels": ["0", "1"],
+        "input": {
+            "frames": frames,
+            "height": size[0],
+            "width": size[1],
+            "resize": "crop",
+            "mean": list(MEAN),
+            "std": list(STD),
+        },
+    }
+    entry = _own(document, code, "module")
+    checkpoint = _read(entry, weights_path, weights_key)
+    fitted = fit(entry, checkpoint.state)
+    try:
+        module = entry.build(classes=fitted.classes or 2).eval()
+    except ValueError as error:
+        raise ModelError(f"module: {architecture}: {error}") from error
+    classes = output_classes(module, (frames, *size))
+    labels, notes = _labels(labels_path, weights_path, checkpoint, dataclasses.replace(fitted, classes=classes))
+    card = _card(document | {"labels": labels, "weights": _NO_WEIGHTS, "code": _code(code)}, "module")
+    module.load_state_dict(fitted.state, strict=False)
+    guessed = guessed_card(module, card)
+    document |= {"labels": labels, "layer": guessed.layer}
+    made = _write(document, fitted.state, store, "module", replace, None, code)
+    return dataclasses.replace(made, notes=(*fitted.notes, *checkpoint.notes, *notes, *guessed.notes, *made.notes))
+
+
 def _own(document: dict[str, Any], code: bytes, source: str) -> Family:
     """What a card's own code makes, as a family; the code is imported."""
     with tempfile.TemporaryDirectory() as work:
         (Path(work) / CODE_FILE).write_bytes(code)
-        card = _card({**document, "code": _code(code), "weights": {"file": WEIGHTS_FILE, "sha256": "0" * 64}}, source)
+        card = _card({**document, "code": _code(code), "weights": _NO_WEIGHTS}, source)
         load_code(card, Path(work), trust=True)
     return own_family(card)
 
@@ -296,12 +351,21 @@ def _folder(path: Path) -> Path:
     return path
 
 
+def _size(text: str) -> tuple[int, int]:
+    """Height and width of `224` or `128x171`. Raises ValueError."""
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line: what was imported as JSON and 0, or 1 with the reason on standard error."""
     parser = argparse.ArgumentParser(prog="python -m handlers.importing", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--card", type=Path, help="the model's card (YAML) without its weights section")
     source.add_argument("--family", help="the family whose public checkpoint the weights are; no card is needed")
+    source.add_argument(
+        "--module", metavar="PACKAGE.MODULE:NAME", help="your own network; its card is guessed by running it"
+    )
     kinds = ", ".join((*SUFFIXES, ".onnx"))
     parser.add_argument(
         "--weights",
@@ -310,9 +374,10 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"the trained weights: {kinds}, or a directory as transformers saves it or Play Fair's script leaves it",
     )
     parser.add_argument("--store", type=Path, required=True, help="the model store to write into")
-    parser.add_argument("--labels", type=Path, help="with --family: a label a line, JSON or CSV")
-    parser.add_argument("--name", default="", help="with --family: the model's name, else the file's")
-    parser.add_argument("--frames", type=int, default=0, help="with --family: of its clips, else as it is published")
+    parser.add_argument("--labels", type=Path, help="without a card: a label a line, JSON or CSV")
+    parser.add_argument("--name", default="", help="without a card: the model's name, else the file's")
+    parser.add_argument("--frames", type=int, default=0, help="without a card: of its clips, else as published")
+    parser.add_argument("--size", type=_size, help="with --module: of its frames, S or HxW pixels")
     parser.add_argument(
         "--weights-key",
         default="",
@@ -325,6 +390,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.card is not None and (options.labels is not None or options.name or options.frames):
         parser.error("--labels, --name and --frames: a card has its own")
+    if options.module is not None and not (options.frames and options.size):
+        parser.error("--module: say --frames and --size of the clips that it takes")
     torch.set_num_threads(1)
     try:
         if options.card is not None:
@@ -332,6 +399,19 @@ def main(arguments: list[str] | None = None) -> int:
                 options.card,
                 options.weights,
                 options.store,
+                weights_key=options.weights_key,
+                replace=options.replace,
+                trust_code=options.trust_code,
+            )
+        elif options.module is not None:
+            made = import_network(
+                options.module,
+                options.weights,
+                options.store,
+                frames=options.frames,
+                size=options.size,
+                labels_path=options.labels,
+                name=options.name,
                 weights_key=options.weights_key,
                 replace=options.replace,
                 trust_code=options.trust_code,

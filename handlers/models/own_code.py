@@ -1,7 +1,7 @@
 """Networks whose code lies beside the card: checked by digest, and run only where the operator trusts code.
 
-A card's `architecture: model.py:build` or `package.module:build` names what makes the module; `code` names a zip archive
-of Python files beside it. What is hashed is what is run: files are imported from the bytes that were compared.
+A card's `architecture: model.py:build` or `package.module:build` names what makes the module; `code` names a zip
+archive of Python files beside it. What is hashed is what is run: files are imported from bytes that were compared.
 """
 
 from __future__ import annotations
