@@ -2,8 +2,9 @@
 
     python -m actionlens.archive MODEL_FOLDER OUT_FOLDER
 
-An archive holds the card, the weights, the handler's entry file and TorchServe's manifest. The workers find the
-packages `handlers` and `actionlens` on their Python path; they are not packed.
+An archive holds the card, the weights, the code of a network that brings its own, the handler's entry file and
+TorchServe's manifest. The workers find the packages `handlers` and `actionlens` on their Python path; they are not
+packed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ def write_archive(folder: Path, out: Path) -> Path:
     weights = folder / card.weights.file
     if not weights.is_file():
         raise CardError(f"{folder / CARD_FILE}: weights.file: there is no {weights.name} beside the card")
+    if card.code is not None and not (folder / card.code.file).is_file():
+        raise CardError(f"{folder / CARD_FILE}: code.file: there is no {card.code.file} beside the card")
     manifest = {
         "createdOn": "01/01/1980 00:00:00",
         "runtime": "python",
@@ -42,6 +45,8 @@ def write_archive(folder: Path, out: Path) -> Path:
         archive.write(_handler(), HANDLER_FILE)
         archive.write(folder / CARD_FILE, CARD_FILE)
         archive.write(weights, weights.name)
+        if card.code is not None:
+            archive.write(folder / card.code.file, card.code.file)
         archive.writestr("MAR-INF/MANIFEST.json", json.dumps(manifest))
     return partial.replace(path)
 

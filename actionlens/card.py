@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -14,6 +15,7 @@ from actionlens.documents import DocumentError, read_yaml
 
 CARD_FILE = "card.yaml"
 
+_OWN = r"(?:[^\W\d]\w*(?:\.[^\W\d]\w*)*|[^\W\d]\w*\.py):[^\W\d]\w*"
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
@@ -95,6 +97,14 @@ class Weights(_Strict):
         return value
 
 
+class Code(_Strict):
+    """The source of a network of one's own: a zip archive of Python files beside the card, run only where trusted."""
+
+    # The one name, which nothing can import by: workers have the model's folder on their path.
+    file: Literal["code.zip"] = "code.zip"
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Input(_Strict):
     """The clip that the network takes: pixel/255, minus mean, over std, per channel in network order.
 
@@ -171,6 +181,7 @@ class Input(_Strict):
 class ModelCard(_Strict):
     """One served model.
 
+    architecture: a family; or `model.py:build` or `package.module:build`, what makes the network in code of its own.
     scores: what its network puts out, as importing finds or the author says; absent: not known, taken for logits unless
     the file's graph shows otherwise. Predictions are shown as the network gives them; explanations start at the logits.
     """
@@ -182,6 +193,7 @@ class ModelCard(_Strict):
     architecture: str
     arguments: dict[str, Any] = {}
     weights: Weights
+    code: Code | None = None
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
     input: Input
     layer: str = ""
@@ -198,6 +210,13 @@ class ModelCard(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelCard:
+        if (":" in self.architecture) != (self.code is not None):
+            raise ValueError("code: belongs to an architecture of one's own, package.module:build or model.py:build")
+        if self.code is not None and not re.fullmatch(_OWN, self.architecture):
+            raise ValueError(
+                f"architecture: {self.architecture!r} is not package.module:build, nor model.py:build of a file beside "
+                "the card"
+            )
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels: every label must be different")
         if self.class_prior is not None:

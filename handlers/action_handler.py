@@ -19,6 +19,7 @@ _THREADS = int(os.environ.get("ACTIONLENS_WORKER_THREADS", "1"))
 _MEMORY = int(os.environ.get("ACTIONLENS_WORKER_RELEVANCE_BYTES", str(relevance.MEMORY)))
 _SECONDS = float(os.environ.get("ACTIONLENS_WORKER_SECONDS", "inf"))
 _PRECISION = os.environ.get("ACTIONLENS_WORKER_PRECISION", relevance.Precision.FLOAT32)
+_TRUST_CODE = os.environ.get("ACTIONLENS_WORKER_TRUST_CODE") == "1"
 _MAX_REPLY_BYTES = int(os.environ.get("ACTIONLENS_MAX_REPLY_BYTES", str(6 * 2**20)))
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class ActionHandler:
         """Load the model unpacked from the archive. Raises handlers.errors.ModelError, which ends the worker."""
         keep_freed_memory()
         folder = Path(context.system_properties["model_dir"])
-        self._engine = engine.Engine.load(folder, _THREADS, _MEMORY, _PRECISION)
+        self._engine = engine.Engine.load(folder, _THREADS, _MEMORY, _PRECISION, trust_code=_TRUST_CODE)
         start_beating()
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:

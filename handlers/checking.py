@@ -57,8 +57,11 @@ class Report:
         return all(step.passed for step in self.steps)
 
 
-def check_model(folder: Path) -> Report:
-    """Check a model's folder: the card, the digest of the weights, every tensor, one clip of noise, every method."""
+def check_model(folder: Path, *, trust_code: bool = False) -> Report:
+    """Check a model's folder: the card, the digest of the weights, every tensor, one clip of noise, every method.
+
+    trust_code: run the code of a network that brings its own; without it such a model fails.
+    """
     report = Report(str(folder))
 
     def step(name: str, check: Callable[[], tuple[T, str]]) -> T | None:
@@ -76,7 +79,7 @@ def check_model(folder: Path) -> Report:
     if card is not None:
         report.model = f"{card.name} {card.version}"
         step("digest", lambda: _digest(card, folder))
-    engine = step("weights", lambda: _load(folder))
+    engine = step("weights", lambda: _load(folder, trust_code))
     if engine is not None:
         step("canary", lambda: _canary(engine))
         if report.passed:
@@ -102,9 +105,9 @@ def _digest(card: ModelCard, folder: Path) -> tuple[None, str]:
     return None, f"{path.name}, {len(data) / 1e6:.1f} MB, sha256 {digest[:16]}"
 
 
-def _load(folder: Path) -> tuple[Engine, str]:
+def _load(folder: Path, trust_code: bool) -> tuple[Engine, str]:
     start = time.perf_counter()
-    engine = Engine.load(folder, threads=1)
+    engine = Engine.load(folder, threads=1, trust_code=trust_code)
     return engine, f"every tensor has its place; loaded in {time.perf_counter() - start:.1f} s"
 
 
@@ -142,6 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--store", type=Path, required=True, action="append", help="a model store to look names up in; repeatable"
     )
+    parser.add_argument("--trust-code", action="store_true", help="run the code of a network that brings its own")
     options = parser.parse_args(arguments)
     folder = Path(options.model)
     if not (folder / CARD_FILE).is_file():
@@ -155,7 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{options.model}: no folder with a {CARD_FILE}, and {holds}", file=sys.stderr)
             return 2
         folder = found[options.model]
-    report = check_model(folder)
+    report = check_model(folder, trust_code=options.trust_code)
     print(json.dumps({**asdict(report), "passed": report.passed}, ensure_ascii=False))
     return 0 if report.passed else 1
 

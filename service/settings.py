@@ -344,6 +344,9 @@ class Settings(BaseSettings):
     """Models to load; none named means all in the store."""
     default_model: str = "motion-primitives"
     """Model of requests that name none."""
+    trust_code: bool = False
+    """Run the code of models that bring their own (`architecture: model.py:build`); it may do all that the service may.
+    Without it such a model is refused, and nothing of it runs."""
     backend: BackendName = BackendName.TORCHSERVE
     """Who computes: supervised TorchServe workers, this process, or onnxruntime on exported graphs."""
     workers: Annotated[int, Field(ge=0, le=64)] = 0

@@ -90,16 +90,23 @@ class Engine:
 
     @classmethod
     def load(
-        cls, folder: Path, threads: int | None = None, memory: int = MEMORY, precision: str = Precision.FLOAT32
+        cls,
+        folder: Path,
+        threads: int | None = None,
+        memory: int = MEMORY,
+        precision: str = Precision.FLOAT32,
+        *,
+        trust_code: bool = False,
     ) -> Engine:
         """Load a model's folder. threads: of torch and of OpenCV in this process. Raises ModelError.
 
         memory: most bytes that temporal relevance allocates beyond the forward pass. precision: of relevance.
+        trust_code: run the code of a network that brings its own.
         """
         if threads is not None:
             torch.set_num_threads(threads)
             cv2.setNumThreads(threads)
-        return cls(ActionModel.load(folder, memory, precision))
+        return cls(ActionModel.load(folder, memory, precision, trust_code=trust_code))
 
     def explain(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:
         """Answer a batch with one forward for all clips of one length. Never raises.

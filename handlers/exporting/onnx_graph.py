@@ -121,7 +121,7 @@ class ExplanationModule(nn.Module):
         return tuple(outputs.values())
 
 
-def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
+def export(folder: Path, methods: Sequence[str], path: Path, *, trust_code: bool = False) -> tuple[str, ...]:
     """Write the graph of the model in a folder with these explanations; returns the names of its outputs.
 
     Raises ModelError naming the method that cannot be exported or explain this model, or the file that cannot be made.
@@ -129,7 +129,7 @@ def export(folder: Path, methods: Sequence[str], path: Path) -> tuple[str, ...]:
     if missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]:
         raise ModelError(f"exporting needs {', '.join(missing)}: pip install 'actionlens[onnx]'")
     # A model of its own: what is cached while exporting must not serve anybody else.
-    model = ActionModel.load(folder)
+    model = ActionModel.load(folder, trust_code=trust_code)
     if model.takes_flow:
         raise ModelError("input.color: flow is computed from the clip by OpenCV, which no graph holds; serve the model")
     for method in methods:
@@ -236,9 +236,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="the model's folder")
     parser.add_argument("--with", dest="methods", default="", help=f"comma-separated: {', '.join(EXPLANATIONS)}")
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
+    parser.add_argument("--trust-code", action="store_true", help="run the code of a network that brings its own")
     options = parser.parse_args(arguments)
+    methods = [method for method in options.methods.split(",") if method]
     try:
-        names = export(options.folder, [method for method in options.methods.split(",") if method], options.output)
+        names = export(options.folder, methods, options.output, trust_code=options.trust_code)
     except ModelError as error:
         print(error, file=sys.stderr)
         return 1

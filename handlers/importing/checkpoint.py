@@ -25,16 +25,21 @@ from handlers.engine.smoke_test import answer_noise
 from handlers.errors import ModelError
 from handlers.explainers import methods
 from handlers.importing.card_file import card_document
+from handlers.importing.code_packing import packed
 from handlers.importing.huggingface import read_pretrained
+from handlers.importing.own_network import MEAN, STD, guessed_card, output_classes
 from handlers.importing.recognition import FittedCheckpoint, fit, unwrapped
 from handlers.labels import Labels, read_labels
 from handlers.models.action_model import ActionModel
 from handlers.models.family import Checkpoint, Family, check_depth
 from handlers.models.family_registry import families, family
+from handlers.models.own_code import load_code, own_family, untrusted
 from handlers.onnx_import import about, settled
 from handlers.tensor_files.weights import SUFFIXES, read_weights_file
 
 WEIGHTS_FILE = "weights.safetensors"
+CODE_FILE = "code.zip"
+_NO_WEIGHTS = {"file": WEIGHTS_FILE, "sha256": "0" * 64}
 _LONGEST = 64
 """Characters of a card's name."""
 
@@ -49,18 +54,32 @@ class ImportedModel:
 
 
 def import_model(
-    card_path: Path, weights_path: Path, store: Path, *, weights_key: str = "", replace: bool = False
+    card_path: Path,
+    weights_path: Path,
+    store: Path,
+    *,
+    weights_key: str = "",
+    replace: bool = False,
+    trust_code: bool = False,
 ) -> ImportedModel:
     """Check that weights and card fit, answer one clip of noise, and write the folder `store/NAME`.
 
     The card's `weights` section is filled in; labels may be a `labels_file` beside the card, as `read_labels` takes it.
-    weights_key: which weights of a file, or which variant of a directory, where there are several.
+    weights_key: which weights of a file, or which variant of a directory, where there are several. trust_code: run the
+    code that the card names as its architecture, which is packed beside the weights.
     Raises ModelError naming the field or the first tensor that does not fit; nothing is written then.
     """
     document, labels = card_document(card_path)
     said = () if labels is None else labels.notes
     _folder(store)
-    entry = families().get(str(document.get("architecture")))
+    architecture, code = str(document.get("architecture")), b""
+    if ":" in architecture:
+        if not trust_code:
+            raise untrusted(f"architecture: {architecture}")
+        document["architecture"], code = packed(architecture, card_path.parent)
+        entry: Family | None = _own(document, code, str(card_path))
+    else:
+        entry = families().get(architecture)
     if entry is not None and entry.network is not None:
         _no_key(weights_path, weights_key)
         made = _write(document, weights_path, store, str(card_path), replace, labels)
@@ -78,10 +97,87 @@ def import_model(
         check_depth(given, state)
         fitted = fit(entry.with_arguments(given), state, checkpoint.says)
         state, notes = fitted.state, (*fitted.notes, *notes)
-        if labels is not None and labels.source != str(card_path) and len(labels.names) != fitted.classes:
+        of_file = labels is not None and labels.source != str(card_path)
+        if labels is not None and of_file and fitted.classes not in (0, len(labels.names)):
             raise ModelError(_other_number(labels, fitted.classes))
-    made = _write(document, state, store, str(card_path), replace, labels)
+    made = _write(document, state, store, str(card_path), replace, labels, code)
     return dataclasses.replace(made, notes=(*said, *notes, *made.notes))
+
+
+def import_network(
+    architecture: str,
+    weights_path: Path,
+    store: Path,
+    *,
+    frames: int,
+    size: tuple[int, int],
+    labels_path: Path | None = None,
+    name: str = "",
+    weights_key: str = "",
+    replace: bool = False,
+    trust_code: bool = False,
+) -> ImportedModel:
+    """Write the folder of somebody's own network, whose card is guessed by running it and said in the notes.
+
+    architecture: `package.module:build` or `model.py:build`, looked for in the working folder first. size: height and
+    width of its clips. The others as `import_checkpoint` and `import_model` have them.
+    Raises ModelError naming the tensor, or what the network does with a clip, that does not fit.
+    """
+    if not trust_code:
+        raise untrusted(f"module: {architecture}")
+    architecture, code = packed(architecture, Path())
+    document: dict[str, Any] = {
+        "name": name or _called(weights_path),
+        "description": f"{architecture}, imported with a guessed card.",
+        "architecture": architecture,
+        "labels": ["0", "1"],
+        "input": {
+            "frames": frames,
+            "height": size[0],
+            "width": size[1],
+            "resize": "crop",
+            "mean": list(MEAN),
+            "std": list(STD),
+        },
+    }
+    entry = _own(document, code, "module")
+    checkpoint = _read(entry, weights_path, weights_key)
+    fitted = fit(entry, checkpoint.state)
+    try:
+        module = entry.build(classes=fitted.classes or 2).eval()
+    except ValueError as error:
+        raise ModelError(f"module: {architecture}: {error}") from error
+    classes = output_classes(module, (frames, *size))
+    labels, notes = _labels(labels_path, weights_path, checkpoint, dataclasses.replace(fitted, classes=classes))
+    card = _card(document | {"labels": labels, "weights": _NO_WEIGHTS, "code": _code(code)}, "module")
+    module.load_state_dict(fitted.state, strict=False)
+    guessed = guessed_card(module, card)
+    document |= {"labels": labels, "layer": guessed.layer}
+    made = _write(document, fitted.state, store, "module", replace, None, code)
+    return dataclasses.replace(made, notes=(*fitted.notes, *checkpoint.notes, *notes, *guessed.notes, *made.notes))
+
+
+def _own(document: dict[str, Any], code: bytes, source: str) -> Family:
+    """What a card's own code makes, as a family; the code is imported."""
+    with tempfile.TemporaryDirectory() as work:
+        (Path(work) / CODE_FILE).write_bytes(code)
+        card = _card({**document, "code": _code(code), "weights": _NO_WEIGHTS}, source)
+        load_code(card, Path(work), trust=True)
+    return own_family(card)
+
+
+def _code(code: bytes) -> dict[str, str]:
+    return {"file": CODE_FILE, "sha256": hashlib.sha256(code).hexdigest()}
+
+
+def _card(document: dict[str, Any], source: str) -> ModelCard:
+    """source: what a message blames for a field that does not fit."""
+    try:
+        return ModelCard.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "card"
+        raise ModelError(f"{source}: {field}: {first['msg']}") from error
 
 
 def import_checkpoint(
@@ -214,10 +310,12 @@ def _write(
     source: str,
     replace: bool,
     labels: Labels | None = None,
+    code: bytes = b"",
 ) -> ImportedModel:
     """Everything after a card and weights are there: tensors, or a file that is the network.
 
-    source: what a message blames for a field that does not fit. labels: with the file that they are blamed on.
+    code: packed, of a network that brings its own. source: what a message blames for a field that does not fit.
+    labels: with the file that they are blamed on.
     """
     with tempfile.TemporaryDirectory(dir=_folder(store), prefix=".import-") as work:
         made = Path(work) / "model"
@@ -232,18 +330,18 @@ def _write(
             save_file({name: tensor.contiguous().clone() for name, tensor in weights.items()}, file)
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
-        try:
-            card = ModelCard.model_validate({**document, "weights": {"file": file.name, "sha256": digest}})
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ModelError(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        document = {**document, "weights": {"file": file.name, "sha256": digest}}
+        if code:
+            (made / CODE_FILE).write_bytes(code)
+            document["code"] = _code(code)
+        card = _card(document, source)
         target = store / card.name
         if target.exists() and not replace:
             raise ModelError(f"name: {card.name!r} is already in {store}; replace it with --replace")
         if isinstance(weights, Path):
             card, notes = settled(card, weights, "" if labels is None or labels.source == source else labels.source)
         write_card(card, made)
-        model = ActionModel.load(made)
+        model = ActionModel.load(made, trust_code=bool(code))
         answer_noise(Engine(model))
         notes += model.notes
         if card.scores is None:
@@ -267,12 +365,21 @@ def _folder(path: Path) -> Path:
     return path
 
 
+def _size(text: str) -> tuple[int, int]:
+    """Height and width of `224` or `128x171`. Raises ValueError."""
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line: what was imported as JSON and 0, or 1 with the reason on standard error."""
     parser = argparse.ArgumentParser(prog="python -m handlers.importing", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--card", type=Path, help="the model's card (YAML) without its weights section")
     source.add_argument("--family", help="the family whose public checkpoint the weights are; no card is needed")
+    source.add_argument(
+        "--module", metavar="PACKAGE.MODULE:NAME", help="your own network; its card is guessed by running it"
+    )
     kinds = ", ".join((*SUFFIXES, ".onnx"))
     parser.add_argument(
         "--weights",
@@ -281,18 +388,24 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"the trained weights: {kinds}, or a directory as transformers saves it or Play Fair's script leaves it",
     )
     parser.add_argument("--store", type=Path, required=True, help="the model store to write into")
-    parser.add_argument("--labels", type=Path, help="with --family: a label a line, JSON or CSV")
-    parser.add_argument("--name", default="", help="with --family: the model's name, else the file's")
-    parser.add_argument("--frames", type=int, default=0, help="with --family: of its clips, else as it is published")
+    parser.add_argument("--labels", type=Path, help="without a card: a label a line, JSON or CSV")
+    parser.add_argument("--name", default="", help="without a card: the model's name, else the file's")
+    parser.add_argument("--frames", type=int, default=0, help="without a card: of its clips, else as published")
+    parser.add_argument("--size", type=_size, help="with --module: of its frames, S or HxW pixels")
     parser.add_argument(
         "--weights-key",
         default="",
         help="which weights, where there are several: a key of a checkpoint (state_dict_ema), or a directory's variant",
     )
+    parser.add_argument(
+        "--trust-code", action="store_true", help="run the code that the card names as its architecture"
+    )
     parser.add_argument("--replace", action="store_true", help="replace a model of the same name")
     options = parser.parse_args(arguments)
     if options.card is not None and (options.labels is not None or options.name or options.frames):
         parser.error("--labels, --name and --frames: a card has its own")
+    if options.module is not None and not (options.frames and options.size):
+        parser.error("--module: say --frames and --size of the clips that it takes")
     torch.set_num_threads(1)
     try:
         if options.card is not None:
@@ -302,6 +415,20 @@ def main(arguments: list[str] | None = None) -> int:
                 options.store,
                 weights_key=options.weights_key,
                 replace=options.replace,
+                trust_code=options.trust_code,
+            )
+        elif options.module is not None:
+            made = import_network(
+                options.module,
+                options.weights,
+                options.store,
+                frames=options.frames,
+                size=options.size,
+                labels_path=options.labels,
+                name=options.name,
+                weights_key=options.weights_key,
+                replace=options.replace,
+                trust_code=options.trust_code,
             )
         else:
             made = import_checkpoint(

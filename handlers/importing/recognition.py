@@ -30,7 +30,8 @@ _LIKELY = 0.5
 
 @dataclass(frozen=True)
 class FittedCheckpoint:
-    """A checkpoint under a family's own names; notes: what was renamed, for people."""
+    """A checkpoint under a family's own names; classes: as its head has; 0: its network takes no number of them. notes:
+    what was renamed, for people."""
 
     state: dict[str, Tensor]
     classes: int
@@ -66,7 +67,7 @@ def fit(entry: Family, given: dict[str, Tensor], said: str = "") -> FittedCheckp
             raise ModelError(
                 f"weights: {name} {list(tensor.shape)} has no place in {entry.name}{_hint(entry, given, said)}"
             )
-    return FittedCheckpoint(state, classes, tuple(notes))
+    return FittedCheckpoint(state, classes if head else 0, tuple(notes))
 
 
 def looks_like(given: dict[str, Tensor]) -> tuple[tuple[str, ...], float]:
@@ -114,7 +115,7 @@ def _shapes(entry: Family) -> tuple[Shapes, dict[str, int]]:
 
 def _layout(entry: Family, classes: int) -> Shapes:
     try:
-        with torch.device("meta"):
+        with torch.device("cpu" if entry.real else "meta"):
             module = entry.build(classes=classes)
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise ModelError(f"arguments: {entry.name}: {error}") from error

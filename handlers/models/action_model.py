@@ -19,9 +19,10 @@ from actionlens.card import CardError, ColorOrder, ModelCard, SamplingRule, Scor
 from handlers.errors import ModelError, RequestError
 from handlers.models.blocks.tokens import token_network
 from handlers.models.blocks.window_average import WindowAverage
-from handlers.models.family import check_depth
+from handlers.models.family import Family, check_depth
 from handlers.models.family_registry import family
 from handlers.models.optical_flow import flow
+from handlers.models.own_code import load_code, own_family
 from handlers.models.score_ending import as_logits, before_softmax
 from handlers.relevance import (
     MEMORY,
@@ -52,7 +53,7 @@ class ActionModel:
         """What people should know of what its card leaves open."""
         self.memory = memory
         """Most bytes that temporal relevance allocates beyond the forward pass."""
-        entry = family(card.architecture)
+        entry = family_of(card)
         windows = card.input.windows
         self.layer = (card.layer or entry.layer) if windows == 1 else ""
         """Layer that Grad-CAM reads; empty where no layer keeps channels over time and space."""
@@ -78,12 +79,16 @@ class ActionModel:
         self._scale, self._shift = 1 / (255 * std), mean / std
 
     @classmethod
-    def load(cls, folder: Path, memory: int = MEMORY, precision: str = Precision.FLOAT32) -> ActionModel:
+    def load(
+        cls, folder: Path, memory: int = MEMORY, precision: str = Precision.FLOAT32, *, trust_code: bool = False
+    ) -> ActionModel:
         """Load the model in a folder that holds card.yaml and its weights.
 
         What the card does not say of its scores is read off the network's answers to a few clips. memory: most bytes
-        that temporal relevance allocates beyond the forward pass. precision: of relevance.
-        Raises ModelError for an invalid card, weights whose digest differs, or tensors that do not fit.
+        that temporal relevance allocates beyond the forward pass. precision: of relevance. trust_code: import and run
+        the code of a network that brings its own, which may then do all that this process may.
+        Raises ModelError for an invalid card, weights or code whose digest differs, tensors that do not fit, or code
+        that is not trusted.
         """
         try:
             card = read_card(folder)
@@ -96,7 +101,10 @@ class ActionModel:
             raise ModelError(f"{path}: {error}") from error
         if digest != card.weights.sha256:
             raise ModelError(f"{path}: weights.sha256 is {digest}, the card says {card.weights.sha256}")
+        load_code(card, folder, trust_code)
         module = _module(card.of_network, path)
+        if card.code is not None:
+            check_logits(module, card.of_network)
         model = cls(card, module, memory, precision)
         if card.scores is not None:
             return model
@@ -213,9 +221,38 @@ class ActionModel:
         return self.program.frame_centres(layer, frames, steps)
 
 
+def family_of(card: ModelCard) -> Family:
+    """The card's family; of a network that brings its own code, one made of that. Raises ModelError."""
+    return family(card.architecture) if card.code is None else own_family(card)
+
+
+@torch.no_grad()
+def check_logits(module: nn.Module, card: ModelCard) -> None:
+    """Raise ModelError where a module of anybody's does not map the card's clip to one number per label."""
+    size = card.input
+    channels = 2 if size.color is ColorOrder.FLOW else 3
+    try:
+        found = module(torch.zeros(1, channels, size.frames, size.height, size.width))
+    except Exception as error:
+        said = str(error).strip().partition("\n")[0]
+        raise ModelError(
+            f"architecture: {card.architecture} is given float32 [1, {channels}, {size.frames}, {size.height}, "
+            f"{size.width}], batch, channels, time, height and width, and fails: {type(error).__name__}: {said}"
+        ) from error
+    if not isinstance(found, Tensor):
+        raise ModelError(
+            f"architecture: {card.architecture} puts out a {type(found).__name__}, not a tensor of logits [B, K]"
+        )
+    if tuple(found.shape) != (1, len(card.labels)):
+        raise ModelError(
+            f"architecture: {card.architecture} puts out {list(found.shape)} for one clip, and [1, {len(card.labels)}] "
+            f"are {len(card.labels)} labels' logits"
+        )
+
+
 def _module(card: ModelCard, path: Path) -> nn.Module:
     """The card's network with the weights in that file; where the family says so, the file is the network."""
-    entry = family(card.architecture)
+    entry = family_of(card)
     if entry.network is not None:
         return entry.network(path, card)
     try:
@@ -243,7 +280,7 @@ def _settled(card: ModelCard, module: nn.Module, rules: Rules, precision: str) -
     scores = given if isinstance(given, Scores) else Scores.LOGITS
     if isinstance(module, Opaque):
         return _Settled(OpaqueNetwork(module, rules), module, scores)
-    entry = family(card.architecture)
+    entry = family_of(card)
     plain, rebuilt = not entry.traceable, entry.network is None
     if rebuilt and scores is not Scores.LOGITS:
         clips = _probes(card, rules)
@@ -282,7 +319,7 @@ def _probes(card: ModelCard, rules: Rules) -> Tensor:
 
 def _sampling_note(card: ModelCard) -> str:
     """What to say of a card that takes frames in the way that was the only one before cards said which."""
-    published, size = family(card.architecture).input, card.input
+    published, size = family_of(card).input, card.input
     if published is None or size.sampling is not SamplingRule.UNIFORM or published.sampling is SamplingRule.UNIFORM:
         return ""
     rule = f"sampling: {published.sampling}"
@@ -313,7 +350,7 @@ def build(card: ModelCard, state: dict[str, Tensor]) -> nn.Module:
     """
     check_depth(card.arguments, state)
     # Compared before memory is taken: sizes that somebody wrote into a card may be any.
-    with torch.device("meta"):
+    with torch.device("cpu" if family_of(card).real else "meta"):
         expected = _built(card).state_dict()
     for name, tensor in expected.items():
         if name.endswith("num_batches_tracked"):
@@ -344,7 +381,7 @@ def build(card: ModelCard, state: dict[str, Tensor]) -> nn.Module:
 
 def _built(card: ModelCard) -> nn.Module:
     try:
-        return family(card.architecture).build(classes=len(card.labels), **card.arguments)
+        return family_of(card).build(classes=len(card.labels), **card.arguments)
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise ModelError(f"arguments: {card.architecture}: {error}") from error
 

@@ -74,6 +74,8 @@ class Family:
         arguments of `build`; "": there are no such directories.
     network: for files that hold the network itself: called with the weights file and the card instead of build;
         raises ModelError.
+    real: it is built with values at once, as code that is trusted may need to run at all; else sizes are compared with
+        those of the weights before memory is taken.
     small: what `handlers.support` tries the methods on.
     """
 
@@ -91,6 +93,7 @@ class Family:
     unused: str = ""
     model_type: str = ""
     network: Callable[[Path, ModelCard], nn.Module] | None = None
+    real: bool = False
     small: Small = field(default_factory=Small, hash=False)
 
     def with_arguments(self, arguments: Mapping[str, Any]) -> Family:

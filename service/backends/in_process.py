@@ -37,7 +37,13 @@ class InProcessBackend(ThreadBackend):
         threads = settings.threads or len(os.sched_getaffinity(0))
         for name, folder in chosen_models(settings).items():
             try:
-                engine = Engine.load(folder, threads, settings.relevance_bytes, settings.precision)
+                engine = Engine.load(
+                    folder,
+                    threads,
+                    settings.relevance_bytes,
+                    settings.precision,
+                    trust_code=settings.trust_code,
+                )
             except ModelError as error:
                 raise Unavailable(
                     f"model {name!r} cannot be loaded", reason="MODEL_UNFIT", detail=str(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actionlens.card import CardError
+from actionlens.card import CARD_FILE, CardError, read_card
 from actionlens.store import stored_models
 from service.errors import NotFound, Unavailable
 from service.settings import Settings
@@ -13,8 +13,8 @@ from service.settings import Settings
 def chosen_models(settings: Settings) -> dict[str, Path]:
     """Folders of the models to load, by name.
 
-    Raises NotFound when settings.models names one that the store lacks, Unavailable when the store is empty or a
-    card does not fit.
+    Raises NotFound when settings.models names one that the store lacks, Unavailable when the store is empty, a card
+    does not fit, or a model brings code that is not trusted.
     """
     try:
         found = stored_models(settings.stores)
@@ -36,4 +36,13 @@ def chosen_models(settings: Settings) -> dict[str, Path]:
             reason="MODEL_STORE_EMPTY",
             detail=str(settings.model_store),
         )
+    if not settings.trust_code:
+        for name, folder in chosen.items():
+            if (card := read_card(folder)).code is not None:
+                raise Unavailable(
+                    f"model {name!r} brings code of its own, and nothing of it was run",
+                    reason="CODE_UNTRUSTED",
+                    detail=f"{folder / CARD_FILE}: architecture: {card.architecture} is run only with --trust-code or "
+                    "ACTIONLENS_TRUST_CODE=1; --model NAME serves others without it",
+                )
     return chosen

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.options import Address, AsJson, Methods, Model, Store, Target, chosen_methods
+from service.cli.options import Address, AsJson, Methods, Model, Store, Target, TrustCode, chosen_methods
 from service.printable import printable_json
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def evaluate(
     ] = "",
     tenant: Annotated[str, typer.Option(metavar="NAME", help="Who asks; tenants share the workers fairly.")] = "",
     priority: Annotated[str, typer.Option(metavar="low|normal|high")] = "normal",
+    trust_code: TrustCode = False,
     in_process: Annotated[
         bool,
         typer.Option(
@@ -176,6 +177,7 @@ def evaluate(
         raise typer.BadParameter("is for a running service; jobs of --in-process end with it", param_hint="--job")
     earlier = earlier_evaluation(against) if against is not None else None
     settings = Settings() if store is None else Settings(model_store=store)
+    settings = settings.model_copy(update={"trust_code": trust_code or settings.trust_code})
     console = out()
     with stages() as report, client_of(in_process, settings, model, address, _PATIENCE, report) as client:
         if job:

@@ -18,6 +18,7 @@ from service.cli.options import (
     Model,
     Store,
     Target,
+    TrustCode,
     chosen_methods,
     connect,
 )
@@ -76,6 +77,7 @@ def explain(
             help="How values travel: float16 halves the bytes (3 digits), uint8 quarters them (256 steps).",
         ),
     ] = "float32",
+    trust_code: TrustCode = False,
     in_process: Annotated[
         bool,
         typer.Option(
@@ -108,6 +110,7 @@ def explain(
         "insertion_deletion_gap": gap,
     }
     settings = Settings() if store is None else Settings(model_store=store)
+    settings = settings.model_copy(update={"trust_code": trust_code or settings.trust_code})
     console = out()
     failed = False
     with stages() as report, client_of(in_process, settings, model, address, timeout, report) as client:

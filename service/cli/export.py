@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from service.cli.models import fail, run_module, settings_of
-from service.cli.options import Store
+from service.cli.options import Store, TrustCode
 
 
 def export(
@@ -20,6 +20,7 @@ def export(
         typer.Option("--with", metavar="METHOD,...", help="The explanations to put in; none: prediction only."),
     ] = "",
     store: Store = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Write prediction and explanations as one ONNX graph, which onnxruntime runs without PyTorch."""
     from actionlens.store import stored_models
@@ -27,10 +28,12 @@ def export(
 
     if output.suffix != ".onnx" or not output.absolute().parent.is_dir():
         raise InvalidArgument(f"output: {output} must be an .onnx file in a folder that exists", field="output")
-    folders = stored_models(settings_of(store).stores)
+    settings = settings_of(store)
+    folders = stored_models(settings.stores)
     if name not in folders:
         raise NotFound(f"name: {name!r} is not in the store; it holds {', '.join(folders) or 'no model'}", field="name")
-    done = run_module("handlers.exporting", [str(folders[name]), "--with", methods, "--output", str(output)])
+    trusted = ["--trust-code"] if trust_code or settings.trust_code else []
+    done = run_module("handlers.exporting", [str(folders[name]), "--with", methods, "--output", str(output), *trusted])
     if done.returncode:
         fail(done.stderr)
     typer.echo(f"{output}: clip uint8, target int64 -> {', '.join(json.loads(done.stdout)['outputs'])}")

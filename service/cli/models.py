@@ -15,7 +15,7 @@ import typer
 from actionlens.extras import explain_missing
 from service.cli import signatures
 from service.cli.connection import connecting
-from service.cli.options import Address, AsJson, Store, connect
+from service.cli.options import Address, AsJson, Store, TrustCode, connect
 from service.cli.signatures import PublicKey, check_signature
 from service.data_folder import prepare
 from service.printable import printable_json
@@ -112,22 +112,41 @@ def import_(
     family: Annotated[
         str, typer.Option(metavar="NAME", help="Instead of a card: the family whose public checkpoint this is.")
     ] = "",
+    module: Annotated[
+        str,
+        typer.Option(
+            metavar="PACKAGE.MODULE:NAME",
+            help="Instead of a card: your own network, model.py:Net or package.module:Net; with --frames, --size and "
+            "--trust-code. Its card is guessed by running it.",
+        ),
+    ] = "",
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="With --family: a label a line, JSON or CSV."),
+        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="Without a card: a label a line, JSON or CSV."),
     ] = None,
-    name: Annotated[str, typer.Option(metavar="NAME", show_default="the file's", help="With --family: its name.")] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", show_default="the file's", help="Without a card: its name.")
+    ] = "",
     frames: Annotated[
-        int, typer.Option(metavar="N", min=0, show_default="as published", help="With --family: of the clips it takes.")
+        int,
+        typer.Option(metavar="N", min=0, show_default="as published", help="Without a card: of the clips it takes."),
     ] = 0,
+    size: Annotated[
+        str, typer.Option(metavar="S|HxW", help="With --module: of the frames that it takes, in pixels.")
+    ] = "",
     weights_key: WeightsKey = "",
     public_key: PublicKey = "",
+    trust_code: TrustCode = False,
     store: Store = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
 ) -> None:
     """Make a trained model servable: checks that every tensor fits, answers one clip, writes STORE/NAME."""
-    if (card is None) == (not family):
-        raise typer.BadParameter("give either a card or --family", param_hint="CARD")
+    if sum((card is not None, bool(family), bool(module))) != 1:
+        raise typer.BadParameter("give either a card, --family or --module", param_hint="CARD")
+    if bool(module) != bool(size) or (module and not frames):
+        raise typer.BadParameter("belong together: the clips that it takes", param_hint="--module, --frames, --size")
+    if size and not re.fullmatch(r"[1-9]\d{0,3}(x[1-9]\d{0,3})?", size):
+        raise typer.BadParameter("is S or HxW pixels: 224, 128x171", param_hint="--size")
     if card is not None and (labels is not None or name or frames):
         raise typer.BadParameter("a card has its own", param_hint="--labels, --name, --frames")
     if public_key:
@@ -139,10 +158,14 @@ def import_(
     if settings.model_store.is_relative_to(settings.data) and (warning := prepare(settings.data)):
         typer.echo(warning, err=True)
     arguments = ["--weights", str(weights), "--store", str(settings.model_store), *(["--replace"] if replace else [])]
-    of_family = ["--family", family, "--name", name, "--frames", str(frames)]
-    arguments += ["--card", str(card)] if card is not None else of_family
+    if card is not None:
+        arguments += ["--card", str(card)]
+    else:
+        arguments += ["--module", module, "--size", size] if module else ["--family", family]
+        arguments += ["--name", name, "--frames", str(frames)]
     arguments += ["--labels", str(labels)] if labels is not None else []
     arguments += ["--weights-key", weights_key] if weights_key else []
+    arguments += ["--trust-code"] if trust_code or settings.trust_code else []
     done = run_module("handlers.importing", arguments)
     if done.returncode:
         fail(done.stderr)
@@ -154,6 +177,15 @@ def import_(
     for method, reason in made["methods"].items():
         if reason:
             typer.echo(f"not by {method}: {reason}")
+    if module:
+        checked = run_module(
+            "handlers.checking", [made["folder"], "--store", str(settings.model_store), "--trust-code"]
+        )
+        if not checked.stdout:
+            fail(checked.stderr)
+        from service.cli.model_terminal import show_report
+
+        show_report(json.loads(checked.stdout))
     if any((other / Path(made["folder"]).name).is_dir() for other in settings.stores[1:]):
         typer.echo("it stands in for the bundled model of the same name")
     typer.echo(f"imported into {made['folder']}; a running service must be restarted to serve it")
@@ -161,11 +193,16 @@ def import_(
 
 @app.command()
 def check(
-    model: Annotated[str, typer.Argument(metavar="NAME_OR_FOLDER")], store: Store = None, as_json: AsJson = False
+    model: Annotated[str, typer.Argument(metavar="NAME_OR_FOLDER")],
+    trust_code: TrustCode = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Load a model as the service would: card, digest, every tensor, one clip, and what can explain it and why not."""
-    stores = [part for folder in settings_of(store).stores for part in ("--store", str(folder))]
-    done = run_module("handlers.checking", [model, *stores])
+    settings = settings_of(store)
+    stores = [part for folder in settings.stores for part in ("--store", str(folder))]
+    trusted = ["--trust-code"] if trust_code or settings.trust_code else []
+    done = run_module("handlers.checking", [model, *stores, *trusted])
     try:
         report = json.loads(done.stdout)
     except ValueError:

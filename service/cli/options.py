@@ -32,6 +32,14 @@ Model = Annotated[
         help="Which model answers; `actionlens models list` tells the names.",
     ),
 ]
+TrustCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code",
+        envvar="ACTIONLENS_TRUST_CODE",
+        help="Run the code of models that bring their own (architecture: model.py:build); it may do all that you may.",
+    ),
+]
 Methods = Annotated[
     list[str] | None,
     typer.Option(

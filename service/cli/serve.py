@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.options import Store, reachable
+from service.cli.options import Store, TrustCode, reachable
 
 if TYPE_CHECKING:
     from service.client import Client
@@ -99,6 +99,7 @@ def serve(
             help="Torch threads per worker; more than the cores there are is slower. 0: cores / workers.",
         ),
     ] = None,
+    trust_code: TrustCode = False,
     log_level: Annotated[str | None, typer.Option(metavar="debug|info|warning|error")] = None,
     log_format: Annotated[str | None, typer.Option(metavar="console|json")] = None,
     demo: Annotated[
@@ -126,6 +127,7 @@ def serve(
         "default_model": default_model,
         "backend": backend,
         "workers": workers,
+        "trust_code": trust_code or None,
         "threads": threads,
         "log_level": log_level or (None if "ACTIONLENS_LOG_LEVEL" in os.environ or not demo else "warning"),
         "log_format": log_format,

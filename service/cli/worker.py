@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import Store
+from service.cli.options import Store, TrustCode
 
 
 def worker(
@@ -35,6 +35,7 @@ def worker(
     threads: Annotated[
         int | None, typer.Option(min=0, max=256, help="Torch threads of each; 0: cores / processes.")
     ] = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Compute jobs until Ctrl-C. Settings are those of the service: the same ACTIONLENS_* variables.
 
@@ -51,4 +52,5 @@ def worker(
     settings = Settings() if store is None else Settings(model_store=store)
     given = {"db": db, "artefacts": artefacts, "processes": processes, "threads": threads}
     chosen = {key: value for key, value in given.items() if value is not None}
-    run_worker(settings.model_copy(update={"jobs": settings.jobs.model_copy(update=chosen)}))
+    changes = {"jobs": settings.jobs.model_copy(update=chosen), "trust_code": trust_code or settings.trust_code}
+    run_worker(settings.model_copy(update=changes))

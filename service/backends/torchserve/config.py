@@ -26,6 +26,7 @@ THREADS_VARIABLE = "ACTIONLENS_WORKER_THREADS"
 MEMORY_VARIABLE = "ACTIONLENS_WORKER_RELEVANCE_BYTES"
 PRECISION_VARIABLE = "ACTIONLENS_WORKER_PRECISION"
 SECONDS_VARIABLE = "ACTIONLENS_WORKER_SECONDS"
+TRUST_VARIABLE = "ACTIONLENS_WORKER_TRUST_CODE"
 REPLY_VARIABLE = "ACTIONLENS_MAX_REPLY_BYTES"
 LOG_FILE = "torchserve.log"
 OUTPUT_FILE = "java.out"
@@ -216,6 +217,7 @@ def environment(folder: Path, threads: int, settings: Settings, more: Mapping[st
             MEMORY_VARIABLE: str(settings.relevance_bytes),
             SECONDS_VARIABLE: str(own_seconds(settings.response_seconds)),
             PRECISION_VARIABLE: settings.precision.value,
+            TRUST_VARIABLE: str(int(settings.trust_code)),
             REPLY_VARIABLE: str(WIRE_BYTES),
             "OMP_NUM_THREADS": count,
             "MKL_NUM_THREADS": count,
