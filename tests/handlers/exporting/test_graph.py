@@ -104,7 +104,7 @@ def test_rows_of_a_slower_pathway_are_those_of_the_model(tmp_path: Path, monkeyp
     torch.manual_seed(0)
     takes = Input(frames=8, height=12, width=16, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     model = ActionModel(networks.card(input=takes, layer="fast"), TwoPathways().eval())
-    monkeypatch.setattr(ActionModel, "load", lambda folder: model)
+    monkeypatch.setattr(ActionModel, "load", lambda folder, **_: model)
     clip = networks.clip(1, 8)
     (expected,) = Engine(model).explain([ClipRequest(clip, (MethodCall("atr"),))])
     assert isinstance(expected, ClipAnswer)
