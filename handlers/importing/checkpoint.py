@@ -28,7 +28,7 @@ from handlers.importing.card_file import card_document
 from handlers.importing.code_packing import packed
 from handlers.importing.huggingface import read_pretrained
 from handlers.importing.own_network import MEAN, STD, guessed_card, output_classes
-from handlers.importing.recognition import FittedCheckpoint, fit, unwrapped
+from handlers.importing.recognition import FittedCheckpoint, fit, looks_like, unwrapped
 from handlers.labels import Labels, read_labels
 from handlers.models.action_model import ActionModel
 from handlers.models.family import Checkpoint, Family, check_depth
@@ -238,6 +238,29 @@ def import_checkpoint(
     return dataclasses.replace(made, notes=(*fitted.notes, *checkpoint.notes, *notes))
 
 
+def recognised_family(path: Path, weights_key: str = "") -> tuple[str, str]:
+    """The family whose tensors a file has, by names and shapes, and what to say about it.
+
+    Raises ModelError where it is none's, or where several have the same tensors. One that most tensors fit is returned
+    too: importing then names the first that does not.
+    """
+    if path.is_dir():
+        raise ModelError(
+            f"family: {path} is a directory, which says nothing by its tensors' names alone: --family NAME"
+        )
+    if path.suffix == ".onnx":
+        return "onnx", ""
+    names, share = looks_like(read_weights_file(path, weights_key).state)
+    if not names:
+        raise ModelError(
+            f"family: {path.name} looks like no known family's (`actionlens models families` lists them); say --family "
+            "NAME, write a card, or import a network of your own with --module"
+        )
+    if len(names) > 1:
+        raise ModelError(f"family: {share:.0%} of the tensors fit {', '.join(names)} alike; --family chooses")
+    return names[0], f"family: {names[0]}, with which {share:.0%} of the tensors agree in name and shape"
+
+
 def _called(path: Path) -> str:
     """A model's name by its file."""
     return re.sub(r"[^a-z0-9._-]+", "-", path.absolute().name.partition(".")[0].lower())[:_LONGEST].strip("-._")
@@ -374,9 +397,9 @@ def _size(text: str) -> tuple[int, int]:
 def main(arguments: list[str] | None = None) -> int:
     """Command line: what was imported as JSON and 0, or 1 with the reason on standard error."""
     parser = argparse.ArgumentParser(prog="python -m handlers.importing", description=__doc__)
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--card", type=Path, help="the model's card (YAML) without its weights section")
-    source.add_argument("--family", help="the family whose public checkpoint the weights are; no card is needed")
+    source.add_argument("--family", help="the family whose public checkpoint the weights are, else as recognised")
     source.add_argument(
         "--module", metavar="PACKAGE.MODULE:NAME", help="your own network; its card is guessed by running it"
     )
@@ -431,8 +454,11 @@ def main(arguments: list[str] | None = None) -> int:
                 trust_code=options.trust_code,
             )
         else:
+            found, said = options.family, ""
+            if not found:
+                found, said = recognised_family(options.weights, options.weights_key)
             made = import_checkpoint(
-                options.family,
+                found,
                 options.weights,
                 options.store,
                 labels_path=options.labels,
@@ -441,6 +467,7 @@ def main(arguments: list[str] | None = None) -> int:
                 weights_key=options.weights_key,
                 replace=options.replace,
             )
+            made = dataclasses.replace(made, notes=(*filter(None, (said,)), *made.notes))
     except ModelError as error:
         print(error, file=sys.stderr)
         return 1

@@ -110,7 +110,11 @@ def import_(
         ),
     ] = None,
     family: Annotated[
-        str, typer.Option(metavar="NAME", help="Instead of a card: the family whose public checkpoint this is.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Instead of a card: the family whose public checkpoint this is, else as its tensors say.",
+        ),
     ] = "",
     module: Annotated[
         str,
@@ -141,8 +145,8 @@ def import_(
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")] = False,
 ) -> None:
     """Make a trained model servable: checks that every tensor fits, answers one clip, writes STORE/NAME."""
-    if sum((card is not None, bool(family), bool(module))) != 1:
-        raise typer.BadParameter("give either a card, --family or --module", param_hint="CARD")
+    if sum((card is not None, bool(family), bool(module))) > 1:
+        raise typer.BadParameter("give a card, --family or --module, or none of them", param_hint="CARD")
     if bool(module) != bool(size) or (module and not frames):
         raise typer.BadParameter("belong together: the clips that it takes", param_hint="--module, --frames, --size")
     if size and not re.fullmatch(r"[1-9]\d{0,3}(x[1-9]\d{0,3})?", size):
@@ -161,7 +165,7 @@ def import_(
     if card is not None:
         arguments += ["--card", str(card)]
     else:
-        arguments += ["--module", module, "--size", size] if module else ["--family", family]
+        arguments += ["--module", module, "--size", size] if module else ["--family", family] if family else []
         arguments += ["--name", name, "--frames", str(frames)]
     arguments += ["--labels", str(labels)] if labels is not None else []
     arguments += ["--weights-key", weights_key] if weights_key else []

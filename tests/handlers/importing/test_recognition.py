@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 from actionlens.card import read_card
 from handlers.engine.engine import ClipAnswer, ClipRequest, Engine
 from handlers.errors import ModelError
-from handlers.importing.checkpoint import ImportedModel, import_checkpoint
+from handlers.importing.checkpoint import ImportedModel, import_checkpoint, main, recognised_family
 from handlers.importing.recognition import fit, looks_like
 from handlers.models import family
 from handlers.models.family_registry import families
@@ -143,3 +144,41 @@ def test_families_that_differ_in_their_input_alone_are_all_named() -> None:
 def test_a_family_without_a_published_input_asks_for_a_card(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"family: conv3d has no published checkpoints .* import CARD"):
         import_checkpoint("conv3d", tmp_path / "any.pth", tmp_path / "store")
+
+
+def recognised(folder: Path, state: dict[str, Tensor]) -> tuple[str, str]:
+    torch.save({"state_dict": state}, folder / "some.pth")
+    return recognised_family(folder / "some.pth")
+
+
+def test_the_family_may_be_left_out(
+    tmp_path: Path, state: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, said = recognised(tmp_path, {f"module.{key}": tensor for key, tensor in state.items()})
+    assert name == "motion-cnn"
+    assert "motion-cnn, with which 100% of the tensors agree" in said
+    arguments = ["--weights", str(tmp_path / "some.pth"), "--store", str(tmp_path / "store")]
+    assert main(arguments) == 0
+    assert said in json.loads(capsys.readouterr().out)["notes"]
+    assert read_card(tmp_path / "store" / "some").architecture == "motion-cnn"
+
+
+def test_the_first_tensor_that_is_another_is_named_of_a_family_left_out(
+    tmp_path: Path, state: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = next(name for name in state if state[name].dim() == 5)
+    state[first] = torch.zeros(*state[first].shape[:-1], 5)
+    name, said = recognised(tmp_path, state)
+    assert name == "motion-cnn"
+    assert "100%" not in said
+    assert main(["--weights", str(tmp_path / "some.pth"), "--store", str(tmp_path / "store")]) == 1
+    assert f"weights: {first} is [" in capsys.readouterr().err
+
+
+def test_what_is_no_familys_or_several_is_not_guessed(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"looks like no known family's.*--family NAME, write a card, or .*--module"):
+        recognised(tmp_path, {"a.weight": torch.zeros(2, 3), "a.bias": torch.zeros(2)})
+    with pytest.raises(ModelError, match=r"100% of the tensors fit x3d-m, x3d-s, x3d-xs alike; --family chooses"):
+        recognised(tmp_path, family("x3d-s").build(classes=3).state_dict())
+    with pytest.raises(ModelError, match="is a directory"):
+        recognised_family(tmp_path)
