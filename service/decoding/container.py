@@ -11,12 +11,15 @@ _MOST_SAMPLES = 2**17
 _MOST_INDEXED = 2**22
 _TABLES = ((b"stsz", 12), (b"stz2", 12), (b"trun", 8))
 """Boxes that promise samples, and where their number stands behind the box's name."""
-_ENTRIES: tuple[tuple[bytes, int], ...] = (
-    *((name, 8) for name in (b"stsd", b"stts", b"ctts", b"sbgp", b"dref", b"co64")),
-    *((name, 4) for name in (b"stco", b"stss", b"stps", b"saio")),
-    *((name, 12) for name in (b"stsc", b"elst", b"sidx")),
+_ENTRIES: tuple[tuple[bytes, int, int], ...] = (
+    *((name, 8, 8) for name in (b"stsd", b"stts", b"ctts", b"sbgp", b"dref", b"co64")),
+    *((name, 8, 4) for name in (b"stco", b"stss", b"stps", b"saio")),
+    *((name, 8, 12) for name in (b"stsc", b"elst", b"sidx")),
+    (b"sgpd\x00", 12, 1),
+    (b"pssh\x00", 24, 1),
+    (b"pssh\x01", 24, 16),
 )
-"""Boxes that state four bytes behind their name how many entries follow, and the fewest bytes that an entry takes."""
+"""Boxes that state how many entries follow, where from the box's name on, and the fewest bytes that an entry takes."""
 _SINGLE = frozenset({b"stsd", b"stts", b"ctts", b"stsc", b"stsz", b"stz2", b"stco", b"co64", b"stss"})
 """Tables of which a track has one."""
 _HEADERS = {b"moov": 8, b"trak": 8, b"mdia": 8, b"minf": 8, b"stbl": 8, b"edts": 8, b"moof": 8, b"traf": 8, b"stsd": 16}
@@ -77,11 +80,12 @@ def _samples(data: bytes) -> int:
             return _MOST_SAMPLES + 1
         total += sum(sum(_promised(data, name, offset, begin, end)) for name, offset in _TABLES)
         edits += sum(_promised(data, b"elst", 8, begin, end))
-        # Of the first version, whose number stands elsewhere, nobody makes room for anything.
         if kind in _HEADERS and not _nested(data, kind, begin, end):
             return _MOST_SAMPLES + 1
         if any(
-            number * least > end - begin for name, least in _ENTRIES for number in _promised(data, name, 8, begin, end)
+            number * least > end - begin
+            for name, offset, least in _ENTRIES
+            for number in _promised(data, name, offset, begin, end)
         ):
             return _MOST_SAMPLES + 1
         total += sum(_promised(data, b"sgpd\x01", 16, begin, end)) + sum(_promised(data, b"sgpd\x02", 16, begin, end))

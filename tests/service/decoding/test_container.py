@@ -83,6 +83,17 @@ def groups(film):
     return with_boxes(film, TABLES, box(b"sgpd", struct.pack(">IIII", 0x01000000, 0x73796E63, 1, BIG)))
 
 
+def first_groups(film):
+    """In the first version of the box, the number stands before."""
+    return with_boxes(film, TABLES, box(b"sgpd", struct.pack(">IIII", 0, 0x73796E63, BIG, 0)))
+
+
+def keys(version):
+    return lambda film: with_boxes(
+        film, TABLES[:1], box(b"pssh", struct.pack(">I16sI", version << 24, bytes(range(16)), BIG), bytes(16))
+    )
+
+
 def lengthened(film):
     """The description of the samples reaches beyond its table, and beyond the film."""
     begin = film.index(b"stsd") + 12
@@ -118,6 +129,9 @@ PROMISES = {
     "edits of many samples": lambda film: edits(many_samples(film, 100_000), 2000),
     "items of still images": items,
     "groups of samples": groups,
+    "groups of samples, first version": first_groups,
+    "key systems": keys(0),
+    "keys": keys(1),
 }
 
 
