@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.options import Address, AsJson, Methods, Model, Store, Target, TrustCode, chosen_methods
+from service.cli.options import Address, AsJson, Methods, Model, Store, Target, TrustCode, chosen_methods, settings_of
 from service.printable import printable_json
 
 if TYPE_CHECKING:
@@ -163,7 +163,6 @@ def evaluate(
     from service.client import Client, evaluation
     from service.client.job_requests import JobOptions
     from service.evaluation.earlier_evaluation import earlier_evaluation
-    from service.settings import Settings
 
     given = [name for name, there in (("CLIP", clips), ("--generated", generated), ("--job", job)) if there]
     if len(given) != 1 and not (list_measures and not given):
@@ -176,8 +175,7 @@ def evaluate(
     if in_process and job:
         raise typer.BadParameter("is for a running service; jobs of --in-process end with it", param_hint="--job")
     earlier = earlier_evaluation(against) if against is not None else None
-    settings = Settings() if store is None else Settings(model_store=store)
-    settings = settings.model_copy(update={"trust_code": trust_code or settings.trust_code})
+    settings = settings_of(store, trust_code)
     console = out()
     with stages() as report, client_of(in_process, settings, model, address, _PATIENCE, report) as client:
         if job:

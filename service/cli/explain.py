@@ -21,6 +21,7 @@ from service.cli.options import (
     TrustCode,
     chosen_methods,
     connect,
+    settings_of,
 )
 from service.printable import printable_json
 
@@ -95,7 +96,6 @@ def explain(
     from service.cli.result_files import result_names, write_results
     from service.cli.terminal import out, show_result, stages
     from service.rendering.json_document import answer_document
-    from service.settings import Settings
 
     if store is not None and not in_process:
         raise typer.BadParameter("is for --in-process; a running service has its own store", param_hint="--store")
@@ -109,8 +109,7 @@ def explain(
         "sampling": sampling,
         "insertion_deletion_gap": gap,
     }
-    settings = Settings() if store is None else Settings(model_store=store)
-    settings = settings.model_copy(update={"trust_code": trust_code or settings.trust_code})
+    settings = settings_of(store, trust_code)
     console = out()
     failed = False
     with stages() as report, client_of(in_process, settings, model, address, timeout, report) as client:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.models import fail, run_module, settings_of
-from service.cli.options import Store, TrustCode
+from service.cli.models import fail, run_module
+from service.cli.options import Store, TrustCode, settings_of
 
 
 def export(
@@ -28,11 +28,11 @@ def export(
 
     if output.suffix != ".onnx" or not output.absolute().parent.is_dir():
         raise InvalidArgument(f"output: {output} must be an .onnx file in a folder that exists", field="output")
-    settings = settings_of(store)
+    settings = settings_of(store, trust_code)
     folders = stored_models(settings.stores)
     if name not in folders:
         raise NotFound(f"name: {name!r} is not in the store; it holds {', '.join(folders) or 'no model'}", field="name")
-    trusted = ["--trust-code"] if trust_code or settings.trust_code else []
+    trusted = ["--trust-code"] if settings.trust_code else []
     done = run_module("handlers.exporting", [str(folders[name]), "--with", methods, "--output", str(output), *trusted])
     if done.returncode:
         fail(done.stderr)

@@ -15,14 +15,13 @@ import typer
 from actionlens.extras import explain_missing
 from service.cli import signatures
 from service.cli.connection import connecting
-from service.cli.options import Address, AsJson, Store, TrustCode, connect
+from service.cli.options import Address, AsJson, Store, TrustCode, connect, settings_of
 from service.cli.signatures import PublicKey, check_signature
 from service.data_folder import prepare
 from service.printable import printable_json
 
 if TYPE_CHECKING:
     from actionlens.v1 import model_pb2
-    from service.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="List, show, import and check models.")
 
@@ -158,7 +157,7 @@ def import_(
             raise typer.BadParameter("a directory is not signed as one file", param_hint="--public-key")
         signature = weights.with_name(weights.name + signatures.SUFFIX)
         typer.echo(f"signed: {check_signature(weights, signature, public_key)}")
-    settings = settings_of(store)
+    settings = settings_of(store, trust_code)
     if settings.model_store.is_relative_to(settings.data) and (warning := prepare(settings.data)):
         typer.echo(warning, err=True)
     arguments = ["--weights", str(weights), "--store", str(settings.model_store), *(["--replace"] if replace else [])]
@@ -169,7 +168,7 @@ def import_(
         arguments += ["--name", name, "--frames", str(frames)]
     arguments += ["--labels", str(labels)] if labels is not None else []
     arguments += ["--weights-key", weights_key] if weights_key else []
-    arguments += ["--trust-code"] if trust_code or settings.trust_code else []
+    arguments += ["--trust-code"] if settings.trust_code else []
     done = run_module("handlers.importing", arguments)
     if done.returncode:
         fail(done.stderr)
@@ -203,9 +202,9 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Load a model as the service would: card, digest, every tensor, one clip, and what can explain it and why not."""
-    settings = settings_of(store)
+    settings = settings_of(store, trust_code)
     stores = [part for folder in settings.stores for part in ("--store", str(folder))]
-    trusted = ["--trust-code"] if trust_code or settings.trust_code else []
+    trusted = ["--trust-code"] if settings.trust_code else []
     done = run_module("handlers.checking", [model, *stores, *trusted])
     try:
         report = json.loads(done.stdout)
@@ -230,13 +229,6 @@ def _served(model: model_pb2.Model) -> dict[str, Any]:
     from service.rendering.json_document import message_document
 
     return message_document(model)
-
-
-def settings_of(store: Path | None) -> Settings:
-    """The settings, with the store to work on as given."""
-    from service.settings import Settings
-
-    return Settings() if store is None else Settings(model_store=store)
 
 
 def _stored(store: Path) -> list[dict[str, Any]]:

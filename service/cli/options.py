@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from service.client import Client
     from service.client.stream_messages import StreamOptions
+    from service.settings import Settings
 
 Address = Annotated[
     str,
@@ -129,6 +130,14 @@ def service_address(given: str) -> str:
 
     settings = Settings()
     return f"{reachable(settings.host)}:{settings.port}"
+
+
+def settings_of(store: Path | None, trust_code: bool = False) -> Settings:
+    """The settings of a command that computes by itself, with the store and the trust that its options give."""
+    from service.settings import Settings
+
+    settings = Settings() if store is None else Settings(model_store=store)
+    return settings.model_copy(update={"trust_code": trust_code or settings.trust_code})
 
 
 def connect(address: str, timeout: float = 30.0) -> Client:

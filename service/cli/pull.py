@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.models import WeightsKey, import_, settings_of
-from service.cli.options import Store
+from service.cli.models import WeightsKey, import_
+from service.cli.options import Store, settings_of
 from service.cli.signatures import PublicKey, check_signature
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import Store, TrustCode
+from service.cli.options import Store, TrustCode, settings_of
 
 
 def worker(
@@ -42,15 +42,13 @@ def worker(
     The service runs one such worker itself; ACTIONLENS_JOBS__WORKERS=0 turns that off. Any number may run.
     """
     from actionlens.extras import needing, require
-    from service.settings import Settings
 
     with needing("worker"):
         # Its compute processes import torch, this process does not; a worker without it would take clips and fail them.
         require("torch")
         from service.jobs.worker.process import run_worker
 
-    settings = Settings() if store is None else Settings(model_store=store)
+    settings = settings_of(store, trust_code)
     given = {"db": db, "artefacts": artefacts, "processes": processes, "threads": threads}
     chosen = {key: value for key, value in given.items() if value is not None}
-    changes = {"jobs": settings.jobs.model_copy(update=chosen), "trust_code": trust_code or settings.trust_code}
-    run_worker(settings.model_copy(update=changes))
+    run_worker(settings.model_copy(update={"jobs": settings.jobs.model_copy(update=chosen)}))
