@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from service.identity.guard import Guard
-from service.rpc.identity_interceptor import handler_kind
+from service.rpc.identity_interceptor import behaviour_of, with_behaviour
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
@@ -26,8 +26,6 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
         handler: Any = await continuation(handler_call_details)
         if handler is None:
             return None
-        kind = handler_kind(handler)
         streams = handler.request_streaming or handler.response_streaming
-        guarded = self._guard.around(handler_call_details.method, getattr(handler, kind), lasts=streams)
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
-        return make(guarded, handler.request_deserializer, handler.response_serializer)
+        guarded = self._guard.around(handler_call_details.method, behaviour_of(handler), lasts=streams)
+        return with_behaviour(handler, guarded)

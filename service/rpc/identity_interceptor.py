@@ -38,22 +38,31 @@ class IdentityInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 credential = await self._authenticator.by_header(header)
             except ActionLensError as error:
                 credential = refused(error)
-        kind = handler_kind(handler)
-        behaviour = getattr(handler, kind)
+        behaviour = behaviour_of(handler)
 
         async def wrapped(request: Any, context: Any) -> Any:
             shown = self._authenticator.by_certificate(context.auth_context()) if header is None else None
             set_caller(Caller(shown or credential, context.peer()))
             return await behaviour(request, context)
 
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
-        return make(wrapped, handler.request_deserializer, handler.response_serializer)
+        return with_behaviour(handler, wrapped)
 
 
 def handler_kind(handler: Any) -> str:
-    """Which of the four kinds of RPC a handler is of, "unary_stream"; also the name of its behaviour."""
+    """Which of the four kinds of RPC a handler is of: "unary_stream"."""
     incoming = "stream" if handler.request_streaming else "unary"
     return f"{incoming}_{'stream' if handler.response_streaming else 'unary'}"
+
+
+def behaviour_of(handler: Any) -> Any:
+    """What a handler runs for a call."""
+    return getattr(handler, handler_kind(handler))
+
+
+def with_behaviour(handler: Any, behaviour: Any) -> Any:
+    """The handler that runs this instead, a coroutine function."""
+    make = getattr(grpc, f"{handler_kind(handler)}_rpc_method_handler")
+    return make(behaviour, handler.request_deserializer, handler.response_serializer)
 
 
 def _authorization(metadata: Any) -> str | None:

@@ -21,7 +21,7 @@ from service.identity.guard import Guard
 from service.ingress.caller import Caller, grpc_caller
 from service.ingress.ingress import Ingress
 from service.ingress.quotas import Kind
-from service.rpc.identity_interceptor import handler_kind
+from service.rpc.identity_interceptor import behaviour_of, handler_kind
 from service.rpc.status import abort
 from service.telemetry.log import get_logger
 from service.telemetry.metrics import Metrics
@@ -68,7 +68,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         method = _describe(handler_call_details.method)
         call = (_TYPES[kind], method.containing_service.full_name, method.name)
         access = ACCESS.get(handler_call_details.method, NOBODY)
-        behaviour = getattr(handler, kind)
+        behaviour = behaviour_of(handler)
 
         async def wrapped(_: Any, context: Any) -> Any:
             async with self._around(call, method, context) as counted:
