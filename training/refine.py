@@ -58,9 +58,8 @@ def start(version_1: Path) -> MotionCNN:
     narrow = nn.Conv3d(3, 24, (3, 5, 5), bias=False)
     give_back(wide, narrow)
     known["features.0.weight"] = narrow.weight.detach()
-    for own, old in zip(
-        (0, 3, 6, 9, 12), (0, 3, 6, 9, 15), strict=True
-    ):  # version 1 has its steps in time at 12 and 18
+    # Version 1 looks around in time alone at 12, 18 and 24.
+    for own, old in zip((0, 3, 6, 9, 12), (0, 3, 6, 9, 15), strict=True):
         weight = known[f"features.{old}.weight"]
         beside = (SPANS[own // 3] - weight.shape[2]) // 2
         if beside < 0:
