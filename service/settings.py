@@ -172,7 +172,10 @@ class JobSettings(BaseModel):
     live_p95_seconds: Annotated[float, Field(gt=0)] = 0.25
     """While the 95th percentile of live answers is above this, jobs pause between blocks."""
     yield_seconds: Annotated[float, Field(ge=0)] = 20.0
-    """Longest such pause before each block, so that jobs still get done."""
+    """Longest such pause before each block; `least_share` bounds it too."""
+    least_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Share of its time that a clip in work may compute at least, however slow live answers are: such a pause is no
+    longer than the block before it allows."""
     max_queued: Annotated[int, Field(gt=0)] = 100_000
     """Clips that may wait before CreateJob answers RESOURCE_EXHAUSTED."""
     max_queued_per_tenant: Annotated[int, Field(gt=0)] = 50_000

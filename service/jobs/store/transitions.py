@@ -60,6 +60,9 @@ class Advance:
     iterations: int
     objective: float | None
     seconds: float
+    """Of computing."""
+    pace: float
+    """Seconds that pass for each of computing, at least 1: a clip also waits for its slot and for live answers."""
     partial: str | None
     """Name of the artefact of the explanation so far; None: not asked for."""
 
@@ -97,6 +100,13 @@ def enter(database: Database, clip: ClipKey, *, begins: bool = True) -> Entry | 
     return Entry(tries, job.cancelling, job.watched > time.time())
 
 
+def given_up(database: Database, clip: ClipKey) -> bool:
+    """Whether no further block of the clip is wanted: its job is being cancelled, or it is no longer this attempt's."""
+    with database.reading() as connection:
+        wanted = sa.select(JOBS.c.cancelling).join(CLIPS, CLIPS.c.job == JOBS.c.id)
+        return connection.scalar(wanted.where(clip.row(job_pb2.CLIP_STATE_RUNNING))) is not False
+
+
 def leave(database: Database, clip: ClipKey) -> None:
     """The block could not be computed for a reason that the clip has no part in: its start does not count."""
     with database.writing() as connection:
@@ -126,7 +136,7 @@ def advance(database: Database, clip: ClipKey, done: Advance) -> None:
         ).one_or_none()
         if row is None:
             return
-        left = row.seconds / max(done.iteration, 1) * (done.iterations - done.iteration)
+        left = done.pace * row.seconds / max(done.iteration, 1) * (done.iterations - done.iteration)
         connection.execute(sa.update(CLIPS).where(clip.row(job_pb2.CLIP_STATE_RUNNING)).values(remaining=left))
         if done.objective is not None:
             key = (clip.job, clip.clip_index, done.iteration)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +26,7 @@ from service.jobs.store.transitions import Advance, ClipKey, Entry
 from service.jobs.worker.backend_pool import NoRoom
 from service.jobs.worker.context import WorkerContext
 from service.jobs.worker.outcome import Fault, Outcome, Report, failure_of, fault_of, trouble_of
+from service.jobs.worker.pace import Pace
 from service.telemetry.log import get_logger
 from service.validation.request import EVALUATE
 
@@ -64,6 +64,8 @@ class ClipRunner:
         self._trouble: ActionLensError | None = None
         self._entered = False
         self._up = False
+        self._block_seconds = context.settings.jobs.block_seconds
+        self._pace = Pace(context.clock)
         self._of_clip = sa.and_(CLIPS.c.job == key.job, CLIPS.c.place == key.clip_index)
         with context.database.reading() as connection:
             job = connection.execute(sa.select(JOBS.c.request, JOBS.c.band).where(JOBS.c.id == key.job)).one()
@@ -146,7 +148,7 @@ class ClipRunner:
         """Compute a block when live answers, a slot and the clip's model allow it."""
         context = self._context
         if not final:
-            await context.stand_back()
+            await context.stand_back(self._block_seconds, lambda: transitions.given_up(context.database, self._key))
         while True:
             try:
                 async with context.pool.borrowed(self._request.model, self._band) as backend:
@@ -173,7 +175,7 @@ class ClipRunner:
                 reason="MODEL_CHANGED",
             )
         entry, held = await context.patiently(lambda: self._begin_block(state))
-        begun = time.monotonic()
+        begun = context.clock()
         if self._decoded is None:
             self._decoded = await context.patiently(lambda: self._decode(model.input))
         resolved = ResolvedRequest(model, request.target, (request.method,), answer_pb2.OutputOptions())
@@ -188,10 +190,12 @@ class ClipRunner:
         work = Work(worker_pb2.ComputeRequest(advance=block), self._decoded.frames)
         reply = await backend.compute(request.model, work, context.settings.jobs.response_seconds)
         check_response(resolved, reply.response)
-        seconds = time.monotonic() - begun
+        seconds = context.clock() - begun
         if final:
             return await context.patiently(lambda: self._record_result(resolved, reply.response))
-        return await context.patiently(lambda: self._record_block(resolved, reply.response, seconds))
+        self._block_seconds = seconds
+        pace = self._pace.after(seconds)
+        return await context.patiently(lambda: self._record_block(resolved, reply.response, seconds, pace))
 
     def _begin_block(self, state: str) -> tuple[Entry, bytes]:
         """Note the start of a block. Returns how the clip stands, and its state."""
@@ -230,7 +234,9 @@ class ClipRunner:
         return evaluating(resolved, clip, self._truth)
 
     # Both may be done twice, when the database did not answer the first time: blobs have the names of their contents.
-    def _record_block(self, resolved: ResolvedRequest, response: worker_pb2.ComputeResponse, seconds: float) -> Report:
+    def _record_block(
+        self, resolved: ResolvedRequest, response: worker_pb2.ComputeResponse, seconds: float, pace: float
+    ) -> Report:
         context, key, advanced = self._context, self._key, response.advanced
         objective = advanced.objective if advanced.HasField("objective") else None
         if objective is not None and not math.isfinite(objective):  # no number, and databases differ in taking it
@@ -241,6 +247,7 @@ class ClipRunner:
             iterations=min(advanced.iterations, _LARGEST),
             objective=objective,
             seconds=seconds,
+            pace=pace,
             partial=self._store_partial(resolved, response) if response.explanations else None,
         )
         transitions.advance(context.database, key, done)

@@ -40,6 +40,8 @@ class WorkerContext:
     artefacts: Artefacts
     pool: BackendPool
     decoder: Decoder
+    clock: Callable[[], float] = time.monotonic
+    """Seconds."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _busy: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,15 +70,17 @@ class WorkerContext:
         """Wait; not to the end when the worker is stopping."""
         await _wait(self._stopping, seconds)
 
-    async def stand_back(self) -> None:
-        """Wait while live answers take too long, within bounds."""
+    async def stand_back(self, computed: float, given_up: Callable[[], bool]) -> None:
+        """Wait while live answers take too long: at most until `computed` seconds, those of the block before, are
+        `least_share` of the time, and not for a clip that is `given_up`."""
         jobs = self.settings.jobs
         notice = LiveNotice(self.settings.data)
-        end = time.monotonic() + jobs.yield_seconds
+        end = self.clock() + min(jobs.yield_seconds, computed * (1 / jobs.least_share - 1))
         while await asyncio.to_thread(notice.worst) > jobs.live_p95_seconds:
-            if time.monotonic() > end or self._stopping.is_set():
+            left = end - self.clock()
+            if left <= 0 or self._stopping.is_set() or await self.patiently(given_up):
                 return
-            await self.pause(_LOOK_SECONDS)
+            await self.pause(min(_LOOK_SECONDS, left))
 
     async def patiently(self, work: Callable[[], T]) -> T:
         """Do something with the database in a thread, again and again while it does not answer or has no room. Where

@@ -123,7 +123,7 @@ async def test_what_is_watched_is_all_of_one_clip(settings: Settings, open_engin
     keys = [ClipKey(job.id, number, 1) for number in range(2)]
     for key, objective, partial in ((keys[0], 0.25, None), (keys[1], 0.75, "job/partial-1-1-00")):
         assert begin(engine.database, key)
-        advance(engine.database, key, Advance(1, 8, objective, 2.0, partial))
+        advance(engine.database, key, Advance(1, 8, objective, 2.0, 1.0, partial))
     seen, partial = progress(engine.database, settings.jobs, job.id)
     assert [clip.index for clip in seen.running] == [0, 1]
     assert (list(seen.objective.y), partial) == ([0.25], "")

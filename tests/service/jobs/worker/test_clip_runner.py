@@ -14,10 +14,11 @@ from service.backends.factory import make_backend
 from service.decoding.process.decoder import InProcessDecoder
 from service.jobs.store.artefacts import Artefacts
 from service.jobs.store.job_engine import DatabaseJobEngine
-from service.jobs.store.transitions import ClipKey, begin
+from service.jobs.store.transitions import ClipKey, begin, given_up
 from service.jobs.worker.backend_pool import BackendPool, NoRoom
 from service.jobs.worker.clip_runner import ClipRunner
 from service.jobs.worker.context import WorkerContext
+from service.jobs.worker.live_notice import LiveNotice
 from service.jobs.worker.outcome import Outcome
 from service.settings import JobSettings, Settings
 from tests.service.backend import PixelBackend, describe
@@ -183,3 +184,63 @@ async def test_a_clip_that_waits_for_its_models_turn_holds_up_neither_a_stop_nor
         assert not stopped.done()
         stopped.cancel()
     await pool.stop()
+
+
+class Waits:
+    """A clock that the pauses of a context alone move on; how long they were."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+
+        async def pause(_context: WorkerContext, seconds: float) -> None:
+            self.now += seconds
+
+        monkeypatch.setattr(WorkerContext, "pause", pause)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("computed", "share", "most", "expected"),
+    [(2.0, 0.2, 20.0, 8.0), (2.0, 0.5, 20.0, 2.0), (2.0, 0.2, 3.0, 3.0), (0.0, 0.2, 20.0, 0.0), (2.0, 1.0, 20.0, 0.0)],
+)
+async def test_a_clip_computes_its_share_of_the_time_however_slow_live_answers_are(
+    tmp_path: Path,
+    open_engine: Callable[[Settings], Awaitable[DatabaseJobEngine]],
+    monkeypatch: pytest.MonkeyPatch,
+    computed: float,
+    share: float,
+    most: float,
+    expected: float,
+) -> None:
+    settings = job_settings(tmp_path, tmp_path, least_share=share, yield_seconds=most, live_p95_seconds=0.25)
+    clock = Waits(monkeypatch)
+    engine = await open_engine(settings)
+    context = WorkerContext(
+        settings, engine.database, Artefacts(settings), BackendPool(settings, pixels), InProcessDecoder(settings)
+    )
+    context.clock = clock
+    notice = LiveNotice(settings.data)
+    notice.publish(0.2)
+    await context.stand_back(computed, lambda: False)
+    assert clock.now == 0.0
+    notice.publish(0.3)
+    await context.stand_back(computed, lambda: False)
+    assert clock.now == pytest.approx(expected)
+    clock.now = 0.0
+    await context.stand_back(computed, lambda: clock.now > 0)
+    assert clock.now == min(expected, 0.5), "nobody wants it any more"
+
+
+async def test_a_clip_is_given_up_when_its_job_is_cancelled_or_taken_up_again(
+    tmp_path: Path, open_engine: Callable[[Settings], Awaitable[DatabaseJobEngine]]
+) -> None:
+    engine = await open_engine(job_settings(tmp_path, tmp_path))
+    job, _ = await engine.create(request(1))
+    key = ClipKey(job.id, 0, 1)
+    assert begin(engine.database, key)
+    assert not given_up(engine.database, key)
+    assert given_up(engine.database, ClipKey(job.id, 0, 2))
+    await engine.cancel(job.id)
+    assert given_up(engine.database, key)

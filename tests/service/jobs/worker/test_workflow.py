@@ -29,7 +29,7 @@ from service.settings import Settings
 runner, advance, finish, begin = clip_runner.ClipRunner, transitions.advance, transitions.finish, workflow.begin
 record = runner._record_block
 
-def recorded(self, resolved, response, seconds):
+def recorded(self, resolved, response, seconds, pace):
     match self._key.clip_index:
         case 0:
             response.advanced.objective = float("nan")
@@ -41,13 +41,13 @@ def recorded(self, resolved, response, seconds):
             raise RuntimeError("half \\ud800 of a pair, a \\0 and an escape \\x1b[2J")
         case 4:
             raise KeyError()
-    return record(self, resolved, response, seconds)
+    return record(self, resolved, response, seconds, pace)
 
 def advanced(database, clip, done):
     if clip.clip_index == 5:  # a value that the database does not take
-        done = transitions.Advance(done.iteration, 2**70, None, done.seconds, None)
+        done = transitions.Advance(done.iteration, 2**70, None, done.seconds, 1.0, None)
     if clip.clip_index == 6:  # nor this
-        done = transitions.Advance(done.iteration, done.iterations, None, done.seconds, "half \\ud800 of a pair")
+        done = transitions.Advance(done.iteration, done.iterations, None, done.seconds, 1.0, "half \\ud800 of a pair")
     advance(database, clip, done)
 
 def finished(database, clip, state, **values):
