@@ -44,6 +44,7 @@ def main() -> None:
         listener.listen(_LINE)
         for module in _PRELOADED:
             importlib.import_module(module)
+        importlib.import_module("handlers.explainers").methods()  # imports every method
         # What is there now is shared with the workers, as long as no collector writes into it.
         gc.collect()
         gc.freeze()

@@ -375,6 +375,9 @@ class Settings(BaseSettings):
     """Time that calls in flight have to end after SIGTERM."""
     decode_threads: Annotated[int, Field(ge=1, le=64)] = 2
     """Threads that decode clips, and as many more that decode the frames of streams."""
+    warm_forward_seconds: Annotated[float, Field(ge=0)] = 0.25
+    """At start, a worker whose network takes at most so long for a clip also makes each live explanation once, so that
+    the first one asked for is as fast as those after it. Slower networks gain little by it. 0: none."""
     canary: Path | None = None
     """Clip that is explained through the whole path before the service says SERVING; none: grey frames."""
     log_format: LogFormat = LogFormat.CONSOLE

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from handlers.engine.frame_cache import FrameCache
 from handlers.errors import CANCELLED, FAILED_PRECONDITION, INTERNAL, RESOURCE_EXHAUSTED, RequestError
-from handlers.explainers import Explainer, Method, Parameters, explainer
+from handlers.explainers import Explainer, Method, Parameters, explainer, methods
 from handlers.explainers.attribution import Attribution, Target, as_used
 from handlers.interruption import Interrupted, always, while_wanted
 from handlers.models.action_model import ActionModel
@@ -106,6 +106,7 @@ class Engine:
         if threads is not None:
             torch.set_num_threads(threads)
             cv2.setNumThreads(threads)
+        methods()  # imports them, which the first clip would otherwise wait for
         return cls(ActionModel.load(folder, memory, precision, trust_code=trust_code))
 
     def explain(self, requests: Sequence[ClipRequest]) -> list[ClipAnswer | RequestError]:

@@ -1,19 +1,18 @@
 """The call that shows that a model works: a grey clip of its size goes in, and an answer must come back.
 
 A start makes it twice. A backend sends every worker `worker_canary`, for the prediction alone: a worker's first forward
-is slow, so each should have had one. Then the service sends itself `service_canary` for every model, through its own
-port and with an explanation: that shows the whole path.
+is slow, so each should have had one; workers of quick networks get `explanation_canaries` too. Then the service sends
+itself `service_canary` for every model, through its own port and with an explanation: that shows the whole path.
 """
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actionlens.v1 import clip_pb2, method_pb2, model_pb2, service_pb2
+from actionlens.v1 import answer_pb2, clip_pb2, method_pb2, model_pb2, service_pb2
 from actionlens.worker.v1 import worker_pb2
 from service.backends.protocol import Work
 from service.errors import Unavailable
@@ -32,6 +31,13 @@ def worker_canary(model: model_pb2.Model) -> Work:
     return Work(worker_pb2.ComputeRequest(compute=worker_pb2.Compute()), _grey_clip(model.input))
 
 
+def explanation_canaries(model: model_pb2.Model) -> list[Work]:
+    """Grey clips for a worker, one for each live method that can explain the model."""
+    output = answer_pb2.OutputOptions(encoding=answer_pb2.VALUE_ENCODING_UINT8)
+    asked = (worker_pb2.Compute(methods=[_method(field)], output=output) for field in _live_methods(model))
+    return [Work(worker_pb2.ComputeRequest(compute=compute), _grey_clip(model.input)) for compute in asked]
+
+
 def checked(name: str, stage: str, response: worker_pb2.ComputeResponse) -> worker_pb2.ComputeResponse:
     """The response itself, or Unavailable with the worker's reason when it is a failure.
 
@@ -48,13 +54,17 @@ def service_canary(model: model_pb2.Model, clip: Path | None) -> service_pb2.Exp
 
     clip: a video file of at most 64 MiB; none: grey frames. Raises Unavailable when the file cannot be read.
     """
-    able = {entry.method.replace("-", "_") for entry in model.methods if entry.supported and not entry.job}
-    fields = (field for field in method_pb2.Method.DESCRIPTOR.fields_by_name if field in able)
     return service_pb2.ExplainClipRequest(
         model=model.name,
         clip=_raw(_grey_clip(model.input)) if clip is None else clip_pb2.Clip(video=_read(clip)),
-        methods=[_method(field) for field in islice(fields, 1)],
+        methods=[_method(field) for field in _live_methods(model)[:1]],
     )
+
+
+def _live_methods(model: model_pb2.Model) -> list[str]:
+    """Fields of the live methods that can explain the model, in the order of the message."""
+    able = {entry.method.replace("-", "_") for entry in model.methods if entry.supported and not entry.job}
+    return [field for field in method_pb2.Method.DESCRIPTOR.fields_by_name if field in able]
 
 
 def _grey_clip(size: model_pb2.ModelInput) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ import structlog
 
 from actionlens.v1 import model_pb2
 from actionlens.worker.v1 import worker_pb2
-from service.backends.canary import checked, description, worker_canary
+from service.backends.canary import checked, description, explanation_canaries, worker_canary
 from service.backends.protocol import Work
 from service.backends.torchserve import replies
 from service.backends.torchserve.http_client import ConnectionLost
@@ -154,8 +154,17 @@ class Supervisor:
             return checked(name, stage, replies.parse(name, reply.body))
 
         model = (await send(description(), "description")).model
-        # As many as there are workers: the first forward of a worker is slow, so each should have had one.
-        await asyncio.gather(*(send(worker_canary(model), "canary") for _ in range(self._workers)))
+
+        async def send_all(work: Work) -> float:
+            """To as many as there are workers, for each should have had one. Returns the longest forward, in s."""
+            replies = await asyncio.gather(*(send(work, "canary") for _ in range(self._workers)))
+            return max(reply.timings.forward for reply in replies)
+
+        await send_all(worker_canary(model))  # the first forward of a worker is slow
+        quick = self._settings.warm_forward_seconds
+        if quick and await send_all(worker_canary(model)) <= quick:
+            for work in explanation_canaries(model):
+                await send_all(work)
         model.ready = True
         return model
 

@@ -50,6 +50,7 @@ class BackendPool:
                 "batch_size": 1,
                 "batch_delay_ms": 1,
                 "response_seconds": jobs.response_seconds,
+                "warm_forward_seconds": 0.0,
             }
         )
         self._make = make
