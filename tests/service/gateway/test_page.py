@@ -232,8 +232,15 @@ def test_a_job_shows_what_it_has_so_far_and_is_cancelled(page: Page, running: Ru
     expect(moment.locator(".results button", has_text="st-perturbation")).to_be_visible(timeout=PATIENCE)
     expect(moment.locator(".readout")).to_have_text(re.compile("^So far: "))
     expect(moment.locator(".progress span")).to_have_text(re.compile(r"\d+ of \d+"))
+    # What the person waits for comes before what they watch, but for the predictions.
+    expect(page.locator("#resting")).to_be_visible()
+    expect(page.locator("#layer option")).to_have_text(["nothing"], timeout=PATIENCE)
+    before = page.locator("#windows").inner_text()
+    expect(page.locator("#windows")).not_to_have_text(before, timeout=PATIENCE)
     moment.get_by_role("button", name="Cancel").click()
     expect(moment.get_by_role("button", name="Run")).to_be_enabled(timeout=PATIENCE)
+    expect(page.locator("#resting")).to_be_hidden()
+    expect(page.locator("#layer option")).to_have_text(["grad-cam"], timeout=PATIENCE)
 
 
 def test_a_job_that_is_refused_says_why_beside_the_moment(page: Page, running: Running) -> None:

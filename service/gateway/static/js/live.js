@@ -24,6 +24,7 @@ export class Live {
     this.socket = null;
     this.pause = 250;
     this.size = null;
+    this.explains = true;
   }
 
   /** Begins a stream, or begins it anew with another request (StreamOpen without policies, and whether the gap is measured). */
@@ -35,7 +36,16 @@ export class Live {
   /** Asks something else of the following windows (StreamUpdate). */
   update(change) {
     Object.assign(this.request, change.clear_methods ? { methods: [] } : {}, without(change, "clear_methods"));
-    if (this.opened) this.socket.send({ update: change });
+    const told = this.explains ? change : without(without(change, "clear_methods"), "methods");
+    if (this.opened && Object.keys(told).length) this.socket.send({ update: told });
+  }
+
+  /** Whether the following windows are explained as asked, or predicted alone. */
+  explain(on) {
+    this.explains = on;
+    if (!this.opened) return;
+    const { methods } = this.request;
+    this.socket.send({ update: on && methods.length ? { methods } : { clear_methods: true } });
   }
 
   close() {
@@ -84,7 +94,7 @@ export class Live {
 
   #opening() {
     const { insertion_deletion_gap, ...question } = this.request;
-    return { ...question, output: { encoding: UINT8, insertion_deletion_gap }, fill: DROP_OLDEST, consume: NEWEST };
+    return { ...question, methods: this.explains ? question.methods : [], output: { encoding: UINT8, insertion_deletion_gap }, fill: DROP_OLDEST, consume: NEWEST };
   }
 
   #receive({ opened, window, credit }) {

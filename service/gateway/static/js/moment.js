@@ -13,7 +13,7 @@ import { zip } from "./zip.js";
 const MP4 = 1;
 
 export class Moment {
-  /** given: {answer, pictures, model, target, title}; on: {link(job id), removed()}. */
+  /** given: {answer, pictures, model, target, title}; on: {link(job id), removed(), running(whether a job of it runs)}. */
   constructor(service, given, on) {
     Object.assign(this, given, { service, on, frame: 0, shown: null, playing: null });
     this.times = frameTimes(this.answer.frames);
@@ -26,7 +26,7 @@ export class Moment {
     this.find(".scrub").oninput = (event) => this.#go(Number(event.target.value));
     this.find(".play").onclick = () => this.#play();
     this.find(".run").onclick = () => this.#run(this.find(".job-method").value);
-    this.find(".cancel").onclick = () => cancel(service, this.running).catch((error) => this.#trouble(error));
+    this.find(".cancel").onclick = () => this.#cancel().catch((error) => this.#trouble(error));
     this.find(".export").onclick = () => this.#export().catch((error) => this.#trouble(error));
     this.find(".link").onclick = () => on.link(this.jobs.get(this.shown) ?? "");
     this.find(".remove").onclick = () => this.remove();
@@ -148,11 +148,12 @@ export class Moment {
     this.find(".progress").hidden = false;
     bar.removeAttribute("value");
     note.textContent = "sending";
+    this.on.running(true);
     try {
       const clip = await clipOf(this.pictures, this.times);
       const { id } = await create(this.service, { name: "moment", model: this.answer.model, target: this.target, clip, method });
       this.running = id;
-      this.find(".cancel").hidden = false;
+      Object.assign(this.find(".cancel"), { hidden: false, disabled: false });
       note.textContent = "queued";
       const answer = await follow(this.service, id, {
         progress: (progress) => this.#progress(bar, note, progress),
@@ -165,9 +166,16 @@ export class Moment {
       this.#trouble(error, `${method} has no result: `);
     } finally {
       this.running = null;
+      this.on.running(false);
       this.find(".run").disabled = false;
       this.find(".progress").hidden = this.find(".cancel").hidden = true;
     }
+  }
+
+  async #cancel() {
+    this.find(".cancel").disabled = true;
+    this.find(".progress").children[1].textContent = "cancelling …";
+    await cancel(this.service, this.running);
   }
 
   /** What went wrong, beside what it went wrong with; null takes it back. */
@@ -177,9 +185,9 @@ export class Moment {
   }
 
   #progress(bar, note, progress) {
-    if (!progress?.iterations) return;
+    if (!progress?.iterations || this.find(".cancel").disabled) return;
     bar.value = progress.iteration / progress.iterations;
-    const left = progress.left ? `, at most about ${duration(progress.left.seconds + progress.left.nanos / 1e9)} left` : "";
+    const left = progress.left ? `, about ${duration(progress.left.seconds + progress.left.nanos / 1e9)} left` : "";
     note.textContent = `${progress.iteration} of ${progress.iterations}${left}`;
   }
 

@@ -36,6 +36,7 @@ export class Page {
       onEnd: (words) => this.#fail(new Error(words)),
     });
     this.arrivals = { frames: [], windows: [] };
+    this.jobs = 0;
     this.#controls();
     setInterval(() => this.#rates(), 500);
     this.#state("idle", null);
@@ -146,10 +147,17 @@ export class Page {
     const moment = new Moment(
       this.service,
       { answer, pictures: pictures.map(({ blob }) => ({ blob })), model: this.ask.model, target: { ...this.ask.target, explained: { index: targetIndex(answer) } }, title },
-      { link: (job) => this.#copy({ job }), removed: () => ($("no-moments").hidden = $("moment-list").children.length > 0) },
+      { link: (job) => this.#copy({ job }), removed: () => ($("no-moments").hidden = $("moment-list").children.length > 0), running: (on) => this.#deeper(on) },
     );
     $("moment-list").prepend(moment.element);
     $("no-moments").hidden = true;
+  }
+
+  /** A job of the page has begun or ended: what a person waits for comes first. */
+  #deeper(begun) {
+    this.jobs += begun ? 1 : -1;
+    $("resting").hidden = !this.jobs;
+    if (this.live.explains !== !this.jobs) this.live.explain(!this.jobs);
   }
 
   #state(name, error) {
