@@ -15,6 +15,7 @@ MODULES = {
         "h11",
         "jwt",
         "prometheus_client",
+        "psutil",
         "sqlalchemy",
         "starlette",
         "structlog",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from service.settings import Settings
 from service.telemetry.decoder_metrics import DecoderMetrics
 from service.telemetry.explanation_metrics import CLASSES
 from service.telemetry.metrics import Metrics
+from service.telemetry.process_metrics import ROLES, ProcessMetrics
 from service.telemetry.records import AnswerRecord, FrameCounts, MethodRecord
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
@@ -42,6 +44,8 @@ No label has an id in it, and none takes a value that a client can make up.
 | `level` | `prediction`, `grad_cam`, `selective_relevance`, `temporal_relevance` |
 | `class` | the first {CLASSES} classes that a model predicts, and `other` |
 | `statistic` | `average`, `maximum` |
+| `role` | {", ".join(f"`{role}`" for role in ROLES)} |
+| `python` | the version of Python |
 | `state`, `band` | as in `actionlens.v1.JobState`; `low`, `normal`, `high` |
 | `grpc_type`, `grpc_service`, `grpc_method`, `grpc_code` | RPCs that exist, and gRPC's status codes |
 """
@@ -71,6 +75,7 @@ def families() -> Iterable[Metric]:
     metrics = Metrics(InProcessBackend(Settings()))
     metrics.register(JobMetrics(NoJobs()))
     metrics.register(DecoderMetrics(lambda: 0))
+    metrics.register(ProcessMetrics(os.getpid()))
     call = ("", "", "")
     metrics.rpcs.started(call)
     metrics.rpcs.ended(call, "OK", 0.0, 0, 0)
@@ -94,7 +99,7 @@ def families() -> Iterable[Metric]:
 
 
 def _name(metric: Metric) -> str:
-    return f"{metric.name}_total" if metric.type == "counter" else metric.name
+    return metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
 
 
 def _labels(metric: Metric) -> str:

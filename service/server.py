@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import tempfile
 import time
@@ -48,6 +49,7 @@ from service.settings import Settings
 from service.streaming.manager import StreamManager
 from service.telemetry.log import configure, get_logger
 from service.telemetry.metrics import Metrics
+from service.telemetry.process_metrics import ProcessMetrics
 from service.telemetry.span_export import exporting
 
 # Calls beyond those that have places: they are told why they have none.
@@ -67,6 +69,7 @@ class Server:
         self.settings = settings
         self.backend = backend
         self.metrics = Metrics(backend)
+        self.metrics.register(ProcessMetrics(os.getpid()))
         self.ingress = Ingress(settings)
         self.explain = ExplainService(settings, backend, self.metrics)
         self.jobs = JobService(settings, self.metrics.live) if jobs else None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    Info,
     ProcessCollector,
     Summary,
     disable_created_metrics,
@@ -78,6 +82,12 @@ class Metrics:
         self._skipped = Counter(
             "actionlens_windows_skipped", "Windows that came due and were not answered", ("model",), registry=registry
         )
+        self._last_answer = Gauge(
+            "actionlens_last_answer_timestamp_seconds",
+            "When the last clip or window was answered, in seconds since 1970",
+            ("model",),
+            registry=registry,
+        )
         self.clips = Gauge("actionlens_clips_in_flight", "Clips being answered", registry=registry)
         self.streams = Gauge("actionlens_streams", "Open streams", registry=registry)
         self.rpcs = RpcMetrics(registry)
@@ -89,6 +99,8 @@ class Metrics:
             self._frames.labels(outcome)
         registry.register(BackendMetrics(backend))
         ProcessCollector(registry=registry)
+        build = {"version": importlib.metadata.version("actionlens"), "python": platform.python_version()}
+        Info("actionlens_build", "The release that runs", registry=registry).info(build)
 
     def clip_answered(self, record: AnswerRecord) -> None:
         """Observe an answered clip of ExplainClip."""
@@ -117,7 +129,13 @@ class Metrics:
 
     def forget_answers(self) -> None:
         """Count answers anew, as if none had been given."""
-        for metric in (self._stage_seconds, self._request_seconds, self._predict_seconds, self._overhead_ratio):
+        for metric in (
+            self._stage_seconds,
+            self._request_seconds,
+            self._predict_seconds,
+            self._overhead_ratio,
+            self._last_answer,
+        ):
             metric.clear()
         self._explanations.forget()
 
@@ -129,6 +147,7 @@ class Metrics:
     def _answered(self, record: AnswerRecord) -> dict[str, str] | None:
         """Observe the metrics that clips and windows share. Returns the exemplar that leads to the answer's trace."""
         exemplar = {"trace_id": record.trace} if record.trace else None
+        self._last_answer.labels(record.model).set_to_current_time()
         for stage in _STAGES:
             self._stage_seconds.labels(record.model, "", stage).observe(getattr(record, stage), exemplar)
         self._predict_seconds.labels(record.model).inc(record.predict)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -51,10 +54,20 @@ def test_metrics_are_explained_in_plain_words(page: Page, running: Running) -> N
     cells = page.locator("#reasons tr", has_text="taught").locator("td")
     assert cells.all_text_contents() == ["taught", "80 %", "25 %", "7.5", "12.0"]
     expect(page.locator("#streams div", has_text="other methods").locator("dd")).to_have_text("20")
-    # What was before the page came is not of the last minute.
+    expect(page.locator("#silence")).to_be_hidden()
+    # What was before the page came is not of the last minute: the last known is shown, and that it is that.
     page.get_by_role("button", name="Last").click()
-    expect(page.locator("#price tr")).to_have_count(0)
-    expect(page.locator("#reasons tr")).to_have_count(0)
+    expect(page.locator("#silence")).to_contain_text("No answers in the last minute; the last one came")
+    expect(page.locator("#price tr", has_text="taught")).to_have_count(2)
     metrics.window_answered(record("dtd", 0.01), 0.2, None)
     expect(page.locator("#price tr")).to_have_count(1)
+    expect(page.locator("#silence")).to_be_hidden()
     expect(page.locator("#price tr")).to_contain_text("+50 %")
+
+
+def test_what_processes_take_and_which_release_runs(page: Page, running: Running) -> None:
+    page.goto(f"{running.address}overhead")
+    rows = page.locator("#processes tr")
+    expect(rows.filter(has_text="service").locator("td").nth(2)).to_have_text(re.compile(r"^[1-9][\d,]* MiB$"))
+    expect(rows.filter(has_text="decoders").locator("td").nth(1)).to_have_text(re.compile(r"^[1-9]"))
+    expect(page.locator("#release")).to_have_text(f"release {importlib.metadata.version('actionlens')}")

@@ -1,12 +1,13 @@
 // The overhead page: the service's own metrics in plain words, for people without Grafana.
 
-import { $, make, milliseconds, percent, press } from "./dom.js";
+import { $, duration, make, milliseconds, percent, press } from "./dom.js";
 import { Samples } from "./metrics.js";
 
 const EVERY = 2000;
 const MINUTE = 60_000;
 const STAGES = { decode: "--decode", queue: "--queue", transport: "--faint", predict: "--predict", explain: "--explain", measure: "--measure", encode: "--encode" };
 const OUTCOMES = { used: "frames used", dropped_stale: "frames too late", dropped_full: "frames not decoded", rejected: "frames refused" };
+const ROLES = { worker: "workers", java: "TorchServe (java)", decoder: "decoders", jobs: "job workers", other: "others" };
 const LEVELS = { prediction: "prediction only", grad_cam: "Grad-CAM", selective_relevance: "selective relevance", temporal_relevance: "other methods" };
 
 const history = [];
@@ -38,7 +39,7 @@ function price(samples) {
   }));
   const predict = samples.sum("actionlens_predict_seconds_total");
   const explain = ["explain", "measure"].reduce((sum, stage) => sum + samples.sum("actionlens_stage_seconds_sum", { stage }), 0);
-  $("total").textContent = predict > 0 ? `all explaining is ${percent(explain / predict)} of all predicting` : "no answers in this time";
+  $("total").textContent = predict > 0 ? `all explaining is ${percent(explain / predict)} of all predicting` : "";
 }
 
 /** The mean answer of every model, as one bar. */
@@ -82,8 +83,23 @@ function load(samples) {
     ["worker restarts", whole(samples.sum("actionlens_worker_restarts_total") + samples.sum("actionlens_job_worker_restarts_total"))],
     ["jobs running", jobs("running")],
     ["jobs waiting", jobs("queued")],
-    ["memory of the service", `${whole(samples.sum("process_resident_memory_bytes") / 2 ** 20)} MiB`],
   ]));
+}
+
+/** What the service and its children take. seconds: that `changed` is over. */
+function processes(now, changed, seconds) {
+  const own = ["service", 1, now.sum("process_resident_memory_bytes"), changed.sum("process_cpu_seconds_total")];
+  const children = Object.entries(ROLES).map(([role, words]) => [
+    words,
+    now.sum("actionlens_child_processes", { role }),
+    now.sum("actionlens_child_memory_bytes", { role }),
+    changed.sum("actionlens_child_cpu_seconds_total", { role }),
+  ]);
+  const rows = [own, ...children].filter(([, count]) => count > 0);
+  $("processes").replaceChildren(...rows.map(([words, count, bytes, busy]) =>
+    row(words, whole(count), `${whole(bytes / 2 ** 20)} MiB`, said(busy / seconds, (cores) => cores.toFixed(2)))));
+  const [build] = now.series("actionlens_build_info");
+  $("release").textContent = build ? `release ${build.labels.version}` : "";
 }
 
 function reasons(samples) {
@@ -96,13 +112,27 @@ function reasons(samples) {
   )));
 }
 
+/** Why the numbers shown are not of the time chosen. */
+function silence(samples, then) {
+  const last = Math.max(...samples.series("actionlens_last_answer_timestamp_seconds").map(({ value }) => value));
+  if (!Number.isFinite(last)) return "No answers yet: the numbers come with the first clip or stream.";
+  const ago = `the last one came ${duration(Math.max(0, Date.now() / 1000 - last))} ago`;
+  return then ? `No answers in the last minute; ${ago}. Shown is all since the service started.` : `Of all answers ${ago}.`;
+}
+
 function show() {
   const now = history.at(-1);
   if (!now) return;
   const then = span === "minute" ? history[0] : null;
   const changed = now.samples.since(then?.samples);
-  for (const part of [price, stages, streams, reasons]) part(changed);
+  const answered = changed.sum("actionlens_predict_seconds_total") > 0;
+  const shown = answered ? changed : now.samples;
+  for (const part of [price, stages, streams, reasons]) part(shown);
   load(now.samples);
+  const sinceStart = Date.now() / 1000 - now.samples.sum("process_start_time_seconds");
+  processes(now.samples, changed, changed === now.samples ? sinceStart : (now.at - then.at) / 1000);
+  $("silence").hidden = answered;
+  $("silence").textContent = answered ? "" : silence(now.samples, then);
   press(document.querySelectorAll("[data-span]"), (button) => button.dataset.span === span);
   if (then && then !== now) document.querySelector("[data-span=minute]").textContent = now.at - then.at < MINUTE - EVERY ? `Last ${Math.round((now.at - then.at) / 1000)} s` : "Last minute";
 }
