@@ -69,5 +69,5 @@ def test_what_processes_take_and_which_release_runs(page: Page, running: Running
     page.goto(f"{running.address}overhead")
     rows = page.locator("#processes tr")
     expect(rows.filter(has_text="service").locator("td").nth(2)).to_have_text(re.compile(r"^[1-9][\d,]* MiB$"))
-    expect(rows.filter(has_text="decoders").locator("td").nth(1)).to_have_text(re.compile(r"^[1-9]"))
+    expect(rows.filter(has_text="job workers").locator("td").nth(1)).to_have_text(re.compile(r"^[1-9]"))
     expect(page.locator("#release")).to_have_text(f"release {importlib.metadata.version('actionlens')}")
