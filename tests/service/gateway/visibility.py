@@ -4,7 +4,6 @@ python -m tests.service.gateway.visibility [WINDOWS [FOLDER]] prints a table, an
 from __future__ import annotations
 
 import base64
-import io
 import os
 import shutil
 import sys
@@ -20,103 +19,88 @@ from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 
 from service.settings import BackendName, Settings
-from tests.service.gateway.running import MODEL, PATIENCE, ROOT, Running, arguments, sample_frames
+from tests.service.gateway.running import MODEL, ROOT, Running, arguments, sample_frames
 
 Film = list[NDArray[np.uint8]]
 
 METHODS = ("atr", "clrp", "dtd", "grad-cam", "guided-backprop", "guided-grad-cam", "selective-relevance")
 SEEN = 0.01
 """The share of a frame's pixels that must differ by more than 25 of 255 in a channel for a person to notice."""
+_FPS, _SPAN = 25, 32
 _CLIPS = {
     "gesture": "jester/120331.mp4",
     "pitch": "ucf101/v_BaseballPitch_g05_c07.avi",
     "jump": "hmdb51/parkour_jump.mp4",
     "wrestling": "kinetics/mmaction2_demo_armwrestling.mp4",
 }
-_DROP = """(encoded) => {
-  const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
-  const carried = new DataTransfer();
-  carried.items.add(new File([bytes], "film.mp4", { type: "video/mp4" }));
-  document.getElementById("stage").dispatchEvent(new DragEvent("drop", { dataTransfer: carried, cancelable: true }));
-}"""
-# Each window is shown with the next method. Of each whose sentence names frames: the largest share of such a frame's
-# pixels that what is laid over it changes visibly.
-_WATCH = """async ([methods, windows, pictured]) => {
+# Windows of a film, explained by the service and given to the page as if the stream had brought them, each shown with one
+# method after the other. Of those whose sentence names frames: the share of pixels that what is laid over a named frame
+# changes visibly, of the frame where it is largest.
+_LOOK = """async ([methods, images, starts, fps, span]) => {
+  const { methodOf } = await import("/static/js/methods.js");
   const { shortestRun } = await import("/static/js/reading.js");
   const { pale } = await import("/static/js/heat.js");
-  const { stage, says } = window.page;
-  const [show, say] = [stage.show, says.show];
-  const shares = window.seen = Object.fromEntries(methods.map((method) => [method, []]));
-  const shots = window.shots = {};
-  let turn = 0, busy = false;
+  const { service, ask, live, stage, says, time } = window.page;
+  window.shots ??= {};
+  const pictures = images.map((text, i) => ({ blob: new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))], { type: "image/jpeg" }), time: i / fps }));
+  const shares = Object.fromEntries(methods.map((method) => [method, []]));
   const context = () => new OffscreenCanvas(480, 360).getContext("2d", { willReadFrequently: true });
   const [plain, laid] = [context(), context()];
-  const look = async (heat, scale, picture, frame) => {
+  const changed = async (picture, frame) => {
     const image = await createImageBitmap(picture.blob);
     for (const { canvas } of [plain, laid]) canvas.height = Math.round((480 * image.height) / image.width);
     pale(plain, image, 480, plain.canvas.height);
-    stage.paint(laid, image, frame, { heat, scale });
+    stage.paint(laid, image, frame);
     image.close();
     const [a, b] = [plain, laid].map((drawn) => drawn.getImageData(0, 0, 480, drawn.canvas.height).data);
-    let changed = 0;
-    for (let i = 0; i < a.length; i += 4) {
-      changed += [0, 1, 2].some((c) => Math.abs(a[i + c] - b[i + c]) > 25);
-    }
-    return (4 * changed) / a.length;
+    let count = 0;
+    for (let i = 0; i < a.length; i += 4) count += [0, 1, 2].some((c) => Math.abs(a[i + c] - b[i + c]) > 25);
+    return (4 * count) / a.length;
   };
-  stage.show = (...given) => {
-    const left = methods.filter((method) => shares[method].length < windows);
-    if (left.length) stage.view.layer = left[turn++ % left.length];
-    show.apply(stage, given);
-  };
-  says.show = async (answer, curve) => {
+  let told;
+  const say = says.show;
+  says.show = (answer, curve) => {
+    told = curve;
     say.call(says, answer, curve);
-    const { entry, heat, scale } = stage;
-    const run = curve && shortestRun(curve.values);
-    const { pictures } = window.page.last;
-    if (busy || !run || pictures.some((picture) => !picture) || shares[entry.method].length >= windows) return;
-    if (entry.method !== curve.method) throw new Error(`${curve.method} is told, ${entry.method} is shown`);
-    busy = true;
-    let most = 0;
-    for (let frame = run.first; frame <= run.last; frame++) {
-      const share = await look(heat, scale, pictures[frame], frame);
-      if (share >= most && pictured) shots[entry.method] = [await laid.canvas.convertToBlob(), share];
-      most = Math.max(most, share);
-    }
-    shares[entry.method].push(most);
-    busy = false;
   };
+  for (const start of starts) {
+    const shown = pictures.slice(start, start + span);
+    const clip = { frames: { images: await Promise.all(shown.map(async ({ blob }) => new Uint8Array(await blob.arrayBuffer()))), timestamps: shown.map(({ time }) => time) } };
+    const { answer } = await service.call("ExplainClip", { model: ask.model.name, clip, methods: methods.map(methodOf), output: { encoding: 3 } });
+    for (const picture of shown) picture.thumb = await createImageBitmap(picture.blob, { resizeHeight: 72 });
+    live.frames = new Map(shown.map((picture, i) => [i, Object.assign(picture, { taken: performance.now() - 1000 * (shown.at(-1).time - picture.time) })]));
+    for (const method of methods) {
+      stage.view.layer = method;
+      live.on.window({ answer, lag: 0.2, skipped_windows: 0, counts: { used: 16, waiting: 0, dropped_stale: 0, dropped_full: 0, rejected: 0, missing: 0 } });
+      if (stage.entry.method !== method || told.method !== method) throw new Error(`${method} is chosen, not shown or not told`);
+      const run = shortestRun(told.values);
+      if (!run) continue;
+      let most = -1;
+      for (let frame = run.first; frame <= run.last; frame++) {
+        const share = await changed(window.page.last.pictures[frame], frame);
+        if (start === starts[Math.floor(starts.length / 2)] && frame <= (run.first + run.last) / 2) window.shots[method] = await laid.canvas.convertToBlob();
+        most = Math.max(most, share);
+      }
+      shares[method].push(most);
+    }
+  }
+  says.show = say;
+  return shares;
 }"""
 _SHOT = """async (method) => {
-  const bytes = new Uint8Array(await window.shots[method][0].arrayBuffer());
+  const bytes = new Uint8Array(await window.shots[method].arrayBuffer());
   return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }"""
 
 
-def films(assets: Path | None) -> dict[str, bytes]:
-    """Films in MP4: the bundled model's sample, one with a cut every 0.7 s, and real clips where there are some."""
+def films(assets: Path | None) -> dict[str, Film]:
+    """Frames of the bundled model's sample, of a film with a cut every 0.7 s, and of real clips where there are some."""
     sample = sample_frames()
     real = {name: _read(assets / "clips" / path) for name, path in _CLIPS.items()} if assets else {}
     scenes = [*real.values(), sample] if real else [sample, [frame[:, ::-1] for frame in sample], sample[::-1]]
-    cuts = [frame for scene in scenes for frame in scene[8:26]]
-    made = {"sample": encode(sample), "cuts": encode(cuts)}
-    return made | {name: encode(frames) for name, frames in real.items() if name in ("gesture", "pitch")}
-
-
-def encode(frames: Film) -> bytes:
-    """Write uint8 [height, width, 3] RGB frames of any sizes as 25 per second of H.264."""
-    height, width = frames[0].shape[:2]
-    size = (width // 2 * 2, height // 2 * 2)
-    written = io.BytesIO()
-    with av.open(written, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "18"})
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            image = cv2.resize(np.ascontiguousarray(frame), size, interpolation=cv2.INTER_AREA)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(image, np.uint8), format="rgb24")))
-        container.mux(stream.encode())
-    return written.getvalue()
+    cuts = [cv2.resize(np.ascontiguousarray(frame), (320, 240)) for scene in scenes for frame in scene[8:26]]
+    found = {"sample": sample, "cuts": [np.asarray(frame, np.uint8) for frame in cuts]}
+    return found | {name: frames for name, frames in real.items() if name in ("gesture", "pitch")}
 
 
 def _read(path: Path) -> Film:
@@ -124,19 +108,14 @@ def _read(path: Path) -> Film:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def shares(page: Page, film: bytes, windows: int, pictured: bool = False) -> dict[str, list[float]]:
-    """Play a film on an opened page that asks for METHODS; per method and window the share (0 .. 1) of pixels that
-    are visibly changed, of the named frame that is changed most."""
-    page.evaluate(_WATCH, [list(METHODS), windows, pictured])
-    page.evaluate(_DROP, base64.b64encode(film).decode())
-    page.wait_for_function("(n) => Object.values(window.seen).every(({ length }) => length >= n)", arg=windows)
-    seen: dict[str, list[float]] = page.evaluate("() => window.seen")
+def shares(page: Page, film: Film, windows: int) -> dict[str, list[float]]:
+    """Show windows of a film on an opened page without a source; per method and reading that names frames, the share
+    (0 .. 1) of pixels that are visibly changed, of the named frame that is changed most."""
+    images = [cv2.imencode(".jpg", np.ascontiguousarray(frame[..., ::-1]))[1].tobytes() for frame in film]
+    starts = np.linspace(0, max(0, len(film) - _SPAN), windows).astype(int).tolist()
+    encoded = [base64.b64encode(image).decode() for image in images]
+    seen: dict[str, list[float]] = page.evaluate(_LOOK, [list(METHODS), encoded, starts, _FPS, _SPAN])
     return seen
-
-
-def address(running: Running) -> str:
-    """Of a page that asks for METHODS and has no source yet."""
-    return f"{running.address}#methods={','.join(METHODS)}"
 
 
 def table(film: str, found: dict[str, Sequence[float]]) -> str:
@@ -166,10 +145,9 @@ def main() -> None:
             for name, film in films(Path(assets) if assets else None).items():
                 context = browser.new_context(viewport={"width": 1280, "height": 720}, bypass_csp=True)
                 page = context.new_page()
-                page.set_default_timeout(PATIENCE)
-                page.goto(address(running))
-                page.locator("#methods input").first.wait_for(state="attached")
-                print(table(name, shares(page, film, windows, folder is not None)), flush=True)
+                page.goto(running.address)
+                page.wait_for_function("() => window.page")
+                print(table(name, shares(page, film, windows)), flush=True)
                 for method in METHODS if folder else ():
                     folder.mkdir(parents=True, exist_ok=True)
                     Path(folder, f"{name}-{method}.png").write_bytes(base64.b64decode(page.evaluate(_SHOT, method)))

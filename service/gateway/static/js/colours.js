@@ -14,9 +14,10 @@ const METHODS = {
 const OTHER = [255, 160, 0];
 const AGAINST = [0, 95, 255];
 const MOST_OPACITY = 0.74;
-const GROWTH = 0.7;
+const GROWTH = 1.3;
 // How far the strongest relevance is mixed with white.
-const WHITE = 0.4;
+const WHITE = 0.35;
+const LINE_WHITE = 0.55;
 // On white, bright colours are not seen: so much of them is left.
 const ON_WHITE = 0.62;
 
@@ -31,13 +32,16 @@ export function ink(method, against = false) {
   return css(colourOf(method, against).map((channel) => Math.round(dim * channel)));
 }
 
-/** Writes the glow's RGBA into data at a place. value: relevance divided by the scale's peak; inside: 0 .. 1, whether the
- * cell belongs to those that hold most of the relevance. The picture below always shows through. */
-export function glow(data, at, colour, value, inside) {
+/** Colour of a method's lines over a picture. */
+export const line = (method, against = false) => css(colourOf(method, against).map((channel) => Math.round(channel + LINE_WHITE * (255 - channel))));
+
+/** Writes the glow's RGBA into data at a place. value: relevance divided by the scale's peak; most, half: 0 .. 1, whether the
+ * cell belongs to the smallest area that holds most, or half, of the relevance. The picture below always shows through. */
+export function glow(data, at, colour, value, most, half) {
   const strength = Math.min(1, Math.max(0, value));
-  const white = WHITE * strength;
+  const white = WHITE * strength ** 2;
   for (let c = 0; c < 3; c++) data[at + c] = colour[c] * (1 - white) + 255 * white;
-  data[at + 3] = 255 * Math.min(MOST_OPACITY, 0.22 * inside + 0.12 * strength + 0.4 * strength ** GROWTH * inside);
+  data[at + 3] = 255 * Math.min(MOST_OPACITY, 0.08 * most + 0.2 * half + 0.08 * strength + 0.4 * strength ** GROWTH * most);
 }
 
 /** Paints a method's scale, from nothing (signed: from all against) to full strength, onto a canvas. */
@@ -49,7 +53,7 @@ export function paintScale(canvas, method, signed) {
   const pixel = [0, 0, 0, 0];
   for (let x = 0; x < width; x++) {
     const value = signed ? (2 * x) / (width - 1) - 1 : x / (width - 1);
-    glow(pixel, 0, colourOf(method, value < 0), Math.abs(value), Math.min(1, 10 * Math.abs(value)));
+    glow(pixel, 0, colourOf(method, value < 0), Math.abs(value), Math.min(1, 10 * Math.abs(value)), Math.min(1, 3 * Math.abs(value)));
     context.fillStyle = css(pixel, pixel[3] / 255);
     context.fillRect(x, 0, 1, height);
   }

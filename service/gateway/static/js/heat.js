@@ -1,7 +1,7 @@
 // Relevance made ready for drawing over the frames of its window.
 
 import { frameTimes } from "./clock.js";
-import { colourOf, css, glow } from "./colours.js";
+import { colourOf, css, glow, line } from "./colours.js";
 import { contour } from "./contour.js";
 import { perFrame, positionsOf } from "./reading.js";
 import { between, toArray } from "./tensor.js";
@@ -12,13 +12,12 @@ const BLUR = 0.025;
 // Cells of coarse maps flow into each other.
 const LEAST_BLUR = 0.6;
 // Lines go around the smallest area that holds these shares of the window's relevance.
-const MOST = 0.8;
-const HALF = 0.5;
+const [MOST, HALF] = [0.8, 0.5];
 const BINS = 1024;
 // Seconds for which the outline of what moved is still seen.
 const TRAIL = 1;
 // Of the picture's shorter side: the glowing edge of a frame that counts.
-const EDGE = 0.09;
+const EDGE = 0.07;
 
 /** What to lay over a window's frames for an explanation; frames: its FrameReport. Null where nothing can be laid over. */
 export function overlayOf(entry, frames) {
@@ -47,7 +46,7 @@ export class Heat {
     this.times = frameTimes(frames);
     this.#place(shape, frames.placement);
     this.made = new Map();
-    this.peak = Math.max(...this.#signs.map((sign) => this.#volume("all", sign).reduce((most, value) => Math.max(most, value), 0)));
+    this.peak = this.#volume("all").reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     this.grid = new OffscreenCanvas(this.columns, this.rows);
   }
 
@@ -57,13 +56,15 @@ export class Heat {
   }
 
   /** Relevance at a model frame, blurred, row by row over the picture; frame null: the strongest of all frames. part: "all",
-   * "motion" or "scene"; sign: -1 for what speaks against the class, as a positive number. */
-  at(frame, part = "all", sign = 1) {
-    const volume = this.#volume(part, sign);
+   * "motion" or "scene". */
+  at(frame, part = "all") {
+    const volume = this.#volume(part);
     const size = this.rows * this.columns;
     const plane = new Float32Array(size);
     if (frame === null) {
-      volume.forEach((value, i) => (plane[i % size] = Math.max(plane[i % size], value)));
+      volume.forEach((value, i) => {
+        if (Math.abs(value) > Math.abs(plane[i % size])) plane[i % size] = value;
+      });
       return plane;
     }
     const { before, after, share } = between(this.positions, frame);
@@ -73,14 +74,15 @@ export class Heat {
 
   /** Lays the relevance at a frame over a picture of width x height. scale: the value drawn at full strength. */
   draw(context, width, height, frame, { part = "all", opacity = 1, scale = this.peak } = {}) {
-    const levels = this.#levels(part);
-    if (!(scale > 0) || !(levels.most > 0) || opacity <= 0) return;
-    const planes = this.#signs.map((sign) => ({ colour: colourOf(this.method, sign < 0), plane: this.at(frame, part, sign) }));
+    const { most, half } = this.#levels(part);
+    if (!(scale > 0) || !(most > 0) || opacity <= 0) return;
+    const plane = this.at(frame, part);
     const image = new ImageData(this.columns, this.rows);
-    for (let i = 0; i < this.rows * this.columns; i++) {
-      const { colour, plane } = planes.length > 1 && planes[1].plane[i] > planes[0].plane[i] ? planes[1] : planes[0];
-      glow(image.data, 4 * i, colour, plane[i] / scale, rise(plane[i] / levels.most));
-    }
+    const [speaking, against] = [colourOf(this.method), colourOf(this.method, true)];
+    plane.forEach((value, i) => {
+      const strength = Math.abs(value);
+      glow(image.data, 4 * i, value < 0 ? against : speaking, strength / scale, rise(strength / most), rise(strength / half));
+    });
     this.grid.getContext("2d").putImageData(image, 0, 0);
     context.save();
     context.globalAlpha = opacity;
@@ -90,10 +92,8 @@ export class Heat {
     context.lineJoin = context.lineCap = "round";
     if (this.mask && part !== "scene") this.#trail(context, width, height, frame, opacity);
     else {
-      for (const { colour, plane } of planes) {
-        this.#line(context, width, height, plane, levels.most, colour, 1);
-        this.#line(context, width, height, plane, levels.half, colour, 2);
-      }
+      if (!this.signed) this.#line(context, width, height, plane, most, 1);
+      this.#line(context, width, height, plane, half, 2);
     }
     context.restore();
   }
@@ -101,34 +101,29 @@ export class Heat {
   /** Outlines of what moves at a frame and of what moved shortly before it, which fade. */
   #trail(context, width, height, frame, opacity) {
     const { most } = this.#levels("motion");
-    const colour = colourOf(this.method);
     if (frame === null) {
-      this.#line(context, width, height, this.at(null, "motion"), most, colour, 2);
+      this.#line(context, width, height, this.at(null, "motion"), most, 2);
       return;
     }
     for (let earlier = 0; earlier <= frame; earlier++) {
       const age = this.times[frame] - this.times[earlier];
       if (age >= TRAIL) continue;
       context.globalAlpha = opacity * (earlier === frame ? 1 : 0.6 * (1 - age / TRAIL));
-      this.#line(context, width, height, this.at(earlier, "motion"), most, colour, earlier === frame ? 2 : 1);
+      this.#line(context, width, height, this.at(earlier, "motion"), most, earlier === frame ? 2.5 : 1);
     }
   }
 
-  #line(context, width, height, plane, level, colour, weight) {
+  #line(context, width, height, plane, level, weight) {
     if (!(level > 0)) return;
     const path = contour(plane, this.rows, this.columns, level, width, height);
     const unit = Math.max(width, height) / 640;
     // Dark below, so that the line is seen on bright pictures too.
-    context.strokeStyle = "rgb(0 0 0 / .5)";
-    context.lineWidth = (weight + 1.6) * unit;
+    context.strokeStyle = "rgb(0 0 0 / .45)";
+    context.lineWidth = (weight + 2) * unit;
     context.stroke(path);
-    context.strokeStyle = css(colour);
+    context.strokeStyle = line(this.method);
     context.lineWidth = weight * unit;
     context.stroke(path);
-  }
-
-  get #signs() {
-    return this.signed ? [1, -1] : [1];
   }
 
   /** The grid over the source picture, and how its cells are made of the map's. */
@@ -143,14 +138,13 @@ export class Heat {
     this.source = { rows, columns };
   }
 
-  /** [steps, rows, columns]: the values of a part and a sign, blurred. */
-  #volume(part, sign) {
-    const key = `${part} ${sign}`;
-    if (!this.made.has(key)) this.made.set(key, this.#blurred(part, sign));
-    return this.made.get(key);
+  /** [steps, rows, columns]: the values of a part, blurred. */
+  #volume(part) {
+    if (!this.made.has(part)) this.made.set(part, this.#blurred(part));
+    return this.made.get(part);
   }
 
-  #blurred(part, sign) {
+  #blurred(part) {
     const { rows, columns } = this.source;
     const kept = new Float32Array(rows * columns);
     const narrow = new Float32Array(rows * this.columns);
@@ -158,9 +152,9 @@ export class Heat {
     for (let step = 0; step < this.steps; step++) {
       const from = step * rows * columns;
       for (let i = 0; i < kept.length; i++) {
-        const value = sign * this.data[from + i];
+        const value = this.data[from + i];
         const counts = part === "all" || !this.mask || this.mask[from + i] > 0 === (part === "motion");
-        kept[i] = counts && value > 0 && value < Infinity ? value : 0;
+        kept[i] = counts && Number.isFinite(value) && (this.signed || value > 0) ? value : 0;
       }
       this.across.forEach(({ first, weights }, column) => {
         for (let row = 0; row < rows; row++) {
@@ -180,10 +174,10 @@ export class Heat {
     return volume;
   }
 
-  /** {most, half}: the values above which the strongest cells of all frames hold these shares of the relevance. */
+  /** {most, half} of all frames' cells. */
   #levels(part) {
     const key = `levels ${part}`;
-    if (!this.made.has(key)) this.made.set(key, levelsOf(this.#signs.map((sign) => this.#volume(part, sign))));
+    if (!this.made.has(key)) this.made.set(key, levelsOf(this.#volume(part)));
     return this.made.get(key);
   }
 }
@@ -196,7 +190,7 @@ class FrameGlow {
     this.values = values;
     this.signed = values.some((value) => value < 0);
     this.peak = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    this.most = levelsOf([values.map(Math.abs)]).most;
+    this.most = levelsOf(values).most;
     this.mask = null;
   }
 
@@ -209,14 +203,14 @@ class FrameGlow {
     const value = this.values[frame ?? this.values.length - 1];
     if (!(scale > 0) || opacity <= 0 || !(Math.abs(value) >= this.most) || value === 0) return;
     const pixel = [0, 0, 0, 0];
-    glow(pixel, 0, colourOf(this.method, value < 0), Math.abs(value) / scale, 1);
+    glow(pixel, 0, colourOf(this.method, value < 0), Math.abs(value) / scale, 1, 1);
     const edge = EDGE * Math.min(width, height);
     context.save();
     context.globalAlpha = opacity;
     const sides = [[0, 0, edge, 0], [width, 0, width - edge, 0], [0, 0, 0, edge], [0, height, 0, height - edge]];
     for (const side of sides) {
       const shade = context.createLinearGradient(...side);
-      shade.addColorStop(0, css(pixel, Math.min(1, (1.35 * pixel[3]) / 255)));
+      shade.addColorStop(0, css(pixel, pixel[3] / 255));
       shade.addColorStop(1, css(pixel, 0));
       context.fillStyle = shade;
       context.fillRect(0, 0, width, height);
@@ -231,21 +225,21 @@ function rise(value) {
   return share * share * (3 - 2 * share);
 }
 
-function levelsOf(volumes) {
-  const most = Math.max(...volumes.map((volume) => volume.reduce((max, value) => Math.max(max, value), 0)));
+/** {most, half}: the magnitudes above which the strongest values hold these shares of the sum of all magnitudes. */
+function levelsOf(values) {
+  const top = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
   const masses = new Float64Array(BINS);
   let whole = 0;
-  for (const volume of volumes) {
-    for (const value of volume) {
-      if (!(value > 0)) continue;
-      masses[Math.min(BINS - 1, Math.floor((BINS * value) / most))] += value;
-      whole += value;
+  if (top > 0) {
+    for (const value of values) {
+      masses[Math.min(BINS - 1, Math.floor((BINS * Math.abs(value)) / top))] += Math.abs(value);
+      whole += Math.abs(value);
     }
   }
   const above = (share) => {
     let bin = BINS;
     for (let held = 0; bin > 0 && held < share * whole; ) held += masses[--bin];
-    return (Math.max(bin, 0.5) * most) / BINS;
+    return (Math.max(bin, 0.5) * top) / BINS;
   };
   return { most: above(MOST), half: above(HALF) };
 }
