@@ -14,7 +14,7 @@ const METHODS = {
 const OTHER = [255, 160, 0];
 const AGAINST = [0, 95, 255];
 const MOST_OPACITY = 0.74;
-const GROWTH = 1.3;
+const GROWTH = 1.8;
 // How far the strongest relevance is mixed with white.
 const WHITE = 0.35;
 const LINE_WHITE = 0.55;
@@ -41,7 +41,7 @@ export function glow(data, at, colour, value, most, half) {
   const strength = Math.min(1, Math.max(0, value));
   const white = WHITE * strength ** 2;
   for (let c = 0; c < 3; c++) data[at + c] = colour[c] * (1 - white) + 255 * white;
-  data[at + 3] = 255 * Math.min(MOST_OPACITY, 0.08 * most + 0.2 * half + 0.08 * strength + 0.4 * strength ** GROWTH * most);
+  data[at + 3] = 255 * Math.min(MOST_OPACITY, 0.08 * most + 0.2 * half + 0.08 * strength + 0.34 * strength ** GROWTH * most);
 }
 
 /** Paints a method's scale, from nothing (signed: from all against) to full strength, onto a canvas. */

@@ -86,10 +86,7 @@ export class Heat {
     this.grid.getContext("2d").putImageData(image, 0, 0);
     context.save();
     context.globalAlpha = opacity;
-    context.imageSmoothingEnabled = true;
-    context.imageSmoothingQuality = "high";
     context.drawImage(this.grid, 0, 0, width, height);
-    context.lineJoin = context.lineCap = "round";
     if (this.mask && part !== "scene") this.#trail(context, width, height, frame, opacity);
     else {
       if (!this.signed) this.#line(context, width, height, plane, most, 1);
@@ -108,8 +105,8 @@ export class Heat {
     for (let earlier = 0; earlier <= frame; earlier++) {
       const age = this.times[frame] - this.times[earlier];
       if (age >= TRAIL) continue;
-      context.globalAlpha = opacity * (earlier === frame ? 1 : 0.6 * (1 - age / TRAIL));
-      this.#line(context, width, height, this.at(earlier, "motion"), most, earlier === frame ? 2.5 : 1);
+      context.globalAlpha = opacity * (earlier === frame ? 1 : 0.75 * (1 - age / TRAIL));
+      this.#line(context, width, height, this.at(earlier, "motion"), most, earlier === frame ? 3 : 1.5);
     }
   }
 
@@ -156,13 +153,14 @@ export class Heat {
         const counts = part === "all" || !this.mask || this.mask[from + i] > 0 === (part === "motion");
         kept[i] = counts && Number.isFinite(value) && (this.signed || value > 0) ? value : 0;
       }
-      this.across.forEach(({ first, weights }, column) => {
-        for (let row = 0; row < rows; row++) {
+      for (let row = 0; row < rows; row++) {
+        for (let column = 0; column < this.columns; column++) {
+          const { first, weights } = this.across[column];
           let sum = 0;
           for (let k = 0; k < weights.length; k++) sum += weights[k] * kept[row * columns + first + k];
           narrow[row * this.columns + column] = sum;
         }
-      });
+      }
       this.down.forEach(({ first, weights }, row) => {
         const at = (step * this.rows + row) * this.columns;
         for (let k = 0; k < weights.length; k++) {
@@ -248,7 +246,7 @@ function levelsOf(values) {
  * the cell's middle. start, extent, spread: in values of the line. Cells beyond the line have no weights. */
 function kernel(count, start, extent, length, spread) {
   const deviation = Math.max(LEAST_BLUR, spread);
-  const reach = Math.ceil(3 * deviation);
+  const reach = Math.ceil(2.5 * deviation);
   return Array.from({ length: count }, (_, cell) => {
     const middle = start + ((cell + 0.5) * extent) / count - 0.5;
     const first = Math.max(0, Math.ceil(middle - reach));
