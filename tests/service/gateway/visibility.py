@@ -108,6 +108,13 @@ def _read(path: Path) -> Film:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
+def opened(page: Page, running: Running) -> Page:
+    """The page once it knows the models, without a source."""
+    page.goto(running.address)
+    page.wait_for_function("() => window.page")
+    return page
+
+
 def shares(page: Page, film: Film, windows: int) -> dict[str, list[float]]:
     """Show windows of a film on an opened page without a source; per method and reading that names frames, the share
     (0 .. 1) of pixels that are visibly changed, of the named frame that is changed most."""
@@ -129,6 +136,7 @@ def table(film: str, found: dict[str, Sequence[float]]) -> str:
 
 
 def main() -> None:
+    """Print the table of all films."""
     windows = int(sys.argv[1]) if len(sys.argv) > 1 else 40
     folder = Path(sys.argv[2]) if len(sys.argv) > 2 else None
     assets = os.environ.get("ACTIONLENS_TEST_ASSETS")
@@ -144,9 +152,7 @@ def main() -> None:
         try:
             for name, film in films(Path(assets) if assets else None).items():
                 context = browser.new_context(viewport={"width": 1280, "height": 720}, bypass_csp=True)
-                page = context.new_page()
-                page.goto(running.address)
-                page.wait_for_function("() => window.page")
+                page = opened(context.new_page(), running)
                 print(table(name, shares(page, film, windows)), flush=True)
                 for method in METHODS if folder else ():
                     folder.mkdir(parents=True, exist_ok=True)

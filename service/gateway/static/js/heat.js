@@ -224,7 +224,7 @@ function rise(value) {
 }
 
 /** {most, half}: the magnitudes above which the strongest values hold these shares of the sum of all magnitudes. */
-function levelsOf(values) {
+export function levelsOf(values) {
   const top = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
   const masses = new Float64Array(BINS);
   let whole = 0;
