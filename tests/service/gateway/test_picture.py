@@ -1,4 +1,4 @@
-"""What is laid over the page's picture, in Chromium: it is seen where the page says that it is, on a scale that falls."""
+"""What is laid over the page's picture: it is seen where the page says that it is, on a scale that falls."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ _CONTOUR = """async (points) => {
 _LEVELS = "async (values) => (await import('/static/js/heat.js')).levelsOf(Float32Array.from(values))"
 # The last answer again, some seconds later, all its relevance so many times as strong: the scale's part of the first.
 _LATER = """([seconds, times]) => {
-  const { live, last, stage } = window.page;
-  const weaker = ({ saliency, ...rest }) => saliency
-    ? { ...rest, saliency: { ...saliency, values: { ...saliency.values, offset: times * saliency.values.offset, scale: times * saliency.values.scale } } }
-    : { ...rest, saliency };
+  const { last, stage } = window.page;
+  const less = (values) => ({ ...values, offset: times * values.offset, scale: times * values.scale });
+  const weaker = ({ saliency, ...rest }) => ({
+    ...rest,
+    saliency: saliency && { ...saliency, values: less(saliency.values) },
+  });
   const { frames } = last.answer;
   const answer = {
     ...last.answer,
@@ -34,7 +36,7 @@ _LATER = """([seconds, times]) => {
     frames: { ...frames, timestamps: frames.timestamps.map((time) => time + seconds) },
   };
   window.first ??= { answer: last.answer };
-  live.on.window({ answer, lag: 0.2, skipped_windows: 0, counts: { used: 16, waiting: 0, dropped_stale: 0, dropped_full: 0, rejected: 0, missing: 0 } });
+  window.give(answer);
   window.first.peak ??= stage.heat.peak;
   window.page.last.answer = { ...window.first.answer, frames: answer.frames };
   return stage.scale / window.first.peak;

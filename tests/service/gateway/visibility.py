@@ -33,16 +33,21 @@ _CLIPS = {
     "jump": "hmdb51/parkour_jump.mp4",
     "wrestling": "kinetics/mmaction2_demo_armwrestling.mp4",
 }
-# Windows of a film, explained by the service and given to the page as if the stream had brought them, each shown with one
-# method after the other. Of those whose sentence names frames: the share of pixels that what is laid over a named frame
-# changes visibly, of the frame where it is largest.
+# Windows of a film, explained by the service and given to the page as if the stream had brought them, each shown with
+# one method after the other. Of those whose sentence names frames: the share of pixels that what is laid over a named
+# frame changes visibly, of the frame where it is largest.
 _LOOK = """async ([methods, images, starts, fps, span]) => {
   const { methodOf } = await import("/static/js/methods.js");
   const { shortestRun } = await import("/static/js/reading.js");
   const { pale } = await import("/static/js/heat.js");
   const { service, ask, live, stage, says, time } = window.page;
   window.shots ??= {};
-  const pictures = images.map((text, i) => ({ blob: new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))], { type: "image/jpeg" }), time: i / fps }));
+  const blobOf = (text) => new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))]);
+  const pictures = images.map((text, i) => ({ blob: blobOf(text), time: i / fps }));
+  const causes = { dropped_stale: 0, dropped_full: 0, rejected: 0, missing: 0 };
+  window.give = (answer) => {
+    live.on.window({ answer, lag: 0.2, skipped_windows: 0, counts: { used: 16, waiting: 0, ...causes } });
+  };
   const shares = Object.fromEntries(methods.map((method) => [method, []]));
   const context = () => new OffscreenCanvas(480, 360).getContext("2d", { willReadFrequently: true });
   const [plain, laid] = [context(), context()];
@@ -65,20 +70,24 @@ _LOOK = """async ([methods, images, starts, fps, span]) => {
   };
   for (const start of starts) {
     const shown = pictures.slice(start, start + span);
-    const clip = { frames: { images: await Promise.all(shown.map(async ({ blob }) => new Uint8Array(await blob.arrayBuffer()))), timestamps: shown.map(({ time }) => time) } };
-    const { answer } = await service.call("ExplainClip", { model: ask.model.name, clip, methods: methods.map(methodOf), output: { encoding: 3 } });
+    const bytes = await Promise.all(shown.map(async ({ blob }) => new Uint8Array(await blob.arrayBuffer())));
+    const clip = { frames: { images: bytes, timestamps: shown.map(({ time }) => time) } };
+    const asked = { model: ask.model.name, clip, methods: methods.map(methodOf), output: { encoding: 3 } };
+    const { answer } = await service.call("ExplainClip", asked);
     for (const picture of shown) picture.thumb = await createImageBitmap(picture.blob, { resizeHeight: 72 });
-    live.frames = new Map(shown.map((picture, i) => [i, Object.assign(picture, { taken: performance.now() - 1000 * (shown.at(-1).time - picture.time) })]));
+    for (const picture of shown) picture.taken = performance.now() - 1000 * (shown.at(-1).time - picture.time);
+    live.frames = new Map(shown.entries());
     for (const method of methods) {
       stage.view.layer = method;
-      live.on.window({ answer, lag: 0.2, skipped_windows: 0, counts: { used: 16, waiting: 0, dropped_stale: 0, dropped_full: 0, rejected: 0, missing: 0 } });
-      if (stage.entry.method !== method || told.method !== method) throw new Error(`${method} is chosen, not shown or not told`);
+      window.give(answer);
+      if (stage.entry.method !== method || told.method !== method) throw new Error(`${method} is not shown or told`);
       const run = shortestRun(told.values);
       if (!run) continue;
       let most = -1;
       for (let frame = run.first; frame <= run.last; frame++) {
         const share = await changed(window.page.last.pictures[frame], frame);
-        if (start === starts[Math.floor(starts.length / 2)] && frame <= (run.first + run.last) / 2) window.shots[method] = await laid.canvas.convertToBlob();
+        const middle = start === starts[Math.floor(starts.length / 2)] && frame === (run.first + run.last) >> 1;
+        if (middle) window.shots[method] = await laid.canvas.convertToBlob();
         most = Math.max(most, share);
       }
       shares[method].push(most);
@@ -94,7 +103,7 @@ _SHOT = """async (method) => {
 
 
 def films(assets: Path | None) -> dict[str, Film]:
-    """Frames of the bundled model's sample, of a film with a cut every 0.7 s, and of real clips where there are some."""
+    """Frames of the bundled model's sample, of a film with a cut every 0.7 s, and of real clips if there are some."""
     sample = sample_frames()
     real = {name: _read(assets / "clips" / path) for name, path in _CLIPS.items()} if assets else {}
     scenes = [*real.values(), sample] if real else [sample, [frame[:, ::-1] for frame in sample], sample[::-1]]
@@ -155,8 +164,9 @@ def main() -> None:
                 page = opened(context.new_page(), running)
                 print(table(name, shares(page, film, windows)), flush=True)
                 for method in METHODS if folder else ():
-                    folder.mkdir(parents=True, exist_ok=True)
-                    Path(folder, f"{name}-{method}.png").write_bytes(base64.b64decode(page.evaluate(_SHOT, method)))
+                    path = Path(folder or "", f"{name}-{method}.png")
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(base64.b64decode(page.evaluate(_SHOT, method)))
                 context.close()
         finally:
             browser.close()

@@ -79,7 +79,6 @@ export class Timeline {
     const column = (width - LABEL) / count;
     const thumb = this.pictures.find(Boolean)?.thumb;
     const tall = Math.min(72, Math.max(30, thumb ? (column * thumb.height) / thumb.width : column * 0.75));
-    this.tall = tall;
     const rows = this.matrix?.relevance_matrix.values.shape[0] ?? 0;
     const row = rows ? Math.min(MOST_ROW, Math.max(3, 128 / rows)) : 0;
     const context = sharp(this.canvas, width, tall + GAP + CURVE + NUMBERS + (rows ? GAP + rows * row + NUMBERS + LEGEND : 0));
