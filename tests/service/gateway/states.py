@@ -80,7 +80,7 @@ def _lost(page: Page, running: Running) -> None:
 def _stale(page: Page, running: Running) -> None:
     _live(page, running)
     running.stop()
-    expect(page.locator("#age")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#age")).to_have_class(re.compile("stale"), timeout=PATIENCE)
     expect(page.locator("#age")).to_have_text(re.compile(r"explained \d+\.\d s ago"))
 
 

@@ -1,64 +1,60 @@
-// Colour scales for relevance: fixed, perceptually even, safe for colour-blind eyes. The same as the service's files.
+// Colours of relevance: one for each method, so that a glow says whose it is, and one for what speaks against the class.
 
-const INFERNO = [
-  [87, 16, 110], [120, 28, 109], [154, 41, 99], [188, 55, 84], [215, 75, 63],
-  [235, 103, 40], [248, 138, 11], [251, 176, 26], [244, 218, 72], [247, 248, 140],
-];
-const DIVERGING = [[120, 210, 255], [40, 120, 255], [30, 70, 220], [214, 60, 10], [255, 120, 20], [255, 214, 110]];
-const DIVERGING_AT = [0, 0.25, 0.4999, 0.5001, 0.75, 1];
-const OPACITY = 0.85;
-const GROWTH = 0.7;
+// Red, green and blue. Each has a channel near 255 and one near 0: whatever the picture shows, one of them stands out.
+const METHODS = {
+  "grad-cam": [255, 160, 0],
+  "selective-relevance": [0, 225, 255],
+  "atr": [205, 255, 0],
+  "dtd": [255, 0, 140],
+  "clrp": [255, 70, 0],
+  "guided-backprop": [0, 255, 110],
+  "guided-grad-cam": [200, 0, 255],
+  "attention-rollout": [255, 225, 0],
+};
+const OTHER = [255, 160, 0];
+const AGAINST = [0, 95, 255];
+const MOST_OPACITY = 0.74;
+const GROWTH = 1.8;
+// How far the strongest relevance is mixed with white.
+const WHITE = 0.35;
+const LINE_WHITE = 0.55;
+// On white, bright colours are not seen: so much of them is left.
+const ON_WHITE = 0.62;
 
-/** RGBA of 256 levels: 0 .. 1 for sequential, -1 .. 1 for signed scales. Opacity is 0 at 0 and grows with strength. */
-function table(signed) {
-  const levels = new Uint8ClampedArray(256 * 4);
-  for (let i = 0; i < 256; i++) {
-    const value = i / 255;
-    const colour = signed
-      ? mix(DIVERGING, DIVERGING_AT, value)
-      : mix(INFERNO, INFERNO.map((_, k) => k / (INFERNO.length - 1)), value);
-    const strength = signed ? Math.abs(i - 128) / 127 : value;
-    levels.set([...colour, 255 * OPACITY * Math.min(1, strength) ** GROWTH], 4 * i);
-  }
-  return levels;
+/** [red, green, blue] of what speaks for the class by a method, or against it. */
+export const colourOf = (method, against = false) => (against ? AGAINST : (METHODS[method] ?? OTHER));
+
+export const css = ([red, green, blue], alpha = 1) => `rgb(${red} ${green} ${blue} / ${alpha})`;
+
+/** CSS colour of a method's lines and bars beside the picture, in the page's theme. */
+export function ink(method, against = false) {
+  const dim = document.documentElement.dataset.theme === "light" ? ON_WHITE : 1;
+  return css(colourOf(method, against).map((channel) => Math.round(dim * channel)));
 }
 
-function mix(stops, places, value) {
-  let k = places.findIndex((place) => place >= value);
-  if (k <= 0) return stops[0];
-  const share = (value - places[k - 1]) / (places[k] - places[k - 1]);
-  return stops[k].map((channel, c) => stops[k - 1][c] * (1 - share) + channel * share);
+/** Colour of a method's lines over a picture. */
+export const line = (method, against = false) => css(colourOf(method, against).map((channel) => Math.round(channel + LINE_WHITE * (255 - channel))));
+
+/** Writes the glow's RGBA into data at a place. value: relevance divided by the scale's peak; most, half: 0 .. 1, whether the
+ * cell belongs to the smallest area that holds most, or half, of the relevance. The picture below always shows through. */
+export function glow(data, at, colour, value, most, half) {
+  const strength = Math.min(1, Math.max(0, value));
+  const white = WHITE * strength ** 2;
+  for (let c = 0; c < 3; c++) data[at + c] = colour[c] * (1 - white) + 255 * white;
+  data[at + 3] = 255 * Math.min(MOST_OPACITY, 0.08 * most + 0.2 * half + 0.08 * strength + 0.34 * strength ** GROWTH * most);
 }
 
-const TABLES = { false: table(false), true: table(true) };
-
-/** Index into the RGBA table of a value that has been divided by the scale's peak. */
-export function level(value, signed) {
-  const place = signed ? 128 + 127 * Math.max(-1, Math.min(1, value)) : 255 * Math.max(0, Math.min(1, value));
-  return Math.round(place);
-}
-
-export function colours(signed) {
-  return TABLES[signed];
-}
-
-/** Paints the scale itself onto a canvas. */
-export function paintScale(canvas, signed) {
+/** Paints a method's scale, from nothing (signed: from all against) to full strength, onto a canvas. */
+export function paintScale(canvas, method, signed) {
   const context = canvas.getContext("2d");
   const { width, height } = canvas;
   context.fillStyle = "#464646";
   context.fillRect(0, 0, width, height);
+  const pixel = [0, 0, 0, 0];
   for (let x = 0; x < width; x++) {
-    const i = 4 * Math.round((255 * x) / (width - 1));
-    const [r, g, b, a] = TABLES[signed].slice(i, i + 4);
-    context.fillStyle = `rgba(${r},${g},${b},${a / 255})`;
+    const value = signed ? (2 * x) / (width - 1) - 1 : x / (width - 1);
+    glow(pixel, 0, colourOf(method, value < 0), Math.abs(value), Math.min(1, 10 * Math.abs(value)), Math.min(1, 3 * Math.abs(value)));
+    context.fillStyle = css(pixel, pixel[3] / 255);
     context.fillRect(x, 0, 1, height);
   }
-}
-
-/** CSS colour of a value 0 .. 1 (or -1 .. 1) as an opaque cell of a matrix. */
-export function cell(value, signed) {
-  const i = 4 * level(value, signed);
-  const [r, g, b, a] = TABLES[signed].slice(i, i + 4);
-  return `rgba(${r},${g},${b},${a / 255 / OPACITY})`;
 }

@@ -73,6 +73,7 @@ export class Live {
     }
     this.size = size;
     this.credit--;
+    frame.taken = performance.now();
     this.frames.set(sequence, frame);
     this.#trim();
     const { socket } = this;

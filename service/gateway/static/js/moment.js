@@ -1,9 +1,9 @@
 // One frozen window: scrub it, look deeper with a job, keep, export and share the result.
 
-import { Heat } from "./heat.js";
 import { frameTimes } from "./clock.js";
 import { paintScale } from "./colours.js";
 import { $, colour, duration, make, press, save, sharp, short } from "./dom.js";
+import { Heat, pale } from "./heat.js";
 import { cancel, clipOf, create, film, follow } from "./job.js";
 import { jobs } from "./methods.js";
 import { frameCurve, meaning, sentence } from "./reading.js";
@@ -55,7 +55,7 @@ export class Moment {
     this.shown = name;
     press(this.find(".results").children, (button) => button.textContent === name);
     const { entry, answer, partial } = this.results.get(name) ?? { entry: null, answer: this.answer };
-    this.heat = entry?.saliency ? new Heat(entry, this.pictures.length, answer.frames?.placement ?? this.answer.frames.placement) : null;
+    this.heat = entry?.saliency ? new Heat(entry, { ...this.answer.frames, placement: (answer.frames ?? this.answer.frames).placement }) : null;
     this.bars = entry && !entry.saliency ? barsOf(entry) : null;
     // The service counts the frames of the stream, a job those of the clip, as the slider does.
     const live = this.answer.explanations.includes(entry);
@@ -73,7 +73,7 @@ export class Moment {
     this.find(".legend").hidden = !heat;
     if (!heat) return;
     const [low, scale, high, unit] = this.find(".legend").children;
-    paintScale(scale, heat.signed);
+    paintScale(scale, entry.method, heat.signed);
     low.textContent = heat.signed ? short(-heat.peak) : "0";
     high.textContent = short(heat.peak);
     unit.textContent = meaning(entry, heat.signed);
@@ -113,10 +113,9 @@ export class Moment {
     const high = (480 * picture.height) / picture.width;
     Object.assign(canvas, { width: 480, height: high + (bars ? 70 : 0) });
     const context = canvas.getContext("2d");
-    if (heat) context.filter = "saturate(.65)";
-    context.drawImage(picture, 0, 0, 480, high);
+    if (heat) pale(context, picture, 480, high);
+    else context.drawImage(picture, 0, 0, 480, high);
     picture.close();
-    context.filter = "none";
     heat?.draw(context, 480, high, frame, { opacity: 0.85 });
     if (bars) drawBars(context, bars, frame / (this.pictures.length - 1), high + 4, 62);
     // Counted as the filmstrip and the sentences count.

@@ -8,7 +8,7 @@ import { listen } from "./keys.js";
 import { linkOf, readLink, writeLink } from "./link.js";
 import { Live } from "./live.js";
 import { Moment } from "./moment.js";
-import { drawable } from "./reading.js";
+import { drawable, frameCurve } from "./reading.js";
 import { Says } from "./says.js";
 import { showShared } from "./shared.js";
 import { Source } from "./source.js";
@@ -116,13 +116,15 @@ export class Page {
     this.last = { answer, pictures: answer.frames.used.map((sequence) => this.live.frames.get(sequence)) };
     this.#layers(answer);
     this.stage.show(answer, this.last.pictures);
-    this.says.show(answer);
+    const curve = frameCurve(answer, this.stage.entry?.method);
+    this.says.show(answer, curve);
     this.cost.show(window, this.ask.methods, this.ask.budget.latency_seconds);
     $("freeze").disabled = false;
     const now = performance.now();
     if (now - (this.drawn ?? 0) < TIMELINE_MILLISECONDS) return;
     this.drawn = now;
-    this.time.show(answer, this.last.pictures, this.view.layer, this.stage.heat, this.stage.scale);
+    const { heat, scale } = this.stage;
+    this.time.show(answer, this.last.pictures, curve, (context, picture, frame) => this.stage.paint(context, picture, frame, { heat, scale }));
   }
 
   #layers(answer) {
@@ -134,9 +136,9 @@ export class Page {
     }
     if (names.includes(this.view.layer)) $("layer").value = this.view.layer;
     const shown = drawable(answer).find(({ method }) => method === $("layer").value);
-    for (const button of document.querySelectorAll("[data-part]")) {
-      button.disabled = button.dataset.part !== "all" && !shown?.saliency.mask;
-    }
+    // A part that the method does not know is not refused: it is chosen for the methods that do.
+    const whole = this.view.part === "all" || !shown || shown.saliency?.mask;
+    $("part-why").textContent = whole ? "" : `${shown.method} does not tell what moves from what stands still, so all of it is shown; selective-relevance does.`;
   }
 
   #freeze() {
@@ -186,6 +188,7 @@ export class Page {
     const part = (name) => {
       view.part = name;
       press(document.querySelectorAll("[data-part]"), ({ dataset }) => dataset.part === name);
+      if (this.last) this.#layers(this.last.answer);
       this.#remember();
     };
     for (const button of document.querySelectorAll("[data-part]")) button.onclick = () => part(button.dataset.part);
@@ -199,7 +202,6 @@ export class Page {
       this.#remember();
     };
     $("exact").checked = view.exact;
-    $("rescale").onclick = () => this.stage.rescale();
     $("freeze").onclick = () => this.#freeze();
     $("stop").onclick = () => this.#stop();
     $("share").onclick = () => this.#copy({});

@@ -8,27 +8,37 @@ const MOST = 0.6;
 /** What the colours of an explanation mean. */
 export function meaning({ target, contrast }, signed) {
   const what = contrast ? `“${target.label}” rather than “${contrast.label}”` : `“${target.label}”`;
-  return signed ? `orange speaks for ${what}, blue against` : `bright speaks for ${what}`;
+  return signed ? `speaks for ${what}, blue against it` : `speaks for ${what}`;
 }
 
-export const drawable = (answer) => answer.explanations.filter((entry) => entry.saliency && !entry.failure);
+/** Explanations that can be laid over the picture: those that say where, then those that say only when. */
+export function drawable(answer) {
+  const drawn = answer.explanations.filter((entry) => !entry.failure);
+  return [...drawn.filter((entry) => entry.saliency), ...drawn.filter((entry) => !entry.saliency && (entry.relevance_matrix || entry.frame_attribution))];
+}
 
-/** Relevance per model frame: of the relevance matrix where there is one, else of the overlay. */
+/** Relevance per model frame: of the explanation that is laid over the picture, else of the first that has one. */
 export function frameCurve(answer, layer) {
-  const frames = answer.frames.used.length;
-  const shown = answer.explanations.find((entry) => entry.method === layer);
-  const matrix = answer.explanations.find((entry) => entry.relevance_matrix && !entry.failure);
-  for (const entry of [shown, matrix, ...answer.explanations]) {
-    if (!entry || entry.failure) continue;
-    if (entry.frame_attribution) return { method: entry.method, values: attribution(entry) };
-    if (entry.relevance_matrix && entry !== shown) return { method: entry.method, values: columns(entry, frames) };
-    if (entry.saliency && !matrix) {
-      const values = profile(toArray(entry.saliency.values));
-      const positions = entry.saliency.frame_positions;
-      return { method: entry.method, values: positions.length === values.length ? resample(values, positions, frames) : values };
-    }
+  const entries = answer.explanations.filter((entry) => !entry.failure);
+  for (const entry of [...entries.filter(({ method }) => method === layer), ...entries]) {
+    const values = perFrame(entry, answer.frames.used.length);
+    if (values) return { method: entry.method, values };
   }
   return null;
+}
+
+/** Relevance of each of so many model frames; null for an explanation that has none. */
+export function perFrame(entry, frames) {
+  if (entry.frame_attribution) return attribution(entry);
+  if (entry.relevance_matrix) return columns(entry, frames);
+  if (!entry.saliency) return null;
+  const values = profile(toArray(entry.saliency.values));
+  return resample(values, positionsOf(entry.saliency, values.length, frames), frames);
+}
+
+/** The model frame in the middle of each step of a volume; steps that do not say theirs are spread evenly. */
+export function positionsOf({ frame_positions: known }, steps, frames) {
+  return known.length === steps ? known : Array.from({ length: steps }, (_, k) => ((k + 0.5) * frames) / steps - 0.5);
 }
 
 /** One value per frame; of all classes' values, the target's. */
@@ -67,7 +77,7 @@ export function sentence(answer, curve = frameCurve(answer)) {
 }
 
 /** The shortest run of frames that carries most of the positive relevance; null when there is none. */
-function shortestRun(values) {
+export function shortestRun(values) {
   const positive = values.map((value) => Math.max(0, value));
   const sum = positive.reduce((total, value) => total + value, 0);
   if (!sum) return null;

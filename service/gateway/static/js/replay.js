@@ -31,7 +31,7 @@ export class Replay {
     Object.assign(this, { window: null, shown: null, sequence: null, frame: 0, since: 0, due: null, loading: false });
   }
 
-  /** What to show now: {image, frame, heat, sequence}; null while there is nothing. */
+  /** What to show now: {image, frame, heat, sequence, taken}; null while there is nothing. */
   current() {
     const now = performance.now();
     if (this.window && !this.loading && now >= this.due) {
@@ -56,7 +56,7 @@ export class Replay {
       }
       this.shown?.image.close();
       this.sequence = window.used[frame];
-      this.shown = { image, frame, heat: window.heat, sequence: this.sequence };
+      this.shown = { image, frame, heat: window.heat, sequence: this.sequence, taken: window.pictures[frame].taken };
     } finally {
       this.loading = false;
     }

@@ -14,11 +14,12 @@ export class Says {
     this.#dial(null);
   }
 
-  show(answer) {
+  /** curve: relevance per frame of what is laid over the picture. */
+  show(answer, curve) {
     const { top } = answer.prediction;
     this.history.push(new Map(top.map(({ index, probability }) => [index, probability])));
     if (this.history.length > HISTORY) this.history.shift();
-    $("readout").textContent = [sentence(answer), ...failures(answer)].join(" ");
+    $("readout").textContent = [sentence(answer, curve), ...failures(answer)].join(" ");
     $("quality").replaceChildren(...quality(answer).map((line) => make("li", { textContent: line })));
     $("top").replaceChildren(...top.slice(0, 5).map((score) => this.#row(score)));
     const asked = answer.explanations.some(({ method, failure }) => method === "selective-relevance" && !failure);

@@ -1,19 +1,32 @@
 // Time: the window's frames, the relevance of each under it, and the relevance matrix under that, all in one column grid.
 
-import { cell } from "./colours.js";
-import { $, colour, percent, sharp } from "./dom.js";
-import { frameCurve } from "./reading.js";
+import { ink } from "./colours.js";
+import { $, colour, make, percent, sharp } from "./dom.js";
 import { toArray } from "./tensor.js";
 
 const CURVE = 56;
 const GAP = 6;
 const MOST_ROW = 14;
 const LABEL = 66;
+// Weak cells of the matrix are seen too.
+const CELL_GROWTH = 0.7;
+// Room for the numbers, and for the legend, below the matrix.
+const NUMBERS = 16;
+const LEGEND = 20;
+// Pixels across a frame that is shown large.
+const LARGE = 520;
+// Milliseconds after which what grows old is written again.
+const TICK = 100;
+// Seconds that the lane of the last moments shows at least, and how many windows.
+const LEAST_LANE = 2;
+const WINDOWS_IN_LANE = 2.5;
 
 export class Timeline {
   constructor() {
     this.canvas = $("strip");
     this.promise = $("atr").textContent;
+    this.lane = make("div", { className: "lane", hidden: true, ariaHidden: "true" }, make("i", { className: "extent" }), make("i", { className: "cursor" }), make("span"), make("span"), make("span", { textContent: "now" }));
+    this.canvas.parentElement.after(this.lane);
     this.clear();
     this.canvas.addEventListener("pointermove", (event) => this.#hover(this.#frameAt(event.offsetX), this.#rowAt(event.offsetY)));
     this.canvas.addEventListener("pointerleave", () => this.#hover(null));
@@ -24,16 +37,15 @@ export class Timeline {
 
   clear() {
     Object.assign(this, { answer: null, hovered: null, row: null, grid: null });
-    this.canvas.hidden = $("playhead").hidden = $("large").hidden = true;
+    this.canvas.hidden = this.lane.hidden = $("playhead").hidden = $("large").hidden = true;
     $("time-note").textContent = "";
     $("atr").textContent = this.promise;
   }
 
-  /** pictures: one {thumb, blob} or undefined per model frame. heat: laid over a frame that is shown large, null for
-   * none; scale: its value at full strength. */
-  show(answer, pictures, layer, heat, scale) {
-    Object.assign(this, { answer, pictures, heat, scale });
-    this.curve = frameCurve(answer, layer);
+  /** pictures: one {thumb, blob, taken} or undefined per model frame. curve: as frameCurve gives it. paint(context, picture,
+   * frame): draws a frame with what is laid over it. */
+  show(answer, pictures, curve, paint) {
+    Object.assign(this, { answer, pictures, curve, paint });
     this.matrix = answer.explanations.find((entry) => entry.relevance_matrix && !entry.failure);
     // The frame under the pointer stands still while it is looked at.
     if (this.hovered === null) this.#draw();
@@ -67,14 +79,14 @@ export class Timeline {
     const column = (width - LABEL) / count;
     const thumb = this.pictures.find(Boolean)?.thumb;
     const tall = Math.min(72, Math.max(30, thumb ? (column * thumb.height) / thumb.width : column * 0.75));
-    this.tall = tall;
     const rows = this.matrix?.relevance_matrix.values.shape[0] ?? 0;
-    const row = rows ? Math.min(MOST_ROW, Math.max(3, 96 / rows)) : 0;
-    const context = sharp(this.canvas, width, tall + GAP + CURVE + 16 + (rows ? GAP + rows * row : 0));
+    const row = rows ? Math.min(MOST_ROW, Math.max(3, 128 / rows)) : 0;
+    const context = sharp(this.canvas, width, tall + GAP + CURVE + NUMBERS + (rows ? GAP + rows * row + NUMBERS + LEGEND : 0));
+    this.high = tall + GAP + CURVE + (rows ? NUMBERS + GAP + rows * row : 0);
     context.font = "11px system-ui, sans-serif";
     this.#film(context, column, tall);
     this.#curve(context, column, tall + GAP);
-    this.grid = { top: tall + CURVE + 16 + 2 * GAP, row, rows };
+    this.grid = { top: tall + CURVE + NUMBERS + 2 * GAP, row, rows };
     if (rows) this.#matrix(context, column);
   }
 
@@ -108,18 +120,23 @@ export class Timeline {
     context.fillText(sum ? `top ${percent(Math.max(...values) / sum)}` : "", 0, top + 27);
     values.forEach((value, i) => {
       const size = most ? (Math.abs(value) / most) * (high - 2) : 0;
-      context.fillStyle = value < 0 ? colour("--decode") : colour("--accent");
+      context.fillStyle = ink(this.curve.method, value < 0);
       context.globalAlpha = this.hovered === null || this.hovered === i ? 1 : 0.55;
       context.fillRect(LABEL + i * column, value < 0 ? zero : zero - size, column - 1, size);
     });
     context.globalAlpha = 1;
     context.fillStyle = colour("--line");
     context.fillRect(LABEL, zero, column * this.pictures.length, 1);
+    this.#numbers(context, column, top + CURVE + 13);
+  }
+
+  #numbers(context, column, y) {
     context.fillStyle = colour("--faint");
     context.textAlign = "center";
     const every = Math.ceil(26 / column);
-    for (let i = 0; i < this.pictures.length; i += every) context.fillText(i, LABEL + (i + 0.5) * column, top + CURVE + 13);
+    for (let i = 0; i < this.pictures.length; i += every) context.fillText(i, LABEL + (i + 0.5) * column, y);
     context.textAlign = "left";
+    context.fillText("frame", 0, y);
   }
 
   #matrix(context, frame) {
@@ -128,33 +145,81 @@ export class Timeline {
     const column = (frame * this.answer.frames.used.length) / shape[1]; // wider where columns are blocks of frames
     const peak = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     const signed = data.some((value) => value < -1e-6 * peak);
-    context.fillStyle = colour("--faint");
-    context.fillText("step 0", 0, top + 10);
-    if (shape[0] * row > 30) context.fillText(`step ${shape[0] - 1}`, 0, top + shape[0] * row - 2);
-    context.fillStyle = "#24262c";
+    const { method } = this.matrix;
+    const [most, against] = [ink(method), ink(method, true)];
+    const [ground, faint] = [colour("--raised"), colour("--faint")];
+    context.fillStyle = ground;
     context.fillRect(LABEL, top, column * shape[1], row * shape[0]);
     for (let i = 0; i < shape[0]; i++) {
       for (let j = 0; j < shape[1]; j++) {
-        context.fillStyle = cell(peak ? data[i * shape[1] + j] / peak : 0, signed);
+        const value = peak ? data[i * shape[1] + j] / peak : 0;
+        context.fillStyle = value < 0 ? against : most;
+        context.globalAlpha = Math.abs(value) ** CELL_GROWTH;
         context.fillRect(LABEL + j * column, top + i * row, column - 1, row - (row > 4 ? 1 : 0));
       }
     }
+    context.globalAlpha = 1;
+    context.fillStyle = faint;
+    context.textAlign = "right";
+    const every = Math.ceil(11 / row);
+    for (let i = 0; i < shape[0]; i += every) context.fillText(i, LABEL - 8, top + (i + 0.5) * row + 4);
+    context.textAlign = "left";
+    context.fillText("step", 0, top + 0.5 * row + 4);
+    const bottom = top + row * shape[0];
+    this.#numbers(context, frame, bottom + 12);
+    this.#key(context, bottom + NUMBERS + 6, most, signed ? against : null);
     if (this.row === null) return;
     context.strokeStyle = colour("--ink");
     context.lineWidth = 1.5;
     context.strokeRect(LABEL, top + this.row * row - 1, column * shape[1], row + 1);
   }
 
+  /** What the cells' colours mean. */
+  #key(context, y, most, against) {
+    const long = 90;
+    const from = against ? -long / 2 : 0;
+    for (let x = 0; x < long; x++) {
+      const value = (from + x) / (long + from);
+      context.fillStyle = value < 0 ? against : most;
+      context.globalAlpha = Math.abs(value) ** CELL_GROWTH;
+      context.fillRect(LABEL + x, y, 1, 9);
+    }
+    context.globalAlpha = 1;
+    context.fillStyle = colour("--faint");
+    context.fillText(against ? "against, nothing, most for the class" : "nothing to most: how much the frame counts for the step", LABEL + long + 8, y + 9);
+  }
+
   /** Marks the frame that the picture shows now. sequence: of the stream; null for none. */
   point(sequence) {
-    if (sequence === this.pointed?.sequence && this.answer === this.pointed.answer) return;
-    this.pointed = { sequence, answer: this.answer };
+    const now = performance.now();
+    const moved = sequence !== this.pointed?.sequence || this.answer !== this.pointed.answer;
+    if (!moved && now - this.pointed.at < TICK) return;
+    this.pointed = { sequence, answer: this.answer, at: now };
     // The picture may be a little ahead of the strip, which is drawn less often.
     const place = sequence === null || !this.answer ? -1 : this.answer.frames.used.findLastIndex((used) => used <= sequence);
+    this.#age(now, place);
     $("playhead").hidden = place < 0;
     if (place < 0) return;
     const column = (this.canvas.clientWidth - LABEL) / this.answer.frames.used.length;
-    $("playhead").style.cssText = `left: ${LABEL + place * column}px; width: ${column - 1}px; top: ${this.tall + 1}px`;
+    $("playhead").style.cssText = `left: ${LABEL + place * column}px; width: ${column - 1}px; height: ${this.high}px`;
+  }
+
+  /** Where the window and the frame shown lie among the last seconds. */
+  #age(now, place) {
+    const taken = this.pictures?.map((picture) => picture?.taken);
+    this.lane.hidden = !this.answer || taken[0] === undefined || taken.at(-1) === undefined;
+    if (this.lane.hidden) return;
+    const [first, last] = [(now - taken[0]) / 1000, (now - taken.at(-1)) / 1000];
+    // Longer by whole seconds, so that it does not crawl.
+    const long = Math.max(LEAST_LANE, Math.ceil(WINDOWS_IN_LANE * (first - last)), Math.ceil(first + 0.3));
+    const left = (seconds) => `${100 * (1 - seconds / long)}%`;
+    const [extent, cursor, begins, said] = this.lane.children;
+    Object.assign(extent.style, { left: left(first), width: `${(100 * (first - last)) / long}%` });
+    const shown = taken[place];
+    cursor.hidden = shown === undefined;
+    if (shown !== undefined) cursor.style.left = left((now - shown) / 1000);
+    begins.textContent = `${long} s ago`;
+    said.textContent = `explained: ${first.toFixed(1)} to ${last.toFixed(1)} s ago`;
   }
 
   #frameAt(x) {
@@ -205,12 +270,9 @@ export class Timeline {
       return;
     }
     const canvas = $("large").firstElementChild;
-    Object.assign(canvas, { width: image.width, height: image.height });
+    Object.assign(canvas, { width: LARGE, height: (LARGE * image.height) / image.width });
     const context = canvas.getContext("2d");
-    if (this.heat) context.filter = "saturate(.65)";
-    context.drawImage(image, 0, 0);
-    context.filter = "none";
-    this.heat?.draw(context, image.width, image.height, frame, { opacity: 0.85, scale: this.scale });
+    this.paint(context, image, frame);
     image.close();
   }
 
