@@ -60,6 +60,9 @@ def make_app(
     async def overhead(request: Request) -> Response:
         return FileResponse(_STATIC / "overhead.html")
 
+    async def glossary(request: Request) -> Response:
+        return FileResponse(_STATIC / "glossary.html")
+
     async def describe(request: Request) -> Response:
         return Response(schema, media_type="application/json")
 
@@ -110,6 +113,7 @@ def make_app(
         *monitoring,
         Route("/", index),
         Route("/overhead", overhead),
+        Route("/glossary", glossary),
         Route("/schema.json", door.guarded(PAGE, describe)),
         Route("/samples/{model}", door.guarded(PAGE, sample)),
         Route("/call/{call}", unary, methods=["POST"]),

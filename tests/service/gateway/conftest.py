@@ -14,6 +14,11 @@ from tests.conftest import absent
 from tests.service.gateway.camera import write_camera
 from tests.service.gateway.running import MODEL, PATIENCE, ROOT, Running, arguments, sample_frames
 
+# As a person leaves it who uses it; about:blank has no storage.
+_DRAWER_OPEN = (
+    "location.protocol.startsWith('http') && !localStorage.getItem('drawer') && localStorage.setItem('drawer', 'open')"
+)
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -70,6 +75,7 @@ def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1400, "height": 1100}, bypass_csp=True)
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
+    page.add_init_script(_DRAWER_OPEN)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page

@@ -34,7 +34,18 @@ class State:
 
 
 def _empty(page: Page, _: Running) -> None:
-    page.locator("#methods input").first.wait_for()
+    page.locator("#methods input").first.wait_for(state="attached")
+
+
+def _drawer(page: Page, running: Running) -> None:
+    page.locator("#drawer summary").click()
+    page.get_by_label("Help on the class").click()
+    _live(page, running)
+
+
+def _glossary(page: Page, running: Running) -> None:
+    page.goto(f"{running.address}glossary")
+    expect(page.locator("#methods dt").first).to_be_visible(timeout=PATIENCE)
 
 
 def _live(page: Page, _: Running) -> None:
@@ -50,6 +61,7 @@ def _hover(page: Page, running: Running) -> None:
 
 def _matrix(page: Page, running: Running) -> None:
     _live(page, running)
+    page.locator("#more").click(timeout=PATIENCE)
     expect(page.locator("#atr")).to_contain_text("avg-ATR", timeout=PATIENCE)
     grid = page.evaluate("() => window.page.time.grid")
     page.locator("#strip").hover(position={"x": 700, "y": grid["top"] + 2.5 * grid["row"]})
@@ -58,6 +70,7 @@ def _matrix(page: Page, running: Running) -> None:
 
 def _unknown_class(page: Page, running: Running) -> None:
     _live(page, running)
+    page.locator("#drawer summary").click()
     page.fill("#target", "fly")
     page.locator("#contrast").focus()
 
@@ -103,14 +116,14 @@ def _moment(page: Page, running: Running, method: str) -> Locator:
 
 def _job_running(page: Page, running: Running) -> None:
     moment = _moment(page, running, "st-perturbation")
-    expect(moment.locator(".results button", has_text="st-perturbation")).to_be_visible(timeout=PATIENCE)
+    expect(moment.locator(".results button[value=st-perturbation]")).to_be_visible(timeout=PATIENCE)
     expect(moment.locator(".progress span")).to_contain_text("of", timeout=PATIENCE)
     moment.scroll_into_view_if_needed()
 
 
 def _job_done(page: Page, running: Running) -> None:
     moment = _moment(page, running, "integrated-gradients")
-    tab = moment.locator(".results button", has_text="integrated-gradients")
+    tab = moment.locator(".results button[value=integrated-gradients]")
     expect(tab).to_have_attribute("aria-pressed", "true", timeout=_JOB)
     expect(moment.get_by_role("button", name="Run")).to_be_enabled(timeout=_JOB)
     moment.locator(".scrub").fill("8")
@@ -160,6 +173,15 @@ def _wait_until_ready(running: Running) -> None:
 
 STATES = {
     "empty": State(_empty),
+    **{
+        f"first-{width}-{theme}": State(_live, f"source=camera&{_METHODS}", (width, height), theme)
+        for width, height in ((2560, 1440), (1280, 720), (820, 1180), (390, 844), (320, 640))
+        for theme in ("dark", "light")
+    },
+    "drawer": State(_drawer, "source=camera&methods=dtd,grad-cam"),
+    "drawer-phone": State(_drawer, "source=camera&methods=dtd,grad-cam", PHONE, "light"),
+    "glossary": State(_glossary),
+    "glossary-phone": State(_glossary, size=PHONE, theme="light"),
     "live-dark": State(_live, f"source=camera&{_METHODS}"),
     "live-light": State(_live, f"source=sample&{_METHODS}&layer=selective-relevance", theme="light"),
     "hover": State(_hover, f"source=sample&{_METHODS}"),

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from actionlens.v1 import method_pb2, model_pb2
+from handlers.explainers import methods
 from service.decoding.image import decode_image
 from service.decoding.video import read_video
 from service.errors import InvalidArgument
@@ -89,9 +90,9 @@ def test_what_is_asked_changes_while_it_runs(page: Page, running: Running) -> No
 
 def test_a_cell_of_the_matrix_says_what_its_step_rests_on(page: Page, running: Running) -> None:
     watch(page, running, "#source=camera&methods=atr")
-    expect(page.locator("#atr")).to_have_text(
-        re.compile(r"\d\.\d frames on average \(avg-ATR\), \d+ at most \(max-ATR\)")
-    )
+    expect(page.locator("#atr")).to_have_text(re.compile(r"rests on \d+\.\d of 16 frames on average, \d+ at most\.$"))
+    page.get_by_role("button", name="More: every step of the model").click()
+    expect(page.locator("#atr")).to_have_text(re.compile(r"avg-ATR \d+\.\d, max-ATR \d+"))
     grid = page.evaluate("() => window.page.time.grid")
     page.locator("#strip").hover(position={"x": 500, "y": grid["top"] + 2.5 * grid["row"]})
     expect(page.locator("#large p")).to_have_text(re.compile(r"step 2 (takes \d+ %|has no)"))
@@ -104,10 +105,10 @@ def test_the_budget_changes_what_is_explained_and_says_why(page: Page, running: 
     expect(page.locator("#level")).to_have_text("prediction only", timeout=PATIENCE)
     expect(page.locator("#level-reason")).to_have_text("grad-cam left out: explaining may take 0 % of predicting")
     page.locator("#budget").press("End")
-    expect(page.locator("#level")).to_have_text("grad-cam", timeout=PATIENCE)
+    expect(page.locator("#level")).to_have_text("Where", timeout=PATIENCE)
     expect(page.locator("#level-reason")).to_have_text("")
-    assert page.locator("#ladder li").all_inner_texts() == ["prediction", "grad-cam"]
-    expect(page.locator("#ladder [aria-current]")).to_have_text("grad-cam")
+    assert page.locator("#ladder li").all_inner_texts() == ["prediction", "Where"]
+    expect(page.locator("#ladder [aria-current]")).to_have_text("Where")
     page.locator("#within").press("Home")
     expect(page.locator("#within-value")).to_have_text("within 50 ms")
     assert "within=50" in page.url
@@ -118,11 +119,13 @@ def test_the_budget_changes_what_is_explained_and_says_why(page: Page, running: 
 def test_the_quality_of_explanations_is_shown_and_the_gap_behind_a_switch(page: Page, running: Running) -> None:
     watch(page, running, f"{WATCHED},dtd")
     lines = page.locator("#quality li")
-    expect(lines).to_have_text([re.compile(r"The methods agree on when by -?\d\.\d\d")], timeout=PATIENCE)
+    expect(lines).to_have_text([re.compile(r"The explanations .*agree.* on when \(-?\d\.\d\d of")], timeout=PATIENCE)
     page.get_by_label("dtd", exact=True).uncheck()
     expect(lines).to_have_count(0, timeout=PATIENCE)
     page.get_by_label("insertion-deletion gap").check()
-    expect(lines).to_have_text([re.compile(r"grad-cam: insertion-deletion gap [+−]\d\.\d\d")], timeout=PATIENCE)
+    expect(lines).to_have_text(
+        [re.compile(r"Where: what it shows .*\(insertion-deletion gap [+−]\d\.\d\d\)")], timeout=PATIENCE
+    )
     assert "gap=1" in page.url
     page.get_by_label("insertion-deletion gap").uncheck()
     expect(lines).to_have_count(0, timeout=PATIENCE)
@@ -192,7 +195,7 @@ def test_a_job_runs_from_a_frozen_moment_and_is_shared(page: Page, running: Runn
     expect(moment.locator("output")).to_have_text("frame 5")
     moment.locator(".job-method").select_option("integrated-gradients")
     moment.get_by_role("button", name="Run").click()
-    expect(moment.locator(".results button", has_text="integrated-gradients")).to_have_attribute(
+    expect(moment.locator(".results button[value=integrated-gradients]")).to_have_attribute(
         "aria-pressed", "true", timeout=PATIENCE
     )
     expect(moment.get_by_role("button", name="Run")).to_be_enabled(timeout=PATIENCE)
@@ -229,7 +232,7 @@ def test_a_job_shows_what_it_has_so_far_and_is_cancelled(page: Page, running: Ru
     moment = page.locator(".moment")
     moment.locator(".job-method").select_option("st-perturbation")
     moment.get_by_role("button", name="Run").click()
-    expect(moment.locator(".results button", has_text="st-perturbation")).to_be_visible(timeout=PATIENCE)
+    expect(moment.locator(".results button[value=st-perturbation]")).to_be_visible(timeout=PATIENCE)
     expect(moment.locator(".readout")).to_have_text(re.compile("^So far: "))
     expect(moment.locator(".progress span")).to_have_text(re.compile(r"\d+ of \d+"))
     # What the person waits for comes before what they watch, but for the predictions.
@@ -240,7 +243,7 @@ def test_a_job_shows_what_it_has_so_far_and_is_cancelled(page: Page, running: Ru
     moment.get_by_role("button", name="Cancel").click()
     expect(moment.get_by_role("button", name="Run")).to_be_enabled(timeout=PATIENCE)
     expect(page.locator("#resting")).to_be_hidden()
-    expect(page.locator("#layer option")).to_have_text(["grad-cam"], timeout=PATIENCE)
+    expect(page.locator("#layer option")).to_have_text(["Where (Grad-CAM)"], timeout=PATIENCE)
 
 
 def test_a_job_that_is_refused_says_why_beside_the_moment(page: Page, running: Running) -> None:
@@ -295,7 +298,7 @@ def test_nothing_is_loaded_from_elsewhere_and_the_policy_holds(browser: Browser,
 def test_what_is_unusual_about_the_frames_is_said(page: Page, running: Running) -> None:
     """The page's clock leaps, as that of a machine that slept."""
     watch(page, running, WATCHED)
-    expect(page.locator("#level")).to_have_text("grad-cam", timeout=PATIENCE)
+    expect(page.locator("#level")).to_have_text("Where", timeout=PATIENCE)
     page.evaluate(
         """() => {
           const { live } = window.page, add = live.add;
@@ -303,3 +306,59 @@ def test_what_is_unusual_about_the_frames_is_said(page: Page, running: Running) 
         }"""
     )
     expect(page.locator("#frame-notes")).to_contain_text("windows begin anew after that", timeout=PATIENCE)
+
+
+def test_the_first_screen_is_the_picture_a_sentence_the_frames_and_freeze(page: Page, running: Running) -> None:
+    page.add_init_script("location.protocol.startsWith('http') && localStorage.setItem('drawer', 'closed')")
+    watch(page, running, WATCHED)
+    expect(page.locator("#strip")).to_be_visible(timeout=PATIENCE)
+    for width, height in ((2560, 1440), (1280, 720), (820, 1180), (390, 844), (320, 640)):
+        page.set_viewport_size({"width": width, "height": height})
+        bottoms = page.evaluate(
+            "() => ['stage', 'readout', 'freeze']"
+            ".map((id) => document.getElementById(id).getBoundingClientRect().bottom)"
+        )
+        assert max(bottoms) <= height, (width, bottoms)
+        tops = page.evaluate(
+            "() => ['stage', 'strip'].map((id) => document.getElementById(id).getBoundingClientRect().top)"
+        )
+        assert tops[0] <= 150, (width, tops)
+        assert tops[1] <= height - 30, (width, tops)
+        assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0, width
+
+
+def test_the_drawer_remembers_and_its_helps_open(page: Page, running: Running) -> None:
+    page.goto(running.address)
+    page.locator("main:not([inert])").wait_for()
+    target = page.locator("#target")
+    expect(target).to_be_visible()
+    page.get_by_label("Help on the class").click()
+    expect(page.get_by_text("The class that is explained; empty is")).to_be_visible()
+    page.locator("#drawer summary").click()
+    expect(target).to_be_hidden()
+    page.reload()
+    page.locator("main:not([inert])").wait_for()
+    expect(target).to_be_hidden()
+    page.locator("#drawer summary").press("Enter")
+    expect(target).to_be_visible()
+
+
+def test_a_link_to_what_is_not_here_says_so(page: Page, running: Running) -> None:
+    page.goto(f"{running.address}#model=other&methods=grad-cam,nonsense")
+    expect(page.locator("#strange")).to_have_text(
+        "There is no model “other” here; motion-primitives is shown. "
+        "motion-primitives has no live explanation “nonsense”."
+    )
+    page.goto("about:blank")
+    page.goto(f"{running.address}#methods=grad-cam")
+    expect(page.locator("#methods input").first).to_be_visible()
+    expect(page.locator("#strange")).to_be_hidden()
+
+
+def test_the_glossary_says_every_method_in_the_services_words(page: Page, running: Running) -> None:
+    page.goto(f"{running.address}glossary")
+    term = page.locator("#methods dt", has_text="When (ATR)")
+    expect(term).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#methods dt")).to_have_count(len(methods()))
+    summary = methods()["atr"].summary
+    expect(page.locator("#methods dd", has_text=summary[1:])).to_have_count(1)

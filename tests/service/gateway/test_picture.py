@@ -90,6 +90,6 @@ def test_what_moves_is_told_by_a_method_that_knows_it_and_others_say_why_not(pag
     page.evaluate(show, "selective-relevance")
     expect(why).to_have_text("")
     page.evaluate(show, "dtd")
-    expect(why).to_have_text(re.compile("^dtd does not tell what moves"))
+    expect(why).to_have_text(re.compile("^“Pixels that count” does not tell what moves"))
     page.evaluate(show.replace("motion", "all"), "dtd")
     expect(why).to_have_text("")

@@ -97,7 +97,7 @@ def test_a_file_keeps_its_times_through_the_page(
     moment = page.locator(".moment")
     moment.locator(".job-method").select_option("integrated-gradients")
     moment.get_by_role("button", name="Run").click()
-    done = moment.locator(".results button", has_text="integrated-gradients")
+    done = moment.locator(".results button[value=integrated-gradients]")
     expect(done).to_have_attribute("aria-pressed", "true", timeout=PATIENCE)
     expect(moment.get_by_role("button", name="Run")).to_be_enabled(timeout=PATIENCE)
     with page.expect_download() as waiting:

@@ -1,7 +1,9 @@
 // The controls that say what is explained: model, target, contrast, methods, measures, budget.
 
 import { $, make } from "./dom.js";
+import { openDrawer } from "./drawer.js";
 import { isClass, live, methodOf, targetOf, usual } from "./methods.js";
+import { plainTitle } from "./titles.js";
 
 // Positions of the budget sliders: most overhead of explaining in percent of predicting, most milliseconds until an
 // answer; the last is no budget.
@@ -9,7 +11,7 @@ const SHARES = [0, 10, 20, 30, 50, 75, 100, 200, 400, 800, null];
 const LIMITS = [50, 100, 250, 500, 1000, 2000, null];
 
 export class Ask {
-  /** on: {model(), change(StreamUpdate)}. chosen: what the link asks for. */
+  /** on: {model(), change(StreamUpdate)}. chosen: what the link asks for; `strange` says what of it is not here. */
   constructor(wire, models, chosen, on) {
     this.models = models;
     this.on = on;
@@ -20,7 +22,12 @@ export class Ask {
     $("gap").checked = chosen.gap === "1";
     $("budget").value = place(SHARES, chosen.budget);
     $("within").value = place(LIMITS, chosen.within);
-    this.#fill(chosen.methods ? chosen.methods.split(",").filter((name) => name !== "none") : null);
+    const named = chosen.methods ? chosen.methods.split(",").filter((name) => name !== "none") : null;
+    this.strange = [
+      ...(chosen.model && this.model.name !== chosen.model ? [`There is no model “${chosen.model}” here; ${this.model.name} is shown.`] : []),
+      ...(named ?? []).filter((name) => !live(this.model).some(({ method }) => method === name)).map((name) => `${this.model.name} has no live explanation “${name}”.`),
+    ];
+    this.#fill(named);
     $("model").onchange = () => {
       this.#fill(null);
       on.model();
@@ -77,7 +84,7 @@ export class Ask {
     const { model } = this;
     const on = new Set(chosen ?? usual(model));
     $("labels").replaceChildren(...model.labels.map((label) => make("option", { value: label })));
-    $("methods").replaceChildren(...live(model).map(({ method, description }) => make("label", { title: description }, make("input", { type: "checkbox", value: method, checked: on.has(method) }), method)));
+    $("methods").replaceChildren(...live(model).map(({ method, description }) => make("label", { title: description }, make("input", { type: "checkbox", value: method, checked: on.has(method), ariaLabel: method }), plainTitle(method), make("small", { className: "faint", textContent: method }))));
     this.#valid();
   }
 
@@ -89,6 +96,7 @@ export class Ask {
     const said = unknown.map((id) => `${name} has no class “${$(id).value}”.`);
     $("unknown").textContent = said.length ? `${said.join(" ")} Choose one of the list, ${labels[0]} for example, or leave the field empty.` : "";
     $("unknown").hidden = !said.length;
+    if (said.length) openDrawer();
     return !said.length;
   }
 

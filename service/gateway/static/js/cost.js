@@ -1,6 +1,7 @@
 // What explaining costs: stages per window, drops as ticks, what was computed and why no more.
 
 import { $, colour, make, milliseconds, percent, sharp } from "./dom.js";
+import { plainTitle } from "./titles.js";
 
 const WINDOWS = 60;
 const STAGES = ["decode", "queue", "predict", "explain"];
@@ -45,7 +46,7 @@ export class Cost {
     const predict = timings.forward / Math.max(1, timings.batch_size);
     $("overhead").textContent = predict > 0 ? `${milliseconds(explain)} on top of ${milliseconds(predict)} (${more(explain / predict)})` : milliseconds(explain);
     const computed = answer.explanations.filter((entry) => !entry.failure).map((entry) => entry.method);
-    $("level").textContent = [...new Set(computed)].join(", ") || "prediction only";
+    $("level").textContent = [...new Set(computed)].map(plainTitle).join(", ") || "prediction only";
     $("level-reason").textContent = answer.level_reason;
     $("frame-notes").textContent = (answer.frames.notes ?? []).join("; ");
     $("frames").textContent = `${counts.used} used, ${dropped} dropped${causes(counts)}, ${counts.waiting} waiting`;
@@ -64,7 +65,7 @@ export class Cost {
     if (shape === this.ladder) return;
     this.ladder = shape;
     $("ladder").replaceChildren(...rungs.map(([name, rung]) => {
-      const made = make("li", { className: rung <= reached ? "on" : "", textContent: name, title: name });
+      const made = make("li", { className: rung <= reached ? "on" : "", textContent: name.split(", ").map(plainTitle).join(", "), title: name });
       if (rung === reached) made.ariaCurrent = "step";
       return made;
     }));

@@ -26,8 +26,8 @@ async function begin() {
       const ready = models.filter((model) => model.ready);
       if (ready.length) {
         showError(null);
-        document.querySelector("main").inert = false;
         window.page = new Page(service, ready);
+        for (const part of document.querySelectorAll("[inert]")) part.inert = false;
         return;
       }
       showError(new Error("The models are being loaded."), " Trying again by itself.");

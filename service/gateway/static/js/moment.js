@@ -8,6 +8,7 @@ import { cancel, clipOf, create, film, follow } from "./job.js";
 import { jobs } from "./methods.js";
 import { frameCurve, meaning, sentence } from "./reading.js";
 import { toArray } from "./tensor.js";
+import { plainTitle, titleOf } from "./titles.js";
 import { zip } from "./zip.js";
 
 const MP4 = 1;
@@ -30,7 +31,7 @@ export class Moment {
     this.find(".export").onclick = () => this.#export().catch((error) => this.#trouble(error));
     this.find(".link").onclick = () => on.link(this.jobs.get(this.shown) ?? "");
     this.find(".remove").onclick = () => this.remove();
-    this.find(".job-method").replaceChildren(...jobs(this.model).map(({ method, description }) => make("option", { value: method, textContent: method, title: description })));
+    this.find(".job-method").replaceChildren(...jobs(this.model).map(({ method, description }) => make("option", { value: method, textContent: titleOf(method), title: description })));
     this.find(".job").hidden = jobs(this.model).length === 0;
     for (const entry of this.answer.explanations) if (!entry.failure) this.results.set(entry.method, { entry, answer: this.answer });
     this.#tabs();
@@ -46,14 +47,14 @@ export class Moment {
   }
 
   #tabs() {
-    const buttons = [...this.results.keys()].map((name) => make("button", { textContent: name, onclick: () => this.#show(name) }));
+    const buttons = [...this.results.keys()].map((name) => make("button", { textContent: plainTitle(name), value: name, title: titleOf(name), onclick: () => this.#show(name) }));
     this.find(".results").replaceChildren(...buttons);
-    press(buttons, (button) => button.textContent === this.shown);
+    press(buttons, (button) => button.value === this.shown);
   }
 
   #show(name) {
     this.shown = name;
-    press(this.find(".results").children, (button) => button.textContent === name);
+    press(this.find(".results").children, (button) => button.value === name);
     const { entry, answer, partial } = this.results.get(name) ?? { entry: null, answer: this.answer };
     this.heat = entry?.saliency ? new Heat(entry, { ...this.answer.frames, placement: (answer.frames ?? this.answer.frames).placement }) : null;
     this.bars = entry && !entry.saliency ? barsOf(entry) : null;
@@ -162,7 +163,7 @@ export class Moment {
       this.jobs.set(method, id);
       this.#keep(method, answer.explanations[0], answer);
     } catch (error) {
-      this.#trouble(error, `${method} has no result: `);
+      this.#trouble(error, `“${plainTitle(method)}” has no result: `);
     } finally {
       this.running = null;
       this.on.running(false);

@@ -4,6 +4,7 @@ import { showError } from "./alert.js";
 import { Ask } from "./ask.js";
 import { Cost } from "./cost.js";
 import { $, make, milliseconds, press } from "./dom.js";
+import { drawers } from "./drawer.js";
 import { listen } from "./keys.js";
 import { linkOf, readLink, writeLink } from "./link.js";
 import { Live } from "./live.js";
@@ -14,6 +15,7 @@ import { showShared } from "./shared.js";
 import { Source } from "./source.js";
 import { Stage } from "./stage.js";
 import { Timeline } from "./timeline.js";
+import { plainTitle, titleOf } from "./titles.js";
 
 const TIMELINE_MILLISECONDS = 200;
 const RATE_SECONDS = 3;
@@ -37,9 +39,12 @@ export class Page {
     });
     this.arrivals = { frames: [], windows: [] };
     this.jobs = 0;
+    drawers();
     this.#controls();
     setInterval(() => this.#rates(), 500);
     this.#state("idle", null);
+    $("strange").textContent = this.ask.strange.join(" ");
+    $("strange").hidden = !this.ask.strange.length;
     if (link.job) showShared(service, link.job).catch(showError);
     if (["sample", "camera"].includes(link.source)) this.start(link.source);
   }
@@ -132,13 +137,13 @@ export class Page {
     const options = [...$("layer").options].map(({ value }) => value);
     if (names.join() !== options.join()) {
       const choices = names.length ? names : [""];
-      $("layer").replaceChildren(...choices.map((name) => make("option", { value: name, textContent: name || "nothing" })));
+      $("layer").replaceChildren(...choices.map((name) => make("option", { value: name, textContent: name ? titleOf(name) : "nothing" })));
     }
     if (names.includes(this.view.layer)) $("layer").value = this.view.layer;
     const shown = drawable(answer).find(({ method }) => method === $("layer").value);
     // A part that the method does not know is not refused: it is chosen for the methods that do.
     const whole = this.view.part === "all" || !shown || shown.saliency?.mask;
-    $("part-why").textContent = whole ? "" : `${shown.method} does not tell what moves from what stands still, so all of it is shown; selective-relevance does.`;
+    $("part-why").textContent = whole ? "" : `“${plainTitle(shown.method)}” does not tell what moves from what stands still, so all of it is shown; “What moves” does.`;
   }
 
   #freeze() {

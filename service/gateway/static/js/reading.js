@@ -1,6 +1,7 @@
 // What an answer says, gathered for the panels.
 
 import { profile, resample, toArray } from "./tensor.js";
+import { plainTitle } from "./titles.js";
 
 // The share of the relevance that the sentence looks for.
 const MOST = 0.6;
@@ -100,19 +101,23 @@ export function motionShare(answer) {
 /** How far the methods agree on when, and how good each explanation is, each as a line; nothing that is not known. */
 export function quality(answer) {
   const { agreement, agreement_left_out: why } = answer.quality ?? {};
-  const all = agreement !== undefined ? [`The methods agree on when by ${agreement.toFixed(2)} (−1 to 1).`] : why ? [`Agreement of the methods: ${why}.`] : [];
+  const all = agreement !== undefined ? [`The explanations ${agrees(agreement)} on when (${agreement.toFixed(2)} of −1 to 1).`] : why ? [`Agreement of the methods: ${why}.`] : [];
   const several = answer.explanations.filter((entry) => entry.quality?.agreement !== undefined).length > 2;
   const each = answer.explanations.map(({ method, quality: found = {} }) => {
     const parts = [];
     if (several && found.agreement !== undefined) parts.push(`agrees with the others by ${found.agreement.toFixed(2)}`);
-    if (found.insertion_deletion_gap !== undefined) parts.push(`insertion-deletion gap ${signed(found.insertion_deletion_gap)}`);
+    if (found.insertion_deletion_gap !== undefined) parts.push(`${matters(found.insertion_deletion_gap)} (insertion-deletion gap ${signed(found.insertion_deletion_gap)})`);
     if (found.gap_left_out) parts.push(`no insertion-deletion gap: ${found.gap_left_out}`);
-    return parts.length ? `${method}: ${parts.join("; ")}.` : "";
+    return parts.length ? `${plainTitle(method)}: ${parts.join("; ")}.` : "";
   });
   return [...all, ...each.filter(Boolean)];
 }
 
+const matters = (gap) => (gap >= 0.4 ? "what it shows matters much" : gap >= 0.1 ? "what it shows matters" : gap > -0.1 ? "what it shows matters little" : "what it shows is not what matters");
+
+const agrees = (value) => (value >= 0.7 ? "agree well" : value >= 0.3 ? "agree in part" : value > -0.3 ? "do not agree" : "contradict each other");
+
 const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
 /** Failures of single methods, each as a line. */
-export const failures = (answer) => answer.explanations.filter((entry) => entry.failure).map((entry) => `${entry.method}: ${entry.failure.message}`);
+export const failures = (answer) => answer.explanations.filter((entry) => entry.failure).map((entry) => `${plainTitle(entry.method)}: ${entry.failure.message}`);

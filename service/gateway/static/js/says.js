@@ -51,7 +51,7 @@ export class Says {
     value.setAttribute("stroke-dasharray", `${ARC_LENGTH * (share ?? 0)} ${2 * ARC_LENGTH}`);
     $("dial").style.display = share === null ? "none" : "";
     $("dial").nextElementSibling.textContent = share === null
-      ? (asked ? "Nothing speaks for the class here, so there is no motion share." : "How much of it is motion is told by selective-relevance.")
+      ? (asked ? "Nothing speaks for the class here, so there is no motion share." : "How much of it is motion is told by “What moves”.")
       : "of the relevance is motion; the rest is scene.";
     value.style.visibility = share ? "visible" : "hidden";
     text.textContent = share === null ? "–" : percent(share);

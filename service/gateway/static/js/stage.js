@@ -93,7 +93,7 @@ export class Stage {
     $("scale").parentElement.style.visibility = "visible";
     $("scale-low").textContent = signed ? short(-this.scale) : "0";
     $("scale-high").textContent = short(this.scale);
-    const said = `${meaning(this.entry, signed)} (${method}). ${this.heat.lines}. Full strength is the latest peak, which halves every ${HALF_LIFE} s.`;
+    const said = `${meaning(this.entry, signed)}. ${this.heat.lines}. Full strength is the latest peak, which halves every ${HALF_LIFE} s.`;
     if ($("scale-unit").textContent !== said) $("scale-unit").textContent = said;
   }
 

@@ -21,10 +21,14 @@ const TICK = 100;
 const LEAST_LANE = 2;
 const WINDOWS_IN_LANE = 2.5;
 
+const MORE = "More: every step of the model";
+
 export class Timeline {
   constructor() {
     this.canvas = $("strip");
     this.promise = $("atr").textContent;
+    this.open = false;
+    $("more").onclick = () => this.#unfold(!this.open);
     this.lane = make("div", { className: "lane", hidden: true, ariaHidden: "true" }, make("i", { className: "extent" }), make("i", { className: "cursor" }), make("span"), make("span"), make("span", { textContent: "now" }));
     this.canvas.parentElement.after(this.lane);
     this.clear();
@@ -40,6 +44,7 @@ export class Timeline {
     this.canvas.hidden = this.lane.hidden = $("playhead").hidden = $("large").hidden = true;
     $("time-note").textContent = "";
     $("atr").textContent = this.promise;
+    $("more").hidden = true;
   }
 
   /** pictures: one {thumb, blob, taken} or undefined per model frame. curve: as frameCurve gives it. paint(context, picture,
@@ -49,6 +54,16 @@ export class Timeline {
     this.matrix = answer.explanations.find((entry) => entry.relevance_matrix && !entry.failure);
     // The frame under the pointer stands still while it is looked at.
     if (this.hovered === null) this.#draw();
+    this.#describe();
+  }
+
+  /** Shows the relevance matrix under the strip, or the words alone. */
+  #unfold(on) {
+    this.open = on;
+    $("more").setAttribute("aria-expanded", String(on));
+    $("more").textContent = on ? "Less" : MORE;
+    if (!this.answer) return;
+    this.#draw();
     this.#describe();
   }
 
@@ -62,7 +77,8 @@ export class Timeline {
       ? ""
       : found.average_length === undefined
         ? `temporal relevance: ${found.undefined}`
-        : `Relevance matrix${rule && ` (${rule})`}: a row for each output step of the model, a column for each frame; bright counts for the class, blue against it. A step rests on ${found.average_length.toFixed(1)} ${this.#unit} on average (avg-ATR), ${found.maximum_length} at most (max-ATR).`;
+        : `Each moment's answer rests on ${found.average_length.toFixed(1)} of ${found.values.shape[1]} ${this.#unit} on average, ${found.maximum_length} at most.${this.open ? ` Below, the relevance matrix${rule && ` (${rule})`}: a row for each output step of the model, a column for each frame; avg-ATR ${found.average_length.toFixed(1)}, max-ATR ${found.maximum_length}.` : ""}`;
+    $("more").hidden = !found;
     const values = this.curve?.values ?? [];
     const sum = values.reduce((total, value) => total + Math.max(0, value), 0);
     const most = values.indexOf(Math.max(...values));
@@ -79,7 +95,7 @@ export class Timeline {
     const column = (width - LABEL) / count;
     const thumb = this.pictures.find(Boolean)?.thumb;
     const tall = Math.min(72, Math.max(30, thumb ? (column * thumb.height) / thumb.width : column * 0.75));
-    const rows = this.matrix?.relevance_matrix.values.shape[0] ?? 0;
+    const rows = this.open ? (this.matrix?.relevance_matrix.values.shape[0] ?? 0) : 0;
     const row = rows ? Math.min(MOST_ROW, Math.max(3, 128 / rows)) : 0;
     const context = sharp(this.canvas, width, tall + GAP + CURVE + NUMBERS + (rows ? GAP + rows * row + NUMBERS + LEGEND : 0));
     this.high = tall + GAP + CURVE + (rows ? NUMBERS + GAP + rows * row : 0);
