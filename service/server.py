@@ -184,15 +184,16 @@ class Server:
             first_seconds=settings.quotas.first_seconds,
             tls=tls,
         )
+        wanted, variable = settings.port, "ACTIONLENS_PORT"
         try:
             self.port = self._open_grpc_port()
-            self.metrics_port = await self._monitoring.start(settings.host, settings.metrics_port)
-            self.page_port = await self._gateway.start(settings.host, settings.page_port)
+            wanted, variable = settings.metrics_port, "ACTIONLENS_METRICS_PORT"
+            self.metrics_port = await self._monitoring.start(settings.host, wanted)
+            wanted, variable = settings.page_port, "ACTIONLENS_PAGE_PORT"
+            self.page_port = await self._gateway.start(settings.host, wanted)
         except (OSError, RuntimeError) as error:
             raise Unavailable(
-                f"cannot listen on {settings.host}, ports {settings.port}, {settings.metrics_port} and "
-                f"{settings.page_port}: {error}; set ACTIONLENS_PORT, ACTIONLENS_METRICS_PORT and ACTIONLENS_PAGE_PORT "
-                "to free ones",
+                f"cannot listen on {settings.host}, port {wanted}: {error}; set {variable} to a free one",
                 reason="PORT_TAKEN",
             ) from None
         await self._grpc.start()

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 _SUFFIX = "_FILE"
+_OTHERS = (
+    "ACTIONLENS_ADDRESS",
+    "ACTIONLENS_CA",
+    "ACTIONLENS_CLIENT_CERT",
+    "ACTIONLENS_CLIENT_KEY",
+    "ACTIONLENS_CLIENT_TLS",
+    "ACTIONLENS_DEBUG",
+    "ACTIONLENS_HEARTBEATS",
+    "ACTIONLENS_JOBS_DB",
+    "ACTIONLENS_JOBS_DB_FILE",
+    "ACTIONLENS_MAX_REPLY_BYTES",
+    "ACTIONLENS_REQUIRE_SYSTEM",
+    "ACTIONLENS_TOKEN",
+    "ACTIONLENS_TOKEN_FILE",
+)
+"""Variables of clients, of children and of tests, which are no settings of a service."""
+_KINDS = ("WORKER_", "TEST_")
+"""What such names begin with, behind the prefix."""
 _MOST_BYTES = 2**20
 """A file that is longer holds no setting."""
 
@@ -52,6 +71,31 @@ def variable(name: str) -> str:
         raise SettingFileError(f"{name}{_SUFFIX}: {file}: {error.strerror}") from error
     except UnicodeDecodeError:
         raise SettingFileError(f"{name}{_SUFFIX}: {file}: is not UTF-8 text") from None
+
+
+def unknown_variables(settings: type[BaseSettings]) -> list[str]:
+    """One line for each variable of ours that is no setting, with the nearest that is one."""
+    prefix = str(settings.model_config.get("env_prefix", "")).upper()
+    names = list(_variables(settings, prefix, str(settings.model_config.get("env_nested_delimiter") or "").upper()))
+    known = {*names, *(name + _SUFFIX for name in names), *_OTHERS}
+    strange = sorted(name for name in os.environ if name.upper().startswith(prefix) and name.upper() not in known)
+    return [
+        f"{name} is no setting{_meant(name, known, len(prefix))}"
+        for name in strange
+        if not name.upper().startswith(tuple(prefix + kind for kind in _KINDS))
+    ]
+
+
+def refused_setting(error: ValidationError) -> str:
+    """The first value that settings refuse, in one line, by the name of its variable; never the value itself."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    name = "__".join(str(part) for part in first["loc"]).upper()
+    return f"ACTIONLENS_{name}: {first['msg']}" if name else str(first["msg"])
+
+
+def _meant(name: str, known: set[str], prefix: int) -> str:
+    near = get_close_matches(name.upper()[prefix:], [other[prefix:] for other in known], n=1, cutoff=0.7)
+    return f"; did you mean {name[:prefix]}{near[0]}?" if near else "; docs/settings.md lists all"
 
 
 def _variables(model: type[BaseModel], prefix: str, delimiter: str) -> Iterator[str]:

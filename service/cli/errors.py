@@ -10,6 +10,10 @@ def explain_failure(error: BaseException) -> str:
     """An error in one line, without a traceback: what happened and where."""
     if missing := explain_missing(error):
         return missing
+    if type(error).__name__ == "ValidationError" and getattr(error, "title", "") == "Settings":
+        from service.setting_files import refused_setting
+
+        return printable(refused_setting(error))  # type: ignore[arg-type]
     field = getattr(error, "field", "")
     message = getattr(error, "message", "") or str(error) or type(error).__name__
     if getattr(error, "detail", ""):  # of an error that arose here: who reads it runs the service

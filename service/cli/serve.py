@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from service.server import Server
     from service.settings import Settings
 
+_OPTIONS = {"model_store": "--store", "models": "--model"}
+"""Options that are named otherwise than their settings."""
+
 
 def serve(
     host: Annotated[
@@ -111,7 +114,7 @@ def serve(
     from pydantic import ValidationError
 
     from service.cli.terminal import stages
-    from service.setting_files import SettingFileError
+    from service.setting_files import SettingFileError, refused_setting, unknown_variables
     from service.settings import Settings
 
     if once and not demo:
@@ -135,10 +138,16 @@ def serve(
     try:
         settings = Settings(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors()[0]
-        raise typer.BadParameter(f"{first['msg']}", param_hint=".".join(map(str, first["loc"]))) from error
+        first = error.errors(include_input=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        if name and given.get(name) is not None:
+            option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+            raise typer.BadParameter(str(first["msg"]), param_hint=option) from error
+        raise typer.BadParameter(refused_setting(error)) from error
     except SettingFileError as error:
         raise typer.BadParameter(str(error)) from error
+    for line in unknown_variables(Settings):
+        typer.echo(line, err=True)
     sample = _sample(settings)
     if demo and sample is None:
         typer.echo(

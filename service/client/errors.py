@@ -28,6 +28,7 @@ _MEANINGS = (
         "name added to it",
     ),
 )
+_WEB = "Trying to connect an http1.x server"
 _CLOSED = ("Socket closed", "Connection reset by peer", "Broken pipe")
 
 
@@ -66,6 +67,13 @@ def _plain(code: grpc.StatusCode, message: str, address: str, reason: str) -> tu
     """Message, reason and field of an error that gRPC itself made, with what to do about it."""
     if code is grpc.StatusCode.UNAVAILABLE and (trouble := _tls_trouble(message, address)):
         return f"{trouble} ({message})", "TLS_FAILED", ""
+    if code is grpc.StatusCode.UNAVAILABLE and _WEB in message:
+        return (
+            f"{address} answers in HTTP/1: it is a port for browsers or Prometheus (8472 and 8471, if nothing else was "
+            f"chosen); clients call the gRPC port, 8470 or ACTIONLENS_PORT ({message})",
+            reason,
+            "",
+        )
     if code is grpc.StatusCode.UNAVAILABLE:
         return f"no ActionLens service answers at {address}: {message}; start one with `actionlens serve`", reason, ""
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:

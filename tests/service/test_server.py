@@ -137,12 +137,10 @@ async def test_a_taken_port_is_named(serve: Serve) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(Unavailable, match=str(port)):
-            async with serve(port=port):
-                pytest.fail("it must not start")
-        with pytest.raises(Unavailable, match=str(port)):
-            async with serve(metrics_port=port):
-                pytest.fail("it must not start")
+        for setting in ("port", "metrics_port", "page_port"):
+            with pytest.raises(Unavailable, match=f"port {port}: .*; set ACTIONLENS_{setting.upper()} to a free one"):
+                async with serve(**{setting: port}):
+                    pytest.fail("it must not start")
 
 
 async def test_health_follows_the_backend_and_needs_a_canary_to_come_back(
@@ -218,8 +216,8 @@ async def test_metrics_count_what_was_done(server: Server, backend: PixelBackend
 
 
 async def test_two_servers_in_one_process_do_not_share_metrics(serve: Serve) -> None:
-    async with serve() as one, serve(over=PixelBackend(describe("other"))) as two:
-        assert all("other" not in labels for _, labels in await samples(one))
+    async with serve() as one, serve(over=PixelBackend(describe("elsewhere"))) as two:
+        assert all("elsewhere" not in labels for _, labels in await samples(one))
         assert all("colours" not in labels for _, labels in await samples(two))
 
 

@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
+from service.cli.errors import explain_failure
 from service.cli.main import app
-from service.setting_files import SettingFileError, variable
+from service.setting_files import SettingFileError, refused_setting, unknown_variables, variable
 from service.settings import Settings
 
 
@@ -90,3 +91,27 @@ def test_variables_outside_the_class_may_be_files_too(tmp_path: Path, monkeypatc
     (tmp_path / "file").write_text("b\n")
     monkeypatch.setenv("ACTIONLENS_SOMETHING_FILE", str(tmp_path / "file"))
     assert variable("ACTIONLENS_SOMETHING") == "b"
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ACTIONLENS_PORT", "ACTIONLENS_JOBS__DB_FILE", "ACTIONLENS_TOKEN", "ACTIONLENS_WORKER_THREADS"):
+        monkeypatch.setenv(name, "1")
+    assert unknown_variables(Settings) == []
+    monkeypatch.setenv("ACTIONLENS_PROT", "1")
+    monkeypatch.setenv("ACTIONLENS_JOBS__WORKER", "1")
+    monkeypatch.setenv("ACTIONLENS_XYZZY", "1")
+    assert unknown_variables(Settings) == [
+        "ACTIONLENS_JOBS__WORKER is no setting; did you mean ACTIONLENS_JOBS__WORKERS?",
+        "ACTIONLENS_PROT is no setting; did you mean ACTIONLENS_PORT?",
+        "ACTIONLENS_XYZZY is no setting; docs/settings.md lists all",
+    ]
+
+
+def test_a_refused_value_is_named_by_its_variable_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACTIONLENS_JOBS__WORKERS", "secret")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    said = refused_setting(caught.value)
+    assert said.startswith("ACTIONLENS_JOBS__WORKERS: Input should be a valid integer")
+    assert "secret" not in said
+    assert explain_failure(caught.value) == said

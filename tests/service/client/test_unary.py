@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from service import errors
-from service.client import Client
+from service.client import AsyncClient, Client
+from service.errors import Unavailable
 from tests.service.client.peer import (
     INVALID_ARGUMENT,
     RESOURCE_EXHAUSTED,
@@ -112,3 +114,17 @@ def test_a_code_without_a_class_of_its_own_is_kept(peer: Peer, client: Client) -
 
 def test_models_of_all_pages_are_listed(call: Callable[..., Any]) -> None:
     assert [model.name for model in call("list_models")] == [f"model-{number}" for number in range(5)]
+
+
+async def test_the_port_of_the_page_is_told_from_that_of_calls() -> None:
+    async def web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(web, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with AsyncClient(f"127.0.0.1:{port}") as client:
+            with pytest.raises(Unavailable, match=f"127.0.0.1:{port} answers in HTTP/1: .* clients call the gRPC port"):
+                await client.health()
