@@ -24,6 +24,9 @@ class Hiding:
     def find_spec(self, name, *rest):
         return None if name.partition(".")[0] in absent else self.finder.find_spec(name, *rest)
 
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
 
 sys.meta_path[:] = map(Hiding, sys.meta_path)
 """
